@@ -1,0 +1,22 @@
+"""Where the YAML and text files that travel with xharness lie, in a wheel and in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def folder(name: str) -> Path:
+    """Return the folder ``tasks``, ``model_cards`` or ``leaderboard``.
+
+    In a checkout (also when installed editable) it is the one at the top level, so that edits count at once;
+    in a wheel it lies inside the package. It is looked for beside this file only, never on ``sys.path``.
+    """
+    checkout = PACKAGE.parent.parent / name
+    if PACKAGE.parent.name == "harness" and checkout.is_dir():
+        return checkout
+    return PACKAGE / name
+
+
+TASKS = folder("tasks")

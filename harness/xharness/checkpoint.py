@@ -1,0 +1,67 @@
+"""What is known of a checkpoint before its weights are loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model on the Hub at a resolved sha, or in a local folder.
+
+    Attributes:
+        name: what the user called it, without the revision (``org/xlmr-squad``, or a path).
+        path: the local folder; None while only the Hub has it.
+        sha: the commit on the Hub; None for a local folder.
+        content_hash: SHA-256 over config, weights and tokenizer of a local folder; None on the Hub.
+        revision: the revision the user asked for, None if none.
+        model_type: ``xlm-roberta``, ``bert``, ...
+        architectures: class names in config.json (``XLMRobertaForQuestionAnswering``).
+        id2label: head label names in the order of the head's outputs; () where the config has none.
+        layers: number of encoder layers; None where the config does not say.
+        files: names of the files at the root.
+        remote_code: the config asks for Python code from the repository (``auto_map``).
+        notes: things a user should know (a modules.json that is ignored, ...).
+    """
+
+    name: str
+    path: Path | None
+    sha: str | None
+    content_hash: str | None
+    revision: str | None
+    model_type: str
+    architectures: tuple[str, ...]
+    id2label: tuple[str, ...]
+    layers: int | None
+    files: tuple[str, ...]
+    remote_code: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The sha on the Hub, or the hash of the local files: what results are kept under."""
+        identity = self.sha or self.content_hash
+        assert identity is not None, "a checkpoint has a sha or a content hash"
+        return identity
+
+    @property
+    def folder_name(self) -> str:
+        """A name for folders: ``org__xlmr-squad``, or the last part of a local path."""
+        return self.path.resolve().name if self.sha is None and self.path else self.name.replace("/", "__")
+
+    @property
+    def head(self) -> str | None:
+        """The kind of problem that the checkpoint's own head is for, None for a bare or masked-LM encoder."""
+        heads = {
+            "ForSequenceClassification": "classification",
+            "ForTokenClassification": "tagging",
+            "ForQuestionAnswering": "span_qa",
+            "ForMultipleChoice": "multiple_choice",
+        }
+        return next((kind for name in self.architectures for end, kind in heads.items() if name.endswith(end)), None)
+
+    @property
+    def label_names(self) -> bool:
+        """Whether the labels have names of their own (not LABEL_0, LABEL_1 ...)."""
+        return bool(self.id2label) and not all(name.upper() == f"LABEL_{i}" for i, name in enumerate(self.id2label))

@@ -1,0 +1,91 @@
+"""Every error that a user can cause, each with its exit code and a sentence that says what to do next.
+
+XharnessError          1  anything below, when nothing more exact fits
+├── UsageError         2  an unknown name or a flag that cannot be meant
+├── SpecError          3  a task, benchmark or language file is wrong
+├── DataError          4  a data set is missing, renamed, empty or not what the spec says
+├── ModelError         5  a checkpoint cannot be found, read or used for what was asked
+├── PredictionError    6  a prediction file does not fit the gold data
+├── NothingToDo        7  the plan holds no step that can run
+├── Incomplete         8  some of the steps that were asked for failed; the others are kept
+└── OutputError        9  results cannot be written (disk full, no permission)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class XharnessError(Exception):
+    """An error for the user: shown as one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(XharnessError):
+    """An unknown name, or flags that cannot be meant together."""
+
+    exit_code = 2
+
+
+class SpecError(XharnessError):
+    """A YAML file under ``tasks/`` (or the user's own) is wrong; holds all problems of the file."""
+
+    exit_code = 3
+
+
+class DataError(XharnessError):
+    """A data set is missing, its columns were renamed, or a split is empty."""
+
+    exit_code = 4
+
+
+class ModelError(XharnessError):
+    """A checkpoint cannot be found or read, or does not have what a task needs."""
+
+    exit_code = 5
+
+
+class PredictionError(XharnessError):
+    """A prediction file is missing, cut short, or does not fit the gold data."""
+
+    exit_code = 6
+
+
+class NothingToDo(XharnessError):
+    """No step of the plan can run."""
+
+    exit_code = 7
+
+
+class Incomplete(XharnessError):
+    """Some steps failed; what succeeded is on disk."""
+
+    exit_code = 8
+
+
+class OutputError(XharnessError):
+    """Results cannot be written."""
+
+    exit_code = 9
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` with the nearest known name, or an empty string.
+
+    >>> did_you_mean("xnil", ["xnli", "pawsx"])
+    " Did you mean 'xnli'?"
+    >>> did_you_mean("zzz", ["xnli"])
+    ''
+    """
+    by_lower = {str(k).lower(): str(k) for k in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f" Did you mean '{by_lower[near[0]]}'?" if near else ""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a name that is not known, with the nearest name or the list of all."""
+    names = sorted(set(known))
+    hint = did_you_mean(name, names) or f" Known: {', '.join(names[:60])}."
+    return UsageError(f"There is no {what} named '{name}'.{hint}")

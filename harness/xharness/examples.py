@@ -1,0 +1,64 @@
+"""The canonical examples: what every data source is turned into before anything else sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two texts and the name of their relation (XNLI: premise, hypothesis; PAWS-X: two sentences)."""
+
+    id: str
+    text_a: str
+    text_b: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A sentence as words, with one tag per word (PAN-X: IOB2, UDPOS: UPOS)."""
+
+    id: str
+    tokens: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question on a context; ``context[start : start + len(text)] == text`` for every answer."""
+
+    id: str
+    question: str
+    context: str
+    answers: tuple[str, ...]
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bitext:
+    """A sentence and its English translation; its index in the data is the gold label of retrieval."""
+
+    id: str
+    text: str
+    english: str
+
+
+Example = Pair | Tagged | Question | Bitext
+
+
+def data_hash(examples: Iterable[Example]) -> str:
+    """Return the SHA-256 that identifies data: over the examples in order, one canonical JSON line each.
+
+    It depends on the content alone, not on the file format, the column names or the source.
+    """
+    digest = hashlib.sha256()
+    for example in examples:
+        record = {"kind": type(example).__name__, **asdict(example)}
+        line = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        digest.update(line.encode("utf-8", "surrogatepass"))
+        digest.update(b"\n")
+    return digest.hexdigest()

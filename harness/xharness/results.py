@@ -1,0 +1,109 @@
+"""The result file: one JSON per checkpoint x task x language x seed, and the folder (RUN) it lies in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from xharness import files
+from xharness.errors import DataError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """The scores of one task in one language, with everything they depend on.
+
+    Attributes:
+        task: target name, as its folder is called (``xquad``).
+        language: two-letter code.
+        split: ``test`` or ``dev``.
+        scores: metric -> value in percent (``{"f1": 80.1, "exact_match": 63.2}``).
+        n: examples scored.
+        expected_n: examples of the complete split; None where that is not known for sure.
+        counts: things that happened on the way (``realigned``, ``missing``, ``ties``, ``cut`` ...).
+        metric: the metric's name in the spec.
+        model, model_sha, model_hash: the checkpoint; sha on the Hub, or hash of the local files. None when a
+            folder of predictions was scored.
+        data_hash: SHA-256 of the canonical examples.
+        data_source, data_revision, data_status: where they came from, the Hub's sha (None for a folder), and
+            ``complete``, ``sample``, ``stand-in`` or ``unknown``.
+        spec_hash: hash of the task's YAML.
+        settings: what the user overrode (label map, prefix, limit ...).
+        layer, pooling: retrieval only; ``layer`` is the index into hidden_states that was used.
+        dtype, device, batch_tokens, seed: how it was computed.
+        selected_by: how checkpoint, layer or threshold was chosen: ``none``, ``english-dev``, ``target-dev``,
+            ``average`` or ``test``.
+        predictions_sha256: hash of the prediction file that the scores were computed from.
+        versions: package -> version.
+        seconds, tokens: time and sub-words (padding not counted) of the forward passes and all around them.
+        notes: sentences that must be shown with the number.
+    """
+
+    task: str
+    language: str
+    split: str
+    scores: dict[str, float]
+    n: int
+    expected_n: int | None
+    counts: dict[str, int] = field(default_factory=dict)
+    metric: str
+    model: str | None = None
+    model_sha: str | None = None
+    model_hash: str | None = None
+    data_hash: str
+    data_source: str
+    data_revision: str | None
+    data_status: str
+    spec_hash: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    layer: int | None = None
+    pooling: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    batch_tokens: int | None = None
+    seed: int | None = None
+    selected_by: str = "none"
+    predictions_sha256: str
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float | None = None
+    tokens: int | None = None
+    notes: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def whole(self) -> bool:
+        """Whether this language counts towards a benchmark's mean: the test split, all of it, the real data."""
+        counted = self.expected_n is None or self.n == self.expected_n
+        limited = self.settings.get("limit") is not None
+        return self.split == "test" and counted and not limited and self.data_status not in ("sample", "stand-in")
+
+
+def save(score: Score, path: Path) -> None:
+    """Write a result file, whole or not at all."""
+    files.write_json(path, asdict(score))
+
+
+def load(path: Path) -> Score:
+    """Read a result file.
+
+    Raises:
+        DataError: it is not a result file of this version.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise DataError(
+                f"{path}: schema_version is {content['schema_version']}, this version reads {SCHEMA_VERSION}. "
+                "Run eval again, or use the version that wrote it."
+            )
+        known = {f.name for f in fields(Score)}
+        content["notes"] = tuple(content.get("notes", ()))
+        return Score(**{k: v for k, v in content.items() if k in known})
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a result file of xharness ({type(error).__name__}: {error}).") from None

@@ -1,0 +1,123 @@
+"""Reading YAML strictly into frozen models, with all errors of a file said at once, each with its field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from yaml.constructor import ConstructorError
+from yaml.nodes import MappingNode
+
+from xharness.errors import SpecError, did_you_mean
+
+
+class Strict(BaseModel):
+    """A frozen record that refuses unknown keys and does not convert types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with two traps closed: ``no`` stays Norwegian, and a key written twice is an error."""
+
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise ConstructorError(None, None, f"the key '{key}' stands twice (line {line})")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads no, on, yes ... as booleans; only true and false are kept as such.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds; raise SpecError for anything else."""
+    try:
+        # SafeLoader underneath: no Python object can be made from the file.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
+    except FileNotFoundError:
+        raise SpecError(f"{path}: there is no such file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise SpecError(f"{path.name}: not valid YAML: {getattr(error, 'problem', error)}{where}.") from None
+    if not isinstance(content, dict):
+        raise SpecError(f"{path.name}: expected fields at the top level, found {type(content).__name__}.")
+    return content
+
+
+Model = TypeVar("Model", bound=Strict)
+
+
+def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
+    """Return ``content`` as a ``model``; raise one SpecError that names every wrong field.
+
+    Args:
+        model: the record to make.
+        content: what the file holds.
+        where: the file's name, put before every problem.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        sentences = [line for problem in error.errors() for line in _sentence(model, problem).splitlines()]
+        problems = [f"{where}: {sentence}" for sentence in sentences]
+        raise SpecError("\n".join(problems)) from None
+
+
+def _sentence(model: type[BaseModel], problem: Any) -> str:
+    path = [str(part) for part in problem["loc"] if not str(part).startswith("function-")]
+    field = ".".join(path) or "the file"
+    found = problem.get("input")
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"{field}: no such field.{did_you_mean(path[-1], _fields_at(model, path[:-1]))}"
+        case "missing":
+            return f"{field}: field required."
+        case "value_error":
+            # A check of the whole record names its fields itself, one line each.
+            return "\n".join(".".join([*path, line]) if path else line for line in str(problem["ctx"]["error"]).splitlines())
+        case "literal_error":
+            expected = problem["ctx"]["expected"]
+            hint = did_you_mean(str(found), re.findall(r"'([^']+)'", expected))
+            return f"{field}: found {found!r}, expected {expected}.{hint}"
+        case _:
+            message = problem["msg"].removeprefix("Input should be ").strip()
+            return f"{field}: found {found!r} ({type(found).__name__}), expected {message}."
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the field names of the record at a path of field names, indexes and keys."""
+    current: Any = model
+    for part in path:
+        if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:
+            current = current.model_fields[part].annotation
+        inner = _record_in(current)
+        current = inner if inner is not None else current
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _record_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the first record type inside an annotation such as ``dict[str, Source | None]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _record_in(argument)
+        if found is not None:
+            return found
+    return None
