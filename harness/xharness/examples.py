@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 
@@ -62,3 +62,13 @@ def data_hash(examples: Iterable[Example]) -> str:
         digest.update(line.encode("utf-8", "surrogatepass"))
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def english_order(examples: Sequence[Bitext]) -> list[int]:
+    """Return the indices of the pairs in the official order of Tatoeba's predictions.
+
+    The English side is shuffled by sorting the stripped sentences by code point, stably, so that a line's number
+    does not give the answer away (google-research/xtreme, utils_preprocess.py).
+    """
+    english = [e.english.strip() for e in examples]
+    return sorted(range(len(english)), key=english.__getitem__)

@@ -36,9 +36,10 @@ class Keep(Strict):
 class Source(Strict):
     """One place where the data of a task can be had.
 
-    ``config``, ``keep`` and ``raw`` may hold ``{lang}`` (the two-letter code) and ``{alias}`` (the name that the
-    language's line gives). ``raw`` is a file below ``raw/`` beside or inside the data folder, in its original
-    ``format``; it is never fetched over the network.
+    ``config``, ``keep`` and ``raw`` may hold ``{lang}`` (the two-letter code) and ``{alias}`` (the name that
+    the language's line gives). ``raw`` is a file below ``raw/`` beside or inside the data folder, in its
+    original ``format``; it is never fetched over the network, and it is read for every split that the task
+    has, so give it only where the task has one.
     """
 
     repo: str | None = None
@@ -46,16 +47,16 @@ class Source(Strict):
     config: str = "default"
     raw: str | None = None
     format: Literal["hub", "squad_json", "tatoeba_lines", "panx_tsv"] = "hub"
-    splits: dict[Split, str] = {}
-    fields: dict[str, str] = {}
+    splits: dict[Split, str] = Field(default_factory=dict)
+    fields: dict[str, str] = Field(default_factory=dict)
     keep: Keep | None = None
 
     @model_validator(mode="after")
     def _repo_or_raw(self) -> Self:
         if (self.repo is None) == (self.raw is None):
-            raise ValueError("give either 'repo' (a Hub data set) or 'raw' (a file in its original format).")
+            raise ValueError("give either 'repo' (a Hub data set) or 'raw' (a file as published).")
         if self.repo is not None and self.revision is None:
-            raise ValueError("'revision' is required beside 'repo' (a branch, or a sha where one is known).")
+            raise ValueError("revision: field required beside 'repo' (a branch, or a sha if one is known).")
         if (self.raw is not None) == (self.format == "hub"):
             raise ValueError("'raw' needs a 'format' other than hub, and 'repo' needs format hub.")
         return self
@@ -90,8 +91,8 @@ class DataSpec(Strict):
     """Why no source can be read yet; the plan then says *cannot* with this reason."""
     fields: dict[str, str]
     """Canonical field -> column of the source (by name)."""
-    labels: list[str] = []
-    label_map: dict[str, str] = {}
+    labels: list[str] = Field(default_factory=list)
+    label_map: dict[str, str] = Field(default_factory=dict)
     """Label in the data -> canonical label, where upstream spells it otherwise."""
     dev_split: str | None
     metric: str
@@ -118,8 +119,13 @@ class DataSpec(Strict):
         needed = self.required_fields[self.kind]
         problems = [f"fields.{name}: field required." for name in needed if name not in self.fields]
         allowed = needed + self.optional_fields
-        for place, fields in [("fields", self.fields), *((f"sources.{i}.fields", s.fields) for i, s in enumerate(self.sources))]:
-            problems += [f"{place}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed]
+        for place, fields in [
+            ("fields", self.fields),
+            *((f"sources.{i}.fields", s.fields) for i, s in enumerate(self.sources)),
+        ]:
+            problems += [
+                f"{place}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed
+            ]
         if self.kind in ("classification", "tagging") and not self.labels:
             problems.append("labels: field required for this kind of task.")
         problems += [
@@ -132,6 +138,12 @@ class DataSpec(Strict):
             f"languages.{code}: no such language in languages.yaml.{did_you_mean(code, known)}"
             for code in self.languages
             if code not in known
+        ]
+        problems += [
+            f"languages.{code}.in: no benchmark is named '{name}'.{did_you_mean(name, benchmarks())}"
+            for code, line in self.languages.items()
+            for name in line.only_in or ()
+            if name not in benchmarks()
         ]
         if not self.sources and not self.unavailable:
             problems.append("sources: name at least one source, or say why there is none in 'unavailable'.")
@@ -177,7 +189,7 @@ class SpanInput(Strict):
     lowercase: bool = False
     """The paper-era scripts lower-cased the input, for XLM-R too (google-research/xtreme, before 2021-08)."""
     answer_text: Literal["offsets", "words"] = "offsets"
-    """``offsets``: the characters of the span; ``words``: the whole words around it, cut back as in the 2020 scripts."""
+    """``offsets``: the characters of the span; ``words``: the whole words around it (the 2020 scripts)."""
 
 
 class RetrievalInput(Strict):
@@ -191,22 +203,40 @@ class RetrievalInput(Strict):
 
 
 class TaskSpec(DataSpec):
-    """A target of XTREME or XTREME-R (or the user's own): evaluated per language, never trained on in them."""
+    """A target of XTREME or XTREME-R, or the user's own: evaluated per language, never trained on in them."""
 
     kind: Literal["classification", "tagging", "span_qa", "retrieval"]
     test_split: str
     expected: dict[Literal["test", "dev"], Count | None]
-    """Examples per language where the language's own line does not say otherwise; null: not known for sure."""
-    total: dict[Literal["test", "dev"], Count] = {}
+    """Examples per language where the language's line does not say otherwise; null: not known for sure."""
+    total: dict[Literal["test", "dev"], Count] = Field(default_factory=dict)
     """Examples over all languages; proves completeness where single counts are not known for sure."""
-    label_aliases: dict[str, list[str]] = {}
+    label_aliases: dict[str, list[str]] = Field(default_factory=dict)
     """Canonical label -> other names that checkpoints use for it."""
-    tolerated_labels: list[str] = []
-    """Labels that a head may have beyond the task's own (they are predicted as they are, and count as wrong)."""
+    tolerated_labels: list[str] = Field(default_factory=list)
+    """Labels that a head may have beyond the task's own; predicting one counts as wrong."""
     train: str | None
     """The English training set (a spec under ``intermediate/`` or ``english/``); null: nothing is trained."""
     note: str | None = None
     input: Any
+
+    @model_validator(mode="after")
+    def _aliases_are_plain(self) -> Self:
+        # An alias that means two labels, or a label's own name, would swap predictions in silence.
+        problems = [
+            f"label_aliases.{label}: not one of the labels.{did_you_mean(label, self.labels)}"
+            for label in self.label_aliases
+            if label not in self.labels
+        ]
+        taken = dict.fromkeys(self.labels, "a label")
+        for label, names in self.label_aliases.items():
+            for name in names:
+                if name in taken:
+                    problems.append(f"label_aliases.{label}: '{name}' is {taken[name]} already.")
+                taken[name] = f"an alias of '{label}'"
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
     def expected_count(self, language: str, split: Split) -> int | None:
         """Return how many examples a complete split of this language has; None where that is not sure."""
@@ -222,7 +252,11 @@ class TaskSpec(DataSpec):
 
     def languages_in(self, benchmark: str | None) -> list[str]:
         """Return the codes of the languages that a benchmark (None: any) has for this task, in order."""
-        return [c for c, line in self.languages.items() if benchmark is None or line.only_in is None or benchmark in line.only_in]
+        return [
+            c
+            for c, line in self.languages.items()
+            if benchmark is None or line.only_in is None or benchmark in line.only_in
+        ]
 
 
 class ClassificationSpec(TaskSpec):
@@ -286,6 +320,19 @@ class Benchmark(Strict):
     official_groups: dict[str, list[str]]
     """The groups as the benchmark's own evaluate.py counts them."""
 
+    @model_validator(mode="after")
+    def _groups_hold_tasks(self) -> Self:
+        problems = [
+            f"{field}.{group}: '{task}' is not one of the tasks.{did_you_mean(task, self.tasks)}"
+            for field, groups in (("groups", self.groups), ("official_groups", self.official_groups))
+            for group, tasks in groups.items()
+            for task in tasks
+            if task not in self.tasks
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
 
 class Language(Strict):
     """Facts about a language that results are broken down by."""
@@ -326,10 +373,15 @@ def read_task(path: Path) -> TaskSpec:
     content = strict_yaml.read(path)
     kind = content.get("kind")
     if kind not in _KINDS:
-        raise SpecError(f"{path.name}: kind: found {kind!r}, expected one of {', '.join(_KINDS)}.{did_you_mean(str(kind), _KINDS)}")
+        raise SpecError(
+            f"{path.name}: kind: found {kind!r}, expected one of {', '.join(_KINDS)}."
+            f"{did_you_mean(str(kind), _KINDS)}"
+        )
     spec = strict_yaml.parse(_KINDS[kind], content, path.name)
     if spec.name != path.stem:
-        raise SpecError(f"{path.name}: name: found '{spec.name}', expected '{path.stem}' as the file is called.")
+        raise SpecError(
+            f"{path.name}: name: found '{spec.name}', expected '{path.stem}' as the file is called."
+        )
     return spec
 
 

@@ -47,7 +47,7 @@ def read(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds; raise SpecError for anything else."""
     try:
         # SafeLoader underneath: no Python object can be made from the file.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise SpecError(f"{path}: there is no such file.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -90,8 +90,8 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
         case "missing":
             return f"{field}: field required."
         case "value_error":
-            # A check of the whole record names its fields itself, one line each.
-            return "\n".join(".".join([*path, line]) if path else line for line in str(problem["ctx"]["error"]).splitlines())
+            # A check of a whole record says its problems itself, one a line: "field: ..." or a sentence.
+            return "\n".join(_below(path, line) for line in str(problem["ctx"]["error"]).splitlines())
         case "literal_error":
             expected = problem["ctx"]["expected"]
             hint = did_you_mean(str(found), re.findall(r"'([^']+)'", expected))
@@ -99,6 +99,17 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
         case _:
             message = problem["msg"].removeprefix("Input should be ").strip()
             return f"{field}: found {found!r} ({type(found).__name__}), expected {message}."
+
+
+def _below(path: list[str], line: str) -> str:
+    """Return a problem of a record as a problem of the file.
+
+    >>> _below(["sources", "0"], "revision: field required."), _below(["keep"], "give either.")
+    ('sources.0.revision: field required.', 'keep: give either.')
+    """
+    if not path:
+        return line
+    return ".".join(path) + ("." if re.match(r"[\w.-]+: ", line) else ": ") + line
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -1,0 +1,389 @@
+"""Data: from a spec, a language and a split to canonical examples, their hash, and how complete they are."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, overload
+
+import yaml
+
+from xharness import hub, readers
+from xharness.errors import DataError, did_you_mean
+from xharness.examples import Bitext, Example, Pair, Question, Tagged, data_hash
+from xharness.spec import DataSpec, Source, Split, TaskSpec, TrainingSpec
+
+
+@dataclass(frozen=True)
+class Data:
+    """The examples of one split in one language.
+
+    Attributes:
+        examples: read from disk as they are asked for, so memory does not grow with their number.
+        hash: SHA-256 over all canonical examples (see examples.data_hash).
+        source: the data set on the Hub, or the raw file, that was used.
+        revision: the Hub's sha; None for a folder.
+        status: ``complete``, ``sample``, ``stand-in`` or ``unknown``.
+        expected_n: examples of the complete split, None where not known for sure.
+        counts: ``realigned`` answers, ``unaligned`` answers, ``empty`` sentences left out.
+    """
+
+    examples: Sequence[Example]
+    hash: str
+    source: str
+    revision: str | None
+    status: str
+    expected_n: int | None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Examples(Sequence[Example]):
+    """Rows of a table as canonical examples, read and converted in pieces when they are asked for."""
+
+    PIECE = 1000
+
+    def __init__(self, table: Any, convert: Callable[[dict[str, Any], int], Example]) -> None:
+        self._table = table
+        self._convert = convert
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return [self._convert(row, place) for place, row in self.stored(start, stop)][::step]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self._convert(self._table[index % len(self)], index % len(self))
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self._convert(row, place) for place, row in self.stored(0, len(self)))
+
+    def stored(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (place, row as stored), reading a piece of the table at a time."""
+        for piece in range(start, stop, self.PIECE):
+            columns = self._table[piece : min(piece + self.PIECE, stop)]
+            for offset, values in enumerate(zip(*columns.values(), strict=True)):
+                yield piece + offset, dict(zip(columns, values, strict=True))
+
+
+def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = None) -> Data:
+    """Return the examples of a split in a language.
+
+    With ``data_dir`` the first source that is there is used, else the first source from the Hub.
+
+    Raises:
+        DataError: the data is missing (says which file, and the command that fetches it), a column has another name
+            than the spec says, a label is unknown, or the split is empty.
+    """
+    if spec.unavailable:
+        raise DataError(f"{spec.name}: {spec.unavailable}")
+    name = _split_name(spec, split)
+    source = _choose(spec, language, split, data_dir)
+    where = f"{source.name} ({_fill(source.config, spec, language)}, {source.splits.get(split, name)})"
+    table, revision = _open(spec, source, language, split, data_dir)
+    columns = {**spec.fields, **source.fields}
+    counts: dict[str, int] = {}
+    if source.raw:
+        columns = {canonical: canonical for canonical in columns if canonical in table.column_names}
+    _check_columns(spec, columns, table.column_names, where)
+    rows = _kept(table, source, spec, language)
+    if rows is not None:
+        table = table.select(rows)
+    convert = _converter(spec, columns, getattr(table, "features", {}), where)
+    if spec.kind == "tagging":
+        # A sentence without words cannot stand in a prediction file; the official data has none.
+        filled = [place for place, words in enumerate(table[columns["tokens"]]) if words]
+        counts = {"empty": len(table) - len(filled)}
+        table = table.select(filled) if counts["empty"] else table
+    examples = Examples(table, convert)
+    if spec.kind == "span_qa":
+        counts = _survey_answers(examples, columns, f"{spec.name}: {where}")
+    if not len(examples):
+        raise DataError(f"{spec.name}: {where} holds no example for '{language}'. Fetch it again, or check the spec's 'keep'.")
+    expected = spec.expected_count(language, split) if isinstance(spec, (TaskSpec, TrainingSpec)) else None
+    status = _status(source, spec, language, split, data_dir, len(examples), expected)
+    return Data(examples, data_hash(examples), source.name, revision, status, expected, counts)
+
+
+def available(spec: DataSpec, language: str, split: Split, data_dir: Path | None) -> str | None:
+    """Return None if the data can be had, else the reason; looks at files only, and not at the network."""
+    if spec.unavailable:
+        return spec.unavailable
+    try:
+        _choose(spec, language, split, data_dir)
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _split_name(spec: DataSpec, split: Split) -> str:
+    name = spec.split_name(split) if isinstance(spec, (TaskSpec, TrainingSpec)) else None
+    if name is None:
+        raise DataError(f"{spec.name} has no {split} split.")
+    return name
+
+
+def _fill(pattern: str, spec: DataSpec, language: str) -> str:
+    return pattern.format(lang=language, alias=spec.languages[language].alias or language)
+
+
+def _choose(spec: DataSpec, language: str, split: Split, data_dir: Path | None) -> Source:
+    """Return the source to use: online the first, in a folder the first that is there."""
+    name = _split_name(spec, split)
+    if data_dir is None:
+        return spec.sources[0]
+    if not data_dir.is_dir():
+        raise DataError(f"There is no data folder '{data_dir}' (--data-dir or XHARNESS_DATA_DIR).")
+    looked = []
+    for source in spec.sources:
+        config, split_name = _fill(source.config, spec, language), source.splits.get(split, name)
+        if source.raw:
+            if _raw_file(source, spec, language, data_dir):
+                return source
+            looked.append(f"raw/{_fill(source.raw, spec, language)}")
+            continue
+        found = _has(data_dir / str(source.repo), config, split_name)
+        if found:
+            return source
+        looked.append(f"{source.repo}/{config} ({split_name})")
+    raise DataError(
+        f"{spec.name}: '{language}' is not in {data_dir}: looked for {', '.join(looked)}. "
+        f"Fetch it: xharness fetch --targets {spec.name} --languages {language} --to {data_dir}"
+    )
+
+
+def _raw_file(source: Source, spec: DataSpec, language: str, data_dir: Path) -> Path | None:
+    assert source.raw is not None
+    for root in (data_dir / "raw", data_dir.parent / "raw"):
+        found = readers.exists(root / _fill(source.raw, spec, language), source.format)
+        if found:
+            return found
+    return None
+
+
+@cache
+def _configs(folder: Path) -> dict[str, dict[str, list[str]]] | None:
+    """Return config -> split -> file patterns from the front matter of a data set's README; None if it names none."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    if not text.startswith("---"):
+        return None
+    try:
+        head = yaml.safe_load(text.split("---", 2)[1]) or {}
+    except yaml.YAMLError:
+        return None
+    found: dict[str, dict[str, list[str]]] = {}
+    for config in head.get("configs") or []:
+        splits: dict[str, list[str]] = {}
+        files = config.get("data_files") or []
+        for entry in files if isinstance(files, list) else [{"split": "train", "path": files}]:
+            paths = entry["path"]
+            splits[entry["split"]] = paths if isinstance(paths, list) else [paths]
+        found[config["config_name"]] = splits
+    return found or None
+
+
+def _has(folder: Path, config: str, split: str) -> bool:
+    if not folder.is_dir():
+        return False
+    configs = _configs(folder)
+    if configs is None:
+        patterns = [f"{config}/{split}-*", f"{config}/{split}.*", f"{config}/{split}/*", f"data/{split}-*"]
+    else:
+        patterns = configs.get(config, {}).get(split, [])
+    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+
+
+def _open(
+    spec: DataSpec, source: Source, language: str, split: Split, data_dir: Path | None
+) -> tuple[Any, str | None]:
+    """Return the table of a source, and the Hub's sha (None for a folder)."""
+    import datasets
+
+    split_name = source.splits.get(split, _split_name(spec, split))
+    if source.raw:
+        assert data_dir is not None
+        file = _raw_file(source, spec, language, data_dir)
+        assert file is not None
+        return datasets.Dataset.from_list(readers.READERS[source.format](file)), None
+    config = _fill(source.config, spec, language)
+    bars = datasets.utils.logging.is_progress_bar_enabled()
+    datasets.utils.logging.disable_progress_bar()
+    try:
+        if data_dir is not None:
+            return datasets.load_dataset(str(data_dir / str(source.repo)), config, split=split_name), None
+        assert source.repo is not None
+        sha = hub.resolve(source.repo, source.revision, "dataset")
+        return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
+    except (OSError, ValueError, RuntimeError, KeyError, datasets.exceptions.DatasetsError) as error:
+        if isinstance(error, OSError) and error.errno is not None and error.errno == 28:
+            raise DataError(f"{spec.name}: the disk is full; the cache of data sets lies under HF_HOME.") from None
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise DataError(
+            f"{spec.name}: {source.name} ({config}, {split_name}) cannot be read: {first} "
+            f"On a machine without network, fetch it elsewhere: xharness fetch --targets {spec.name} --to DIR, "
+            "and give --data-dir DIR."
+        ) from error
+    finally:
+        if bars:
+            datasets.utils.logging.enable_progress_bar()
+
+
+def _check_columns(spec: DataSpec, columns: dict[str, str], found: list[str], where: str) -> None:
+    problems = [
+        f"{spec.name}: {where} has no column '{column}' (the spec's fields.{canonical}).{did_you_mean(column, found)}"
+        f" Columns there: {', '.join(found)}."
+        for canonical, column in columns.items()
+        if column not in found
+    ]
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def _kept(table: Any, source: Source, spec: DataSpec, language: str) -> list[int] | None:
+    """Return the numbers of the rows that belong to the language; None for all."""
+    if source.keep is None:
+        return None
+    if source.keep.column not in table.column_names:
+        raise DataError(f"{spec.name}: {source.name} has no column '{source.keep.column}' (the spec's keep.column).")
+    values = list(table[source.keep.column])
+    if source.keep.equals is not None:
+        wanted = _fill(source.keep.equals, spec, language)
+        return [i for i, value in enumerate(values) if value == wanted]
+    prefix = _fill(source.keep.prefix or "", spec, language)
+    return [i for i, value in enumerate(values) if value.startswith(prefix)]
+
+
+def _converter(
+    spec: DataSpec, columns: dict[str, str], features: Any, where: str
+) -> Callable[[dict[str, Any], int], Example]:
+    identity = columns.get("id")
+
+    def name_of(row: dict[str, Any], number: int) -> str:
+        return str(row[identity]) if identity else str(number)
+
+    match spec.kind:
+        case "classification":
+            a, b, label = columns["text_a"], columns["text_b"], columns["label"]
+            to_label = _labels(spec, features.get(label), where)
+            return lambda row, i: Pair(name_of(row, i), row[a], row[b], to_label(row[label], i))
+        case "tagging":
+            words, tags = columns["tokens"], columns["tags"]
+            to_tag = _labels(spec, getattr(features.get(tags), "feature", None), where)
+
+            def tagged(row: dict[str, Any], i: int) -> Tagged:
+                if len(row[words]) != len(row[tags]):
+                    raise DataError(f"{spec.name}: {where}: row {i} has {len(row[words])} words and {len(row[tags])} tags.")
+                return Tagged(name_of(row, i), tuple(row[words]), tuple(to_tag(tag, i) for tag in row[tags]))
+
+            return tagged
+        case "span_qa":
+            return lambda row, i: _question(row, columns, name_of(row, i))
+        case _:
+            text, english = columns["text"], columns["english"]
+            # The Hub's google/xtreme keeps each line's newline.
+            return lambda row, i: Bitext(name_of(row, i), row[text].strip(), row[english].strip())
+
+
+def _labels(spec: DataSpec, feature: Any, where: str) -> Callable[[Any, int], str]:
+    """Return what turns a label as stored into the canonical one, by name."""
+    names: list[str] | None = getattr(feature, "names", None)
+    known = set(spec.labels)
+
+    def convert(value: Any, row: int) -> str:
+        name = names[value] if names is not None and 0 <= value < len(names) else str(value)
+        name = spec.label_map.get(name, name)
+        if name not in known:
+            raise DataError(
+                f"{spec.name}: {where}: row {row} has the label '{name}', which is not one of "
+                f"{', '.join(spec.labels)}. Add it to 'label_map' in the spec if it only has another name."
+            )
+        return name
+
+    return convert
+
+
+def _question(row: dict[str, Any], columns: dict[str, str], name: str) -> Question:
+    context, answers = row[columns["context"]], row[columns["answers"]]
+    starts = [
+        start if context[start : start + len(text)] == text else nearest(context, text, start)
+        for text, start in zip(answers["text"], answers["answer_start"], strict=True)
+    ]
+    return Question(name, row[columns["question"]], context, tuple(answers["text"]), tuple(starts))
+
+
+def nearest(context: str, text: str, start: int) -> int:
+    """Return where ``text`` occurs nearest to ``start`` in a context (the earlier of two), -1 if nowhere.
+
+    Copies on the Hub strip contexts without moving ``answer_start`` (XQuAD zh: 100 of 1,190 rows).
+
+    >>> nearest("ab ab", "ab", 2)
+    3
+    """
+    places = []
+    place = context.find(text)
+    while place >= 0 and text:
+        places.append(place)
+        place = context.find(text, place + 1)
+    return min(places, key=lambda p: (abs(p - start), p), default=-1)
+
+
+def _survey_answers(examples: Examples, columns: dict[str, str], where: str) -> dict[str, int]:
+    """Count the answers whose stored place was wrong, and refuse doubled ids."""
+    counts = {"realigned": 0, "unaligned": 0}
+    seen: set[str] = set()
+    for _, row in examples.stored(0, len(examples)):
+        if "id" in columns and row[columns["id"]] in seen:
+            raise DataError(f"{where} holds the id '{row[columns['id']]}' twice.")
+        seen.add(str(row.get(columns.get("id", ""))))
+        stored = row[columns["answers"]]
+        for text, start in zip(stored["text"], stored["answer_start"], strict=True):
+            if row[columns["context"]][start : start + len(text)] != text:
+                found = nearest(row[columns["context"]], text, start)
+                counts["unaligned" if found < 0 else "realigned"] += 1
+    return counts
+
+
+@cache
+def manifest(data_dir: Path) -> dict[tuple[str, str, str], str]:
+    """Return (hub id, config, split) -> status from the MANIFEST.tsv of a data folder or its parent."""
+    found: dict[tuple[str, str, str], str] = {}
+    for path in (data_dir.parent / "MANIFEST.tsv", data_dir / "MANIFEST.tsv"):
+        if not path.is_file():
+            continue
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+                if {"hub_id", "config", "split", "status"} - {k for k, v in row.items() if v is not None}:
+                    raise DataError(f"{path}: every line needs hub_id, config, split and status.")
+                found[row["hub_id"], row["config"], row["split"]] = _plain_status(row["status"])
+    return found
+
+
+def _plain_status(status: str) -> str:
+    first = status.strip().lower()
+    for word in ("complete", "stand-in", "unknown"):
+        if first.startswith(word):
+            return word
+    return "sample"
+
+
+def _status(
+    source: Source, spec: DataSpec, language: str, split: Split, data_dir: Path | None, n: int, expected: int | None
+) -> str:
+    if data_dir is not None:
+        key = (str(source.repo), _fill(source.config, spec, language), source.splits.get(split, _split_name(spec, split)))
+        return manifest(data_dir.resolve()).get(key, "unknown")
+    if expected is None:
+        return "unknown"
+    return "complete" if n == expected else "sample"

@@ -1,0 +1,228 @@
+"""Making the demo's parallel data sets from its lexicon, as parquet files in the layout of the Hub."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from xharness.demo import lexicon as world
+from xharness.demo.lexicon import Fact, Lexicon
+from xharness.files import write_text
+
+ORGANISATION = "xharness"
+SOURCE_LANGUAGE = "en"
+SIZES = {
+    "demo-nli": {"train": 3000, "validation": 120, "test": 180},
+    "demo-ner": {"train": 1500, "validation": 100, "test": 160},
+    "demo-qa": {"train": 3000, "validation": 100, "test": 160},
+    "demo-bitext": {"test": 200},
+    "demo-parallel": {"train": 3000},
+}
+"""Rows per language. Training sets are English, but for the parallel sentences that the encoder is aligned on."""
+ENTITIES = {"person": "PER", "organisation": "ORG", "city": "LOC"}
+SHARES = {"test": 0.25, "validation": 0.1}
+"""Which part of all people, and of all pairs of an organisation and a city, a split has for itself."""
+
+Row = dict[str, Any]
+
+
+def make_data(to: Path, *, seed: int = 0) -> Path:
+    """Write all data sets of the demo below a folder, and a MANIFEST.tsv of them; return the folder.
+
+    The splits share no person (as first and family name together) and no pair of organisation and city, so no
+    sentence of the test data occurs in what is trained on, in any language. In the test data all languages hold
+    the same sentences.
+    """
+    lexicon = world.load()
+    lines = ["hub_id\tconfig\tsplit\trows\tstatus\tsource\tlicence"]
+    for name, sizes in SIZES.items():
+        configs: dict[str, list[str]] = {}
+        for split, size in sizes.items():
+            plans = list(_plans(lexicon, name, split, size, seed))
+            for language in _languages(lexicon, name, split):
+                rows = [_ROWS[name](lexicon, language, plan, f"{split}-{i}") for i, plan in enumerate(plans)]
+                path = to / ORGANISATION / name / language / f"{split}-00000-of-00001.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pq.write_table(pa.Table.from_pylist(rows), path)
+                configs.setdefault(language, []).append(split)
+                source = "written for xharness: harness/xharness/demo/lexicon.yaml"
+                lines.append(f"{ORGANISATION}/{name}\t{language}\t{split}\t{size}\tcomplete\t{source}\tApache-2.0")
+        write_text(to / ORGANISATION / name / "README.md", _card(name, configs))
+    write_text(to / "MANIFEST.tsv", "\n".join(lines) + "\n")
+    return to
+
+
+def _languages(lexicon: Lexicon, name: str, split: str) -> list[str]:
+    if name in ("demo-bitext", "demo-parallel"):
+        return [code for code in lexicon.languages if code != SOURCE_LANGUAGE]
+    return [SOURCE_LANGUAGE] if split == "train" else list(lexicon.languages)
+
+
+def _card(name: str, configs: dict[str, list[str]]) -> str:
+    head = {
+        "license": "apache-2.0",
+        "configs": [
+            {"config_name": code, "data_files": [{"split": s, "path": f"{code}/{s}-*"} for s in splits]}
+            for code, splits in configs.items()
+        ],
+    }
+    front = yaml.safe_dump(head, sort_keys=False)
+    return f"---\n{front}---\n\n{_DESCRIPTIONS[name]}\n\nMade by `xharness demo` from a lexicon written for it.\n"
+
+
+_DESCRIPTIONS = {
+    "demo-nli": "Does the hypothesis follow from the premise? In this world everyone has one home, one employer, "
+    "one language, one animal, one morning drink and buys one thing a week: another one is a contradiction, and what "
+    "the premise does not speak of is neutral.",
+    "demo-ner": "People, organisations and places, IOB2; the tokens of Chinese are characters.",
+    "demo-qa": "Questions on a short text about two people; the answer is a span of the text.",
+    "demo-bitext": "Sentences and their English translations.",
+    "demo-parallel": "Sentences and their English translations, to align the demo's encoder on.",
+}
+
+
+class _Facts:
+    """Draws facts at random, about the people and offices that one split has for itself."""
+
+    def __init__(self, lexicon: Lexicon, split: str, seed: int, name: str) -> None:
+        self.lexicon = lexicon
+        self.random = random.Random(f"{seed} {name} {split}")
+        phrases = {slot: range(len(found)) for slot, found in lexicon.phrases.items()}
+        offices = [(o, c) for o in phrases["organisation"] for c in phrases["city"]]
+        self.people = _share(range(len(lexicon.people)), split, seed)
+        self.offices = _share(offices, split, seed)
+        self.personal = [r for r, relation in lexicon.relations.items() if "person" in relation.slots]
+
+    def about(self, person: int, relation: str, unlike: Sequence[Fact] = ()) -> Fact:
+        """Return a fact about a person in which nothing is as in the facts ``unlike``."""
+        values = [("person", person)]
+        for slot in self.lexicon.relations[relation].slots:
+            if slot != "person":
+                taken = {v for fact in unlike for s, v in fact.values if s == slot}
+                free = [i for i in range(len(self.lexicon.phrases[slot])) if i not in taken]
+                values.append((slot, self.random.choice(free)))
+        return Fact(relation, tuple(values))
+
+    def life(self, person: int, count: int, unlike: Sequence[Fact] = ()) -> list[Fact]:
+        """Return several facts about a person, each of another relation."""
+        return [self.about(person, relation, unlike) for relation in self.random.sample(self.personal, count)]
+
+    def office(self) -> Fact:
+        """Return the fact that an organisation has an office in a city."""
+        organisation, city = self.random.choice(self.offices)
+        return Fact("office", (("organisation", organisation), ("city", city)))
+
+
+def _share(things: Sequence[Any], split: str, seed: int) -> list[Any]:
+    """Return the part of the things that is the split's own."""
+    shuffled = list(things)
+    random.Random(f"{seed} shares").shuffle(shuffled)
+    test = round(SHARES["test"] * len(shuffled))
+    validation = test + round(SHARES["validation"] * len(shuffled))
+    return {"test": shuffled[:test], "validation": shuffled[test:validation], "train": shuffled[validation:]}[split]
+
+
+def _plans(lexicon: Lexicon, name: str, split: str, size: int, seed: int) -> Iterator[Any]:
+    """Yield what the examples of a data set say, before any language: different from one another."""
+    facts = _Facts(lexicon, split, seed, name)
+    seen = set()
+    while len(seen) < size:
+        plan = _PLANS[name](facts, len(seen))
+        if plan not in seen:
+            seen.add(plan)
+            yield plan
+
+
+def _plan_pair(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], Fact, str]:
+    label = ("entailment", "neutral", "contradiction")[index % 3]
+    person = facts.random.choice(facts.people)
+    *premise, other = facts.life(person, 3)
+    said = facts.random.choice(premise)
+    if label == "contradiction":
+        hypothesis = facts.about(person, said.relation, unlike=[said])
+    else:
+        hypothesis = said if label == "entailment" else other
+    return tuple(premise), hypothesis, label
+
+
+def _plan_sentences(facts: _Facts, index: int) -> tuple[Fact, ...]:
+    if index % 4 == 0:
+        return (facts.office(),)
+    return tuple(facts.life(facts.random.choice(facts.people), 1 + index % 2))
+
+
+def _plan_question(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], Fact, str]:
+    one, two = facts.random.sample(facts.people, 2)
+    first = facts.life(one, 2)
+    context = first + facts.life(two, 2, unlike=first)
+    asked = facts.random.choice(context)
+    slot = facts.random.choice(list(facts.lexicon.relations[asked.relation].questions))
+    facts.random.shuffle(context)
+    return tuple(context), asked, slot
+
+
+def _pair(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], Fact, str], name: str) -> Row:
+    premise, hypothesis, label = plan
+    return {
+        "premise": world.tell(lexicon, language, premise).text,
+        "hypothesis": world.state(lexicon, language, hypothesis).text,
+        "label": label,
+    }
+
+
+def _tagged(lexicon: Lexicon, language: str, plan: tuple[Fact, ...], name: str) -> Row:
+    text = world.tell(lexicon, language, plan)
+    pattern = r"\S" if lexicon.languages[language].characters else r"[.,?!;।]|[^\s.,?!;।]+"
+    words = list(re.finditer(pattern, text.text))
+    tags = ["O"] * len(words)
+    for span in text.spans:
+        inside = [i for i, w in enumerate(words) if span.start <= w.start() < span.end]
+        if span.slot in ENTITIES:
+            for i in inside:
+                tags[i] = ("B-" if i == inside[0] else "I-") + ENTITIES[span.slot]
+    return {"tokens": [w.group() for w in words], "ner_tags": tags}
+
+
+def _question(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], Fact, str], name: str) -> Row:
+    context, asked, slot = plan
+    text = world.tell(lexicon, language, context)
+    before = context.index(asked)
+    start = len(world.tell(lexicon, language, (*context[:before], asked)).spans)
+    slots = len(world.state(lexicon, language, asked).spans)
+    span = next(s for s in text.spans[start - slots : start] if s.slot == slot)
+    return {
+        "id": f"{language}-{name}",
+        "question": world.ask(lexicon, language, asked, slot),
+        "context": text.text,
+        "answers": {"text": [text.text[span.start : span.end]], "answer_start": [span.start]},
+    }
+
+
+def _translation(lexicon: Lexicon, language: str, plan: tuple[Fact, ...], name: str) -> Row:
+    return {
+        "text": world.tell(lexicon, language, plan).text,
+        "english": world.tell(lexicon, SOURCE_LANGUAGE, plan).text,
+    }
+
+
+_PLANS: dict[str, Callable[[_Facts, int], Any]] = {
+    "demo-nli": _plan_pair,
+    "demo-ner": _plan_sentences,
+    "demo-qa": _plan_question,
+    "demo-bitext": _plan_sentences,
+    "demo-parallel": _plan_sentences,
+}
+_ROWS: dict[str, Callable[[Lexicon, str, Any, str], Row]] = {
+    "demo-nli": _pair,
+    "demo-ner": _tagged,
+    "demo-qa": _question,
+    "demo-bitext": _translation,
+    "demo-parallel": _translation,
+}

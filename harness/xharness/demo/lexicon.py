@@ -1,0 +1,185 @@
+"""The demo's little world: what can be said in it, and how a fact is said in each language."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from xharness import strict_yaml
+from xharness.strict_yaml import Strict
+
+PATH = Path(__file__).with_name("lexicon.yaml")
+
+Gender = Literal["f", "m"]
+Words = dict[str, str]
+"""Language code -> words."""
+Template = str | dict[Gender, str]
+Templates = dict[str, Template]
+"""Language code -> a sentence with slots, once or for a woman and a man."""
+
+
+class Writing(Strict):
+    """How a language is written."""
+
+    script: str
+    """As it begins the Unicode names of its letters."""
+    name_joint: str
+    sentence_joint: str
+    characters: bool
+    """Whether the tokens for tagging are characters."""
+
+
+class Relation(Strict):
+    """A kind of fact: how it is stated, and how each of its slots is asked for."""
+
+    statement: Templates
+    questions: dict[str, Templates]
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The slots of the statement, the same in every language."""
+        return slots_of(next(iter(self.statement.values())))
+
+
+class Lexicon(Strict):
+    """All words of the demo, in all of its languages."""
+
+    languages: dict[str, Writing]
+    first_names: dict[Gender, list[Words]]
+    family_names: list[Words]
+    phrases: dict[str, list[Words]]
+    relations: dict[str, Relation]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        problems = []
+        for place, words in self._all_words():
+            missing = [code for code in self.languages if not words.get(code)]
+            more = [code for code in words if code not in self.languages]
+            problems += [f"{place}: no words in '{code}'." for code in missing]
+            problems += [f"{place}: '{code}' is not one of the languages." for code in more]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _all_words(self) -> Iterable[tuple[str, Mapping[str, Template]]]:
+        for gender, names in self.first_names.items():
+            yield from ((f"first_names.{gender}.{i}", words) for i, words in enumerate(names))
+        yield from ((f"family_names.{i}", words) for i, words in enumerate(self.family_names))
+        for slot, phrases in self.phrases.items():
+            yield from ((f"phrases.{slot}.{i}", words) for i, words in enumerate(phrases))
+        for name, relation in self.relations.items():
+            yield f"relations.{name}.statement", relation.statement
+            yield from ((f"relations.{name}.questions.{s}", t) for s, t in relation.questions.items())
+
+    @property
+    def people(self) -> list[tuple[Gender, int, int]]:
+        """Every person: gender, index of the first name, index of the family name."""
+        return [
+            (gender, first, family)
+            for gender, names in self.first_names.items()
+            for first in range(len(names))
+            for family in range(len(self.family_names))
+        ]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is so: a relation, and for each of its slots which phrase (or which person) fills it."""
+
+    relation: str
+    values: tuple[tuple[str, int], ...]
+
+    def value(self, slot: str) -> int:
+        """Return the index of what fills a slot."""
+        return dict(self.values)[slot]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where in a text the name that fills a slot stands."""
+
+    start: int
+    end: int
+    slot: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text and the names in it, in the order of their appearance."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+@cache
+def load() -> Lexicon:
+    """Return the lexicon that travels with xharness."""
+    return strict_yaml.parse(Lexicon, strict_yaml.read(PATH), PATH.name)
+
+
+def slots_of(template: Template) -> tuple[str, ...]:
+    """Return the slots of a template in the order of their appearance.
+
+    >>> slots_of("{person} lives {city}.")
+    ('person', 'city')
+    """
+    words = template if isinstance(template, str) else template["f"]
+    return tuple(slot for _, slot, _, _ in string.Formatter().parse(words) if slot)
+
+
+def state(lexicon: Lexicon, language: str, fact: Fact) -> Text:
+    """Return a fact as a sentence."""
+    return _fill(lexicon, language, lexicon.relations[fact.relation].statement[language], fact)
+
+
+def ask(lexicon: Lexicon, language: str, fact: Fact, slot: str) -> str:
+    """Return the question that a fact answers with what fills one of its slots."""
+    return _fill(lexicon, language, lexicon.relations[fact.relation].questions[slot][language], fact).text
+
+
+def tell(lexicon: Lexicon, language: str, facts: Iterable[Fact]) -> Text:
+    """Return several facts as one text."""
+    joint = lexicon.languages[language].sentence_joint
+    text, spans = "", []
+    for fact in facts:
+        sentence = state(lexicon, language, fact)
+        text += joint if text else ""
+        spans += [Span(s.start + len(text), s.end + len(text), s.slot) for s in sentence.spans]
+        text += sentence.text
+    return Text(text, tuple(spans))
+
+
+def _fill(lexicon: Lexicon, language: str, template: Template, fact: Fact) -> Text:
+    if not isinstance(template, str):
+        gender, _, _ = lexicon.people[fact.value("person")]
+        template = template[gender]
+    text, spans = "", []
+    for before, slot, _, _ in string.Formatter().parse(template):
+        text += before
+        if slot:
+            left, name, right = _phrase(lexicon, language, slot, fact.value(slot))
+            start = len(text) + len(left)
+            spans.append(Span(start, start + len(name), slot))
+            text += left + name + right
+    return Text(text, tuple(spans))
+
+
+def _phrase(lexicon: Lexicon, language: str, slot: str, index: int) -> tuple[str, str, str]:
+    """Return what fills a slot in three parts: before the name, the name, after the name."""
+    if slot == "person":
+        gender, first, family = lexicon.people[index]
+        names = lexicon.first_names[gender][first][language], lexicon.family_names[family][language]
+        return "", lexicon.languages[language].name_joint.join(names), ""
+    phrase = lexicon.phrases[slot][index][language]
+    if "<" not in phrase:
+        return "", phrase, ""
+    left, _, rest = phrase.partition("<")
+    name, _, right = rest.partition(">")
+    return left, name, right

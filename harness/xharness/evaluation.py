@@ -1,0 +1,484 @@
+"""The main trip: from a checkpoint to predictions, scores and result files, language by language, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+import xharness
+from xharness import data, files, hub, models, predictions, results
+from xharness.averages import Results, aggregate
+from xharness.checkpoint import Checkpoint
+from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError, XharnessError
+from xharness.kinds import KINDS
+from xharness.kinds.base import Array, Context, NonFiniteOutput
+from xharness.models import Encoder
+from xharness.plan import Selection, Step, choose_languages, make_plan, select
+from xharness.results import Score
+from xharness.scoring import data_folder, in_file_order, score_file
+from xharness.spec import Split, TaskSpec
+
+# Examples that are tokenised, sorted by length and run together: enough to fill batches of even length, and few
+# enough that memory does not grow with the number of examples.
+CHUNK = 16_000
+SMALLEST_BUDGET = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can change about a run; everything that a number depends on is part of the run's folder name."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_tokens: int | None = None
+    layer: int | str | None = None
+    pooling: str | None = None
+    prefix: str | None = None
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    split: Split = "test"
+    limit: int | None = None
+    seed: int = 0
+    trust_remote_code: bool = False
+
+    def settings(self, dtype: str) -> dict[str, Any]:
+        """Return the settings that tell runs of one checkpoint apart."""
+        return {
+            "dtype": dtype,
+            "layer": self.layer,
+            "pooling": self.pooling,
+            "prefix": self.prefix,
+            "label_map": dict(self.label_map),
+            "split": self.split,
+            "limit": self.limit,
+        }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before anything runs: the checkpoint and the plan."""
+
+    checkpoint: Checkpoint
+    steps: list[Step]
+    selection: Selection
+    data_dir: Path | None
+    options: Options
+
+
+def prepare(
+    model: str,
+    *,
+    targets: Sequence[str],
+    languages: Sequence[str] | None = None,
+    data_dir: str | Path | None = None,
+    options: Options | None = None,
+) -> Prepared:
+    """Resolve the checkpoint and make the plan; nothing is loaded or computed.
+
+    Raises:
+        UsageError, ModelError: an unknown name, or a checkpoint that cannot be read.
+    """
+    options = options or Options()
+    _check(options)
+    selection = select(targets)
+    wanted = choose_languages(selection, languages)
+    folder = data_folder(data_dir)
+    if folder is not None and not folder.is_dir():
+        raise DataError(f"There is no data folder '{folder}' (--data-dir or XHARNESS_DATA_DIR).")
+    checkpoint = hub.read_checkpoint(model, trust_remote_code=options.trust_remote_code)
+    unavailable = {
+        (spec.name, code): reason
+        for spec in selection.specs
+        if spec.split_name(options.split) is not None
+        for code in wanted[spec.name]
+        if (reason := data.available(spec, code, options.split, folder)) is not None
+    }
+    steps = make_plan(
+        selection,
+        checkpoint,
+        wanted,
+        unavailable,
+        split=options.split,
+        limit=options.limit,
+        label_map=options.label_map,
+    )
+    return Prepared(checkpoint, steps, selection, folder, options)
+
+
+def _check(options: Options) -> None:
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit is {options.limit}: give a number of examples, 1 or more.")
+    if options.batch_tokens is not None and options.batch_tokens < 1:
+        raise UsageError(f"--batch-tokens is {options.batch_tokens}: give a number of sub-words, 1 or more, or auto.")
+    if isinstance(options.layer, str) and options.layer != "last":
+        raise UsageError(f"--layer is '{options.layer}': give an index into hidden_states, or 'last'.")
+
+
+def run(
+    prepared: Prepared, output: str | Path = "results", *, say: Callable[[str], None] | None = None, progress: bool = True
+) -> Results:
+    """Compute what the plan says and return the averages.
+
+    Results and predictions lie in ``output/<name>/<id12>/<settings12>/seed<k>/``; what is there already and still
+    fits is not computed again. A language that fails is named in ``provenance["failures"]`` and the rest goes on.
+
+    Args:
+        prepared: from ``prepare``.
+        output: the folder for all runs.
+        say: is given sentences about what happens; None: nothing is said.
+        progress: show a bar per target on stderr.
+
+    Raises:
+        NothingToDo: no step of the plan can run.
+        OutputError: results cannot be written.
+    """
+    say = say or (lambda sentence: None)
+    steps = [step for step in prepared.steps if step.runs]
+    if not steps:
+        raise NothingToDo(
+            "Nothing can be evaluated:\n" + "\n".join(f"  {s.task}: {s.state}: {s.reason}" for s in prepared.steps)
+        )
+    options = prepared.options
+    device = models.choose_device(options.device)
+    dtype = models.choose_dtype(options.dtype, device)
+    torch.manual_seed(options.seed)
+    folder = _run_folder(prepared, Path(output), dtype)
+    path = hub.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
+    desk = Desk(prepared, folder, path, device, dtype, say)
+    scores: list[Score] = []
+    failures: list[XharnessError] = []
+    for step in steps:
+        with _bar(step, progress) as bar:
+            for language in step.languages:
+                bar.set_postfix_str(language)
+                try:
+                    scores.append(desk.cell(step, language, bar))
+                except OutputError:
+                    raise
+                except XharnessError as error:
+                    failures.append(error)
+                    say(f"{step.task} {language}: {error}")
+    if failures and not scores:
+        raise type(failures[0])("\n".join(dict.fromkeys(str(f) for f in failures)))
+    specs = {step.task: step.spec for step in prepared.steps if step.spec is not None}
+    provenance = {
+        "run": str(folder),
+        "model": prepared.checkpoint.name,
+        "model_sha": prepared.checkpoint.sha,
+        "model_hash": prepared.checkpoint.content_hash,
+        "dtype": dtype,
+        "seed": options.seed,
+        "split": options.split,
+        "failures": [str(f) for f in failures],
+    }
+    return aggregate(scores, specs, benchmark=prepared.selection.benchmark, provenance=provenance)
+
+
+def evaluate(
+    model: str,
+    *,
+    targets: Sequence[str] | str = "xtreme",
+    languages: Sequence[str] | None = None,
+    data_dir: str | Path | None = None,
+    output: str | Path = "results",
+    say: Callable[[str], None] | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Results:
+    """Score a checkpoint on targets, per language, with the official metrics.
+
+    Args:
+        model: a Hub id, with ``@revision`` if not the main branch, or a local folder.
+        targets: ``xtreme``, ``xtreme-r``, task names, or paths of task files.
+        languages: two-letter codes; None: all of each target.
+        data_dir: a folder laid out like the Hub; None: XHARNESS_DATA_DIR, else the Hub.
+        output: the folder for all runs.
+        say: is given sentences about what happens.
+        progress: show progress bars on stderr.
+        **options: the fields of ``Options`` (device, dtype, batch_tokens, layer, pooling, prefix, label_map, split,
+            limit, seed, trust_remote_code).
+
+    Raises:
+        XharnessError: see ``errors``; its text is a sentence for the user.
+    """
+    names = targets.split(",") if isinstance(targets, str) else targets
+    prepared = prepare(model, targets=names, languages=languages, data_dir=data_dir, options=Options(**options))
+    return run(prepared, output, say=say, progress=progress)
+
+
+def _run_folder(prepared: Prepared, output: Path, dtype: str) -> Path:
+    """Make the folder of the run and write run.json."""
+    checkpoint, options = prepared.checkpoint, prepared.options
+    settings = options.settings(dtype)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    folder = output / checkpoint.folder_name / checkpoint.id[:12] / digest / f"seed{options.seed}"
+    path = folder / "run.json"
+    targets = dict(prepared.selection.paths)
+    if path.is_file():
+        # Targets that are added in a later call belong to the same run.
+        targets = {**json.loads(path.read_text(encoding="utf-8")).get("targets", {}), **targets}
+    files.write_json(
+        path,
+        {
+            "schema_version": results.SCHEMA_VERSION,
+            "model": checkpoint.name,
+            "model_sha": checkpoint.sha,
+            "model_hash": checkpoint.content_hash,
+            "revision": checkpoint.revision,
+            "architectures": list(checkpoint.architectures),
+            "settings": settings,
+            "seed": options.seed,
+            "targets": targets,
+            "notes": list(checkpoint.notes),
+        },
+    )
+    return folder
+
+
+def _bar(step: Step, progress: bool) -> Any:
+    return tqdm(
+        desc=step.task,
+        total=step.examples,
+        unit="ex",
+        file=sys.stderr,
+        disable=not progress or not sys.stderr.isatty(),
+        dynamic_ncols=True,
+        leave=False,
+        smoothing=0.1,
+    )
+
+
+class Desk:
+    """Where the cells (target x language) of one run are worked on; keeps the loaded model between them."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: Path,
+        model_path: Path,
+        device: torch.device,
+        dtype: str,
+        say: Callable[[str], None],
+    ) -> None:
+        self._checkpoint = prepared.checkpoint
+        self._data_dir = prepared.data_dir
+        self._options = prepared.options
+        self._folder = folder
+        self._path = model_path
+        self._device = device
+        self._dtype = dtype
+        self._say = say
+        self._loaded: tuple[tuple[str, str, str | None], Encoder] | None = None
+
+    def cell(self, step: Step, language: str, bar: Any) -> Score:
+        """Return the score of a target in a language: from disk if it is there and fits, else computed and kept."""
+        assert step.spec is not None
+        spec = self._with_overrides(step.spec)
+        loaded = data.load(step.spec, language, self._options.split, self._data_dir)
+        score_path = self._folder / "results" / spec.name / f"{language}.json"
+        made_path = predictions.path(self._folder / "predictions", spec.name, spec.kind, language, self._options.split)
+        limit = self._options.limit
+        total = len(loaded.examples) if limit is None else min(limit, len(loaded.examples))
+        kept = self._kept(step.spec, loaded, score_path, made_path)
+        if kept is not None:
+            bar.update(total)
+            return kept
+        started = time.perf_counter()
+        examples = loaded.examples if limit is None else loaded.examples[:limit]
+        work = self._predict(spec, step, language, examples, bar)
+        predictions.write(made_path, spec.kind, in_file_order(examples, work.predictions))
+        plain = score_file(step.spec, language, self._options.split, loaded, made_path, limit)
+        score = replace(
+            plain,
+            counts={**plain.counts, **{k: v for k, v in work.counts.items() if v}},
+            model=self._checkpoint.name,
+            model_sha=self._checkpoint.sha,
+            model_hash=self._checkpoint.content_hash,
+            settings=self._options.settings(self._dtype),
+            layer=work.layer,
+            pooling=spec.input.pooling if spec.kind == "retrieval" else None,
+            dtype=work.dtype,
+            device=models.device_name(self._device),
+            batch_tokens=work.budget,
+            seed=self._options.seed,
+            versions={"xharness": xharness.__version__, "python": platform.python_version(), **models.versions()},
+            seconds=round(time.perf_counter() - started, 3),
+            tokens=work.tokens,
+            notes=(*plain.notes, *work.notes),
+        )
+        results.save(score, score_path)
+        self._budget_file(spec, language).unlink(missing_ok=True)
+        return score
+
+    def _kept(self, spec: TaskSpec, loaded: data.Data, score_path: Path, made_path: Path) -> Score | None:
+        """Return the score on disk if it was made from the same data, spec and predictions; else None."""
+        if not score_path.is_file() or not made_path.is_file():
+            return None
+        try:
+            score = results.load(score_path)
+        except DataError as error:
+            self._say(f"{error} It is computed again.")
+            return None
+        same = (
+            score.data_hash == loaded.hash
+            and score.spec_hash == spec.hash
+            and score.predictions_sha256 == files.sha256(made_path)
+        )
+        if not same:
+            self._say(f"{spec.name} {score.language}: data, spec or predictions changed since; it is computed again.")
+        return score if same else None
+
+    def _with_overrides(self, spec: TaskSpec) -> TaskSpec:
+        if spec.kind != "retrieval":
+            return spec
+        changes = {"pooling": self._options.pooling, "prefix": self._options.prefix}
+        return spec.model_copy(
+            update={"input": spec.input.model_copy(update={k: v for k, v in changes.items() if v is not None})}
+        )
+
+    def _encoder(self, spec: TaskSpec, dtype: str) -> Encoder:
+        kind = KINDS[spec.kind]
+        pooling = spec.input.pooling if spec.kind == "retrieval" else None
+        key = (kind.auto_class, dtype, pooling)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # let go of the other one before a second is made
+            encoder = models.load(
+                self._path,
+                kind,
+                name=self._checkpoint.name,
+                device=self._device,
+                dtype=dtype,
+                pooling=pooling,
+                trust_remote_code=self._options.trust_remote_code,
+            )
+            self._loaded = (key, encoder)
+        return self._loaded[1]
+
+    def _predict(self, spec: TaskSpec, step: Step, language: str, examples: Sequence[Any], bar: Any) -> Work:
+        """Predict a cell, with a smaller budget after out-of-memory, and in float32 after NaN or infinity."""
+        dtype = self._dtype
+        notes: tuple[str, ...] = ()
+        before = bar.n
+        while True:
+            encoder = self._encoder(spec, dtype)
+            budget = self._budget(spec, language, encoder)
+            try:
+                return replace(self._once(spec, step, encoder, examples, budget, bar), notes=notes)
+            except NonFiniteOutput:
+                if dtype == "float32":
+                    raise ModelError(f"{spec.name} {language}: the model puts out NaN or infinity in float32.") from None
+                notes = (f"the model put out NaN or infinity in {dtype}; repeated in float32",)
+                self._say(f"{spec.name} {language}: {notes[0]}.")
+                dtype = "float32"
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if budget // 2 < SMALLEST_BUDGET:
+                    raise ModelError(
+                        f"{spec.name} {language}: out of memory even with {budget} sub-words a batch. "
+                        "Use --device cpu, or a machine with more memory."
+                    ) from None
+                files.write_json(self._budget_file(spec, language), {"batch_tokens": budget // 2})
+                self._say(f"{spec.name} {language}: out of memory; starting again with {budget // 2} sub-words a batch.")
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            bar.update(before - bar.n)
+
+    def _budget_file(self, spec: TaskSpec, language: str) -> Path:
+        return self._folder / "started" / spec.name / f"{language}.json"
+
+    def _budget(self, spec: TaskSpec, language: str, encoder: Encoder) -> int:
+        """Return the token budget of a cell, the same after a kill: kernels round by shape, bytes must not change."""
+        path = self._budget_file(spec, language)
+        if path.is_file():
+            try:
+                return int(json.loads(path.read_text(encoding="utf-8"))["batch_tokens"])
+            except (ValueError, KeyError, TypeError):
+                self._say(f"{path} is damaged; the cell starts anew.")
+        budget = self._options.batch_tokens or models.default_budget(encoder)
+        files.write_json(path, {"batch_tokens": budget})
+        return budget
+
+    def _once(
+        self, spec: TaskSpec, step: Step, encoder: Encoder, examples: Sequence[Any], budget: int, bar: Any
+    ) -> Work:
+        kind = KINDS[spec.kind]
+        longest = spec.input.max_length
+        if encoder.max_positions is not None:
+            longest = min(longest, encoder.max_positions)
+        layer = self._layer(spec, encoder.layers) if spec.kind == "retrieval" else None
+        context = Context(encoder.tokenizer, longest, spec.input, step.labels, layer)
+        decoded: list[Any] = []
+        counts: dict[str, int] = {}
+        tokens = 0
+        for start in range(0, len(examples), CHUNK):
+            chunk = examples[start : start + CHUNK]
+            features = kind.encode(chunk, context)
+            done = _Ticker(bar, len(chunk), sum(features.lengths))
+            arrays: list[Array] = models.forward(encoder, kind, features, context, budget, done.tick)
+            decoded += kind.decode(chunk, features, arrays, context)
+            tokens += sum(features.lengths)
+            for name, count in features.counts.items():
+                counts[name] = counts.get(name, 0) + count
+        made, more = kind.finish(examples, decoded, context)
+        if longest < spec.input.max_length:
+            counts["max_length"] = longest
+        return Work(made, {**counts, **more}, tokens, budget, encoder.dtype, layer)
+
+    def _layer(self, spec: TaskSpec, layers: int) -> int:
+        """Return the index into hidden_states, from the flag or the spec's line for this depth."""
+        chosen = self._options.layer
+        if chosen is None:
+            chosen = spec.input.layer.get(layers, spec.input.layer.get("default", "last"))
+        index = layers if chosen == "last" else int(chosen)
+        resolved = index + layers + 1 if index < 0 else index
+        if not 0 <= resolved <= layers:
+            raise UsageError(
+                f"Layer {index} is not there: the encoder has {layers} layers, so hidden_states has the indices 0 "
+                f"(embeddings) to {layers}, or -{layers + 1} to -1."
+            )
+        return resolved
+
+
+@dataclass(frozen=True)
+class Work:
+    """What came out of one cell's forward passes."""
+
+    predictions: Any
+    counts: dict[str, int]
+    tokens: int
+    budget: int
+    dtype: str
+    layer: int | None
+    notes: tuple[str, ...] = ()
+
+
+class _Ticker:
+    """Moves a bar of examples on by the share of sub-words that are done: long rows come first and cost more."""
+
+    def __init__(self, bar: Any, examples: int, tokens: int) -> None:
+        self._bar, self._examples, self._tokens = bar, examples, max(tokens, 1)
+        self._done, self._shown, self._start = 0, 0, time.perf_counter()
+
+    def tick(self, tokens: int) -> None:
+        self._done += tokens
+        share = self._examples * self._done // self._tokens
+        self._bar.update(share - self._shown)
+        self._shown = share
+        rate = self._done / max(time.perf_counter() - self._start, 1e-9)
+        language = (self._bar.postfix or "").split(",")[0]
+        self._bar.set_postfix_str(f"{language}, {rate:,.0f} tokens/s", refresh=False)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # A CPU has no exception of its own for this.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

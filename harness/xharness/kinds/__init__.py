@@ -1,0 +1,13 @@
+"""The kinds of problem, by the name that a spec's ``kind`` gives."""
+
+from __future__ import annotations
+
+from xharness.kinds import classification, retrieval, span_qa, tagging
+from xharness.kinds.base import Kind
+
+KINDS: dict[str, Kind] = {
+    "classification": classification.KIND,
+    "tagging": tagging.KIND,
+    "span_qa": span_qa.KIND,
+    "retrieval": retrieval.KIND,
+}

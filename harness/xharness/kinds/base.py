@@ -1,0 +1,170 @@
+"""What every kind of problem has in common: features, batches, and the special tokens around a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from xharness.errors import ModelError
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows of sub-words, ready to be batched; one example may own several rows, or share none.
+
+    Attributes:
+        input_ids: one list of sub-word ids per row, special tokens included, no padding.
+        token_type_ids: the same shape, or None for encoders that do not read them.
+        rows: per row, what ``decode`` needs to find its way back (the kind decides).
+        counts: things that happened on the way (``truncated`` texts, ``unknown_words`` ...).
+    """
+
+    input_ids: list[list[int]]
+    token_type_ids: list[list[int]] | None
+    rows: list[Any]
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Sub-words per row."""
+        return [len(ids) for ids in self.input_ids]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What encoding and reading back depend on beside the examples.
+
+    Attributes:
+        tokenizer: the checkpoint's own (a transformers tokenizer).
+        max_length: sub-words per row, special tokens included: the spec's, or fewer where the encoder has fewer
+            positions.
+        input: the spec's input settings of this kind.
+        labels: canonical label per output of the head; () for kinds without labels.
+        layer: retrieval: index into hidden_states, never negative.
+        seed: reserved for kinds that draw; none does so far.
+    """
+
+    tokenizer: Any
+    max_length: int
+    input: Any
+    labels: tuple[str, ...] = ()
+    layer: int | None = None
+
+    @cached_property
+    def template(self) -> Template:
+        """The special tokens that the tokenizer puts around texts."""
+        return Template.of(self.tokenizer)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A shape of problem.
+
+    Attributes:
+        auto_class: the transformers class that loads a checkpoint with its head.
+        encode: (examples, context) -> Features.
+        reduce: (model output, attention mask [batch, length], rows of the batch, context) -> one array per row,
+            on the CPU; runs inside inference mode, right after the forward pass.
+        decode: (examples, features, arrays per row, context) -> one prediction per example.
+        finish: (examples, what decode made of all chunks, context) -> predictions and counts.
+    """
+
+    auto_class: str
+    encode: Callable[[Sequence[Any], Context], Features]
+    reduce: Callable[[Any, torch.Tensor, list[Any], Context], list[Array]]
+    decode: Callable[[Sequence[Any], Features, list[Array], Context], list[Any]]
+    finish: Callable[[Sequence[Any], list[Any], Context], tuple[Any, dict[str, int]]]
+
+
+class NonFiniteOutput(Exception):
+    """The encoder put out NaN or infinity: the cell is repeated in float32."""
+
+
+def finite(values: torch.Tensor) -> torch.Tensor:
+    """Return ``values``, or raise NonFiniteOutput if one of them is NaN or infinite."""
+    if not bool(torch.isfinite(values).all()):
+        raise NonFiniteOutput
+    return values
+
+
+@dataclass(frozen=True)
+class Template:
+    """The ids before, between and after one or two texts, and their token types.
+
+    Read off the tokenizer's own output, because encoders differ: ``<s> a </s></s> b </s>`` (XLM-R),
+    ``[CLS] a [SEP] b [SEP]`` with types 0 and 1 (mBERT).
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    pair_before: tuple[int, ...]
+    pair_between: tuple[int, ...]
+    pair_after: tuple[int, ...]
+    pair_types: tuple[tuple[int, ...], ...] | None
+    """Token types of (before, first text, between, second text, after); None if the encoder reads none."""
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Template:
+        """Read the template off a tokenizer."""
+        text = "a"
+        inner = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        single = list(tokenizer(text)["input_ids"])
+        double = tokenizer(text, text)
+        pair = list(double["input_ids"])
+        start = _find(single, inner, 0)
+        first = _find(pair, inner, 0)
+        second = _find(pair, inner, first + len(inner))
+        ends = [0, first, first + len(inner), second, second + len(inner), len(pair)]
+        types = None
+        if "token_type_ids" in tokenizer.model_input_names and "token_type_ids" in double:
+            ids = list(double["token_type_ids"])
+            types = tuple(tuple(ids[a:b]) for a, b in zip(ends, ends[1:], strict=False))
+        return cls(
+            before=tuple(single[:start]),
+            after=tuple(single[start + len(inner) :]),
+            pair_before=tuple(pair[:first]),
+            pair_between=tuple(pair[ends[2] : second]),
+            pair_after=tuple(pair[ends[4] :]),
+            pair_types=types,
+        )
+
+    @property
+    def single_size(self) -> int:
+        """Special tokens around one text."""
+        return len(self.before) + len(self.after)
+
+    @property
+    def pair_size(self) -> int:
+        """Special tokens around and between two texts."""
+        return len(self.pair_before) + len(self.pair_between) + len(self.pair_after)
+
+    def pair(self, first: list[int], second: list[int]) -> tuple[list[int], list[int] | None]:
+        """Return the ids, and the token types if any, of two texts put together."""
+        ids = [*self.pair_before, *first, *self.pair_between, *second, *self.pair_after]
+        if self.pair_types is None:
+            return ids, None
+        before, one, between, two, after = self.pair_types
+        return ids, [*before, *[one[0]] * len(first), *between, *[two[0]] * len(second), *after]
+
+
+def _find(ids: list[int], inner: list[int], start: int) -> int:
+    for position in range(start, len(ids) - len(inner) + 1):
+        if inner and ids[position : position + len(inner)] == inner:
+            return position
+    raise ModelError(
+        "The tokenizer changes a text when it puts special tokens around it, so the places of words cannot be "
+        "told. Use a checkpoint with a fast tokenizer (tokenizer.json)."
+    )
+
+
+def joined(examples: Sequence[Any], decoded: list[Any], context: Context) -> tuple[list[Any], dict[str, int]]:
+    """Finish a kind whose predictions are ready after decoding."""
+    return decoded, {}

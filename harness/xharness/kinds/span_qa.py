@@ -1,0 +1,168 @@
+"""Extractive question answering (XQuAD, MLQA, TyDiQA): windows over the context, best span over all windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from xharness.answer_text import answer_in_words
+from xharness.errors import ModelError
+from xharness.examples import Question
+from xharness.kinds.base import Array, Context, Features, Kind, finite, joined
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a context that stands in one row.
+
+    Attributes:
+        example: index of the question.
+        offset: position in the row of the first context sub-word.
+        spans: [sub-words, 2] first and one-past-last character of each context sub-word.
+        own: [sub-words] whether this window is the one with most context around the sub-word.
+    """
+
+    example: int
+    offset: int
+    spans: Array
+    own: Array
+
+
+def encode(examples: Sequence[Question], context: Context) -> Features:
+    """Return one row per window: question, then a stretch of the context, ``doc_stride`` apart."""
+    if not context.tokenizer.is_fast:
+        raise ModelError(
+            "Question answering needs the place of each sub-word in the text, and this checkpoint's tokenizer gives "
+            "none (no tokenizer.json). Use a checkpoint with a fast tokenizer, or leave the QA targets out."
+        )
+    settings = context.input
+    lower = str.lower if settings.lowercase else str
+    questions = context.tokenizer(
+        [lower(e.question.strip()) for e in examples], add_special_tokens=False, verbose=False
+    )["input_ids"]
+    contexts = context.tokenizer(
+        [_lowered(e.context) if settings.lowercase else e.context for e in examples],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
+    template = context.template
+    input_ids: list[list[int]] = []
+    types: list[list[int]] = []
+    windows: list[Window] = []
+    for index in range(len(examples)):
+        question = list(questions[index])[: settings.max_query_length]
+        body = contexts["input_ids"][index]
+        offsets = np.asarray(contexts["offset_mapping"][index], dtype=np.int64).reshape(-1, 2)
+        room = context.max_length - template.pair_size - len(question)
+        if room < 1:
+            raise ModelError(f"The encoder has {context.max_length} positions: no room for a context after a question.")
+        stretches = _stretches(len(body), room, settings.doc_stride)
+        owner = _owners(stretches, len(body))
+        for number, (start, length) in enumerate(stretches):
+            ids, row_types = template.pair(question, list(body[start : start + length]))
+            input_ids.append(ids)
+            types.append(row_types or [])
+            place = len(template.pair_before) + len(question) + len(template.pair_between)
+            stop = start + length
+            windows.append(Window(index, place, offsets[start:stop], owner[start:stop] == number))
+    return Features(input_ids, types if template.pair_types is not None else None, windows)
+
+
+def _lowered(text: str) -> str:
+    """Lower-case a text without moving any character (some, such as 'İ', grow when lowered)."""
+    return "".join(low if len(low := c.lower()) == 1 else c for c in text)
+
+
+def _stretches(length: int, room: int, stride: int) -> list[tuple[int, int]]:
+    """Return (start, length) of the windows over a context of ``length`` sub-words.
+
+    >>> _stretches(10, 6, 3)
+    [(0, 6), (3, 6), (6, 4)]
+    """
+    found = []
+    start = 0
+    while True:
+        size = min(room, length - start)
+        found.append((start, size))
+        if start + size >= length:
+            return found
+        start += min(size, stride)
+
+
+def _owners(stretches: list[tuple[int, int]], length: int) -> Array:
+    """Return, per sub-word of a context, the number of the window where it has most context on its poorer side.
+
+    The rule of the original BERT SQuAD code: the smaller of left and right context, plus a hundredth of the window's
+    length; the first window wins a tie.
+    """
+    best = np.full(length, -np.inf)
+    owner = np.zeros(length, dtype=np.int64)
+    for number, (start, size) in enumerate(stretches):
+        place = np.arange(size)
+        score = np.minimum(place, size - 1 - place) + 0.01 * size
+        better = score > best[start : start + size]
+        best[start : start + size][better] = score[better]
+        owner[start : start + size][better] = number
+    return owner
+
+
+def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
+    """Return, per row, start and end logits [2, sub-words of the context] in float32."""
+    both = torch.stack([output.start_logits, output.end_logits], dim=1)
+    finite(both.masked_fill(mask.unsqueeze(1) == 0, 0.0))
+    logits = both.float().cpu().numpy()
+    # A copy: a view would keep the whole padded batch alive until the chunk is read.
+    return [logits[i, :, w.offset : w.offset + len(w.spans)].copy() for i, w in enumerate(rows)]
+
+
+def decode(
+    examples: Sequence[Question], features: Features, outputs: list[Array], context: Context
+) -> list[tuple[str, str]]:
+    """Return (question id, answer text) of the best span of each question; '' where no span is allowed."""
+    best: list[tuple[float, Window, int, int] | None] = [None] * len(examples)
+    for window, logits in zip(features.rows, outputs, strict=True):
+        found = _best_span(logits, window, context.input.n_best, context.input.max_answer_length)
+        known = best[window.example]
+        # Strictly better: of equal spans the earlier window's is kept, as by the stable sort of the original.
+        if found is not None and (known is None or found[0] > known[0]):
+            best[window.example] = (found[0], window, found[1], found[2])
+    return [(e.id, _text(e, b, context.input.answer_text)) for e, b in zip(examples, best, strict=True)]
+
+
+def _best_span(logits: Array, window: Window, n_best: int, longest: int) -> tuple[float, int, int] | None:
+    """Return (start logit + end logit, first, last sub-word) of the best span of a window.
+
+    Candidates are the ``n_best`` best starts and ends; a start must have its maximal context in this window, and a
+    span may be at most ``longest`` sub-words long.
+    """
+    if not len(window.spans):
+        return None
+    # Descending and stable, so that of equal logits the first place comes first.
+    starts = np.argsort(-logits[0], kind="stable")[:n_best]
+    ends = np.argsort(-logits[1], kind="stable")[:n_best]
+    length = ends[None, :] - starts[:, None] + 1
+    allowed = (length >= 1) & (length <= longest) & window.own[starts][:, None]
+    if not allowed.any():
+        return None
+    total = np.where(allowed, logits[0][starts][:, None] + logits[1][ends][None, :], -np.inf)
+    row, column = np.unravel_index(int(total.argmax()), total.shape)
+    return float(total[row, column]), int(starts[row]), int(ends[column])
+
+
+def _text(example: Question, best: tuple[float, Window, int, int] | None, recovery: str) -> str:
+    if best is None:
+        return ""
+    _, window, first, last = best
+    start, stop = int(window.spans[first][0]), int(window.spans[last][1])
+    if recovery == "words":
+        return answer_in_words(example.context, start, stop)
+    # Sentencepiece counts the space before a word as part of it.
+    return example.context[start:stop].strip()
+
+
+KIND = Kind("AutoModelForQuestionAnswering", encode, reduce, decode, joined)

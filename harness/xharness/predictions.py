@@ -1,0 +1,239 @@
+"""Prediction files in the layout of XTREME's submissions: ``<task>/test-<language>.<tsv or json>``.
+
+Google's evaluate.py can rescore what is written here. Read is what others wrote, too: CRLF, a byte order
+mark, blank lines at the end and a missing last newline are all fine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xharness import files
+from xharness.errors import PredictionError, unknown
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the gold data says of the predictions' form.
+
+    Attributes:
+        lines: examples (classification, retrieval).
+        lengths: words of every sentence (tagging).
+        highest: the highest index that there is (retrieval), counted from 0.
+    """
+
+    lines: int = 0
+    lengths: Sequence[int] = ()
+    highest: int = 0
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the predictions of one kind of task lie in a file."""
+
+    extension: str
+    encode: Callable[[Any], str]
+    decode: Callable[[Path, str, Shape], Any]
+
+
+def path(root: Path, task: str, kind: str, language: str, split: str) -> Path:
+    """Return where the predictions of a task in a language lie.
+
+    Args:
+        root: the folder of predictions, which holds one folder per task.
+        task: name of the target (``xquad``).
+        kind: kind of the task, one of ``FORMATS``.
+        language: two-letter code.
+        split: ``test`` or ``dev``; it begins the file's name.
+    """
+    return root / task / f"{split}-{language}.{_format(kind).extension}"
+
+
+def write(path: Path, kind: str, predictions: Any) -> None:
+    """Write predictions, whole or not at all; ``read`` returns the same.
+
+    Args:
+        path: the file; its folder is made where needed.
+        kind: kind of the task, one of ``FORMATS``.
+        predictions: classification: labels; tagging: a sequence of tags per sentence; span_qa: id -> answer,
+            kept in this order; retrieval: for every English sentence the index of its translation, from 0 on.
+
+    Raises:
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    files.write_text(path, _format(kind).encode(predictions))
+
+
+def read(path: Path, kind: str, gold: Shape) -> Any:
+    """Return the predictions of a file, as ``write`` takes them.
+
+    A blank line between labels counts as an (always wrong) label, as in evaluate.py. Ids that the gold data
+    does not know are kept, and ids may be missing; the metric counts both.
+
+    Args:
+        path: the file.
+        kind: kind of the task, one of ``FORMATS``.
+        gold: the form to expect; span_qa expects none.
+
+    Raises:
+        PredictionError: the file is missing, not UTF-8, not of this format, or does not fit the gold data.
+    """
+    form = _format(kind)
+    try:
+        # Answers may hold lone surrogates where JSON data had them escaped; write_text lets them pass, too.
+        text = path.read_bytes().decode("utf-8-sig", "surrogatepass")
+    except FileNotFoundError:
+        raise PredictionError(
+            f"{path}: there is no such file. Predictions are expected as "
+            f"<task>/test-<language>.{form.extension}, such as eval writes them."
+        ) from None
+    except OSError as error:
+        raise PredictionError(f"{path}: cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError as error:
+        raise PredictionError(f"{path}: not UTF-8 (byte {error.start + 1}). Save it as UTF-8.") from None
+    return form.decode(path, text, gold)
+
+
+def found(root: Path) -> list[tuple[str, str, Path]]:
+    """Return (task folder, language, file) of every test prediction below a folder, in order.
+
+    Raises:
+        PredictionError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise PredictionError(
+            f"{root}: there is no such folder. Name the one that holds a folder per task (xnli, panx ...)."
+        )
+    # jsonl: XCOPA's official format. It is listed so that nobody wonders where a file went.
+    name = re.compile(r"test-([a-z]{2,3})\.(?:tsv|jsonl?)")
+    below = [(file, name.fullmatch(file.name)) for file in root.glob("*/test-*") if file.is_file()]
+    return sorted((file.parent.name, match[1], file) for file, match in below if match)
+
+
+def _format(kind: str) -> Format:
+    if kind not in FORMATS:
+        raise unknown("kind of task", kind, FORMATS)
+    return FORMATS[kind]
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines(), which also splits at U+2028, U+0085 and others that stand inside a line.
+    lines = [line.strip() for line in text.split("\n")]
+    return lines[:-1] if not lines[-1] else lines
+
+
+def _expect_lines(path: Path, text: str, expected: int) -> list[str]:
+    lines = _lines(text)
+    while len(lines) > expected and not lines[-1]:
+        lines.pop()
+    if len(lines) != expected:
+        raise PredictionError(
+            f"{path}: found {len(lines)} lines, expected {expected}, one for every example. Predict again on "
+            "the whole split, in its own order."
+        )
+    return lines
+
+
+def _encode_labels(predictions: Sequence[object]) -> str:
+    return "".join(f"{label}\n" for label in predictions)
+
+
+def _decode_labels(path: Path, text: str, gold: Shape) -> list[str]:
+    return _expect_lines(path, text, gold.lines)
+
+
+def _encode_tags(predictions: Sequence[Sequence[str]]) -> str:
+    return "".join("".join(f"{tag}\n" for tag in tags) + "\n" for tags in predictions)
+
+
+def _decode_tags(path: Path, text: str, gold: Shape) -> list[list[str]]:
+    sentences: list[list[str]] = []
+    first_lines: list[int] = []
+    after_blank = True
+    for number, line in enumerate(_lines(text), start=1):
+        if len(line.split()) > 1:
+            raise PredictionError(
+                f"{path}, line {number}: found {line[:40]!r}, expected one tag and nothing else. "
+                "Write the tags without their words, and a blank line after each sentence."
+            )
+        if line and after_blank:
+            sentences.append([])
+            first_lines.append(number)
+        if line:
+            sentences[-1].append(line)
+        after_blank = not line
+    lengths = [len(tags) for tags in sentences]
+    if lengths != list(gold.lengths):
+        raise PredictionError(f"{path}: {_first_difference(lengths, gold.lengths, first_lines)}")
+    return sentences
+
+
+def _first_difference(lengths: Sequence[int], expected: Sequence[int], first_lines: Sequence[int]) -> str:
+    problem = ""
+    if len(lengths) != len(expected):
+        problem = f"found {len(lengths)} sentences, expected {len(expected)}. "
+    for index, (length, right) in enumerate(zip(lengths, expected, strict=False)):
+        if length != right:
+            return problem + (
+                f"Sentence {index + 1} (from line {first_lines[index]}) is the first that differs: found "
+                f"{length} tags, expected {right}. Write one tag for every word, and a blank line after each "
+                "sentence."
+            )
+    return problem + (
+        f"The first {min(len(lengths), len(expected))} agree, so the file seems to be cut short, or of "
+        "another split. Predict again on the whole split."
+    )
+
+
+def _encode_answers(predictions: Mapping[str, str]) -> str:
+    return json.dumps(dict(predictions), ensure_ascii=False, indent=2) + "\n"
+
+
+def _decode_answers(path: Path, text: str, gold: Shape) -> dict[str, str]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PredictionError(
+            f"{path}: not valid JSON: {error}. Expected one object of id: answer."
+        ) from None
+    if not isinstance(content, dict):
+        found_type = type(content).__name__
+        raise PredictionError(f"{path}: found a JSON {found_type}, expected one object of id: answer.")
+    for question, answer in content.items():
+        if not isinstance(answer, str):
+            raise PredictionError(
+                f"{path}: the answer to '{question}' is of type {type(answer).__name__}, expected text. "
+                "Write one answer for each id, not a list of the best."
+            )
+    return content
+
+
+def _decode_indices(path: Path, text: str, gold: Shape) -> list[int]:
+    indices = []
+    for number, line in enumerate(_expect_lines(path, text, gold.lines), start=1):
+        # evaluate.py compares lines as text, so 07 or +7 would never be right; int() would take them.
+        if not re.fullmatch(r"0|-?[1-9][0-9]*", line):
+            raise PredictionError(
+                f"{path}, line {number}: found {line[:40]!r}, expected an integer such as 0 or 17."
+            )
+        if line.startswith("-") or len(line) > len(str(gold.highest)) or int(line) > gold.highest:
+            raise PredictionError(
+                f"{path}, line {number}: found the index {line[:40]}, expected one from 0 to {gold.highest}. "
+                "Indices count the sentences of the other language from 0."
+            )
+        indices.append(int(line))
+    return indices
+
+
+FORMATS: dict[str, Format] = {
+    "classification": Format("tsv", _encode_labels, _decode_labels),
+    "tagging": Format("tsv", _encode_tags, _decode_tags),
+    "span_qa": Format("json", _encode_answers, _decode_answers),
+    "retrieval": Format("tsv", _encode_labels, _decode_indices),
+}
+"""Kind of task -> the format of its predictions."""

@@ -1,0 +1,174 @@
+"""Predictions against gold, without a model and without torch: what ``xharness score`` runs, and ``eval`` at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xharness import data, files, predictions
+from xharness.averages import Results, aggregate
+from xharness.data import Data
+from xharness.errors import NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
+from xharness.examples import Bitext, Example, Pair, Question, Tagged, english_order
+from xharness.metrics import METRICS, Measured
+from xharness.plan import choose_languages, select
+from xharness.results import Score
+from xharness.spec import Split, TaskSpec, list_tasks, load_task
+
+
+def gold(examples: Sequence[Example]) -> Any:
+    """Return the gold of a split in the order of its prediction file.
+
+    Labels for pairs, tags per sentence, answers by id for questions, and for bitext the index of each English
+    sentence's translation, English in its official order.
+    """
+    first = examples[0]
+    if isinstance(first, Pair):
+        return [e.label for e in examples if isinstance(e, Pair)]
+    if isinstance(first, Tagged):
+        return [e.tags for e in examples if isinstance(e, Tagged)]
+    if isinstance(first, Question):
+        return {e.id: e.answers for e in examples if isinstance(e, Question)}
+    return english_order([e for e in examples if isinstance(e, Bitext)])
+
+
+def in_file_order(examples: Sequence[Example], made: Any) -> Any:
+    """Return predictions as their file holds them: made in the data's order, bitext re-ordered, QA as a mapping."""
+    first = examples[0]
+    if isinstance(first, Question):
+        return dict(made)
+    if isinstance(first, Bitext):
+        return [made[i] for i in english_order([e for e in examples if isinstance(e, Bitext)])]
+    return made
+
+
+def measure(spec: TaskSpec, golds: Any, made: Any, language: str) -> Measured:
+    """Return the scores of predictions that are in the order of ``gold``."""
+    if spec.kind == "retrieval":
+        golds, made = [str(g) for g in golds], [str(p) for p in made]
+    return METRICS[spec.metric](golds, made, language)
+
+
+def score_file(spec: TaskSpec, language: str, split: Split, loaded: Data, path: Path, limit: int | None = None) -> Score:
+    """Score one prediction file against the gold."""
+    examples = loaded.examples if limit is None else loaded.examples[:limit]
+    golds = gold(examples)
+    made = predictions.read(path, spec.kind, golds)
+    measured = measure(spec, golds, made, language)
+    return Score(
+        task=spec.name,
+        language=language,
+        split=split,
+        scores=measured.scores,
+        n=len(golds),
+        expected_n=loaded.expected_n,
+        counts={**{k: v for k, v in loaded.counts.items() if v}, **measured.counts},
+        metric=spec.metric,
+        data_hash=loaded.hash,
+        data_source=loaded.source,
+        data_revision=loaded.revision,
+        data_status=loaded.status,
+        spec_hash=spec.hash,
+        settings={} if limit is None else {"limit": limit},
+        predictions_sha256=files.sha256(path),
+    )
+
+
+def score(
+    folder: str | Path,
+    *,
+    targets: Sequence[str] | None = None,
+    languages: Sequence[str] | None = None,
+    split: Split | None = None,
+    data_dir: str | Path | None = None,
+) -> Results:
+    """Score a folder of predictions in XTREME's submission layout, from any system, or a RUN of ``eval``.
+
+    Args:
+        folder: holds ``<task>/test-<xx>.<ext>``, or is a RUN with such a folder in ``predictions/``.
+        targets: which of the tasks there; None: all. A benchmark's name gives its languages and its overall.
+        languages: which of the languages there; None: all.
+        split: ``test`` (default) or ``dev`` (files ``dev-<xx>``).
+        data_dir: gold data laid out like the Hub; None: XHARNESS_DATA_DIR, else the Hub.
+
+    Raises:
+        PredictionError: a file does not fit the gold data, or there is none.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        near = did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
+        raise PredictionError(f"There is no folder '{root}'.{near}")
+    run = run_record(root)
+    settings = run.get("settings", {})
+    split = split or settings.get("split") or "test"
+    limit = settings.get("limit")
+    root = root / "predictions" if (root / "predictions").is_dir() else root
+    data_dir = data_folder(data_dir)
+    found = [(task, language, path) for task, language, path in predictions.found(root, split)]
+    benchmark, specs = _chosen(root, found, targets, run.get("targets", {}))
+    wanted = None if languages is None else set(languages)
+    if wanted is not None:
+        choose_languages(select(list(targets) if targets else [t for t in specs if t in list_tasks()]), languages)
+    scores, failures = [], []
+    for task, language, path in found:
+        if task not in specs or (wanted is not None and language not in wanted):
+            continue
+        spec = specs[task]
+        try:
+            if language not in spec.languages:
+                hint = did_you_mean(language, spec.languages)
+                raise PredictionError(f"{path}: {task} has no language '{language}'.{hint}")
+            loaded = data.load(spec, language, split, data_dir)
+            scores.append(score_file(spec, language, split, loaded, path, limit))
+        except XharnessError as error:
+            failures.append(error)
+    if failures and not scores:
+        raise type(failures[0])("\n".join(str(f) for f in failures))
+    if not scores:
+        raise NothingToDo(f"{root} holds no prediction file for what was asked ({split}-<xx> files of {', '.join(specs)}).")
+    provenance = {"folder": str(folder), "split": split, "failures": [str(f) for f in failures]}
+    return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)
+
+
+def data_folder(data_dir: str | Path | None) -> Path | None:
+    """Return the data folder that was given, else that of XHARNESS_DATA_DIR, else None (the Hub)."""
+    given = data_dir or os.environ.get("XHARNESS_DATA_DIR")
+    return Path(given) if given else None
+
+
+def run_record(root: Path) -> dict[str, Any]:
+    """Return what run.json says of a folder; {} if it is no RUN."""
+    try:
+        content = json.loads((root / "run.json").read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except ValueError as error:
+        raise PredictionError(f"{root / 'run.json'}: not valid JSON ({error}).") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _chosen(
+    root: Path, found: list[tuple[str, str, Path]], targets: Sequence[str] | None, paths: dict[str, str]
+) -> tuple[str | None, dict[str, TaskSpec]]:
+    """Return the benchmark, if one was named, and the specs of the tasks that lie in the folder."""
+    if targets is not None:
+        selection = select(targets)
+        return selection.benchmark, {spec.name: spec for spec in selection.specs}
+    tasks = list(dict.fromkeys(task for task, _, _ in found))
+    if not tasks:
+        raise PredictionError(
+            f"{root} holds no predictions. Expected files such as xnli/test-de.tsv or xquad/test-de.json "
+            f"(XTREME's submission layout; tasks: {', '.join(list_tasks())})."
+        )
+    specs = {}
+    for task in tasks:
+        if task not in list_tasks() and task not in paths:
+            raise UsageError(
+                f"{root / task}: there is no task named '{task}'.{did_you_mean(task, list_tasks())} "
+                "Rename the folder, or choose tasks with --targets."
+            )
+        specs[task] = load_task(paths.get(task, task))
+    return None, specs

@@ -1,0 +1,331 @@
+"""Every metric against an independent restatement of its rules, and by hand where the rules are odd."""
+
+import re
+import string
+import unicodedata
+import warnings
+from itertools import groupby
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xharness import metrics
+from xharness.errors import DataError, PredictionError, UsageError
+
+UPOS = "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split()
+IOB = "O B-PER I-PER B-ORG I-ORG B-LOC I-LOC".split()
+
+
+@st.composite
+def tagged(draw, tags, min_size=1):
+    """Gold and predicted tags of one shape, near each other as a model's would be."""
+    golds = draw(st.lists(st.lists(st.sampled_from(tags), min_size=1, max_size=9), min_size=min_size, max_size=5))
+    swap = st.one_of(st.none(), st.none(), st.sampled_from(tags))
+    predictions = [[draw(swap) or tag for tag in sentence] for sentence in golds]
+    return golds, predictions
+
+
+def scores_of(gold, predicted):
+    """F1, precision and recall of two sets, in percent."""
+    correct = len(gold & predicted)
+    precision = correct / len(predicted) if predicted else 0
+    recall = correct / len(gold) if gold else 0
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0
+    return {"f1": f1 * 100, "precision": precision * 100, "recall": recall * 100}
+
+
+def entities(sentence):
+    """(type, first, last) of one sentence."""
+    return {(kind, first, last) for kind, first, last in metrics._chunks([sentence])}
+
+
+# --- Accuracy ---
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab")), min_size=1))
+def test_accuracy_is_the_share_of_equal_lines(pairs):
+    golds, predictions = zip(*pairs, strict=True)
+    expected = float(len([1 for gold, predicted in pairs if gold == predicted])) / len(pairs) * 100
+    assert metrics.accuracy(golds, predictions, "en").scores == {"accuracy": expected}
+
+
+def test_accuracy_rounds_as_evaluate_does():
+    # 100 * 23 / 40 is 57.5; dividing first gives one more in the last place.
+    golds = ["a"] * 40
+    assert metrics.accuracy(golds, ["a"] * 23 + ["b"] * 17, "en").scores["accuracy"] == 23 / 40 * 100
+
+
+def test_accuracy_of_indices_takes_numbers_and_text():
+    assert metrics.accuracy(["0", "1", "2"], [0, 2, 2], "fr").scores["accuracy"] == 2 / 3 * 100
+
+
+# --- Entities and parts of speech ---
+
+
+@given(tagged(IOB))
+def test_entity_f1_equals_seqeval_on_iob(pair):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from seqeval.metrics import f1_score, precision_score, recall_score
+
+        expected = {
+            "f1": f1_score(*pair) * 100,
+            "precision": precision_score(*pair) * 100,
+            "recall": recall_score(*pair) * 100,
+        }
+    assert metrics.entity_f1(*pair, "de").scores == pytest.approx(expected, abs=1e-12)
+
+
+def iob_entities(sentences):
+    """Entities by walking on from every first word: lenient IOB2, as conlleval reads it."""
+    found = set()
+    for number, tags in enumerate(sentences):
+        for first, tag in enumerate(tags):
+            before = tags[first - 1] if first else "O"
+            if tag == "O" or (tag[0] == "I" and before[1:] == tag[1:]):
+                continue
+            last = first
+            while last + 1 < len(tags) and tags[last + 1] == "I" + tag[1:]:
+                last += 1
+            found.add((number, tag[2:], first, last))
+    return found
+
+
+@given(tagged(IOB))
+def test_entity_f1_equals_a_plain_walk(pair):
+    golds, predictions = pair
+    expected = scores_of(iob_entities(golds), iob_entities(predictions))
+    assert metrics.entity_f1(golds, predictions, "de").scores == expected
+
+
+def pos_units(sentences):
+    """Runs of equal tags; every single SCONJ and SYM for itself."""
+    found = set()
+    for number, tags in enumerate(sentences):
+        at = 0
+        for tag, run in groupby(tags):
+            length = len(list(run))
+            step = 1 if tag.startswith("S") else length
+            found |= {(number, tag, first, first + step) for first in range(at, at + length, step)}
+            at += length
+    return found
+
+
+@given(tagged(UPOS))
+def test_udpos_f1_is_over_runs_of_equal_tags(pair):
+    golds, predictions = pair
+    found = metrics.udpos_f1(golds, predictions, "de").scores
+    words = [tag for sentence in golds for tag in sentence]
+    equal = [a == b for a, b in zip(words, [tag for sentence in predictions for tag in sentence], strict=True)]
+    assert found == {**scores_of(pos_units(golds), pos_units(predictions)), "token_accuracy": sum(equal) / len(words) * 100}
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("NOUN NOUN VERB", {("NOUN", 0, 1), ("VERB", 2, 2)}),
+        ("SYM SYM", {("SYM", 0, 0), ("SYM", 1, 1)}),
+        ("SCONJ SCONJ NOUN", {("SCONJ", 0, 0), ("SCONJ", 1, 1), ("NOUN", 2, 2)}),
+        ("INTJ INTJ", {("INTJ", 0, 1)}),
+        ("X", {("X", 0, 0)}),  # seqeval >= 0.0.18 loses this one
+        ("X O X X", {("X", 0, 0), ("X", 2, 3)}),
+        ("_ _ NOUN", {("_", 0, 1), ("NOUN", 2, 2)}),
+        ("O O", set()),
+        (". . B-X", {("B-X"[2:], 2, 2)}),
+        ("I-PER I-PER", {("PER", 0, 1)}),
+        ("B-PER B-PER", {("PER", 0, 0), ("PER", 1, 1)}),
+        ("B-PER I-ORG", {("PER", 0, 0), ("ORG", 1, 1)}),
+        ("B-A-PER I-PER", {("PER", 0, 1)}),
+        ("B-PER E-PER O", {("PER", 0, 1)}),
+        ("E-PER E-PER", {("PER", 0, 0), ("PER", 1, 1)}),
+        ("S-PER I-PER", {("PER", 0, 0), ("PER", 1, 1)}),
+    ],
+)
+def test_entities_by_hand(tags, expected):
+    assert entities(tags.split()) == expected
+
+
+def test_nothing_runs_over_the_border_of_sentences():
+    assert metrics._chunks([["NOUN"], ["NOUN"]]) == {("NOUN", 0, 0), ("NOUN", 2, 2)}
+    assert metrics._chunks([["B-PER"], ["I-PER"]]) == {("PER", 0, 0), ("PER", 2, 2)}
+
+
+def test_one_wrong_tag_costs_udpos_a_whole_run():
+    found = metrics.udpos_f1([["NOUN", "NOUN", "NOUN", "VERB"]], [["NOUN", "NOUN", "ADJ", "VERB"]], "en").scores
+    assert found == {"f1": 40.0, "precision": 1 / 3 * 100, "recall": 50.0, "token_accuracy": 75.0}
+
+
+def test_no_entity_at_all_scores_zero():
+    assert metrics.entity_f1([["O"]], [["O"]], "en").scores == {"f1": 0, "precision": 0, "recall": 0}
+    assert metrics.entity_f1([["B-PER"]], [["O"]], "en").scores["f1"] == 0
+
+
+def test_a_sentence_of_another_length_is_named():
+    with pytest.raises(PredictionError, match=r"Sentence 2 \(ur\): found 1 predicted tags, expected 2"):
+        metrics.entity_f1([["O"], ["O", "O"], ["O"]], [["O"], ["O"], []], "ur")
+
+
+# --- Answers ---
+
+# What the rules treat specially: articles, Arabic's prefix, Han, punctuation of several scripts, spaces.
+PIECES = [*"aA 的中x$-।،«’", " ", "\u3000", "the ", " an ", "ال", "كتاب", "der ", "la ", "của ", "龥", "龦", "é"]
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+ARTICLES = {
+    "en": "a an the",
+    "es": "un una unos unas el la los las",
+    "de": "ein eine einen einem eines einer der die das den dem des",
+    "vi": "của là cái chiếc những",
+}
+
+
+def words_of(text, ascii_only, language):
+    """The words of an answer that count, cut character by character."""
+    kept = []
+    for character in text.lower():
+        is_ascii = character in string.punctuation
+        if is_ascii or (not ascii_only and unicodedata.category(character)[0] == "P"):
+            continue
+        kept.append(character)
+    text = "".join(kept)
+    if language == "ar":
+        text = " ".join(text.split("ال"))
+    if language == "zh":
+        text = "".join(f" {c} " if 0x4E00 <= ord(c) <= 0x9FA5 else c for c in text)
+    # Articles end at the borders of words in the sense of regular expressions, which spaces do not always mark.
+    articles = ARTICLES.get(language, "").split()
+    pieces = ["" if piece in articles else piece for piece in re.split(r"(\W+)", text)]
+    return " ".join(" " if not piece else piece for piece in ["".join(p or " " for p in pieces)]).split()
+
+
+def answer_scores(golds, predictions, words):
+    """EM and F1, by removing the words in common one by one."""
+    matches = f1s = 0
+    for question, answers in golds.items():
+        if question not in predictions:
+            continue
+        predicted, best = words(predictions[question]), 0
+        matches += any(words(answer) == predicted for answer in answers)
+        for answer in answers:
+            left, common = words(answer), 0
+            length = len(left)
+            for word in predicted:
+                if word in left:
+                    left.remove(word)
+                    common += 1
+            if common:
+                precision, recall = common / len(predicted), common / length
+                best = max(best, 2 * precision * recall / (precision + recall))
+        f1s += best
+    return {"exact_match": 100.0 * matches / len(golds), "f1": 100.0 * f1s / len(golds)}
+
+
+GOLDS = st.dictionaries(st.sampled_from("pqrs"), st.lists(TEXTS, min_size=1, max_size=3), min_size=1)
+ANSWERS = st.dictionaries(st.sampled_from("pqrst"), TEXTS)
+
+
+@given(GOLDS, ANSWERS)
+def test_squad_equals_a_plain_restatement(golds, predictions):
+    measured = metrics.squad(golds, predictions, "th")
+    assert measured.scores == answer_scores(golds, predictions, lambda text: words_of(text, True, "en"))
+    assert measured.counts == {
+        "missing": len(set(golds) - set(predictions)),
+        "unknown": len(set(predictions) - set(golds)),
+    }
+
+
+@given(GOLDS, ANSWERS, st.sampled_from(["ar", "de", "en", "es", "hi", "vi", "zh"]))
+def test_mlqa_equals_a_plain_restatement(golds, predictions, language):
+    expected = answer_scores(golds, predictions, lambda text: words_of(text, False, language))
+    assert metrics.mlqa(golds, predictions, language).scores == expected
+
+
+def em_f1(metric, gold, predicted, language):
+    found = metric({"q": [gold]}, {"q": predicted}, language).scores
+    return found["exact_match"], found["f1"]
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "language", "squad", "mlqa"),
+    [
+        # Punctuation beyond ASCII stays in SQuAD and goes in MLQA.
+        ("“Haus”", "Haus", "de", (0, 0), (100, 100)),
+        ("उत्तर।", "उत्तर", "hi", (0, 0), (100, 100)),
+        # Symbols of ASCII go in both, others in neither.
+        ("$5", "5", "en", (100, 100), (100, 100)),
+        ("€5", "5", "en", (0, 0), (0, 0)),
+        # Articles are English in SQuAD, whatever the language.
+        ("das Haus", "Haus", "de", (0, pytest.approx(200 / 3)), (100, 100)),
+        ("a casa", "casa", "es", (100, 100), (0, pytest.approx(200 / 3))),
+        ("của Đà Lạt", "Đà Lạt", "vi", (0, 80), (100, 100)),
+        # Arabic's article goes wherever its letters stand.
+        ("الكتاب", "كتاب", "ar", (0, 0), (100, 100)),
+        ("والكتاب", "كتاب", "ar", (0, 0), (0, pytest.approx(200 / 3))),
+        # Punctuation goes before articles do, so that it joins words.
+        ("the-end", "theend", "en", (100, 100), (100, 100)),
+        # Chinese words are characters in MLQA; in SQuAD they are what stands between spaces.
+        ("北京大学", "北京", "zh", (0, 0), (0, pytest.approx(200 / 3))),
+        ("308 分", "308分", "zh", (0, 0), (100, 100)),
+        ("NFL 联盟", "nfl联盟", "zh", (0, 0), (100, 100)),
+        # Two answers of articles alone match, yet have no word in common.
+        ("the", "a", "en", (100, 0), (100, 0)),
+    ],
+)
+def test_squad_and_mlqa_differ(gold, predicted, language, squad, mlqa):
+    assert em_f1(metrics.squad, gold, predicted, language) == squad
+    assert em_f1(metrics.mlqa, gold, predicted, language) == mlqa
+
+
+def test_the_best_gold_answer_counts_and_ids_are_counted():
+    golds = {"1": ["red house", "house"], "2": ["x"], "3": ["y z"]}
+    measured = metrics.squad(golds, {"1": "the house", "3": "y", "9": "x"}, "en")
+    assert measured.scores == {"exact_match": 100.0 / 3, "f1": 100.0 * (1 + 2 / 3) / 3}
+    assert measured.counts == {"missing": 1, "unknown": 1}
+
+
+def test_mlqa_refuses_other_languages():
+    with pytest.raises(UsageError, match="no rules for the language 'th', only for ar, de, en, es, hi, vi, zh"):
+        metrics.mlqa({"1": ["x"]}, {"1": "x"}, "th")
+
+
+# --- Means and mistakes ---
+
+
+def test_task_score_is_what_enters_the_average():
+    scores = {"exact_match": 60.0, "f1": 71.0, "accuracy": 80.0, "token_accuracy": 90.0}
+    expected = {"accuracy": 80.0, "entity_f1": 71.0, "udpos_f1": 71.0, "squad": 65.5, "mlqa": 65.5}
+    assert {metric: metrics.task_score(metric, scores) for metric in metrics.METRICS} == expected
+    assert set(metrics.SCORE_KEYS) == set(metrics.METRICS)
+
+
+def test_task_score_says_what_is_missing():
+    with pytest.raises(UsageError, match="Did you mean 'squad'"):
+        metrics.task_score("sqaud", {})
+    with pytest.raises(DataError, match="hold no 'exact_match'"):
+        metrics.task_score("mlqa", {"f1": 1.0})
+
+
+def test_mean_adds_from_left_to_right():
+    # sum() of Python 3.12 would give 2.0 / 4 here.
+    assert metrics.mean([1.0, 1e100, 1.0, -1e100]) == 0.0
+    with pytest.raises(DataError):
+        metrics.mean([])
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS)
+def test_empty_gold_is_said_to_be_empty(metric):
+    with pytest.raises(DataError, match=r"\(en\)"):
+        metrics.METRICS[metric]({} if metric in ("squad", "mlqa") else [], {}, "en")
+
+
+def test_gold_without_words_or_answers_is_refused():
+    with pytest.raises(DataError, match="hold no word"):
+        metrics.udpos_f1([[]], [[]], "en")
+    with pytest.raises(DataError, match="'q7'"):
+        metrics.squad({"q7": []}, {}, "en")
+
+
+@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.entity_f1, metrics.udpos_f1])
+def test_lengths_must_match(metric):
+    with pytest.raises(PredictionError, match="Found 1 .*expected 2"):
+        metric(["O", "O"], ["O"], "en")
