@@ -5,8 +5,8 @@
         with hub.client(home) as client:
             client.run("result = xharness.hub.resolve('org/tiny', 'main', 'model')")
 
-The clients read HF_ENDPOINT once, when they are imported, so client code runs in a process of its own. What is shown
-here is that the clients and xharness agree; that huggingface.co would answer the same is not shown.
+The clients read HF_ENDPOINT once, when they are imported, so client code runs in a process of its own. What is
+shown here is that clients and xharness agree; that huggingface.co would answer the same is not shown.
 """
 
 from __future__ import annotations
@@ -50,11 +50,7 @@ class Repository:
 
     def change(self, **values: Any) -> None:
         """Set ``private``, ``gated`` (``False``, ``"auto"``, ``"manual"``) or ``discussions``."""
-        before = (
-            self.record
-            if (self.folder / "repo.json").exists()
-            else {"refs": {}, "private": False, "gated": False}
-        )
+        before = self.record if (self.folder / "repo.json").exists() else {"refs": {}, "private": False, "gated": False}
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "repo.json").write_text(json.dumps({**before, **values}), encoding="utf-8")
 
@@ -83,7 +79,7 @@ class Repository:
         return sha
 
     def point(self, revision: str, sha: str, *, tag: bool = False) -> None:
-        """Let a branch (``main``), a tag, or a full ref (``refs/pr/1``, ``refs/convert/parquet``) stand at a commit."""
+        """Let a branch, a tag, or a full ref (``refs/pr/1``, ``refs/convert/parquet``) stand at a commit."""
         full = revision if revision.startswith("refs/") else f"refs/{'tags' if tag else 'heads'}/{revision}"
         self.change(refs={**self.record["refs"], full: sha})
 
@@ -150,9 +146,7 @@ class LoopbackHub:
                 super().__init__(*args)
 
         self._server = _Server(("127.0.0.1", 0), Bound)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
         return self
 
@@ -181,7 +175,7 @@ class LoopbackHub:
         cut_after: int | None = None,
         times: int = 1,
     ) -> None:
-        """Answer the next requests that match with a status, or reset the connection after some bytes of the body."""
+        """Answer the next requests that match with a status, or reset the connection within the body."""
         self.faults.append(Fault(match, times, status, dict(headers or {}), cut_after))
 
     def fault_for(self, request: str) -> Fault | None:
@@ -192,16 +186,12 @@ class LoopbackHub:
         return None
 
     def sent(self, method: str = "GET", path: str = "/resolve/") -> list[str]:
-        """Return the paths of the requests of a method that hold some text (the default: files that were sent)."""
+        """Return the paths of the requests of a method that hold some text (by default: files sent)."""
         return [unquote(r.path) for r in list(self.requests) if r.method == method and path in r.path]
 
     def environment(self, home: Path, **more: str) -> dict[str, str]:
-        """Return the environment for a client process: nothing of this machine's own Hub settings, no proxy."""
-        env = {
-            k: v
-            for k, v in os.environ.items()
-            if not k.startswith("HF_") and not k.lower().endswith("_proxy")
-        }
+        """Return the environment for a client process: none of this machine's Hub settings, no proxy."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and not k.lower().endswith("_proxy")}
         return {
             **env,
             "HF_ENDPOINT": self.endpoint,
@@ -214,7 +204,7 @@ class LoopbackHub:
         }
 
     def client(self, home: Path, **more: str) -> Client:
-        """Return a client process; ``more`` are environment variables (``HF_TOKEN``, ``HF_HUB_OFFLINE`` ...)."""
+        """Return a client process; ``more`` are environment variables (``HF_TOKEN`` ...)."""
         return Client(self.environment(home, **more))
 
 
@@ -244,6 +234,7 @@ for line in sys.stdin:
         traceback.print_exc()
         answer = {"kinds": [c.__name__ for c in type(error).__mro__], "message": str(error)}
     print(json.dumps(answer, default=str), file=answers, flush=True)
+os._exit(0)  # tearing torch down takes a second and shows nothing
 """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -386,6 +377,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             # A reset, as when the network goes: an orderly close would be tried again by the client at once.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
             self.close_connection = True
             return
         self.wfile.write(body)
@@ -449,7 +441,8 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(self.query.get("cursor", ["0"])[0])
         headers = {}
         if start + self.hub.page < len(entries):
-            base = f"{self.hub.endpoint}{urlsplit(self.path).path}?recursive={self.query.get('recursive', ['false'])[0]}"
+            recursive = self.query.get("recursive", ["false"])[0]
+            base = f"{self.hub.endpoint}{urlsplit(self.path).path}?recursive={recursive}"
             headers["Link"] = f'<{base}&cursor={start + self.hub.page}>; rel="next"'
         self._json(entries[start : start + self.hub.page], headers=headers)
 
@@ -462,9 +455,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = repository.files(sha)
         entries = [repository.entry(p, files[p]) for p in paths if p in files]
         folders = [p for p in paths if any(f.startswith(f"{p}/") for f in files)]
-        self._json(
-            [*entries, *({"type": "directory", "path": p, "oid": "0" * 40, "size": 0} for p in folders)]
-        )
+        self._json([*entries, *({"type": "directory", "path": p, "oid": "0" * 40, "size": 0} for p in folders)])
 
     def _refs(self, kind: str, name: str) -> None:
         refs = self._repository(kind, name).record["refs"]
@@ -508,14 +499,12 @@ class _Handler(BaseHTTPRequestHandler):
         file = repository.files(sha).get(path)
         headers = {"X-Repo-Commit": sha}
         if file is None:
-            self._json(
-                {}, 404, {**headers, "X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}
-            )
+            self._json({}, 404, {**headers, "X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"})
             return
         body = file.read_bytes()
         entry = repository.entry(path, file)
-        # The bytes come from here and not by a redirect: the client follows one to the same host and then misses
-        # X-Repo-Commit.
+        # The bytes come from here and not by a redirect: the client follows one to the same host, and then
+        # misses X-Repo-Commit.
         headers |= {
             "ETag": f'"{entry["oid"]}"',
             "Accept-Ranges": "bytes",
@@ -536,6 +525,4 @@ class _Handler(BaseHTTPRequestHandler):
         if start >= len(body):
             self._send(416, b"", {"Content-Range": f"bytes */{len(body)}"})
             return
-        self._send(
-            206, body[start : end + 1], {**headers, "Content-Range": f"bytes {start}-{end}/{len(body)}"}
-        )
+        self._send(206, body[start : end + 1], {**headers, "Content-Range": f"bytes {start}-{end}/{len(body)}"})

@@ -91,7 +91,14 @@ class Results:
 
         return pandas.DataFrame(
             [
-                {"task": s.task, "language": s.language, "metric": m, "value": v, "n": s.n, "status": s.data_status}
+                {
+                    "task": s.task,
+                    "language": s.language,
+                    "metric": m,
+                    "value": v,
+                    "n": s.n,
+                    "status": s.data_status,
+                }
                 for task in self.tasks.values()
                 for s in task.languages.values()
                 for m, v in s.scores.items()

@@ -59,9 +59,13 @@ class Checkpoint:
             "ForQuestionAnswering": "span_qa",
             "ForMultipleChoice": "multiple_choice",
         }
-        return next((kind for name in self.architectures for end, kind in heads.items() if name.endswith(end)), None)
+        return next(
+            (kind for name in self.architectures for end, kind in heads.items() if name.endswith(end)), None
+        )
 
     @property
     def label_names(self) -> bool:
         """Whether the labels have names of their own (not LABEL_0, LABEL_1 ...)."""
-        return bool(self.id2label) and not all(name.upper() == f"LABEL_{i}" for i, name in enumerate(self.id2label))
+        return bool(self.id2label) and not all(
+            name.upper() == f"LABEL_{i}" for i, name in enumerate(self.id2label)
+        )

@@ -108,7 +108,9 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
     if spec.kind == "span_qa":
         counts = _survey_answers(examples, columns, f"{spec.name}: {where}")
     if not len(examples):
-        raise DataError(f"{spec.name}: {where} holds no example for '{language}'. Fetch it again, or check the spec's 'keep'.")
+        raise DataError(
+            f"{spec.name}: {where} holds no example for '{language}'. Fetch it again, or check the spec's 'keep'."
+        )
     expected = spec.expected_count(language, split) if isinstance(spec, (TaskSpec, TrainingSpec)) else None
     status = _status(source, spec, language, split, data_dir, len(examples), expected)
     return Data(examples, data_hash(examples), source.name, revision, status, expected, counts)
@@ -228,7 +230,9 @@ def _open(
         return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
     except (OSError, ValueError, RuntimeError, KeyError, datasets.exceptions.DatasetsError) as error:
         if isinstance(error, OSError) and error.errno is not None and error.errno == 28:
-            raise DataError(f"{spec.name}: the disk is full; the cache of data sets lies under HF_HOME.") from None
+            raise DataError(
+                f"{spec.name}: the disk is full; the cache of data sets lies under HF_HOME."
+            ) from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise DataError(
             f"{spec.name}: {source.name} ({config}, {split_name}) cannot be read: {first} "
@@ -256,7 +260,9 @@ def _kept(table: Any, source: Source, spec: DataSpec, language: str) -> list[int
     if source.keep is None:
         return None
     if source.keep.column not in table.column_names:
-        raise DataError(f"{spec.name}: {source.name} has no column '{source.keep.column}' (the spec's keep.column).")
+        raise DataError(
+            f"{spec.name}: {source.name} has no column '{source.keep.column}' (the spec's keep.column)."
+        )
     values = list(table[source.keep.column])
     if source.keep.equals is not None:
         wanted = _fill(source.keep.equals, spec, language)
@@ -284,7 +290,9 @@ def _converter(
 
             def tagged(row: dict[str, Any], i: int) -> Tagged:
                 if len(row[words]) != len(row[tags]):
-                    raise DataError(f"{spec.name}: {where}: row {i} has {len(row[words])} words and {len(row[tags])} tags.")
+                    raise DataError(
+                        f"{spec.name}: {where}: row {i} has {len(row[words])} words and {len(row[tags])} tags."
+                    )
                 return Tagged(name_of(row, i), tuple(row[words]), tuple(to_tag(tag, i) for tag in row[tags]))
 
             return tagged
@@ -379,10 +387,20 @@ def _plain_status(status: str) -> str:
 
 
 def _status(
-    source: Source, spec: DataSpec, language: str, split: Split, data_dir: Path | None, n: int, expected: int | None
+    source: Source,
+    spec: DataSpec,
+    language: str,
+    split: Split,
+    data_dir: Path | None,
+    n: int,
+    expected: int | None,
 ) -> str:
     if data_dir is not None:
-        key = (str(source.repo), _fill(source.config, spec, language), source.splits.get(split, _split_name(spec, split)))
+        key = (
+            str(source.repo),
+            _fill(source.config, spec, language),
+            source.splits.get(split, _split_name(spec, split)),
+        )
         return manifest(data_dir.resolve()).get(key, "unknown")
     if expected is None:
         return "unknown"

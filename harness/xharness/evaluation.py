@@ -7,8 +7,8 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,15 @@ from tqdm import tqdm
 import xharness
 from xharness import data, files, hub, models, predictions, results
 from xharness.averages import Results, aggregate
-from xharness.checkpoint import Checkpoint
 from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError, XharnessError
 from xharness.kinds import KINDS
 from xharness.kinds.base import Array, Context, NonFiniteOutput
 from xharness.models import Encoder
-from xharness.plan import Selection, Step, choose_languages, make_plan, select
+from xharness.plan import Step
+from xharness.preparation import Options, Prepared, prepare
 from xharness.results import Score
-from xharness.scoring import data_folder, in_file_order, score_file
-from xharness.spec import Split, TaskSpec
+from xharness.scoring import in_file_order, score_file
+from xharness.spec import TaskSpec
 
 # Examples that are tokenised, sorted by length and run together: enough to fill batches of even length, and few
 # enough that memory does not grow with the number of examples.
@@ -34,97 +34,12 @@ CHUNK = 16_000
 SMALLEST_BUDGET = 64
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a user can change about a run; everything that a number depends on is part of the run's folder name."""
-
-    device: str = "auto"
-    dtype: str = "auto"
-    batch_tokens: int | None = None
-    layer: int | str | None = None
-    pooling: str | None = None
-    prefix: str | None = None
-    label_map: Mapping[str, str] = field(default_factory=dict)
-    split: Split = "test"
-    limit: int | None = None
-    seed: int = 0
-    trust_remote_code: bool = False
-
-    def settings(self, dtype: str) -> dict[str, Any]:
-        """Return the settings that tell runs of one checkpoint apart."""
-        return {
-            "dtype": dtype,
-            "layer": self.layer,
-            "pooling": self.pooling,
-            "prefix": self.prefix,
-            "label_map": dict(self.label_map),
-            "split": self.split,
-            "limit": self.limit,
-        }
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What is known before anything runs: the checkpoint and the plan."""
-
-    checkpoint: Checkpoint
-    steps: list[Step]
-    selection: Selection
-    data_dir: Path | None
-    options: Options
-
-
-def prepare(
-    model: str,
-    *,
-    targets: Sequence[str],
-    languages: Sequence[str] | None = None,
-    data_dir: str | Path | None = None,
-    options: Options | None = None,
-) -> Prepared:
-    """Resolve the checkpoint and make the plan; nothing is loaded or computed.
-
-    Raises:
-        UsageError, ModelError: an unknown name, or a checkpoint that cannot be read.
-    """
-    options = options or Options()
-    _check(options)
-    selection = select(targets)
-    wanted = choose_languages(selection, languages)
-    folder = data_folder(data_dir)
-    if folder is not None and not folder.is_dir():
-        raise DataError(f"There is no data folder '{folder}' (--data-dir or XHARNESS_DATA_DIR).")
-    checkpoint = hub.read_checkpoint(model, trust_remote_code=options.trust_remote_code)
-    unavailable = {
-        (spec.name, code): reason
-        for spec in selection.specs
-        if spec.split_name(options.split) is not None
-        for code in wanted[spec.name]
-        if (reason := data.available(spec, code, options.split, folder)) is not None
-    }
-    steps = make_plan(
-        selection,
-        checkpoint,
-        wanted,
-        unavailable,
-        split=options.split,
-        limit=options.limit,
-        label_map=options.label_map,
-    )
-    return Prepared(checkpoint, steps, selection, folder, options)
-
-
-def _check(options: Options) -> None:
-    if options.limit is not None and options.limit < 1:
-        raise UsageError(f"--limit is {options.limit}: give a number of examples, 1 or more.")
-    if options.batch_tokens is not None and options.batch_tokens < 1:
-        raise UsageError(f"--batch-tokens is {options.batch_tokens}: give a number of sub-words, 1 or more, or auto.")
-    if isinstance(options.layer, str) and options.layer != "last":
-        raise UsageError(f"--layer is '{options.layer}': give an index into hidden_states, or 'last'.")
-
-
 def run(
-    prepared: Prepared, output: str | Path = "results", *, say: Callable[[str], None] | None = None, progress: bool = True
+    prepared: Prepared,
+    output: str | Path = "results",
+    *,
+    say: Callable[[str], None] | None = None,
+    progress: bool = True,
 ) -> Results:
     """Compute what the plan says and return the averages.
 
@@ -145,7 +60,8 @@ def run(
     steps = [step for step in prepared.steps if step.runs]
     if not steps:
         raise NothingToDo(
-            "Nothing can be evaluated:\n" + "\n".join(f"  {s.task}: {s.state}: {s.reason}" for s in prepared.steps)
+            "Nothing can be evaluated:\n"
+            + "\n".join(f"  {s.task}: {s.state}: {s.reason}" for s in prepared.steps)
         )
     options = prepared.options
     device = models.choose_device(options.device)
@@ -211,7 +127,9 @@ def evaluate(
         XharnessError: see ``errors``; its text is a sentence for the user.
     """
     names = targets.split(",") if isinstance(targets, str) else targets
-    prepared = prepare(model, targets=names, languages=languages, data_dir=data_dir, options=Options(**options))
+    prepared = prepare(
+        model, targets=names, languages=languages, data_dir=data_dir, options=Options(**options)
+    )
     return run(prepared, output, say=say, progress=progress)
 
 
@@ -285,7 +203,9 @@ class Desk:
         spec = self._with_overrides(step.spec)
         loaded = data.load(step.spec, language, self._options.split, self._data_dir)
         score_path = self._folder / "results" / spec.name / f"{language}.json"
-        made_path = predictions.path(self._folder / "predictions", spec.name, spec.kind, language, self._options.split)
+        made_path = predictions.path(
+            self._folder / "predictions", spec.name, spec.kind, language, self._options.split
+        )
         limit = self._options.limit
         total = len(loaded.examples) if limit is None else min(limit, len(loaded.examples))
         kept = self._kept(step.spec, loaded, score_path, made_path)
@@ -310,7 +230,11 @@ class Desk:
             device=models.device_name(self._device),
             batch_tokens=work.budget,
             seed=self._options.seed,
-            versions={"xharness": xharness.__version__, "python": platform.python_version(), **models.versions()},
+            versions={
+                "xharness": xharness.__version__,
+                "python": platform.python_version(),
+                **models.versions(),
+            },
             seconds=round(time.perf_counter() - started, 3),
             tokens=work.tokens,
             notes=(*plain.notes, *work.notes),
@@ -334,7 +258,9 @@ class Desk:
             and score.predictions_sha256 == files.sha256(made_path)
         )
         if not same:
-            self._say(f"{spec.name} {score.language}: data, spec or predictions changed since; it is computed again.")
+            self._say(
+                f"{spec.name} {score.language}: data, spec or predictions changed since; it is computed again."
+            )
         return score if same else None
 
     def _with_overrides(self, spec: TaskSpec) -> TaskSpec:
@@ -342,7 +268,9 @@ class Desk:
             return spec
         changes = {"pooling": self._options.pooling, "prefix": self._options.prefix}
         return spec.model_copy(
-            update={"input": spec.input.model_copy(update={k: v for k, v in changes.items() if v is not None})}
+            update={
+                "input": spec.input.model_copy(update={k: v for k, v in changes.items() if v is not None})
+            }
         )
 
     def _encoder(self, spec: TaskSpec, dtype: str) -> Encoder:
@@ -375,7 +303,9 @@ class Desk:
                 return replace(self._once(spec, step, encoder, examples, budget, bar), notes=notes)
             except NonFiniteOutput:
                 if dtype == "float32":
-                    raise ModelError(f"{spec.name} {language}: the model puts out NaN or infinity in float32.") from None
+                    raise ModelError(
+                        f"{spec.name} {language}: the model puts out NaN or infinity in float32."
+                    ) from None
                 notes = (f"the model put out NaN or infinity in {dtype}; repeated in float32",)
                 self._say(f"{spec.name} {language}: {notes[0]}.")
                 dtype = "float32"
@@ -388,7 +318,9 @@ class Desk:
                         "Use --device cpu, or a machine with more memory."
                     ) from None
                 files.write_json(self._budget_file(spec, language), {"batch_tokens": budget // 2})
-                self._say(f"{spec.name} {language}: out of memory; starting again with {budget // 2} sub-words a batch.")
+                self._say(
+                    f"{spec.name} {language}: out of memory; starting again with {budget // 2} sub-words a batch."
+                )
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             bar.update(before - bar.n)

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,7 @@ def split_revision(name: str) -> tuple[str, str | None]:
     return before, revision or None
 
 
-def resolve(repo: str, revision: str | None, repo_type: RepoType) -> str:
+def resolve(repo: str, revision: str | None, repo_type: RepoType, *, fresh: bool = False) -> str:
     """Return the commit (40 hex digits) that a branch, tag or pull request of a repository stands at.
 
     Ask once, keep the answer, and give it to everything that reads the repository, so that all files come
@@ -70,6 +71,7 @@ def resolve(repo: str, revision: str | None, repo_type: RepoType) -> str:
         repo: ``org/name``.
         revision: a branch, a tag, ``refs/pr/N`` or a sha; None: the default branch.
         repo_type: ``model`` or ``dataset``.
+        fresh: do not take the answer from the cache, which may be old.
 
     Raises:
         ModelError, DataError: the repository or the revision does not exist, may not be read with this token,
@@ -80,11 +82,32 @@ def resolve(repo: str, revision: str | None, repo_type: RepoType) -> str:
     from huggingface_hub import HfApi
 
     with _explained(repo, revision, repo_type):
+        if fresh:
+            return str(HfApi().repo_info(repo, revision=revision, repo_type=repo_type).sha)
         return str(HfApi().resolve_revision(repo, revision=revision, repo_type=repo_type).resolved)
 
 
-def list_files(repo: str, sha: str, repo_type: RepoType) -> dict[str, int]:
-    """Return the paths of all files of a repository at a commit, each with its size in bytes.
+@dataclass(frozen=True)
+class RemoteFile:
+    """What the Hub says of a file: its size, and its SHA-256 (large files) or git's id of its content."""
+
+    size: int
+    sha256: str | None
+    blob_id: str
+
+    def is_at(self, path: Path) -> bool:
+        """Whether a local file is this one, whole, by its content."""
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        if self.sha256 is not None:
+            return files.sha256(path) == self.sha256
+        digest = hashlib.sha1(b"blob %d\0" % self.size)
+        digest.update(path.read_bytes())
+        return digest.hexdigest() == self.blob_id
+
+
+def list_files(repo: str, sha: str, repo_type: RepoType) -> dict[str, RemoteFile]:
+    """Return all files of a repository at a commit by path.
 
     Raises:
         ModelError, DataError: as in `resolve`.
@@ -94,7 +117,11 @@ def list_files(repo: str, sha: str, repo_type: RepoType) -> dict[str, int]:
 
     with _explained(repo, sha, repo_type):
         tree = HfApi().list_repo_tree(repo, recursive=True, revision=sha, repo_type=repo_type)
-        return {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
+        return {
+            entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
+            for entry in tree
+            if isinstance(entry, RepoFile)
+        }
 
 
 def download_file(repo: str, sha: str, path: str, repo_type: RepoType, to: Path | None = None) -> Path:
@@ -121,9 +148,7 @@ def download_file(repo: str, sha: str, path: str, repo_type: RepoType, to: Path 
             super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
 
     with _explained(repo, sha, repo_type, path):
-        return Path(
-            hf_hub_download(repo, path, repo_type=repo_type, revision=sha, local_dir=to, tqdm_class=Silent)
-        )
+        return Path(hf_hub_download(repo, path, repo_type=repo_type, revision=sha, local_dir=to, tqdm_class=Silent))
 
 
 def read_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpoint:
@@ -186,8 +211,7 @@ def _read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint
         inner = sorted(p.parent.name for p in folder.glob("*/config.json"))
         hint = f" The folder '{inner[0]}' in it has one: is that meant?" if inner else ""
         raise ModelError(
-            f"{name}: there is no config.json in this folder, so it is not a checkpoint that transformers "
-            f"saved.{hint}"
+            f"{name}: there is no config.json in this folder, so it is not a checkpoint that transformers saved.{hint}"
         )
     config = _config(path, name)
     names = tuple(sorted(p.name for p in folder.iterdir() if p.is_file()))
@@ -228,21 +252,17 @@ def _read_repository(name: str, revision: str | None, trust_remote_code: bool) -
     config = _config(path, name)
     try:
         names = tuple(sorted(file for file in list_files(name, sha, "model") if "/" not in file))
-    except _Unreachable:
+    except Unreachable:
         # The config came from the cache; beside it lies whatever else an earlier run downloaded.
         names = tuple(sorted(p.name for p in path.parent.iterdir() if p.is_file()))
         if not _weights(names):
             raise
     if not _weights(names):
         raise _no_weights(name, names, _conversion(name))
-    return _checkpoint(
-        config, name, names, trust_remote_code, path=None, content_hash=None, sha=sha, revision=revision
-    )
+    return _checkpoint(config, name, names, trust_remote_code, path=None, content_hash=None, sha=sha, revision=revision)
 
 
-def _checkpoint(
-    config: dict[str, Any], name: str, names: tuple[str, ...], trusted: bool, **where: Any
-) -> Checkpoint:
+def _checkpoint(config: dict[str, Any], name: str, names: tuple[str, ...], trusted: bool, **where: Any) -> Checkpoint:
     notes = []
     if "modules.json" in names:
         notes.append(
@@ -277,9 +297,7 @@ def _config(path: Path, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise ModelError(f"{name}: config.json is not JSON ({error}). Save the checkpoint again.") from None
     if not isinstance(config, dict):
-        raise ModelError(
-            f"{name}: config.json holds a {type(config).__name__}, expected an object with fields."
-        )
+        raise ModelError(f"{name}: config.json holds a {type(config).__name__}, expected an object with fields.")
     return config
 
 
@@ -291,9 +309,7 @@ def _labels(config: dict[str, Any], name: str) -> tuple[str, ...]:
     except (AttributeError, ValueError):
         by_id = {-1: ""}
     if sorted(by_id) != list(range(len(by_id))):
-        raise ModelError(
-            f"{name}: config.json: id2label must number the labels 0, 1, 2 ...; found {table!r}."
-        )
+        raise ModelError(f"{name}: config.json: id2label must number the labels 0, 1, 2 ...; found {table!r}.")
     return tuple(by_id[i] for i in range(len(by_id)))
 
 
@@ -319,8 +335,7 @@ def _no_weights(name: str, names: Iterable[str], conversion: str) -> ModelError:
     pickles = sorted(n for n in known if any(fnmatchcase(n, pattern) for pattern in _PICKLES))
     if pickles:
         hub_way = conversion or (
-            "Where you trust them, convert them once: load them with transformers and save_pretrained() to "
-            "a folder."
+            "Where you trust them, convert them once: load them with transformers and save_pretrained() to a folder."
         )
         return ModelError(
             f"{name}: the weights are only there as a pickle ({pickles[0]}). A pickle can run any code when "
@@ -369,13 +384,9 @@ def _check_whole(path: Path) -> None:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError(
-            f"{path}: this is not a safetensors file. Copy or save the checkpoint again."
-        ) from None
+        raise ModelError(f"{path}: this is not a safetensors file. Copy or save the checkpoint again.") from None
     if header is None or 8 + length + end > size:
-        raise ModelError(
-            f"{path}: the file is cut short ({size:,} bytes). Copy or download the checkpoint again."
-        )
+        raise ModelError(f"{path}: the file is cut short ({size:,} bytes). Copy or download the checkpoint again.")
 
 
 def _local(name: str) -> Path:
@@ -410,15 +421,15 @@ class _NoSuchFile(XharnessError):
     """The repository is there, the file is not."""
 
 
-class _Unreachable(XharnessError):
-    """The Hub cannot be reached, or may not be asked."""
+class Unreachable(XharnessError):
+    """The Hub cannot be reached, or may not be asked (HF_HUB_OFFLINE); also a ModelError or a DataError."""
 
 
-class _ModelUnreachable(_Unreachable, ModelError):
+class _ModelUnreachable(Unreachable, ModelError):
     """The Hub cannot be reached and a model was asked for."""
 
 
-class _DataUnreachable(_Unreachable, DataError):
+class _DataUnreachable(Unreachable, DataError):
     """The Hub cannot be reached and a data set was asked for."""
 
 
@@ -431,9 +442,7 @@ class _NoSuchDataFile(_NoSuchFile, DataError):
 
 
 @contextmanager
-def _explained(
-    repo: str, revision: str | None, repo_type: RepoType, path: str | None = None
-) -> Iterator[None]:
+def _explained(repo: str, revision: str | None, repo_type: RepoType, path: str | None = None) -> Iterator[None]:
     """Turn what huggingface_hub raises inside the block into a sentence for the user.
 
     The text of the original error is left out: it may hold a URL with a password, a proxy or a token.
@@ -465,13 +474,10 @@ def _explained(
         ) from None
     except errors.RemoteEntryNotFoundError:
         missing = _NoSuchModelFile if model else _NoSuchDataFile
-        raise missing(
-            f"{where}: there is no file {path or 'of this name'} at {(revision or 'main')[:12]}."
-        ) from None
+        raise missing(f"{where}: there is no file {path or 'of this name'} at {(revision or 'main')[:12]}.") from None
     except (errors.HFValidationError, errors.HfUriError):
         raise kind(
-            f"{where}: neither a local folder nor a name on the Hub (org/name, of letters, digits, '-', '_' "
-            "and '.')."
+            f"{where}: neither a local folder nor a name on the Hub (org/name, of letters, digits, '-', '_' and '.')."
         ) from None
     except errors.HfHubHTTPError as error:
         raise _refused(error.response.status_code, where, kind) from None
@@ -514,9 +520,7 @@ def _refused(status: int, where: str, kind: type[XharnessError]) -> XharnessErro
     )
 
 
-def _unreachable(
-    error: Exception, repo: str, revision: str | None, repo_type: RepoType, where: str
-) -> XharnessError:
+def _unreachable(error: Exception, repo: str, revision: str | None, repo_type: RepoType, where: str) -> XharnessError:
     from huggingface_hub import constants
 
     causes = [error, error.__cause__, error.__context__]
@@ -533,15 +537,9 @@ def _unreachable(
         instead = f"`hf download {repo}{flags} --local-dir FOLDER`, and give FOLDER as the model"
         found: type[XharnessError] = _ModelUnreachable
     else:
-        instead = (
-            f"`hf download {repo} --repo-type dataset{flags} --local-dir DIR/{repo}`, and give --data-dir DIR"
-        )
+        instead = f"`hf download {repo} --repo-type dataset{flags} --local-dir DIR/{repo}`, and give --data-dir DIR"
         found = _DataUnreachable
-    again = (
-        "Unset it"
-        if constants.HF_HUB_OFFLINE
-        else "Run the same command again (files that are whole are kept)"
-    )
+    again = "Unset it" if constants.HF_HUB_OFFLINE else "Run the same command again (files that are whole are kept)"
     return found(f"{where}: {why}. {again}, or where there is a network run {instead}.")
 
 

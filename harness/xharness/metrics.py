@@ -68,9 +68,7 @@ def accuracy(golds: Sequence[str | int], predictions: Sequence[str | int], langu
     return Measured({"accuracy": correct / len(golds) * 100})
 
 
-def entity_f1(
-    golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str
-) -> Measured:
+def entity_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> Measured:
     """Return micro-averaged ``f1``, ``precision`` and ``recall`` of entities over all sentences (PAN-X).
 
     As in seqeval 0.0.12: an entity counts where type, first and last word agree; where a side holds no
@@ -113,9 +111,7 @@ def udpos_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]
     measured = entity_f1(golds, predictions, language)
     words = sum(map(len, golds))
     if not words:
-        raise DataError(
-            f"The gold sentences ({language}) hold no word. Check the columns that the data was read from."
-        )
+        raise DataError(f"The gold sentences ({language}) hold no word. Check the columns that the data was read from.")
     correct = sum(
         gold == predicted
         for gold_tags, predicted_tags in zip(golds, predictions, strict=True)
@@ -290,15 +286,11 @@ def _answers(
     normal: Callable[[str], str],
 ) -> Measured:
     if not golds:
-        raise DataError(
-            f"There is no question to score ({language}): the gold data is empty. Check the split's name."
-        )
+        raise DataError(f"There is no question to score ({language}): the gold data is empty. Check the split's name.")
     matches, f1, missing = 0, 0.0, 0
     for question, answers in golds.items():
         if not answers:
-            raise DataError(
-                f"The question '{question}' ({language}) has no gold answer; expected at least one."
-            )
+            raise DataError(f"The question '{question}' ({language}) has no gold answer; expected at least one.")
         if question not in predictions:
             missing += 1
             continue

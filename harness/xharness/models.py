@@ -89,7 +89,10 @@ def load(
     with _quiet(), _as_model_error(name):
         options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
-        if kind.auto_class == "AutoModelForTokenClassification" and getattr(tokenizer, "add_prefix_space", None) is False:
+        if (
+            kind.auto_class == "AutoModelForTokenClassification"
+            and getattr(tokenizer, "add_prefix_space", None) is False
+        ):
             # Byte-level tokenizers must see each word as if after a space.
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, add_prefix_space=True, **options)
         model, report = getattr(transformers, kind.auto_class).from_pretrained(
@@ -108,7 +111,9 @@ def _check_complete(model: Any, report: dict[str, Any], name: str, pooling: str 
     missing = sorted(report["missing_keys"])
     mismatched = report.get("mismatched_keys") or []
     if mismatched:
-        raise ModelError(f"{name}: weights do not fit config.json: {', '.join(str(m[0]) for m in mismatched)[:300]}.")
+        raise ModelError(
+            f"{name}: weights do not fit config.json: {', '.join(str(m[0]) for m in mismatched)[:300]}."
+        )
     pooler = [key for key in missing if key.split(".")[0] == "pooler" or ".pooler." in key]
     if pooler and pooling == "pooler":
         raise ModelError(
@@ -159,11 +164,20 @@ def _as_model_error(name: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise ModelError(f"{name}: cannot be loaded by transformers {transformers.__version__}: {first}") from error
+        raise ModelError(
+            f"{name}: cannot be loaded by transformers {transformers.__version__}: {first}"
+        ) from error
     except Exception as error:
         # safetensors and tokenizers raise bare exceptions of their own for a damaged file.
-        if type(error).__module__.split(".")[0] in ("safetensors_rust", "safetensors", "builtins", "tokenizers"):
-            raise ModelError(f"{name}: a file of the checkpoint is damaged: {error}. Download it again.") from error
+        if type(error).__module__.split(".")[0] in (
+            "safetensors_rust",
+            "safetensors",
+            "builtins",
+            "tokenizers",
+        ):
+            raise ModelError(
+                f"{name}: a file of the checkpoint is damaged: {error}. Download it again."
+            ) from error
         raise
 
 
@@ -198,7 +212,9 @@ def default_budget(encoder: Encoder) -> int:
     config = encoder.model.config
     width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     # Activations of one layer (two copies of the widest), and the hidden states of all layers where they are kept.
-    per_token = (4 * width + (encoder.layers + 8) * config.hidden_size) * (4 if encoder.dtype == "float32" else 2)
+    per_token = (4 * width + (encoder.layers + 8) * config.hidden_size) * (
+        4 if encoder.dtype == "float32" else 2
+    )
     return int(min(max(free // 3 // per_token, 2048), 131_072))
 
 
@@ -273,4 +289,8 @@ def versions() -> dict[str, str]:
     """Return the versions of the packages that a score may depend on."""
     import tokenizers
 
-    return {"torch": torch.__version__, "transformers": transformers.__version__, "tokenizers": tokenizers.__version__}
+    return {
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "tokenizers": tokenizers.__version__,
+    }

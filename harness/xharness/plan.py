@@ -88,7 +88,9 @@ def select(targets: Sequence[str]) -> Selection:
     by_spelling = {name.replace("_", "-"): name for name in known}
     names = [t.strip() for t in targets if t.strip()]
     if not names:
-        raise UsageError("No target was named. Use --targets xtreme, xtreme-r, or task names such as xnli,tatoeba.")
+        raise UsageError(
+            "No target was named. Use --targets xtreme, xtreme-r, or task names such as xnli,tatoeba."
+        )
     specs: dict[str, TaskSpec] = {}
     without: list[str] = []
     paths: dict[str, str] = {}
@@ -154,8 +156,14 @@ def make_plan(
         UsageError: a label of ``label_map`` belongs to none of the targets.
     """
     _check_label_map(selection, label_map)
-    steps = [_step(spec, checkpoint, languages[spec.name], unavailable, split, limit, label_map) for spec in selection.specs]
-    steps += [Step(t, None, "cannot", "this version of xharness has no spec for it yet") for t in selection.without_spec]
+    steps = [
+        _step(spec, checkpoint, languages[spec.name], unavailable, split, limit, label_map)
+        for spec in selection.specs
+    ]
+    steps += [
+        Step(t, None, "cannot", "this version of xharness has no spec for it yet")
+        for t in selection.without_spec
+    ]
     order = benchmarks()[selection.benchmark].tasks if selection.benchmark else [s.task for s in steps]
     return sorted(steps, key=lambda step: order.index(step.task))
 
@@ -196,7 +204,11 @@ def _fit(
     if spec.kind == "retrieval":
         return "encoder only", "", ()
     if checkpoint.head != spec.kind:
-        own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"
+        own = (
+            f"its head is for {checkpoint.head.replace('_', ' ')}"
+            if checkpoint.head
+            else "it has no task head"
+        )
         return "needs English target training", f"{own}; {_training(spec)}", ()
     if spec.kind == "span_qa":
         return "ready", "", ()
@@ -215,7 +227,11 @@ def _fit(
             (),
         )
     wanted = ", ".join(spec.labels[:6]) + (" ..." if len(spec.labels) > 6 else "")
-    return "needs English target training", f"its labels are {head or 'not named'}, not {wanted}; {_training(spec)}", ()
+    return (
+        "needs English target training",
+        f"its labels are {head or 'not named'}, not {wanted}; {_training(spec)}",
+        (),
+    )
 
 
 def _training(spec: TaskSpec) -> str:
@@ -236,7 +252,11 @@ def canonical_labels(
     if label_map and set(label_map) <= set(spec.labels):
         names.update({_plain(own): label for label, own in label_map.items()})
     found = [names.get(_plain(name)) for name in head]
-    if any(label is None for label in found) or len(set(found)) != len(found) or set(spec.labels) - set(found):
+    if (
+        any(label is None for label in found)
+        or len(set(found)) != len(found)
+        or set(spec.labels) - set(found)
+    ):
         return None
     return tuple(label for label in found if label is not None)
 

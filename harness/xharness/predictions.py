@@ -99,8 +99,12 @@ def read(path: Path, kind: str, gold: Shape) -> Any:
     return form.decode(path, text, gold)
 
 
-def found(root: Path) -> list[tuple[str, str, Path]]:
-    """Return (task folder, language, file) of every test prediction below a folder, in order.
+def found(root: Path, split: str = "test") -> list[tuple[str, str, Path]]:
+    """Return (task folder, language, file) of every prediction file below a folder, in order.
+
+    Args:
+        root: the folder of predictions, which holds one folder per task.
+        split: ``test`` or ``dev``; it begins the files' names.
 
     Raises:
         PredictionError: there is no such folder.
@@ -110,8 +114,8 @@ def found(root: Path) -> list[tuple[str, str, Path]]:
             f"{root}: there is no such folder. Name the one that holds a folder per task (xnli, panx ...)."
         )
     # jsonl: XCOPA's official format. It is listed so that nobody wonders where a file went.
-    name = re.compile(r"test-([a-z]{2,3})\.(?:tsv|jsonl?)")
-    below = [(file, name.fullmatch(file.name)) for file in root.glob("*/test-*") if file.is_file()]
+    name = re.compile(rf"{split}-([a-z]{{2,3}})\.(?:tsv|jsonl?)")
+    below = [(file, name.fullmatch(file.name)) for file in root.glob(f"*/{split}-*") if file.is_file()]
     return sorted((file.parent.name, match[1], file) for file, match in below if match)
 
 
@@ -198,9 +202,7 @@ def _decode_answers(path: Path, text: str, gold: Shape) -> dict[str, str]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise PredictionError(
-            f"{path}: not valid JSON: {error}. Expected one object of id: answer."
-        ) from None
+        raise PredictionError(f"{path}: not valid JSON: {error}. Expected one object of id: answer.") from None
     if not isinstance(content, dict):
         found_type = type(content).__name__
         raise PredictionError(f"{path}: found a JSON {found_type}, expected one object of id: answer.")
@@ -218,9 +220,7 @@ def _decode_indices(path: Path, text: str, gold: Shape) -> list[int]:
     for number, line in enumerate(_expect_lines(path, text, gold.lines), start=1):
         # evaluate.py compares lines as text, so 07 or +7 would never be right; int() would take them.
         if not re.fullmatch(r"0|-?[1-9][0-9]*", line):
-            raise PredictionError(
-                f"{path}, line {number}: found {line[:40]!r}, expected an integer such as 0 or 17."
-            )
+            raise PredictionError(f"{path}, line {number}: found {line[:40]!r}, expected an integer such as 0 or 17.")
         if line.startswith("-") or len(line) > len(str(gold.highest)) or int(line) > gold.highest:
             raise PredictionError(
                 f"{path}, line {number}: found the index {line[:40]}, expected one from 0 to {gold.highest}. "

@@ -60,7 +60,9 @@ def tatoeba_lines(path: Path) -> list[Row]:
     texts = _lines(path.with_name(f"{path.name}.{code}"))
     english = _lines(path.with_name(f"{path.name}.eng"))
     if len(texts) != len(english):
-        raise DataError(f"{path}.{code} has {len(texts)} lines, {path.name}.eng has {len(english)}: fetch both again.")
+        raise DataError(
+            f"{path}.{code} has {len(texts)} lines, {path.name}.eng has {len(english)}: fetch both again."
+        )
     return [{"text": a, "english": b} for a, b in zip(texts, english, strict=True)]
 
 

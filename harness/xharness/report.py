@@ -81,7 +81,13 @@ def _table(name: str, found: Results, format: Format) -> str:
         ["gap", *("-" if t.gap is None else f"{t.gap:+.1f}" for t in tasks)],
     ]
     head = ["", *(t.spec.name for t in tasks)]
-    body = tabulate(rows + foot, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left"] + ["right"] * len(tasks))
+    body = tabulate(
+        rows + foot,
+        head,
+        tablefmt=_TABULATE[format],
+        disable_numparse=True,
+        colalign=["left"] + ["right"] * len(tasks),
+    )
     if format == "text":
         body = _ruled(body, len(foot))
     parts = [_title(name, found, format), body, _averages(found, format), _notes(found, format)]
@@ -131,10 +137,14 @@ def _averages(found: Results, format: Format) -> str:
     if found.average is not None:
         rows.append([f"all of {found.benchmark}", *_average(found.average)])
     head = ["group", "score", "of"]
-    table = tabulate(rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"])
+    table = tabulate(
+        rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"]
+    )
     official = {n: g for n, g in found.official_groups.items() if found.groups.get(n) != g}
     if official:
-        extra = ", ".join(f"{_words(n)} {_mark(f'{g.score:.1f}', not g.complete)}" for n, g in official.items())
+        extra = ", ".join(
+            f"{_words(n)} {_mark(f'{g.score:.1f}', not g.complete)}" for n, g in official.items()
+        )
         comment = "% " if format == "latex" else ""
         table += f"\n\n{comment}As evaluate.py groups them: {extra}."
     return table
@@ -225,9 +235,13 @@ def load_run(folder: Path, benchmark: str | None = None) -> Results:
     record = run_record(folder)
     paths = sorted((folder / "results").glob("*/*.json"))
     if not record or not paths:
-        raise NothingToDo(f"{folder} is no RUN with results (a folder with run.json and results/, made by xharness eval).")
+        raise NothingToDo(
+            f"{folder} is no RUN with results (a folder with run.json and results/, made by xharness eval)."
+        )
     scores = [results.load(path) for path in paths]
-    specs = {task: load_task(record["targets"].get(task, task)) for task in dict.fromkeys(s.task for s in scores)}
+    specs = {
+        task: load_task(record["targets"].get(task, task)) for task in dict.fromkeys(s.task for s in scores)
+    }
     stale = [s for s in scores if s.spec_hash != specs[s.task].hash]
     if stale:
         raise DataError(

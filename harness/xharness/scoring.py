@@ -35,6 +35,14 @@ def gold(examples: Sequence[Example]) -> Any:
     return english_order([e for e in examples if isinstance(e, Bitext)])
 
 
+def _shape(spec: TaskSpec, golds: Any) -> predictions.Shape:
+    if spec.kind == "span_qa":
+        return predictions.Shape()
+    if spec.kind == "tagging":
+        return predictions.Shape(lengths=[len(tags) for tags in golds])
+    return predictions.Shape(lines=len(golds), highest=len(golds) - 1)
+
+
 def in_file_order(examples: Sequence[Example], made: Any) -> Any:
     """Return predictions as their file holds them: made in the data's order, bitext re-ordered, QA as a mapping."""
     first = examples[0]
@@ -52,11 +60,13 @@ def measure(spec: TaskSpec, golds: Any, made: Any, language: str) -> Measured:
     return METRICS[spec.metric](golds, made, language)
 
 
-def score_file(spec: TaskSpec, language: str, split: Split, loaded: Data, path: Path, limit: int | None = None) -> Score:
+def score_file(
+    spec: TaskSpec, language: str, split: Split, loaded: Data, path: Path, limit: int | None = None
+) -> Score:
     """Score one prediction file against the gold."""
     examples = loaded.examples if limit is None else loaded.examples[:limit]
     golds = gold(examples)
-    made = predictions.read(path, spec.kind, golds)
+    made = predictions.read(path, spec.kind, _shape(spec, golds))
     measured = measure(spec, golds, made, language)
     return Score(
         task=spec.name,
@@ -99,7 +109,9 @@ def score(
     """
     root = Path(folder)
     if not root.is_dir():
-        near = did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
+        near = (
+            did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
+        )
         raise PredictionError(f"There is no folder '{root}'.{near}")
     run = run_record(root)
     settings = run.get("settings", {})
@@ -111,7 +123,9 @@ def score(
     benchmark, specs = _chosen(root, found, targets, run.get("targets", {}))
     wanted = None if languages is None else set(languages)
     if wanted is not None:
-        choose_languages(select(list(targets) if targets else [t for t in specs if t in list_tasks()]), languages)
+        choose_languages(
+            select(list(targets) if targets else [t for t in specs if t in list_tasks()]), languages
+        )
     scores, failures = [], []
     for task, language, path in found:
         if task not in specs or (wanted is not None and language not in wanted):
@@ -128,7 +142,9 @@ def score(
     if failures and not scores:
         raise type(failures[0])("\n".join(str(f) for f in failures))
     if not scores:
-        raise NothingToDo(f"{root} holds no prediction file for what was asked ({split}-<xx> files of {', '.join(specs)}).")
+        raise NothingToDo(
+            f"{root} holds no prediction file for what was asked ({split}-<xx> files of {', '.join(specs)})."
+        )
     provenance = {"folder": str(folder), "split": split, "failures": [str(f) for f in failures]}
     return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)
 

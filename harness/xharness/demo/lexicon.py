@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal, Self
 
@@ -78,7 +79,7 @@ class Lexicon(Strict):
             yield f"relations.{name}.statement", relation.statement
             yield from ((f"relations.{name}.questions.{s}", t) for s, t in relation.questions.items())
 
-    @property
+    @cached_property
     def people(self) -> list[tuple[Gender, int, int]]:
         """Every person: gender, index of the first name, index of the family name."""
         return [
@@ -154,6 +155,12 @@ def tell(lexicon: Lexicon, language: str, facts: Iterable[Fact]) -> Text:
         spans += [Span(s.start + len(text), s.end + len(text), s.slot) for s in sentence.spans]
         text += sentence.text
     return Text(text, tuple(spans))
+
+
+def words(lexicon: Lexicon, language: str, text: str) -> list[re.Match[str]]:
+    """Return the words of a text and its punctuation, or its characters, each with its place."""
+    pattern = r"\S" if lexicon.languages[language].characters else r"[.,?!;।¿]|[^\s.,?!;।¿]+"
+    return list(re.finditer(pattern, text))
 
 
 def _fill(lexicon: Lexicon, language: str, template: Template, fact: Fact) -> Text:

@@ -27,8 +27,8 @@ def encode(examples: Sequence[Pair], context: Context) -> Features:
 def quoted(text: str) -> str:
     """Return a text as the 2020 scripts saw it: written by csv with quoting, read back without.
 
-    >>> quoted('he said "yes"')
-    '"he said ""yes"""'
+    >>> print(quoted('a "yes"!'))
+    "a ""yes""!"
     """
     out = io.StringIO()
     # A field beside it, because csv quotes an empty line of a single field, and tabs as in the original.

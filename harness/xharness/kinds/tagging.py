@@ -52,9 +52,14 @@ def encode(examples: Sequence[Tagged], context: Context) -> Features:
 def _words(sentences: list[tuple[str, ...]], tokenizer: Any) -> list[list[list[int]]]:
     """Return the sub-words of each word of each sentence."""
     if not tokenizer.is_fast:
-        return [[list(tokenizer(w, add_special_tokens=False)["input_ids"]) for w in words] for words in sentences]
+        return [
+            [list(tokenizer(w, add_special_tokens=False)["input_ids"]) for w in words] for words in sentences
+        ]
     encoded = tokenizer(
-        [list(words) for words in sentences], is_split_into_words=True, add_special_tokens=False, verbose=False
+        [list(words) for words in sentences],
+        is_split_into_words=True,
+        add_special_tokens=False,
+        verbose=False,
     )
     result = []
     for index, words in enumerate(sentences):

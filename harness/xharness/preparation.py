@@ -1,0 +1,106 @@
+"""What is done before anything runs: resolve the checkpoint, look for the data, make the plan; without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xharness import data, hub
+from xharness.checkpoint import Checkpoint
+from xharness.errors import DataError, UsageError
+from xharness.plan import Selection, Step, choose_languages, make_plan, select
+from xharness.scoring import data_folder
+from xharness.spec import Split
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can change about a run; everything that a number depends on is part of the run's folder name."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_tokens: int | None = None
+    layer: int | str | None = None
+    pooling: str | None = None
+    prefix: str | None = None
+    label_map: Mapping[str, str] = field(default_factory=dict)
+    split: Split = "test"
+    limit: int | None = None
+    seed: int = 0
+    trust_remote_code: bool = False
+
+    def settings(self, dtype: str) -> dict[str, Any]:
+        """Return the settings that tell runs of one checkpoint apart."""
+        return {
+            "dtype": dtype,
+            "layer": self.layer,
+            "pooling": self.pooling,
+            "prefix": self.prefix,
+            "label_map": dict(self.label_map),
+            "split": self.split,
+            "limit": self.limit,
+        }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before anything runs: the checkpoint and the plan."""
+
+    checkpoint: Checkpoint
+    steps: list[Step]
+    selection: Selection
+    data_dir: Path | None
+    options: Options
+
+
+def prepare(
+    model: str,
+    *,
+    targets: Sequence[str],
+    languages: Sequence[str] | None = None,
+    data_dir: str | Path | None = None,
+    options: Options | None = None,
+) -> Prepared:
+    """Resolve the checkpoint and make the plan; nothing is loaded or computed.
+
+    Raises:
+        UsageError, ModelError: an unknown name, or a checkpoint that cannot be read.
+    """
+    options = options or Options()
+    _check(options)
+    selection = select(targets)
+    wanted = choose_languages(selection, languages)
+    folder = data_folder(data_dir)
+    if folder is not None and not folder.is_dir():
+        raise DataError(f"There is no data folder '{folder}' (--data-dir or XHARNESS_DATA_DIR).")
+    checkpoint = hub.read_checkpoint(model, trust_remote_code=options.trust_remote_code)
+    unavailable = {
+        (spec.name, code): reason
+        for spec in selection.specs
+        if spec.split_name(options.split) is not None
+        for code in wanted[spec.name]
+        if (reason := data.available(spec, code, options.split, folder)) is not None
+    }
+    steps = make_plan(
+        selection,
+        checkpoint,
+        wanted,
+        unavailable,
+        split=options.split,
+        limit=options.limit,
+        label_map=options.label_map,
+    )
+    return Prepared(checkpoint, steps, selection, folder, options)
+
+
+def _check(options: Options) -> None:
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit is {options.limit}: give a number of examples, 1 or more.")
+    if options.batch_tokens is not None and options.batch_tokens < 1:
+        raise UsageError(
+            f"--batch-tokens is {options.batch_tokens}: give a number of sub-words, 1 or more, or auto."
+        )
+    if isinstance(options.layer, str) and options.layer != "last":
+        raise UsageError(f"--layer is '{options.layer}': give an index into hidden_states, or 'last'.")
