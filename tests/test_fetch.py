@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from loopback_hub import ClientError, LoopbackHub
+from xharness.errors import UsageError
+from xharness.fetch import Row, named, read_manifest, write_manifest
 
 SPEC = """
 name: toy
@@ -118,7 +120,7 @@ said = []
 def run(paths, to, languages=None, splits=None):
     said.clear()
     specs = [read_task(Path(p)) for p in paths]
-    return [vars(row) for row in fetch(specs, Path(to), languages, splits, False, said.append)]
+    return fetch(specs, Path(to), languages, splits, False, said.append)
 """
         )
         yield client
@@ -313,6 +315,25 @@ def test_a_manifest_of_another_kind_and_a_folder_that_cannot_be_written(client, 
     with pytest.raises(ClientError) as caught:
         fetch(client, [write()], tmp_path / "file")
     assert "OutputError" in caught.value.kinds
+
+
+def test_specs_by_name():
+    said: list[str] = []
+    found = [spec.name for spec in named(["xtreme", "xnli", "mnli"], said.append)]
+    assert len(found) == len(set(found))
+    assert found[0] == "xnli"
+    assert found[-1] == "mnli"
+    assert all("has no spec" in sentence for sentence in said)
+    with pytest.raises(UsageError, match="Did you mean 'xnli'"):
+        named(["xnil"])
+
+
+def test_the_manifest_is_read_as_it_was_written(tmp_path):
+    row = dict.fromkeys(Row.__annotations__, "a\tb") | {"rows": None, "hub_id": "org/name"}
+    assert read_manifest(tmp_path) == []
+    write_manifest(tmp_path, [row])
+    write_manifest(tmp_path, [{**row, "config": "c", "rows": 5}, {**row, "config": "a b", "rows": 7}])
+    assert [(r["config"], r["rows"]) for r in read_manifest(tmp_path)] == [("a b", None), ("a b", 7), ("c", 5)][1:]
 
 
 def test_pin_changes_only_the_revision(server, client, tmp_path):

@@ -14,7 +14,7 @@ import yaml
 from xharness import hub, readers
 from xharness.errors import DataError, did_you_mean
 from xharness.examples import Bitext, Example, Pair, Question, Tagged, data_hash
-from xharness.spec import DataSpec, Source, Split, TaskSpec, TrainingSpec
+from xharness.spec import DataSpec, Source, Split
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
         raise DataError(f"{spec.name}: {spec.unavailable}")
     name = _split_name(spec, split)
     source = _choose(spec, language, split, data_dir)
-    where = f"{source.name} ({_fill(source.config, spec, language)}, {source.splits.get(split, name)})"
+    where = f"{source.name} ({spec.fill(source.config, language)}, {source.splits.get(split, name)})"
     table, revision = _open(spec, source, language, split, data_dir)
     columns = {**spec.fields, **source.fields}
     counts: dict[str, int] = {}
@@ -111,7 +111,7 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
         raise DataError(
             f"{spec.name}: {where} holds no example for '{language}'. Fetch it again, or check the spec's 'keep'."
         )
-    expected = spec.expected_count(language, split) if isinstance(spec, (TaskSpec, TrainingSpec)) else None
+    expected = spec.expected_count(language, split)
     status = _status(source, spec, language, split, data_dir, len(examples), expected)
     return Data(examples, data_hash(examples), source.name, revision, status, expected, counts)
 
@@ -128,14 +128,10 @@ def available(spec: DataSpec, language: str, split: Split, data_dir: Path | None
 
 
 def _split_name(spec: DataSpec, split: Split) -> str:
-    name = spec.split_name(split) if isinstance(spec, (TaskSpec, TrainingSpec)) else None
+    name = spec.split_name(split)
     if name is None:
         raise DataError(f"{spec.name} has no {split} split.")
     return name
-
-
-def _fill(pattern: str, spec: DataSpec, language: str) -> str:
-    return pattern.format(lang=language, alias=spec.languages[language].alias or language)
 
 
 def _choose(spec: DataSpec, language: str, split: Split, data_dir: Path | None) -> Source:
@@ -147,11 +143,11 @@ def _choose(spec: DataSpec, language: str, split: Split, data_dir: Path | None) 
         raise DataError(f"There is no data folder '{data_dir}' (--data-dir or XHARNESS_DATA_DIR).")
     looked = []
     for source in spec.sources:
-        config, split_name = _fill(source.config, spec, language), source.splits.get(split, name)
+        config, split_name = spec.fill(source.config, language), source.splits.get(split, name)
         if source.raw:
             if _raw_file(source, spec, language, data_dir):
                 return source
-            looked.append(f"raw/{_fill(source.raw, spec, language)}")
+            looked.append(f"raw/{spec.fill(source.raw, language)}")
             continue
         found = _has(data_dir / str(source.repo), config, split_name)
         if found:
@@ -166,7 +162,7 @@ def _choose(spec: DataSpec, language: str, split: Split, data_dir: Path | None) 
 def _raw_file(source: Source, spec: DataSpec, language: str, data_dir: Path) -> Path | None:
     assert source.raw is not None
     for root in (data_dir / "raw", data_dir.parent / "raw"):
-        found = readers.exists(root / _fill(source.raw, spec, language), source.format)
+        found = readers.exists(root / spec.fill(source.raw, language), source.format)
         if found:
             return found
     return None
@@ -219,7 +215,7 @@ def _open(
         file = _raw_file(source, spec, language, data_dir)
         assert file is not None
         return datasets.Dataset.from_list(readers.READERS[source.format](file)), None
-    config = _fill(source.config, spec, language)
+    config = spec.fill(source.config, language)
     bars = datasets.utils.logging.is_progress_bar_enabled()
     datasets.utils.logging.disable_progress_bar()
     try:
@@ -265,9 +261,9 @@ def _kept(table: Any, source: Source, spec: DataSpec, language: str) -> list[int
         )
     values = list(table[source.keep.column])
     if source.keep.equals is not None:
-        wanted = _fill(source.keep.equals, spec, language)
+        wanted = spec.fill(source.keep.equals, language)
         return [i for i, value in enumerate(values) if value == wanted]
-    prefix = _fill(source.keep.prefix or "", spec, language)
+    prefix = spec.fill(source.keep.prefix or "", language)
     return [i for i, value in enumerate(values) if value.startswith(prefix)]
 
 
@@ -398,7 +394,7 @@ def _status(
     if data_dir is not None:
         key = (
             str(source.repo),
-            _fill(source.config, spec, language),
+            spec.fill(source.config, language),
             source.splits.get(split, _split_name(spec, split)),
         )
         return manifest(data_dir.resolve()).get(key, "unknown")

@@ -10,13 +10,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import yaml
 
-from xharness import files, hub, strict_yaml
-from xharness.errors import DataError, Incomplete, OutputError, did_you_mean
-from xharness.spec import DataSpec, Keep, Split, TaskSpec, TrainingSpec
+from xharness import assets, files, hub, strict_yaml
+from xharness.errors import DataError, Incomplete, OutputError, did_you_mean, unknown
+from xharness.spec import (
+    DataSpec,
+    Keep,
+    Split,
+    TaskSpec,
+    TrainingSpec,
+    benchmarks,
+    list_tasks,
+    load_task,
+    load_training,
+)
 
 _DIFFERS = "unknown: found"
 
@@ -65,13 +75,17 @@ class Row(TypedDict):
     licence: str
 
 
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
 def fetch(
     tasks: Sequence[DataSpec],
     to: Path,
     languages: Sequence[str] | None,
     splits: Sequence[Split] | None,
     progress: bool,
-    say: Callable[[str], None] = lambda sentence: print(sentence, file=sys.stderr),
+    say: Callable[[str], None] = _to_stderr,
 ) -> list[Row]:
     """Fill a folder with the data of tasks and return the lines of its MANIFEST.tsv that belong to them.
 
@@ -121,29 +135,31 @@ def fetch(
     return rows
 
 
-def named(names: Sequence[str]) -> list[DataSpec]:
+def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list[DataSpec]:
     """Return the specs of targets, training sets and benchmarks by name, or from paths of YAML files.
 
-    A benchmark stands for its targets and for the training sets that they name. Each spec comes once.
+    A benchmark stands for its targets; those that have no spec yet are said. Each spec comes once.
 
     Raises:
         UsageError: a name is not known.
         SpecError: a YAML file is wrong.
     """
-    targets, trainings = list_tasks(), list_trainings()
+    folders = (assets.TASKS / "intermediate", assets.TASKS / "english")
+    trainings = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
     found: dict[str, DataSpec] = {}
     for name in names:
         if name in benchmarks():
-            tasks = [load_task(task) for task in benchmarks()[name].tasks if task in targets]
-            found |= {task.name: task for task in tasks}
-            found |= {task.train: load_training(task.train) for task in tasks if task.train in trainings}
+            for task in benchmarks()[name].tasks:
+                if task in list_tasks():
+                    found[task] = load_task(task)
+                else:
+                    say(f"{task} is left out: this version has no spec for it.")
         elif name in trainings:
             found[name] = load_training(name)
-        elif name in targets or name.endswith((".yaml", ".yml")):
-            task = load_task(name)
-            found[task.name] = task
+        elif name in list_tasks() or name.endswith((".yaml", ".yml")):
+            found[name] = load_task(name)
         else:
-            raise unknown("target, training set or benchmark", name, [*targets, *trainings, *benchmarks()])
+            raise unknown("target, training set or benchmark", name, [*list_tasks(), *trainings, *benchmarks()])
     return list(found.values())
 
 
@@ -587,10 +603,8 @@ def read_manifest(folder: Path) -> list[Row]:
         raise DataError(f"{path}: cannot be read: {error}.") from None
     if not lines or lines[0] != names or any(len(line) != len(names) for line in lines[1:] if line):
         raise DataError(f"{path}: expected the columns {', '.join(names)}, separated by tabs. Move it away.")
-    return [
-        Row(hub_id, config, split, int(rows) if rows.isdecimal() else None, *rest)
-        for hub_id, config, split, rows, *rest in filter(None, lines[1:])
-    ]
+    found = [dict(zip(names, line, strict=True)) for line in lines[1:] if line]
+    return [cast(Row, {**row, "rows": int(row["rows"]) if row["rows"].isdecimal() else None}) for row in found]
 
 
 def write_manifest(folder: Path, rows: Sequence[Row]) -> None:
@@ -603,11 +617,9 @@ def write_manifest(folder: Path, rows: Sequence[Row]) -> None:
     if not rows:
         return
     merged = {(row["hub_id"], row["config"], row["split"]): row for row in [*read_manifest(folder), *rows]}
-    lines = [
-        [f.name for f in fields(Row)],
-        *(["" if v is None else str(v) for v in astuple(r)] for r in merged.values()),
-    ]
-    text = "".join("\t".join(" ".join(cell.split()) for cell in line) + "\n" for line in lines)
+    lines = [list(Row.__annotations__), *(list(row.values()) for row in merged.values())]
+    cells = [["" if value is None else " ".join(str(value).split()) for value in line] for line in lines]
+    text = "".join("\t".join(line) + "\n" for line in cells)
     files.write_text(folder / "MANIFEST.tsv", text)
 
 

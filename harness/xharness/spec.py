@@ -159,6 +159,20 @@ class DataSpec(Strict):
         content = self.model_dump(mode="json", by_alias=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
+    def split_name(self, split: Split) -> str | None:
+        """Return the name of a split in the data (``test`` -> ``validation``); None where there is no such split."""
+        name: str | None = getattr(self, f"{split}_split", None)
+        return name
+
+    def expected_count(self, language: str, split: Split) -> int | None:
+        """Return how many examples a complete split of this language has; None where that is not known for sure."""
+        own: int | None = getattr(self.languages[language], split)
+        return own if own is not None else getattr(self, "expected", {}).get(split)
+
+    def fill(self, pattern: str, language: str) -> str:
+        """Return a pattern of a source with ``{lang}`` and ``{alias}`` replaced by those of a language."""
+        return pattern.format(lang=language, alias=self.languages[language].alias or language)
+
 
 class ClassificationInput(Strict):
     """How a pair of texts is put before the encoder."""
@@ -238,18 +252,6 @@ class TaskSpec(DataSpec):
             raise ValueError("\n".join(problems))
         return self
 
-    def expected_count(self, language: str, split: Split) -> int | None:
-        """Return how many examples a complete split of this language has; None where that is not sure."""
-        line = self.languages[language]
-        own: int | None = getattr(line, split)
-        if own is not None or split == "train":
-            return own
-        return self.expected.get(split)
-
-    def split_name(self, split: Split) -> str | None:
-        """Return the name of a split in the data: ``test`` -> the spec's test_split."""
-        return {"test": self.test_split, "dev": self.dev_split}.get(split)
-
     def languages_in(self, benchmark: str | None) -> list[str]:
         """Return the codes of the languages that a benchmark (None: any) has for this task, in order."""
         return [
@@ -297,15 +299,6 @@ class TrainingSpec(DataSpec):
     kind: Literal["classification", "tagging", "span_qa"]
     metric: Literal["accuracy", "entity_f1", "udpos_f1", "squad"]
     train_split: str
-
-    def expected_count(self, language: str, split: Split) -> int | None:
-        """Return how many examples a complete split of this language has; None where that is not sure."""
-        count: int | None = getattr(self.languages[language], split)
-        return count
-
-    def split_name(self, split: Split) -> str | None:
-        """Return the name of a split in the data."""
-        return {"train": self.train_split, "dev": self.dev_split}.get(split)
 
 
 class Benchmark(Strict):
@@ -422,11 +415,13 @@ def load_training(name: str) -> TrainingSpec:
     raise unknown("training set", name, [p.stem for f in folders for p in f.glob("*.yaml")])
 
 
+def read_benchmark(path: Path) -> Benchmark:
+    """Return the benchmark that a YAML file describes; raise SpecError with all its problems."""
+    return strict_yaml.parse(Benchmark, strict_yaml.read(path), path.name)
+
+
 @cache
 def benchmarks() -> dict[str, Benchmark]:
     """Return all benchmarks by name."""
-    found = {}
-    for path in sorted((assets.TASKS / "benchmarks").glob("*.yaml")):
-        benchmark = strict_yaml.parse(Benchmark, strict_yaml.read(path), path.name)
-        found[benchmark.name] = benchmark
-    return found
+    found = (read_benchmark(path) for path in sorted((assets.TASKS / "benchmarks").glob("*.yaml")))
+    return {benchmark.name: benchmark for benchmark in found}
