@@ -329,11 +329,12 @@ def test_specs_by_name():
 
 
 def test_the_manifest_is_read_as_it_was_written(tmp_path):
-    row = dict.fromkeys(Row.__annotations__, "a\tb") | {"rows": None, "hub_id": "org/name"}
+    row = dict.fromkeys(Row.__annotations__, "a") | {"rows": None, "licence": "two\nlines"}
     assert read_manifest(tmp_path) == []
-    write_manifest(tmp_path, [row])
-    write_manifest(tmp_path, [{**row, "config": "c", "rows": 5}, {**row, "config": "a b", "rows": 7}])
-    assert [(r["config"], r["rows"]) for r in read_manifest(tmp_path)] == [("a b", None), ("a b", 7), ("c", 5)][1:]
+    write_manifest(tmp_path, [row, {**row, "config": "b", "rows": 5}])
+    write_manifest(tmp_path, [{**row, "rows": 7}])
+    found = read_manifest(tmp_path)
+    assert [(r["config"], r["rows"], r["licence"]) for r in found] == [("a", 7, "two lines"), ("b", 5, "two lines")]
 
 
 def test_pin_changes_only_the_revision(server, client, tmp_path):

