@@ -37,6 +37,7 @@ def _own_environment() -> str | None:
         TOKENIZERS_PARALLELISM="false",
         OMP_NUM_THREADS="2",
         MKL_NUM_THREADS="2",
+        OMP_WAIT_POLICY="PASSIVE",  # waiting threads of tiny models would hold up all others
     )
     return mirror
 
@@ -88,6 +89,24 @@ def mirror() -> Path:
     if not MIRROR or not Path(MIRROR).is_dir():
         pytest.skip(NO_MIRROR)
     return Path(MIRROR)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew-gold", action="store_true", help="Write tests/gold/ anew; look at the diff.")
+
+
+@pytest.fixture
+def gold(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Return what compares a text with the file of this name in ``tests/gold/``."""
+
+    def compare(name: str, found: str) -> None:
+        path = Path(__file__).parent / "gold" / name
+        if request.config.getoption("--renew-gold"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(found, encoding="utf-8", newline="")
+        assert found == path.read_bytes().decode("utf-8"), f"not as in {path}; --renew-gold writes it anew"
+
+    return compare
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

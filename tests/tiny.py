@@ -70,7 +70,7 @@ def tokenizer(family: str = "xlm-roberta") -> Any:
         )
         names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]"}
         names |= {"mask_token": "[MASK]"}
-        inputs = ["input_ids", "token_type_ids", "attention_mask"] if family == "bert" else ["input_ids", "attention_mask"]
+        inputs = ["input_ids", *(["token_type_ids"] if family == "bert" else []), "attention_mask"]
     return transformers.PreTrainedTokenizerFast(tokenizer_object=core, model_input_names=inputs, **names)
 
 
@@ -111,6 +111,8 @@ def checkpoint(
         "bos_token_id": words.cls_token_id,
         "eos_token_id": words.sep_token_id,
     }
+    if family == "modernbert":
+        sizes |= {"cls_token_id": words.cls_token_id, "sep_token_id": words.sep_token_id}
     if family == "xlm-roberta":
         sizes |= {"max_position_embeddings": 514, "type_vocab_size": 1}
     if labels:

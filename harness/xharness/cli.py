@@ -45,10 +45,10 @@ def cli() -> None:
     """Zero-shot cross-lingual transfer on XTREME and XTREME-R, with the official metrics.
 
     \b
-    xharness eval --model deepset/xlm-roberta-base-squad2 --targets xquad    score a checkpoint
-    xharness score predictions/                                             score anyone's predictions
-    xharness tasks list                                                     what can be scored
-    xharness demo                                                           all of it without network or weights
+    xharness eval --model deepset/xlm-roberta-large-squad2 --targets xquad   score a checkpoint
+    xharness score predictions/                                              score anyone's predictions
+    xharness tasks list                                                      what can be scored
+    xharness demo                                                            all of it without network or weights
     """
 
 
@@ -98,12 +98,19 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
     show_default=True,
     help="Folder for all runs.",
 )
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda[:N]",
+    help="auto: the first GPU, else the CPU.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
     default="auto",
     show_default=True,
+    help="auto: bfloat16 where the processor has matrix units for it, else float32.",
 )
 @click.option(
     "--batch-tokens",
@@ -157,7 +164,7 @@ def eval_command(
     on where it was when the same command is given again.
 
     \b
-    xharness eval --model deepset/xlm-roberta-base-squad2 --targets xquad,mlqa --languages de,hi
+    xharness eval --model deepset/xlm-roberta-large-squad2 --targets xquad,mlqa --languages de,hi
     xharness eval --model sentence-transformers/LaBSE --targets tatoeba --layer last --pooling cls
     xharness eval --model ./my-checkpoint --data-dir /data/hub --dtype float32 --dry-run
     """
@@ -283,7 +290,7 @@ def tasks() -> None:
 @tasks.command("list")
 @AS_JSON
 def tasks_list(as_json: bool) -> None:
-    """List the targets that this version has, with their sizes and where their data comes from."""
+    """List the targets that this version has, with metric, number of languages, and where their data comes from."""
     from tabulate import tabulate
 
     from xharness.spec import list_tasks, load_task

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,7 +13,7 @@ from typing import Any, overload
 
 import yaml
 
-from xharness import hub, readers
+from xharness import files, hub, readers
 from xharness.errors import DataError, did_you_mean
 from xharness.examples import Bitext, Example, Pair, Question, Tagged, data_hash
 from xharness.spec import DataSpec, Source, Split
@@ -117,11 +119,16 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
 
 
 def available(spec: DataSpec, language: str, split: Split, data_dir: Path | None) -> str | None:
-    """Return None if the data can be had, else the reason; looks at files only, and not at the network."""
+    """Return None if the data can be had, else the reason; looks into the folder only, not at the network."""
     if spec.unavailable:
         return spec.unavailable
     try:
-        _choose(spec, language, split, data_dir)
+        source = _choose(spec, language, split, data_dir)
+        # A table that holds all languages may lack this one.
+        if data_dir is not None and source.keep is not None:
+            table, _ = _open(spec, source, language, split, data_dir)
+            if not _kept(table, source, spec, language):
+                return _absent(spec, language, data_dir, [f"rows of '{language}' in {source.name}"])
     except DataError as error:
         return str(error)
     return None
@@ -153,7 +160,11 @@ def _choose(spec: DataSpec, language: str, split: Split, data_dir: Path | None) 
         if found:
             return source
         looked.append(f"{source.repo}/{config} ({split_name})")
-    raise DataError(
+    raise DataError(_absent(spec, language, data_dir, looked))
+
+
+def _absent(spec: DataSpec, language: str, data_dir: Path, looked: list[str]) -> str:
+    return (
         f"{spec.name}: '{language}' is not in {data_dir}: looked for {', '.join(looked)}. "
         f"Fetch it: xharness fetch --targets {spec.name} --languages {language} --to {data_dir}"
     )
@@ -168,13 +179,17 @@ def _raw_file(source: Source, spec: DataSpec, language: str, data_dir: Path) -> 
     return None
 
 
-@cache
 def _configs(folder: Path) -> dict[str, dict[str, list[str]]] | None:
     """Return config -> split -> file patterns from the front matter of a data set's README; None if it names none."""
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8")
+        return _front_matter((folder / "README.md").read_text(encoding="utf-8"))
     except OSError:
         return None
+
+
+# By the text and not by the folder: a fetch in the same process may have added to it.
+@cache
+def _front_matter(text: str) -> dict[str, dict[str, list[str]]] | None:
     if not text.startswith("---"):
         return None
     try:
@@ -192,15 +207,33 @@ def _configs(folder: Path) -> dict[str, dict[str, list[str]]] | None:
     return found or None
 
 
+def _content_key(folder: Path, config: str, split: str) -> str:
+    """Return a name for the cached copy of a split that changes with the folder's content.
+
+    The datasets library names its copy of a local folder by the patterns in the README alone: two folders with a
+    data set of one name would read the same copy, and new files an old one.
+    """
+    digest = hashlib.sha256(f"{config}/{split}".encode())
+    for path in sorted({folder / "README.md", *_files(folder, config, split)}):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)} {files.sha256(path)}".encode())
+    return digest.hexdigest()[:16]
+
+
 def _has(folder: Path, config: str, split: str) -> bool:
+    return bool(_files(folder, config, split))
+
+
+def _files(folder: Path, config: str, split: str) -> list[Path]:
+    """Return the files of a split in a data set's folder; [] if there are none."""
     if not folder.is_dir():
-        return False
+        return []
     configs = _configs(folder)
     if configs is None:
         patterns = [f"{config}/{split}-*", f"{config}/{split}.*", f"{config}/{split}/*", f"data/{split}-*"]
     else:
         patterns = configs.get(config, {}).get(split, [])
-    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 
 def _open(
@@ -220,7 +253,9 @@ def _open(
     datasets.utils.logging.disable_progress_bar()
     try:
         if data_dir is not None:
-            return datasets.load_dataset(str(data_dir / str(source.repo)), config, split=split_name), None
+            folder = data_dir / str(source.repo)
+            cache = Path(datasets.config.HF_DATASETS_CACHE) / "xharness" / _content_key(folder, config, split_name)
+            return datasets.load_dataset(str(folder), config, split=split_name, cache_dir=str(cache)), None
         assert source.repo is not None
         sha = hub.resolve(source.repo, source.revision, "dataset")
         return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
@@ -348,7 +383,7 @@ def _survey_answers(examples: Examples, columns: dict[str, str], where: str) -> 
     counts = {"realigned": 0, "unaligned": 0}
     seen: set[str] = set()
     for _, row in examples.stored(0, len(examples)):
-        if "id" in columns and row[columns["id"]] in seen:
+        if "id" in columns and str(row[columns["id"]]) in seen:
             raise DataError(f"{where} holds the id '{row[columns['id']]}' twice.")
         seen.add(str(row.get(columns.get("id", ""))))
         stored = row[columns["answers"]]
@@ -359,18 +394,22 @@ def _survey_answers(examples: Examples, columns: dict[str, str], where: str) -> 
     return counts
 
 
-@cache
 def manifest(data_dir: Path) -> dict[tuple[str, str, str], str]:
     """Return (hub id, config, split) -> status from the MANIFEST.tsv of a data folder or its parent."""
     found: dict[tuple[str, str, str], str] = {}
     for path in (data_dir.parent / "MANIFEST.tsv", data_dir / "MANIFEST.tsv"):
-        if not path.is_file():
-            continue
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-                if {"hub_id", "config", "split", "status"} - {k for k, v in row.items() if v is not None}:
-                    raise DataError(f"{path}: every line needs hub_id, config, split and status.")
-                found[row["hub_id"], row["config"], row["split"]] = _plain_status(row["status"])
+        if path.is_file():
+            found |= _statuses(path, path.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def _statuses(path: Path, text: str) -> dict[tuple[str, str, str], str]:
+    found: dict[tuple[str, str, str], str] = {}
+    for row in csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE):
+        if {"hub_id", "config", "split", "status"} - {k for k, v in row.items() if v is not None}:
+            raise DataError(f"{path}: every line needs hub_id, config, split and status.")
+        found[row["hub_id"], row["config"], row["split"]] = _plain_status(row["status"])
     return found
 
 

@@ -94,6 +94,7 @@ def run(
         "dtype": dtype,
         "seed": options.seed,
         "split": options.split,
+        "plan": {step.task: step.to_json() for step in prepared.steps},
         "failures": [str(f) for f in failures],
     }
     return aggregate(scores, specs, benchmark=prepared.selection.benchmark, provenance=provenance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ Format = Literal["text", "markdown", "csv", "latex"]
 _TABULATE = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
 
 PARTIAL = "partial"
+SOURCE_LANGUAGE = "en"
 
 
 def plan_table(steps: Sequence[Step]) -> str:
@@ -72,7 +74,8 @@ def tables(named: Sequence[tuple[str, Results]], format: Format = "text") -> str
 
 def _table(name: str, found: Results, format: Format) -> str:
     tasks = list(found.tasks.values())
-    codes = list(dict.fromkeys(c for t in tasks for c in _ordered(t)))
+    # English first: it is the source language that the others are compared with.
+    codes = sorted({c for t in tasks for c in t.languages}, key=lambda code: (code != SOURCE_LANGUAGE, code))
     # Means and gaps stand at the foot, where they can be compared with the column above.
     rows = [[code, *(_cell(t, code) for t in tasks)] for code in codes]
     foot = [
@@ -97,11 +100,6 @@ def _table(name: str, found: Results, format: Format) -> str:
 def _ruled(body: str, feet: int) -> str:
     lines = body.splitlines()
     return "\n".join([*lines[:-feet], lines[1], *lines[-feet:]])
-
-
-def _ordered(task: TaskResult) -> list[str]:
-    # English first: it is the source language that the others are compared with.
-    return sorted(task.languages, key=lambda code: task.spec.languages[code].zero_shot)
 
 
 def _scores(spec: TaskSpec, values: dict[str, float]) -> str:
@@ -140,7 +138,8 @@ def _averages(found: Results, format: Format) -> str:
     table = tabulate(
         rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"]
     )
-    official = {n: g for n, g in found.official_groups.items() if found.groups.get(n) != g}
+    # Only where it counts other tasks than our groups do; the names differ anyway.
+    official = {n: g for n, g in found.official_groups.items() if g not in found.groups.values()}
     if official:
         extra = ", ".join(
             f"{_words(n)} {_mark(f'{g.score:.1f}', not g.complete)}" for n, g in official.items()
@@ -166,8 +165,9 @@ def _notes(found: Results, format: Format) -> str:
             lines.append(f"{name} is {PARTIAL}: {task.why}.")
         if task.gap_note:
             lines.append(f"{name} has no gap: {task.gap_note}.")
+        lines.append(f"{name}: {_origin(task)}.")
         for note, codes in _grouped(task).items():
-            lines.append(f"{name}: {note} ({' '.join(codes)}).")
+            lines.append(f"{name}: {note}{': ' + ', '.join(codes) if codes else ''}.")
     legend = []
     cells = [s for t in found.tasks.values() for s in t.languages.values()]
     if any(not s.whole for s in cells):
@@ -184,16 +184,29 @@ def _notes(found: Results, format: Format) -> str:
     return "\n".join(prefix + line for line in lines)
 
 
+def _origin(task: TaskResult) -> str:
+    """Return how many examples of what data were scored by what spec."""
+    scores = list(task.languages.values())
+    sources = {f"{s.data_source}{'@' + s.data_revision[:12] if s.data_revision else ''}" for s in scores}
+    hashes = hashlib.sha256(" ".join(s.data_hash for s in scores).encode()).hexdigest()[:12]
+    total = sum(s.n for s in scores)
+    return f"{total:,} examples of {', '.join(sorted(sources))}, data {hashes}, spec {task.spec.hash}"
+
+
 def _grouped(task: TaskResult) -> dict[str, list[str]]:
+    """Return sentence -> the languages it holds for; counts of one thing stand together, ``ml 119, ta 68``."""
     found: dict[str, list[str]] = {}
     for code, score in task.languages.items():
         named = [*score.notes]
         if score.layer is not None:
             named.append(f"layer {score.layer}, {score.pooling} pooling")
-        named += [f"{count} {_COUNTS[k]}" for k, count in score.counts.items() if k in _COUNTS and count]
         for note in named:
             found.setdefault(note, []).append(code)
-    return found
+        for name, words in _COUNTS.items():
+            if score.counts.get(name):
+                found.setdefault(words, []).append(f"{code} {score.counts[name]:,}")
+    everywhere = list(task.languages)
+    return {note: [] if codes == everywhere and len(codes) > 1 else codes for note, codes in found.items()}
 
 
 # Counts that change what a score means, in words; the others stand in the result files.
@@ -202,7 +215,7 @@ _COUNTS = {
     "unknown": "predictions for unknown ids (ignored)",
     "unaligned": "answers that are not in their context",
     "ties": "queries whose nearest sentences are equally near (the first is taken)",
-    "max_length": "sub-words a row at most: the encoder has no more positions",
+    "max_length": "the encoder has fewer positions than the spec's max_length, rows were cut at",
 }
 
 

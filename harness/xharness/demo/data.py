@@ -81,9 +81,8 @@ def _card(name: str, configs: dict[str, list[str]]) -> str:
 
 
 _DESCRIPTIONS = {
-    "demo-nli": "Does the hypothesis follow from the premise? In this world everyone has one home, one employer, "
-    "one language, one animal, one morning drink and buys one thing a week: another one is a contradiction, and what "
-    "the premise does not speak of is neutral.",
+    "demo-nli": "Does the hypothesis follow from the premise (entailment), deny it (contradiction), or speak of "
+    "something else (neutral)?",
     "demo-ner": "People, organisations and places, IOB2; the tokens of Chinese are characters.",
     "demo-qa": "Questions on a short text about two people; the answer is a span of the text.",
     "demo-bitext": "Sentences and their English translations.",
@@ -103,19 +102,15 @@ class _Facts:
         self.offices = _share(offices, split, seed)
         self.personal = [r for r, relation in lexicon.relations.items() if "person" in relation.slots]
 
-    def about(self, person: int, relation: str, unlike: Sequence[Fact] = ()) -> Fact:
-        """Return a fact about a person in which nothing is as in the facts ``unlike``."""
-        values = [("person", person)]
-        for slot in self.lexicon.relations[relation].slots:
-            if slot != "person":
-                taken = {v for fact in unlike for s, v in fact.values if s == slot}
-                free = [i for i in range(len(self.lexicon.phrases[slot])) if i not in taken]
-                values.append((slot, self.random.choice(free)))
-        return Fact(relation, tuple(values))
+    def about(self, person: int, relation: str) -> Fact:
+        """Return a fact about a person."""
+        slots = [slot for slot in self.lexicon.relations[relation].slots if slot != "person"]
+        values = [(slot, self.random.randrange(len(self.lexicon.phrases[slot]))) for slot in slots]
+        return Fact(relation, (("person", person), *values))
 
-    def life(self, person: int, count: int, unlike: Sequence[Fact] = ()) -> list[Fact]:
+    def life(self, person: int, count: int) -> list[Fact]:
         """Return several facts about a person, each of another relation."""
-        return [self.about(person, relation, unlike) for relation in self.random.sample(self.personal, count)]
+        return [self.about(person, relation) for relation in self.random.sample(self.personal, count)]
 
     def office(self) -> Fact:
         """Return the fact that an organisation has an office in a city."""
@@ -145,16 +140,14 @@ def _plans(lexicon: Lexicon, name: str, split: str, size: int, seed: int) -> Ite
             yield plan
 
 
-def _plan_pair(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], Fact, str]:
+def _plan_pair(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], Fact, bool, str]:
+    """Return premise, what the hypothesis speaks of, whether it denies it, and the label."""
     label = ("entailment", "neutral", "contradiction")[index % 3]
-    person = facts.random.choice(facts.people)
-    *premise, other = facts.life(person, 3)
-    said = facts.random.choice(premise)
-    if label == "contradiction":
-        hypothesis = facts.about(person, said.relation, unlike=[said])
-    else:
-        hypothesis = said if label == "entailment" else other
-    return tuple(premise), hypothesis, label
+    *premise, other = facts.life(facts.random.choice(facts.people), 3)
+    if label == "neutral":
+        # Denied as often as not, so that a negation alone does not give the label away.
+        return tuple(premise), other, facts.random.random() < 0.5, label
+    return tuple(premise), facts.random.choice(premise), label == "contradiction", label
 
 
 def _plan_sentences(facts: _Facts, index: int) -> tuple[Fact, ...]:
@@ -164,29 +157,31 @@ def _plan_sentences(facts: _Facts, index: int) -> tuple[Fact, ...]:
     return tuple(facts.life(facts.random.choice(facts.people), 1 + index % 2))
 
 
-def _plan_parallel(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], str | None]:
-    """Return what a sentence pair says; with a slot, it asks for it instead."""
+def _plan_parallel(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], str]:
+    """Return what a pair of sentences says, and how: ``state`` or ``deny`` it, or the slot that is asked for."""
     said = _plan_sentences(facts, index)
-    if len(said) > 1 or facts.random.random() < 0.5:
-        return said, None
-    return said, facts.random.choice(list(facts.lexicon.relations[said[0].relation].questions))
+    relation = facts.lexicon.relations[said[0].relation]
+    if len(said) > 1:
+        return said, "state"
+    return said, facts.random.choice(["state", *(["deny"] if relation.denial else []), *relation.questions])
 
 
 def _plan_question(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], Fact, str]:
+    """Return the context, four facts of different relations about two people; which of them is asked; for what."""
     one, two = facts.random.sample(facts.people, 2)
-    first = facts.life(one, 2)
-    context = first + facts.life(two, 2, unlike=first)
-    asked = facts.random.choice(context)
-    slot = facts.random.choice(list(facts.lexicon.relations[asked.relation].questions))
+    relations = facts.random.sample(facts.personal, 4)
+    context = [facts.about(one if i < 2 else two, relation) for i, relation in enumerate(relations)]
     facts.random.shuffle(context)
-    return tuple(context), asked, slot
+    asked = facts.random.choice(context)
+    return tuple(context), asked, facts.random.choice(list(facts.lexicon.relations[asked.relation].questions))
 
 
-def _pair(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], Fact, str], name: str) -> Row:
-    premise, hypothesis, label = plan
+def _pair(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], Fact, bool, str], name: str) -> Row:
+    premise, hypothesis, denied, label = plan
+    say = world.deny if denied else world.state
     return {
         "premise": world.tell(lexicon, language, premise).text,
-        "hypothesis": world.state(lexicon, language, hypothesis).text,
+        "hypothesis": say(lexicon, language, hypothesis).text,
         "label": label,
     }
 
@@ -212,19 +207,22 @@ def _question(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], Fac
     span = next(s for s in text.spans[start - slots : start] if s.slot == slot)
     return {
         "id": f"{language}-{name}",
-        "question": world.ask(lexicon, language, asked, slot),
+        "question": world.ask(lexicon, language, asked, slot).text,
         "context": text.text,
         "answers": {"text": [text.text[span.start : span.end]], "answer_start": [span.start]},
     }
 
 
-def _translation(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], str | None], name: str) -> Row:
-    facts, slot = plan
-    text, english = (
-        world.ask(lexicon, code, facts[0], slot) if slot else world.tell(lexicon, code, facts).text
-        for code in (language, SOURCE_LANGUAGE)
-    )
-    return {"text": text, "english": english}
+def _translation(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], str], name: str) -> Row:
+    return {"text": _sentence(lexicon, language, *plan), "english": _sentence(lexicon, SOURCE_LANGUAGE, *plan)}
+
+
+def _sentence(lexicon: Lexicon, language: str, facts: tuple[Fact, ...], form: str) -> str:
+    if form == "state":
+        return world.tell(lexicon, language, facts).text
+    if form == "deny":
+        return world.deny(lexicon, language, facts[0]).text
+    return world.ask(lexicon, language, facts[0], form).text
 
 
 _PLANS: dict[str, Callable[[_Facts, int], Any]] = {

@@ -37,9 +37,10 @@ class Writing(Strict):
 
 
 class Relation(Strict):
-    """A kind of fact: how it is stated, and how each of its slots is asked for."""
+    """A kind of fact: how it is stated, how it is denied, and how each of its slots is asked for."""
 
     statement: Templates
+    denial: Templates = {}
     questions: dict[str, Templates]
 
     @property
@@ -77,6 +78,8 @@ class Lexicon(Strict):
             yield from ((f"phrases.{slot}.{i}", words) for i, words in enumerate(phrases))
         for name, relation in self.relations.items():
             yield f"relations.{name}.statement", relation.statement
+            if relation.denial:
+                yield f"relations.{name}.denial", relation.denial
             yield from ((f"relations.{name}.questions.{s}", t) for s, t in relation.questions.items())
 
     @cached_property
@@ -140,9 +143,14 @@ def state(lexicon: Lexicon, language: str, fact: Fact) -> Text:
     return _fill(lexicon, language, lexicon.relations[fact.relation].statement[language], fact)
 
 
-def ask(lexicon: Lexicon, language: str, fact: Fact, slot: str) -> str:
+def deny(lexicon: Lexicon, language: str, fact: Fact) -> Text:
+    """Return the sentence that says the fact is not so."""
+    return _fill(lexicon, language, lexicon.relations[fact.relation].denial[language], fact)
+
+
+def ask(lexicon: Lexicon, language: str, fact: Fact, slot: str) -> Text:
     """Return the question that a fact answers with what fills one of its slots."""
-    return _fill(lexicon, language, lexicon.relations[fact.relation].questions[slot][language], fact).text
+    return _fill(lexicon, language, lexicon.relations[fact.relation].questions[slot][language], fact)
 
 
 def tell(lexicon: Lexicon, language: str, facts: Iterable[Fact]) -> Text:

@@ -1,0 +1,117 @@
+"""Original file formats: rows as published, and a clear sentence for a broken file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from xharness import readers
+from xharness.errors import DataError
+
+SQUAD = {
+    "version": "1.1",
+    "data": [
+        {
+            "title": "Leuchtturm",
+            "paragraphs": [
+                {
+                    "context": " Der Leuchtturm wurde 1862 gebaut. ",
+                    "qas": [
+                        {"id": "a", "question": "Wann?", "answers": [{"text": "1862", "answer_start": 22}]},
+                        {"id": "b", "question": "Was?", "answers": [{"text": "Leuchtturm", "answer_start": 5}]},
+                    ],
+                }
+            ],
+        }
+    ],
+}
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["json", "json.gz"])
+def test_squad_json_keeps_contexts_as_they_are(ending, tmp_path):
+    raw = json.dumps(SQUAD, ensure_ascii=False).encode("utf-8")
+    path = write(tmp_path / f"xquad.de.{ending}", gzip.compress(raw) if ending.endswith("gz") else raw)
+    rows = readers.squad_json(path)
+    assert [row["id"] for row in rows] == ["a", "b"]
+    assert rows[0]["answers"] == {"text": ["1862"], "answer_start": [22]}
+    for row in rows:
+        [text], [start] = row["answers"]["text"], row["answers"]["answer_start"]
+        assert row["context"][start : start + len(text)] == text
+    assert readers.exists(tmp_path / "xquad.de.json", "squad_json") == path
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"data": [', r"not in SQuAD's JSON format \(JSONDecodeError"),
+        (b'{"version": "1.1"}', r"KeyError: 'data'"),
+        (b'{"data": [{"paragraphs": [{"qas": [{"id": "a"}]}]}]}', r"KeyError"),
+        (b'["a"]', r"TypeError"),
+        (b"\xff\xfe\x00", r"cannot be read: .*Fetch it again"),
+    ],
+)
+def test_a_broken_squad_file(content, words, tmp_path):
+    path = write(tmp_path / "broken.json", content)
+    with pytest.raises(DataError, match=words) as caught:
+        readers.squad_json(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_cut_gzip_file(tmp_path):
+    path = write(tmp_path / "cut.json.gz", gzip.compress(json.dumps(SQUAD).encode())[:60])
+    with pytest.raises(DataError, match=r"cut\.json\.gz: cannot be read"):
+        readers.squad_json(path)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_tatoeba_lines(newline, last, tmp_path):
+    stem = tmp_path / "tatoeba.deu-eng"
+    end = newline if last else ""
+    # U+2028 stands inside a line, and is no end of one.
+    write(tmp_path / "tatoeba.deu-eng.deu", f"\ufeffEs ist\u2028kalt.{newline}Ja.{end}")
+    write(tmp_path / "tatoeba.deu-eng.eng", f"It is cold.{newline}Yes.{end}")
+    assert readers.tatoeba_lines(stem) == [
+        {"text": "Es ist\u2028kalt.", "english": "It is cold."},
+        {"text": "Ja.", "english": "Yes."},
+    ]
+    assert readers.exists(stem, "tatoeba_lines") == stem
+    (tmp_path / "tatoeba.deu-eng.eng").unlink()
+    assert readers.exists(stem, "tatoeba_lines") is None
+
+
+def test_tatoeba_files_of_different_length(tmp_path):
+    write(tmp_path / "tatoeba.deu-eng.deu", "a\nb\n")
+    write(tmp_path / "tatoeba.deu-eng.eng", "a\n")
+    with pytest.raises(DataError, match=r"deu-eng\.deu has 2 lines, .*\.eng has 1: fetch both again"):
+        readers.tatoeba_lines(tmp_path / "tatoeba.deu-eng")
+
+
+def test_panx_tsv_cuts_the_language_at_the_first_colon(tmp_path):
+    path = write(tmp_path / "test", "de:Um\tO\nde:12:30\tO\n\n\nde:Genfer\tB-LOC\r\nde: See \tI-LOC\n")
+    assert readers.panx_tsv(path) == [
+        {"tokens": ["Um", "12:30"], "tags": ["O", "O"]},
+        {"tokens": ["Genfer", "See"], "tags": ["B-LOC", "I-LOC"]},
+    ]
+
+
+@pytest.mark.parametrize("line", ["de:Um O", "Um\tO"])
+def test_a_broken_panx_line_is_named(line, tmp_path):
+    path = write(tmp_path / "test", f"de:a\tO\n{line}\n")
+    with pytest.raises(DataError, match=r"test: line 2: expected 'xx:token<TAB>tag'"):
+        readers.panx_tsv(path)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert readers.exists(tmp_path / "none.json", "squad_json") is None
+    with pytest.raises(DataError, match="cannot be read"):
+        readers.panx_tsv(tmp_path / "none")
