@@ -32,7 +32,7 @@ def check(files: Sequence[Path] = ()) -> str:
         problems += _dangling(targets)
     if problems:
         raise SpecError("\n".join(problems))
-    lines = [f"{len(chosen)} files are well formed."]
+    lines = [f"{len(chosen)} {'file is' if len(chosen) == 1 else 'files are'} well formed."]
     return "\n".join(lines) if files else "\n\n".join([*lines, _coverage(targets)])
 
 

@@ -137,7 +137,7 @@ def evaluate(
 def _run_folder(prepared: Prepared, output: Path, dtype: str) -> Path:
     """Make the folder of the run and write run.json."""
     checkpoint, options = prepared.checkpoint, prepared.options
-    settings = options.settings(dtype)
+    settings = {**options.settings(dtype), "task_files": _task_files(prepared)}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     folder = output / checkpoint.folder_name / checkpoint.id[:12] / digest / f"seed{options.seed}"
     path = folder / "run.json"
@@ -161,6 +161,11 @@ def _run_folder(prepared: Prepared, output: Path, dtype: str) -> Path:
         },
     )
     return folder
+
+
+def _task_files(prepared: Prepared) -> dict[str, str]:
+    """Return target -> spec hash for task files of the user's own, which may bear a shipped target's name."""
+    return {step.task: step.spec.hash for step in prepared.steps if step.spec and step.task in prepared.selection.paths}
 
 
 def _bar(step: Step, progress: bool) -> Any:

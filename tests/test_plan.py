@@ -1,0 +1,203 @@
+"""The plan: what a checkpoint can be scored on, and why not on the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from xharness import plan
+from xharness.checkpoint import Checkpoint
+from xharness.errors import UsageError
+from xharness.report import plan_table
+from xharness.spec import benchmarks, load_task
+
+XNLI = ("entailment", "neutral", "contradiction")
+
+
+def checkpoint(architecture: str = "XLMRobertaModel", labels: tuple[str, ...] = ()) -> Checkpoint:
+    return Checkpoint("org/tiny", None, "0" * 40, None, None, "xlm-roberta", (architecture,), labels, 12, ())
+
+
+def head(kind: str, *labels: str) -> Checkpoint:
+    names = {"classification": "ForSequenceClassification", "tagging": "ForTokenClassification"}
+    return checkpoint("XLMRoberta" + names.get(kind, "ForQuestionAnswering"), labels)
+
+
+def steps(targets: str, model: Checkpoint, languages: list[str] | None = None, **options: Any) -> dict[str, plan.Step]:
+    selection = plan.select(targets.split(","))
+    wanted = plan.choose_languages(selection, languages)
+    return {s.task: s for s in plan.make_plan(selection, model, wanted, options.pop("unavailable", {}), **options)}
+
+
+def numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"LABEL_{i}" for i in range(count))
+
+
+# --- States ---------------------------------------------------------------------------------------------------------
+
+READY, ENCODER, TRAIN, CANNOT = "ready", "encoder only", "needs English target training", "cannot"
+
+
+@pytest.mark.parametrize(
+    ("model", "states"),
+    [
+        (checkpoint(), {"xnli": TRAIN, "panx": TRAIN, "xquad": TRAIN, "tatoeba": ENCODER, "udpos": CANNOT}),
+        (checkpoint("XLMRobertaForMaskedLM"), {"xnli": TRAIN, "tatoeba": ENCODER}),
+        (head("span_qa"), {"xquad": READY, "mlqa": READY, "tydiqa": READY, "xnli": TRAIN, "tatoeba": ENCODER}),
+        (head("classification", *XNLI), {"xnli": READY, "pawsx": TRAIN, "panx": TRAIN}),
+        (head("classification", "0", "1"), {"pawsx": READY, "xnli": TRAIN}),
+        (head("classification", *numbered(3)), {"xnli": CANNOT, "pawsx": TRAIN}),
+        (head("classification", *numbered(2)), {"xnli": TRAIN, "pawsx": CANNOT}),
+        (head("tagging", *load_task("panx").labels), {"panx": READY, "udpos-hub": TRAIN, "xnli": TRAIN}),
+        (head("tagging", "O", *load_task("udpos-hub").labels), {"udpos-hub": READY, "panx": TRAIN}),
+        (head("tagging", *numbered(18)), {"udpos-hub": CANNOT, "panx": TRAIN}),
+    ],
+)
+def test_states(model, states):
+    found = steps(",".join(states), model)
+    assert {task: step.state for task, step in found.items()} == states
+    for step in found.values():
+        assert step.runs == (step.state in (READY, ENCODER))
+        assert bool(step.reason) == (step.state in (TRAIN, CANNOT))
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "words"),
+    [
+        (checkpoint(), "xnli", ["it has no task head", "train it on 'mnli'"]),
+        (head("span_qa"), "panx", ["its head is for span qa", "'panx_en'"]),
+        (head("classification", "a", "b"), "xnli", ["its labels are a, b, not entailment, neutral, contradiction"]),
+        (head("classification"), "xnli", ["its labels are not named"]),
+        (
+            head("classification", *numbered(3)),
+            "xnli",
+            ["LABEL_0, LABEL_1, LABEL_2", "--label-map entailment=LABEL_0,neutral=LABEL_1,contradiction=LABEL_2"],
+        ),
+        (checkpoint(), "udpos", ["udpos-hub"]),
+        (checkpoint(), "bucc2018", ["no spec"]),
+    ],
+)
+def test_reasons(model, task, words):
+    reason = steps(task, model)[task].reason
+    assert all(word in reason for word in words), reason
+
+
+# --- Labels go by name ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "names", "expected"),
+    [
+        ("xnli", ("contradiction", "entailment", "neutral"), ("contradiction", "entailment", "neutral")),
+        ("xnli", ("Contradictory", "ENTAILMENT", "Neutral"), ("contradiction", "entailment", "neutral")),
+        ("xnli", ("entailment", "neutral"), None),
+        ("xnli", (*XNLI, "other"), None),
+        ("xnli", ("entailment", "neutral", "neutral"), None),
+        ("xnli", ("entailment", "contradictory", "contradiction"), None),
+        ("xnli", numbered(3), None),
+        ("pawsx", ("paraphrase", "not_paraphrase"), ("1", "0")),
+        ("pawsx", ("not-paraphrase", "Paraphrase"), ("0", "1")),
+        ("pawsx", ("not_duplicate", "duplicate"), None),
+    ],
+)
+def test_canonical_labels(task, names, expected):
+    assert plan.canonical_labels(load_task(task), names) == expected
+
+
+def test_a_label_that_the_spec_tolerates():
+    spec = load_task("udpos-hub")
+    names = ("_", "O", *sorted(spec.labels))
+    assert plan.canonical_labels(spec, names) == names
+    assert plan.canonical_labels(spec, (*names, "B")) is None
+
+
+def test_the_label_map_says_what_numbers_mean():
+    mapping = {"contradiction": "LABEL_0", "entailment": "LABEL_1", "neutral": "LABEL_2"}
+    found = steps("xnli,tatoeba", head("classification", *numbered(3)), label_map=mapping)
+    assert (found["xnli"].state, found["xnli"].labels) == (READY, ("contradiction", "entailment", "neutral"))
+    # One label that is left out is not guessed.
+    del mapping["neutral"]
+    assert steps("xnli", head("classification", *numbered(3)), label_map=mapping)["xnli"].state == CANNOT
+
+
+def test_an_unknown_label_in_the_label_map():
+    with pytest.raises(UsageError, match="the label 'entailmant'. Did you mean 'entailment'?"):
+        steps("xnli", checkpoint(), label_map={"entailmant": "LABEL_0"})
+
+
+# --- What was asked for ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "benchmark"), [("xtreme", "xtreme"), ("xtreme-r", "xtreme-r"), ("xtreme_r", "xtreme-r")])
+def test_a_benchmark_has_all_its_targets_in_its_order(name, benchmark):
+    found = steps(name, checkpoint())
+    assert list(found) == benchmarks()[benchmark].tasks
+    for task, step in found.items():
+        if step.spec is not None and step.state != CANNOT:
+            assert list(step.languages) == step.spec.languages_in(benchmark)
+        assert step.state in (CANNOT, TRAIN, ENCODER)
+        assert task in plan_table(list(found.values()))
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        ("xnil", "no target named 'xnil'. Did you mean 'xnli'?"),
+        ("xtrem", "no target named 'xtrem'. Did you mean 'xtreme'?"),
+        ("xnli,zzzz", "no target named 'zzzz'. Known: "),
+        (" , ", "No target was named"),
+        ("nowhere/toy.yaml", "nowhere"),
+    ],
+)
+def test_unknown_targets(targets, words):
+    with pytest.raises(Exception, match=words.replace("?", r"\?").replace(".", r"\.")) as caught:
+        plan.select(targets.split(","))
+    assert "xharness.errors" in type(caught.value).__module__
+
+
+def test_languages():
+    selection = plan.select(["xnli", "tatoeba"])
+    # In the spec's order, each target with those that it has.
+    assert plan.choose_languages(selection, ["sw", "ka", "en"]) == {"xnli": ["en", "sw"], "tatoeba": ["ka", "sw"]}
+    with pytest.raises(UsageError, match="None of the chosen targets has the language 'xx'"):
+        plan.choose_languages(selection, ["de", "xx"])
+    found = steps("xnli,tatoeba", checkpoint(), ["ka"])
+    assert (found["xnli"].state, found["xnli"].reason) == (CANNOT, "it has none of the languages that were asked for")
+
+
+@pytest.mark.parametrize(
+    ("targets", "languages", "options", "examples"),
+    [
+        ("xnli", ["de", "sw"], {}, 2 * 5010),
+        ("xnli", ["de", "sw"], {"split": "dev"}, 2 * 2490),
+        ("xnli", ["de", "sw"], {"limit": 7}, 14),
+        ("tatoeba", ["jv", "de"], {"limit": 500}, 705),
+        ("tydiqa", None, {}, 5077),
+        ("tydiqa", ["ar"], {}, None),
+        ("tydiqa", ["en"], {}, 440),
+    ],
+)
+def test_sizes(targets, languages, options, examples):
+    [step] = steps(targets, head("span_qa"), languages, **options).values()
+    assert step.examples == examples
+    assert (step.tokens is None) == (examples is None)
+    if examples is not None:
+        assert step.spec is not None
+        assert step.tokens == round(examples * step.spec.mean_characters / plan.CHARACTERS_PER_TOKEN)
+
+
+def test_data_that_is_not_there_is_left_out_and_named():
+    unavailable = {("xnli", "sw"): "xnli: 'sw' is not in /data", ("xnli", "th"): "xnli: 'th' is not in /data"}
+    [step] = steps("xnli", head("classification", *XNLI), ["de", "sw", "th"], unavailable=unavailable).values()
+    assert (step.state, step.languages, list(step.left_out)) == (READY, ("de",), ["sw", "th"])
+    table = plan_table([step])
+    assert "sw th" in table
+    assert "--languages sw,th" in " ".join(table.split())
+    [nothing] = steps("xnli", head("classification", *XNLI), ["sw", "th"], unavailable=unavailable).values()
+    assert (nothing.state, nothing.reason, nothing.runs) == (CANNOT, "xnli: 'sw' is not in /data", False)
+
+
+def test_a_split_that_the_target_does_not_have():
+    [step] = steps("tatoeba", checkpoint(), split="dev").values()
+    assert (step.state, step.reason) == (CANNOT, "it has no dev split")
