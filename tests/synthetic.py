@@ -68,9 +68,7 @@ def features(spec: DataSpec, first: Row) -> Any:
     return datasets.Features(types)
 
 
-def write_dataset(
-    folder: Path, configs: Mapping[str, Mapping[str, Iterable[Row]]], types: Any = None
-) -> Path:
+def write_dataset(folder: Path, configs: Mapping[str, Mapping[str, Iterable[Row]]], types: Any = None) -> Path:
     """Write config -> split -> rows as parquet files with the README that names them."""
     import datasets
 

@@ -10,6 +10,7 @@ import pytest
 
 import synthetic
 from xharness import data
+from xharness.conversion import nearest
 from xharness.errors import DataError
 from xharness.examples import Bitext, Pair, Question, Tagged, data_hash
 from xharness.spec import TaskSpec, load_task, read_task
@@ -229,7 +230,7 @@ def test_an_answer_that_is_nowhere_is_counted_and_kept_as_gold(toy, folder):
     ("context", "text", "start", "expected"), [("aXa", "a", 1, 0), ("aaa", "aa", 1, 1), ("b", "", 0, -1)]
 )
 def test_nearest(context, text, start, expected):
-    assert data.nearest(context, text, start) == expected
+    assert nearest(context, text, start) == expected
 
 
 @pytest.mark.parametrize("names", [("a", "b", "a"), (1, 2, 1)])

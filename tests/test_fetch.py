@@ -11,7 +11,8 @@ import yaml
 
 from loopback_hub import ClientError, LoopbackHub
 from xharness.errors import UsageError
-from xharness.fetch import Row, named, read_manifest, write_manifest
+from xharness.fetch import named
+from xharness.manifest import Row, read_manifest, write_manifest
 
 SPEC = """
 name: toy
@@ -114,7 +115,8 @@ def client(server, tmp_path_factory):
             """
 import sys
 from pathlib import Path
-from xharness.fetch import fetch, pin, read_manifest
+from xharness.fetch import fetch
+from xharness.pinning import pin
 from xharness.spec import read_task
 said = []
 def run(paths, to, languages=None, splits=None):

@@ -417,9 +417,7 @@ def test_answer_in_words(text, span, expected):
 def test_answer_text_words_is_used_where_the_spec_says_so(tiny_tokenizer):
     examples = [question("The plan (see Fig. 2) was old.", "Fig. 2")]
     made = {
-        recovery: run(
-            "span_qa", examples, context, gold_spans(examples, context), start_end
-        )[0]
+        recovery: run("span_qa", examples, context, gold_spans(examples, context), start_end)[0]
         for recovery in ("offsets", "words")
         for context in [Context(tiny_tokenizer, 64, SpanInput(answer_text=recovery))]
     }
@@ -509,9 +507,7 @@ def test_file_order_is_that_of_the_stripped_english_sentences():
 
 
 def test_prefix_and_stripping(tiny_tokenizer):
-    context = Context(
-        tiny_tokenizer, 64, RetrievalInput(layer={"default": "last"}, prefix="query: "), (), 1
-    )
+    context = Context(tiny_tokenizer, 64, RetrievalInput(layer={"default": "last"}, prefix="query: "), (), 1)
     features = retrieval.encode(bitext((" Es ist kalt.\n", "It is cold today. ")), context)
     expected = ["query: Es ist kalt.", "query: It is cold today."]
     assert features.input_ids == tiny_tokenizer(expected)["input_ids"]

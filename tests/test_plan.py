@@ -122,14 +122,16 @@ def test_the_label_map_says_what_numbers_mean():
 
 
 def test_an_unknown_label_in_the_label_map():
-    with pytest.raises(UsageError, match="the label 'entailmant'. Did you mean 'entailment'?"):
+    with pytest.raises(UsageError, match=r"the label 'entailmant'\. Did you mean 'entailment'\?"):
         steps("xnli", checkpoint(), label_map={"entailmant": "LABEL_0"})
 
 
 # --- What was asked for ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "benchmark"), [("xtreme", "xtreme"), ("xtreme-r", "xtreme-r"), ("xtreme_r", "xtreme-r")])
+@pytest.mark.parametrize(
+    ("name", "benchmark"), [("xtreme", "xtreme"), ("xtreme-r", "xtreme-r"), ("xtreme_r", "xtreme-r")]
+)
 def test_a_benchmark_has_all_its_targets_in_its_order(name, benchmark):
     found = steps(name, checkpoint())
     assert list(found) == benchmarks()[benchmark].tasks

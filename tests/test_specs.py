@@ -29,10 +29,7 @@ PANX = (
     "zh kk tr et fi hu"
 )
 UDPOS = "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh"
-TATOEBA = (
-    "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh "
-    "kk tr et fi hu"
-)
+TATOEBA = "ar he vi id jv tl eu ml ta te af nl de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw zh kk tr et fi hu"
 SHARED = {
     "xnli": "ar bg de el en es fr hi ru sw th tr ur vi zh",
     "mlqa": "en es de ar hi vi zh",

@@ -212,25 +212,27 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
 
 
 def _why_incomplete(spec: TaskSpec, there: Mapping[str, Score], missing: tuple[str, ...]) -> str:
-    if missing:
-        return f"no score for {' '.join(missing)}"
+    """Return every reason why a mean is not the benchmark's, as one sentence; '' if it is."""
+    reasons = [f"no score for {' '.join(missing)}"] if missing else []
     for what in ("sample", "stand-in"):
         codes = [c for c, s in there.items() if s.data_status == what]
         if codes:
-            return f"{what} data in {' '.join(codes)}"
+            reasons.append(f"{what} data in {' '.join(codes)}")
     if any(s.split != "test" for s in there.values()):
-        return "not the test split"
+        reasons.append("not the test split")
     if any(s.settings.get("limit") is not None for s in there.values()):
-        return "cut by --limit"
-    short = [f"{c} {s.n} of {s.expected_n}" for c, s in there.items() if s.expected_n not in (None, s.n)]
-    if short:
-        return f"not the expected number of examples: {', '.join(short)}"
+        reasons.append("cut by --limit")
+    else:
+        known = {c: s for c, s in there.items() if s.data_status not in ("sample", "stand-in")}
+        short = [f"{c} {s.n:,} of {s.expected_n:,}" for c, s in known.items() if s.expected_n not in (None, s.n)]
+        if short:
+            reasons.append(f"not the expected number of examples: {', '.join(short)}")
     total, found = spec.total.get("test"), sum(s.n for s in there.values())
-    if any(s.expected_n is None for s in there.values()) and total is not None and total != found:
-        return f"{found} examples over all languages, expected {total}"
+    if not reasons and any(s.expected_n is None for s in there.values()) and total not in (None, found):
+        reasons.append(f"{found:,} examples over all languages, expected {total:,}")
     if len({s.dtype for s in there.values()}) > 1:
-        return "languages computed in different types"
-    return ""
+        reasons.append("languages computed in different types")
+    return "; ".join(reasons)
 
 
 def language_score(spec: TaskSpec, score: Score) -> float:

@@ -21,6 +21,7 @@ class Checkpoint:
         id2label: head label names in the order of the head's outputs; () where the config has none.
         layers: number of encoder layers; None where the config does not say.
         files: names of the files at the root.
+        encoder_decoder: the model is a sequence-to-sequence one (mT5), which has no plain encoder to load.
         remote_code: the config asks for Python code from the repository (``auto_map``).
         notes: things a user should know (a modules.json that is ignored, ...).
     """
@@ -35,6 +36,7 @@ class Checkpoint:
     id2label: tuple[str, ...]
     layers: int | None
     files: tuple[str, ...]
+    encoder_decoder: bool = False
     remote_code: bool = False
     notes: tuple[str, ...] = ()
 
@@ -59,13 +61,9 @@ class Checkpoint:
             "ForQuestionAnswering": "span_qa",
             "ForMultipleChoice": "multiple_choice",
         }
-        return next(
-            (kind for name in self.architectures for end, kind in heads.items() if name.endswith(end)), None
-        )
+        return next((kind for name in self.architectures for end, kind in heads.items() if name.endswith(end)), None)
 
     @property
     def label_names(self) -> bool:
         """Whether the labels have names of their own (not LABEL_0, LABEL_1 ...)."""
-        return bool(self.id2label) and not all(
-            name.upper() == f"LABEL_{i}" for i, name in enumerate(self.id2label)
-        )
+        return bool(self.id2label) and not all(name.upper() == f"LABEL_{i}" for i, name in enumerate(self.id2label))

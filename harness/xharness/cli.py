@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +21,7 @@ DATA_DIR = click.option(
     "Also from XHARNESS_DATA_DIR.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-LANGUAGES = click.option(
-    "--languages", metavar="de,sw,...", help="Two-letter codes; all of each target if not given."
-)
+LANGUAGES = click.option("--languages", metavar="de,sw,...", help="Two-letter codes; all of each target if not given.")
 
 
 def _names(value: str | None) -> list[str] | None:
@@ -66,9 +63,7 @@ def _layer(context: click.Context, option: click.Parameter, value: str | None) -
     try:
         return int(value)
     except ValueError:
-        raise click.BadParameter(
-            "give an index into hidden_states (0 = embeddings, -1 = last), or last."
-        ) from None
+        raise click.BadParameter("give an index into hidden_states (0 = embeddings, -1 = last), or last.") from None
 
 
 def _label_map(context: click.Context, option: click.Parameter, value: str | None) -> dict[str, str]:
@@ -79,9 +74,7 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
 
 
 @cli.command("eval")
-@click.option(
-    "--model", required=True, metavar="PATH_OR_ID[@REVISION]", help="A local folder, or a model on the Hub."
-)
+@click.option("--model", required=True, metavar="PATH_OR_ID[@REVISION]", help="A local folder, or a model on the Hub.")
 @click.option(
     "--targets",
     default="xtreme",
@@ -218,9 +211,7 @@ def _fail_if_incomplete(failures: Sequence[str]) -> None:
 
 @cli.command()
 @click.argument("folder", metavar="DIR|RUN", type=click.Path(path_type=Path))
-@click.option(
-    "--targets", metavar="NAMES", help="Which of the tasks there; a benchmark's name gives its overall."
-)
+@click.option("--targets", metavar="NAMES", help="Which of the tasks there; a benchmark's name gives its overall.")
 @LANGUAGES
 @click.option("--split", type=click.Choice(["test", "dev"]), help="A RUN knows its own; else test.")
 @DATA_DIR
@@ -238,9 +229,7 @@ def score(
     """
     from xharness import scoring
 
-    found = scoring.score(
-        folder, targets=_names(targets), languages=_names(languages), split=split, data_dir=data_dir
-    )
+    found = scoring.score(folder, targets=_names(targets), languages=_names(languages), split=split, data_dir=data_dir)
     _show(found, str(folder), as_json)
     _fail_if_incomplete(found.provenance["failures"])
 
@@ -297,9 +286,7 @@ def tasks_list(as_json: bool) -> None:
 
     specs = [load_task(name) for name in list_tasks()]
     if as_json:
-        _print_json(
-            [{"name": s.name, "kind": s.kind, "languages": list(s.languages), "hash": s.hash} for s in specs]
-        )
+        _print_json([{"name": s.name, "kind": s.kind, "languages": list(s.languages), "hash": s.hash} for s in specs])
         return
     rows = []
     for s in specs:
@@ -343,7 +330,7 @@ def tasks_check(files: tuple[Path, ...]) -> None:
 def tasks_pin(files: tuple[Path, ...]) -> None:
     """Write the sha that each source's revision stands for today into the task files (needs the Hub)."""
     from xharness import assets
-    from xharness.fetch import pin
+    from xharness.pinning import pin
 
     changes = pin(list(files) or sorted(assets.TASKS.glob("*/*.yaml")))
     for change in changes:
@@ -432,7 +419,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped. What was finished is kept; the same command goes on from there.", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader went away (| head): nothing is wrong, and the interpreter must not try to flush again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, overload
 
-import yaml
-
-from xharness import files, hub, readers
+from xharness import files, hub, layouts, manifest, readers
+from xharness.conversion import converter, nearest, points_at
 from xharness.errors import DataError, did_you_mean
-from xharness.examples import Bitext, Example, Pair, Question, Tagged, data_hash
+from xharness.examples import Example, data_hash
 from xharness.spec import DataSpec, Source, Split
 
 
@@ -100,7 +96,7 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
     rows = _kept(table, source, spec, language)
     if rows is not None:
         table = table.select(rows)
-    convert = _converter(spec, columns, getattr(table, "features", {}), where)
+    convert = converter(spec, columns, getattr(table, "features", {}), where)
     if spec.kind == "tagging":
         # A sentence without words cannot stand in a prediction file; the official data has none.
         filled = [place for place, words in enumerate(table[columns["tokens"]]) if words]
@@ -156,8 +152,7 @@ def _choose(spec: DataSpec, language: str, split: Split, data_dir: Path | None) 
                 return source
             looked.append(f"raw/{spec.fill(source.raw, language)}")
             continue
-        found = _has(data_dir / str(source.repo), config, split_name)
-        if found:
+        if layouts.find_files(data_dir / str(source.repo), config, split_name):
             return source
         looked.append(f"{source.repo}/{config} ({split_name})")
     raise DataError(_absent(spec, language, data_dir, looked))
@@ -179,34 +174,6 @@ def _raw_file(source: Source, spec: DataSpec, language: str, data_dir: Path) -> 
     return None
 
 
-def _configs(folder: Path) -> dict[str, dict[str, list[str]]] | None:
-    """Return config -> split -> file patterns from the front matter of a data set's README; None if it names none."""
-    try:
-        return _front_matter((folder / "README.md").read_text(encoding="utf-8"))
-    except OSError:
-        return None
-
-
-# By the text and not by the folder: a fetch in the same process may have added to it.
-@cache
-def _front_matter(text: str) -> dict[str, dict[str, list[str]]] | None:
-    if not text.startswith("---"):
-        return None
-    try:
-        head = yaml.safe_load(text.split("---", 2)[1]) or {}
-    except yaml.YAMLError:
-        return None
-    found: dict[str, dict[str, list[str]]] = {}
-    for config in head.get("configs") or []:
-        splits: dict[str, list[str]] = {}
-        files = config.get("data_files") or []
-        for entry in files if isinstance(files, list) else [{"split": "train", "path": files}]:
-            paths = entry["path"]
-            splits[entry["split"]] = paths if isinstance(paths, list) else [paths]
-        found[config["config_name"]] = splits
-    return found or None
-
-
 def _content_key(folder: Path, config: str, split: str) -> str:
     """Return a name for the cached copy of a split that changes with the folder's content.
 
@@ -214,31 +181,13 @@ def _content_key(folder: Path, config: str, split: str) -> str:
     data set of one name would read the same copy, and new files an old one.
     """
     digest = hashlib.sha256(f"{config}/{split}".encode())
-    for path in sorted({folder / "README.md", *_files(folder, config, split)}):
+    for path in sorted({folder / "README.md", *layouts.find_files(folder, config, split)}):
         if path.is_file():
             digest.update(f"{path.relative_to(folder)} {files.sha256(path)}".encode())
     return digest.hexdigest()[:16]
 
 
-def _has(folder: Path, config: str, split: str) -> bool:
-    return bool(_files(folder, config, split))
-
-
-def _files(folder: Path, config: str, split: str) -> list[Path]:
-    """Return the files of a split in a data set's folder; [] if there are none."""
-    if not folder.is_dir():
-        return []
-    configs = _configs(folder)
-    if configs is None:
-        patterns = [f"{config}/{split}-*", f"{config}/{split}.*", f"{config}/{split}/*", f"data/{split}-*"]
-    else:
-        patterns = configs.get(config, {}).get(split, [])
-    return sorted(path for pattern in patterns for path in folder.glob(pattern))
-
-
-def _open(
-    spec: DataSpec, source: Source, language: str, split: Split, data_dir: Path | None
-) -> tuple[Any, str | None]:
+def _open(spec: DataSpec, source: Source, language: str, split: Split, data_dir: Path | None) -> tuple[Any, str | None]:
     """Return the table of a source, and the Hub's sha (None for a folder)."""
     import datasets
 
@@ -258,12 +207,12 @@ def _open(
             return datasets.load_dataset(str(folder), config, split=split_name, cache_dir=str(cache)), None
         assert source.repo is not None
         sha = hub.resolve(source.repo, source.revision, "dataset")
+        # Else the loader would try five times for each language before it gives up.
+        hub.reach(source.repo, sha, "dataset")
         return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
     except (OSError, ValueError, RuntimeError, KeyError, datasets.exceptions.DatasetsError) as error:
         if isinstance(error, OSError) and error.errno is not None and error.errno == 28:
-            raise DataError(
-                f"{spec.name}: the disk is full; the cache of data sets lies under HF_HOME."
-            ) from None
+            raise DataError(f"{spec.name}: the disk is full; the cache of data sets lies under HF_HOME.") from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise DataError(
             f"{spec.name}: {source.name} ({config}, {split_name}) cannot be read: {first} "
@@ -291,91 +240,13 @@ def _kept(table: Any, source: Source, spec: DataSpec, language: str) -> list[int
     if source.keep is None:
         return None
     if source.keep.column not in table.column_names:
-        raise DataError(
-            f"{spec.name}: {source.name} has no column '{source.keep.column}' (the spec's keep.column)."
-        )
+        raise DataError(f"{spec.name}: {source.name} has no column '{source.keep.column}' (the spec's keep.column).")
     values = list(table[source.keep.column])
     if source.keep.equals is not None:
         wanted = spec.fill(source.keep.equals, language)
         return [i for i, value in enumerate(values) if value == wanted]
     prefix = spec.fill(source.keep.prefix or "", language)
     return [i for i, value in enumerate(values) if value.startswith(prefix)]
-
-
-def _converter(
-    spec: DataSpec, columns: dict[str, str], features: Any, where: str
-) -> Callable[[dict[str, Any], int], Example]:
-    identity = columns.get("id")
-
-    def name_of(row: dict[str, Any], number: int) -> str:
-        return str(row[identity]) if identity else str(number)
-
-    match spec.kind:
-        case "classification":
-            a, b, label = columns["text_a"], columns["text_b"], columns["label"]
-            to_label = _labels(spec, features.get(label), where)
-            return lambda row, i: Pair(name_of(row, i), row[a], row[b], to_label(row[label], i))
-        case "tagging":
-            words, tags = columns["tokens"], columns["tags"]
-            to_tag = _labels(spec, getattr(features.get(tags), "feature", None), where)
-
-            def tagged(row: dict[str, Any], i: int) -> Tagged:
-                if len(row[words]) != len(row[tags]):
-                    raise DataError(
-                        f"{spec.name}: {where}: row {i} has {len(row[words])} words and {len(row[tags])} tags."
-                    )
-                return Tagged(name_of(row, i), tuple(row[words]), tuple(to_tag(tag, i) for tag in row[tags]))
-
-            return tagged
-        case "span_qa":
-            return lambda row, i: _question(row, columns, name_of(row, i))
-        case _:
-            text, english = columns["text"], columns["english"]
-            # The Hub's google/xtreme keeps each line's newline.
-            return lambda row, i: Bitext(name_of(row, i), row[text].strip(), row[english].strip())
-
-
-def _labels(spec: DataSpec, feature: Any, where: str) -> Callable[[Any, int], str]:
-    """Return what turns a label as stored into the canonical one, by name."""
-    names: list[str] | None = getattr(feature, "names", None)
-    known = set(spec.labels)
-
-    def convert(value: Any, row: int) -> str:
-        name = names[value] if names is not None and 0 <= value < len(names) else str(value)
-        name = spec.label_map.get(name, name)
-        if name not in known:
-            raise DataError(
-                f"{spec.name}: {where}: row {row} has the label '{name}', which is not one of "
-                f"{', '.join(spec.labels)}. Add it to 'label_map' in the spec if it only has another name."
-            )
-        return name
-
-    return convert
-
-
-def _question(row: dict[str, Any], columns: dict[str, str], name: str) -> Question:
-    context, answers = row[columns["context"]], row[columns["answers"]]
-    starts = [
-        start if context[start : start + len(text)] == text else nearest(context, text, start)
-        for text, start in zip(answers["text"], answers["answer_start"], strict=True)
-    ]
-    return Question(name, row[columns["question"]], context, tuple(answers["text"]), tuple(starts))
-
-
-def nearest(context: str, text: str, start: int) -> int:
-    """Return where ``text`` occurs nearest to ``start`` in a context (the earlier of two), -1 if nowhere.
-
-    Copies on the Hub strip contexts without moving ``answer_start`` (XQuAD zh: 100 of 1,190 rows).
-
-    >>> nearest("ab ab", "ab", 2)
-    3
-    """
-    places = []
-    place = context.find(text)
-    while place >= 0 and text:
-        places.append(place)
-        place = context.find(text, place + 1)
-    return min(places, key=lambda p: (abs(p - start), p), default=-1)
 
 
 def _survey_answers(examples: Examples, columns: dict[str, str], where: str) -> dict[str, int]:
@@ -388,37 +259,10 @@ def _survey_answers(examples: Examples, columns: dict[str, str], where: str) -> 
         seen.add(str(row.get(columns.get("id", ""))))
         stored = row[columns["answers"]]
         for text, start in zip(stored["text"], stored["answer_start"], strict=True):
-            if row[columns["context"]][start : start + len(text)] != text:
+            if not points_at(row[columns["context"]], text, start):
                 found = nearest(row[columns["context"]], text, start)
                 counts["unaligned" if found < 0 else "realigned"] += 1
     return counts
-
-
-def manifest(data_dir: Path) -> dict[tuple[str, str, str], str]:
-    """Return (hub id, config, split) -> status from the MANIFEST.tsv of a data folder or its parent."""
-    found: dict[tuple[str, str, str], str] = {}
-    for path in (data_dir.parent / "MANIFEST.tsv", data_dir / "MANIFEST.tsv"):
-        if path.is_file():
-            found |= _statuses(path, path.read_text(encoding="utf-8"))
-    return found
-
-
-@cache
-def _statuses(path: Path, text: str) -> dict[tuple[str, str, str], str]:
-    found: dict[tuple[str, str, str], str] = {}
-    for row in csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE):
-        if {"hub_id", "config", "split", "status"} - {k for k, v in row.items() if v is not None}:
-            raise DataError(f"{path}: every line needs hub_id, config, split and status.")
-        found[row["hub_id"], row["config"], row["split"]] = _plain_status(row["status"])
-    return found
-
-
-def _plain_status(status: str) -> str:
-    first = status.strip().lower()
-    for word in ("complete", "stand-in", "unknown"):
-        if first.startswith(word):
-            return word
-    return "sample"
 
 
 def _status(
@@ -436,7 +280,7 @@ def _status(
             spec.fill(source.config, language),
             source.splits.get(split, _split_name(spec, split)),
         )
-        return manifest(data_dir.resolve()).get(key, "unknown")
+        return manifest.read_statuses(data_dir.resolve()).get(key, manifest.UNKNOWN)
     if expected is None:
-        return "unknown"
-    return "complete" if n == expected else "sample"
+        return manifest.UNKNOWN
+    return manifest.COMPLETE if n == expected else manifest.SAMPLE

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class XharnessError(Exception):
@@ -82,6 +83,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {str(k).lower(): str(k) for k in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean '{by_lower[near[0]]}'?" if near else ""
+
+
+def nearest_folder(folder: Path) -> str:
+    """Return `` Did you mean 'x'?`` for a folder that is not there, with the nearest one beside it."""
+    parent = folder.parent
+    if not parent.is_dir():
+        return f" The folder '{parent}' does not exist either."
+    try:
+        siblings = [p.name for p in parent.iterdir() if p.is_dir()]
+    except OSError:
+        return ""
+    return did_you_mean(folder.name, siblings)
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:

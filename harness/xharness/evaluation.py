@@ -25,7 +25,7 @@ from xharness.models import Encoder
 from xharness.plan import Step
 from xharness.preparation import Options, Prepared, prepare
 from xharness.results import Score
-from xharness.scoring import in_file_order, score_file
+from xharness.scoring import in_file_order, run_record, score_file
 from xharness.spec import TaskSpec
 
 # Examples that are tokenised, sorted by length and run together: enough to fill batches of even length, and few
@@ -60,8 +60,7 @@ def run(
     steps = [step for step in prepared.steps if step.runs]
     if not steps:
         raise NothingToDo(
-            "Nothing can be evaluated:\n"
-            + "\n".join(f"  {s.task}: {s.state}: {s.reason}" for s in prepared.steps)
+            "Nothing can be evaluated:\n" + "\n".join(f"  {s.task}: {s.state}: {s.reason}" for s in prepared.steps)
         )
     options = prepared.options
     device = models.choose_device(options.device)
@@ -128,9 +127,7 @@ def evaluate(
         XharnessError: see ``errors``; its text is a sentence for the user.
     """
     names = targets.split(",") if isinstance(targets, str) else targets
-    prepared = prepare(
-        model, targets=names, languages=languages, data_dir=data_dir, options=Options(**options)
-    )
+    prepared = prepare(model, targets=names, languages=languages, data_dir=data_dir, options=Options(**options))
     return run(prepared, output, say=say, progress=progress)
 
 
@@ -141,10 +138,8 @@ def _run_folder(prepared: Prepared, output: Path, dtype: str) -> Path:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     folder = output / checkpoint.folder_name / checkpoint.id[:12] / digest / f"seed{options.seed}"
     path = folder / "run.json"
-    targets = dict(prepared.selection.paths)
-    if path.is_file():
-        # Targets that are added in a later call belong to the same run.
-        targets = {**json.loads(path.read_text(encoding="utf-8")).get("targets", {}), **targets}
+    # Targets that are added in a later call belong to the same run.
+    targets = {**run_record(folder).get("targets", {}), **prepared.selection.paths}
     files.write_json(
         path,
         {
@@ -209,9 +204,7 @@ class Desk:
         spec = self._with_overrides(step.spec)
         loaded = data.load(step.spec, language, self._options.split, self._data_dir)
         score_path = self._folder / "results" / spec.name / f"{language}.json"
-        made_path = predictions.path(
-            self._folder / "predictions", spec.name, spec.kind, language, self._options.split
-        )
+        made_path = predictions.path(self._folder / "predictions", spec.name, spec.kind, language, self._options.split)
         limit = self._options.limit
         total = len(loaded.examples) if limit is None else min(limit, len(loaded.examples))
         kept = self._kept(step.spec, loaded, score_path, made_path)
@@ -264,9 +257,7 @@ class Desk:
             and score.predictions_sha256 == files.sha256(made_path)
         )
         if not same:
-            self._say(
-                f"{spec.name} {score.language}: data, spec or predictions changed since; it is computed again."
-            )
+            self._say(f"{spec.name} {score.language}: data, spec or predictions changed since; it is computed again.")
         return score if same else None
 
     def _with_overrides(self, spec: TaskSpec) -> TaskSpec:
@@ -274,9 +265,7 @@ class Desk:
             return spec
         changes = {"pooling": self._options.pooling, "prefix": self._options.prefix}
         return spec.model_copy(
-            update={
-                "input": spec.input.model_copy(update={k: v for k, v in changes.items() if v is not None})
-            }
+            update={"input": spec.input.model_copy(update={k: v for k, v in changes.items() if v is not None})}
         )
 
     def _encoder(self, spec: TaskSpec, dtype: str) -> Encoder:

@@ -111,9 +111,7 @@ def _check_complete(model: Any, report: dict[str, Any], name: str, pooling: str 
     missing = sorted(report["missing_keys"])
     mismatched = report.get("mismatched_keys") or []
     if mismatched:
-        raise ModelError(
-            f"{name}: weights do not fit config.json: {', '.join(str(m[0]) for m in mismatched)[:300]}."
-        )
+        raise ModelError(f"{name}: weights do not fit config.json: {', '.join(str(m[0]) for m in mismatched)[:300]}.")
     pooler = [key for key in missing if key.split(".")[0] == "pooler" or ".pooler." in key]
     if pooler and pooling == "pooler":
         raise ModelError(
@@ -164,9 +162,7 @@ def _as_model_error(name: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise ModelError(
-            f"{name}: cannot be loaded by transformers {transformers.__version__}: {first}"
-        ) from error
+        raise ModelError(f"{name}: cannot be loaded by transformers {transformers.__version__}: {first}") from error
     except Exception as error:
         # safetensors and tokenizers raise bare exceptions of their own for a damaged file.
         if type(error).__module__.split(".")[0] in (
@@ -175,9 +171,7 @@ def _as_model_error(name: str) -> Iterator[None]:
             "builtins",
             "tokenizers",
         ):
-            raise ModelError(
-                f"{name}: a file of the checkpoint is damaged: {error}. Download it again."
-            ) from error
+            raise ModelError(f"{name}: a file of the checkpoint is damaged: {error}. Download it again.") from error
         raise
 
 
@@ -212,9 +206,7 @@ def default_budget(encoder: Encoder) -> int:
     config = encoder.model.config
     width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     # Activations of one layer (two copies of the widest), and the hidden states of all layers where they are kept.
-    per_token = (4 * width + (encoder.layers + 8) * config.hidden_size) * (
-        4 if encoder.dtype == "float32" else 2
-    )
+    per_token = (4 * width + (encoder.layers + 8) * config.hidden_size) * (4 if encoder.dtype == "float32" else 2)
     return int(min(max(free // 3 // per_token, 2048), 131_072))
 
 

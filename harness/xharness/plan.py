@@ -88,9 +88,7 @@ def select(targets: Sequence[str]) -> Selection:
     by_spelling = {name.replace("_", "-"): name for name in known}
     names = [t.strip() for t in targets if t.strip()]
     if not names:
-        raise UsageError(
-            "No target was named. Use --targets xtreme, xtreme-r, or task names such as xnli,tatoeba."
-        )
+        raise UsageError("No target was named. Use --targets xtreme, xtreme-r, or task names such as xnli,tatoeba.")
     specs: dict[str, TaskSpec] = {}
     without: list[str] = []
     paths: dict[str, str] = {}
@@ -157,12 +155,10 @@ def make_plan(
     """
     _check_label_map(selection, label_map)
     steps = [
-        _step(spec, checkpoint, languages[spec.name], unavailable, split, limit, label_map)
-        for spec in selection.specs
+        _step(spec, checkpoint, languages[spec.name], unavailable, split, limit, label_map) for spec in selection.specs
     ]
     steps += [
-        Step(t, None, "cannot", "this version of xharness has no spec for it yet")
-        for t in selection.without_spec
+        Step(t, None, "cannot", "this version of xharness has no spec for it yet") for t in selection.without_spec
     ]
     order = benchmarks()[selection.benchmark].tasks if selection.benchmark else [s.task for s in steps]
     return sorted(steps, key=lambda step: order.index(step.task))
@@ -201,14 +197,12 @@ def _fit(
     spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None
 ) -> tuple[State, str, tuple[str, ...]]:
     """Return whether the checkpoint's head and labels fit a target, why not, and its labels by canonical name."""
+    if checkpoint.encoder_decoder:
+        return "cannot", f"the checkpoint is a sequence-to-sequence model ({checkpoint.model_type}), not an encoder", ()
     if spec.kind == "retrieval":
         return "encoder only", "", ()
     if checkpoint.head != spec.kind:
-        own = (
-            f"its head is for {checkpoint.head.replace('_', ' ')}"
-            if checkpoint.head
-            else "it has no task head"
-        )
+        own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"
         return "needs English target training", f"{own}; {_training(spec)}", ()
     if spec.kind == "span_qa":
         return "ready", "", ()
@@ -252,11 +246,7 @@ def canonical_labels(
     if label_map and set(label_map) <= set(spec.labels):
         names.update({_plain(own): label for label, own in label_map.items()})
     found = [names.get(_plain(name)) for name in head]
-    if (
-        any(label is None for label in found)
-        or len(set(found)) != len(found)
-        or set(spec.labels) - set(found)
-    ):
+    if any(label is None for label in found) or len(set(found)) != len(found) or set(spec.labels) - set(found):
         return None
     return tuple(label for label in found if label is not None)
 

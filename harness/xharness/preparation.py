@@ -99,8 +99,6 @@ def _check(options: Options) -> None:
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit is {options.limit}: give a number of examples, 1 or more.")
     if options.batch_tokens is not None and options.batch_tokens < 1:
-        raise UsageError(
-            f"--batch-tokens is {options.batch_tokens}: give a number of sub-words, 1 or more, or auto."
-        )
+        raise UsageError(f"--batch-tokens is {options.batch_tokens}: give a number of sub-words, 1 or more, or auto.")
     if isinstance(options.layer, str) and options.layer != "last":
         raise UsageError(f"--layer is '{options.layer}': give an index into hidden_states, or 'last'.")

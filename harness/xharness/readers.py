@@ -60,9 +60,7 @@ def tatoeba_lines(path: Path) -> list[Row]:
     texts = _lines(path.with_name(f"{path.name}.{code}"))
     english = _lines(path.with_name(f"{path.name}.eng"))
     if len(texts) != len(english):
-        raise DataError(
-            f"{path}.{code} has {len(texts)} lines, {path.name}.eng has {len(english)}: fetch both again."
-        )
+        raise DataError(f"{path}.{code} has {len(texts)} lines, {path.name}.eng has {len(english)}: fetch both again.")
     return [{"text": a, "english": b} for a, b in zip(texts, english, strict=True)]
 
 
@@ -81,7 +79,7 @@ def panx_tsv(path: Path) -> list[Row]:
                 tokens, tags = [], []
             continue
         word, tab, tag = line.partition("\t")
-        prefix, colon, token = word.partition(":")
+        _, colon, token = word.partition(":")
         if not tab or not colon:
             raise DataError(f"{path}: line {number}: expected 'xx:token<TAB>tag', found {line[:80]!r}.")
         tokens.append(token.strip())

@@ -81,7 +81,7 @@ def _table(name: str, found: Results, format: Format) -> str:
     foot = [
         ["mean", *(_mark(_scores(t.spec, t.mean), not t.complete) for t in tasks)],
         ["score", *(_mark(f"{t.mean['score']:.1f}", not t.complete) for t in tasks)],
-        ["gap", *("-" if t.gap is None else f"{t.gap:+.1f}" for t in tasks)],
+        ["gap", *("-" if t.gap is None else _mark(f"{t.gap:+.1f}", not t.complete) for t in tasks)],
     ]
     head = ["", *(t.spec.name for t in tasks)]
     body = tabulate(
@@ -111,7 +111,8 @@ def _cell(task: TaskResult, code: str) -> str:
     if score is None:
         return "missing" if code in task.missing else ""
     types = [s.dtype for s in task.languages.values()]
-    odd = score.dtype != max(set(types), key=types.count)
+    # Not a set: where two types are equally frequent, every run of the program must mark the same one.
+    odd = score.dtype != max(dict.fromkeys(types), key=types.count)
     return _scores(task.spec, score.scores) + ("" if score.whole else "*") + ("†" if odd else "")
 
 
@@ -135,15 +136,11 @@ def _averages(found: Results, format: Format) -> str:
     if found.average is not None:
         rows.append([f"all of {found.benchmark}", *_average(found.average)])
     head = ["group", "score", "of"]
-    table = tabulate(
-        rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"]
-    )
+    table = tabulate(rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"])
     # Only where it counts other tasks than our groups do; the names differ anyway.
     official = {n: g for n, g in found.official_groups.items() if g not in found.groups.values()}
     if official:
-        extra = ", ".join(
-            f"{_words(n)} {_mark(f'{g.score:.1f}', not g.complete)}" for n, g in official.items()
-        )
+        extra = ", ".join(f"{_words(n)} {_mark(f'{g.score:.1f}', not g.complete)}" for n, g in official.items())
         comment = "% " if format == "latex" else ""
         table += f"\n\n{comment}As evaluate.py groups them: {extra}."
     return table
@@ -222,9 +219,8 @@ _COUNTS = {
 def _csv(named: Sequence[tuple[str, Results]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        "run task language metric value n expected_n data_status split dtype seed layer model_id data_hash spec_hash".split()
-    )
+    head = ["run", "task", "language", "metric", "value", "n", "expected_n", "data_status", "split", "dtype", "seed"]
+    writer.writerow([*head, "layer", "model_id", "data_hash", "spec_hash"])
     for name, found in named:
         for task in found.tasks.values():
             for code, s in task.languages.items():
@@ -252,9 +248,7 @@ def load_run(folder: Path, benchmark: str | None = None) -> Results:
             f"{folder} is no RUN with results (a folder with run.json and results/, made by xharness eval)."
         )
     scores = [results.load(path) for path in paths]
-    specs = {
-        task: load_task(record["targets"].get(task, task)) for task in dict.fromkeys(s.task for s in scores)
-    }
+    specs = {task: load_task(record["targets"].get(task, task)) for task in dict.fromkeys(s.task for s in scores)}
     stale = [s for s in scores if s.spec_hash != specs[s.task].hash]
     if stale:
         raise DataError(

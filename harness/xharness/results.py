@@ -79,12 +79,7 @@ class Score:
         """Whether this language counts towards a benchmark's mean: the test split, all of it, the real data."""
         counted = self.expected_n is None or self.n == self.expected_n
         limited = self.settings.get("limit") is not None
-        return (
-            self.split == "test"
-            and counted
-            and not limited
-            and self.data_status not in ("sample", "stand-in")
-        )
+        return self.split == "test" and counted and not limited and self.data_status not in ("sample", "stand-in")
 
 
 def save(score: Score, path: Path) -> None:

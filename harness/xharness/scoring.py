@@ -1,4 +1,4 @@
-"""Predictions against gold, without a model and without torch: what ``xharness score`` runs, and ``eval`` at its end."""
+"""Predictions against gold, without a model and without torch: what ``score`` runs, and ``eval`` at its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xharness.data import Data
 from xharness.errors import NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
 from xharness.examples import Bitext, Example, Pair, Question, Tagged, english_order
 from xharness.metrics import METRICS, Measured
-from xharness.plan import choose_languages, select
+from xharness.plan import Selection, choose_languages, select
 from xharness.results import Score
 from xharness.spec import Split, TaskSpec, list_tasks, load_task
 
@@ -109,9 +109,7 @@ def score(
     """
     root = Path(folder)
     if not root.is_dir():
-        near = (
-            did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
-        )
+        near = did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
         raise PredictionError(f"There is no folder '{root}'.{near}")
     run = run_record(root)
     settings = run.get("settings", {})
@@ -123,9 +121,7 @@ def score(
     benchmark, specs = _chosen(root, found, targets, run.get("targets", {}))
     wanted = None if languages is None else set(languages)
     if wanted is not None:
-        choose_languages(
-            select(list(targets) if targets else [t for t in specs if t in list_tasks()]), languages
-        )
+        choose_languages(Selection(benchmark, tuple(specs.values())), languages)
     scores, failures = [], []
     for task, language, path in found:
         if task not in specs or (wanted is not None and language not in wanted):

@@ -123,9 +123,7 @@ class DataSpec(Strict):
             ("fields", self.fields),
             *((f"sources.{i}.fields", s.fields) for i, s in enumerate(self.sources)),
         ]:
-            problems += [
-                f"{place}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed
-            ]
+            problems += [f"{place}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed]
         if self.kind in ("classification", "tagging") and not self.labels:
             problems.append("labels: field required for this kind of task.")
         problems += [
@@ -367,14 +365,11 @@ def read_task(path: Path) -> TaskSpec:
     kind = content.get("kind")
     if kind not in _KINDS:
         raise SpecError(
-            f"{path.name}: kind: found {kind!r}, expected one of {', '.join(_KINDS)}."
-            f"{did_you_mean(str(kind), _KINDS)}"
+            f"{path.name}: kind: found {kind!r}, expected one of {', '.join(_KINDS)}.{did_you_mean(str(kind), _KINDS)}"
         )
     spec = strict_yaml.parse(_KINDS[kind], content, path.name)
     if spec.name != path.stem:
-        raise SpecError(
-            f"{path.name}: name: found '{spec.name}', expected '{path.stem}' as the file is called."
-        )
+        raise SpecError(f"{path.name}: name: found '{spec.name}', expected '{path.stem}' as the file is called.")
     return spec
 
 

@@ -54,9 +54,7 @@ def make_data(to: Path, *, seed: int = 0) -> Path:
                 pq.write_table(pa.Table.from_pylist(rows), path)
                 configs.setdefault(language, []).append(split)
                 source = "written for xharness: harness/xharness/demo/lexicon.yaml"
-                lines.append(
-                    f"{ORGANISATION}/{name}\t{language}\t{split}\t{size}\tcomplete\t{source}\tApache-2.0"
-                )
+                lines.append(f"{ORGANISATION}/{name}\t{language}\t{split}\t{size}\tcomplete\t{source}\tApache-2.0")
         write_text(to / ORGANISATION / name / "README.md", _card(name, configs))
     write_text(to / "MANIFEST.tsv", "\n".join(lines) + "\n")
     return to
@@ -124,9 +122,7 @@ def _share(things: Sequence[Any], split: str, seed: int) -> list[Any]:
     random.Random(f"{seed} shares").shuffle(shuffled)
     test = round(SHARES["test"] * len(shuffled))
     validation = test + round(SHARES["validation"] * len(shuffled))
-    return {"test": shuffled[:test], "validation": shuffled[test:validation], "train": shuffled[validation:]}[
-        split
-    ]
+    return {"test": shuffled[:test], "validation": shuffled[test:validation], "train": shuffled[validation:]}[split]
 
 
 def _plans(lexicon: Lexicon, name: str, split: str, size: int, seed: int) -> Iterator[Any]:

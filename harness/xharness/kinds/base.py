@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
@@ -49,7 +49,6 @@ class Context:
         input: the spec's input settings of this kind.
         labels: canonical label per output of the head; () for kinds without labels.
         layer: retrieval: index into hidden_states, never negative.
-        seed: reserved for kinds that draw; none does so far.
     """
 
     tokenizer: Any
@@ -126,7 +125,7 @@ class Template:
         types = None
         if "token_type_ids" in tokenizer.model_input_names and "token_type_ids" in double:
             ids = list(double["token_type_ids"])
-            types = tuple(tuple(ids[a:b]) for a, b in zip(ends, ends[1:], strict=False))
+            types = tuple(tuple(ids[a:b]) for a, b in pairwise(ends))
         return cls(
             before=tuple(single[:start]),
             after=tuple(single[start + len(inner) :]),

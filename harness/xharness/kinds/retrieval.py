@@ -43,16 +43,12 @@ def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -
     return list(normed.cpu().numpy())
 
 
-def decode(
-    examples: Sequence[Bitext], features: Features, outputs: list[Array], context: Context
-) -> list[Array]:
+def decode(examples: Sequence[Bitext], features: Features, outputs: list[Array], context: Context) -> list[Array]:
     """Return, per pair, its two vectors [2, width]."""
     return [np.stack(outputs[2 * i : 2 * i + 2]) for i in range(len(examples))]
 
 
-def finish(
-    examples: Sequence[Bitext], decoded: list[Array], context: Context
-) -> tuple[list[int], dict[str, int]]:
+def finish(examples: Sequence[Bitext], decoded: list[Array], context: Context) -> tuple[list[int], dict[str, int]]:
     """Return the index of the nearest sentence for each English sentence, in the data's order.
 
     English is the query side (XTREME's evaluate script searches English among the other language). Of equally near

@@ -60,9 +60,7 @@ def encode(examples: Sequence[Question], context: Context) -> Features:
         offsets = np.asarray(contexts["offset_mapping"][index], dtype=np.int64).reshape(-1, 2)
         room = context.max_length - template.pair_size - len(question)
         if room < 1:
-            raise ModelError(
-                f"The encoder has {context.max_length} positions: no room for a context after a question."
-            )
+            raise ModelError(f"The encoder has {context.max_length} positions: no room for a context after a question.")
         stretches = _stretches(len(body), room, settings.doc_stride)
         owner = _owners(stretches, len(body))
         for number, (start, length) in enumerate(stretches):

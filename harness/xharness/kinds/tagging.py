@@ -1,4 +1,4 @@
-"""Tagging of words (PAN-X, UDPOS): a word's tag is read at its first sub-word; long sentences are split and re-joined."""
+"""Tagging of words (PAN-X, UDPOS): tags are read at first sub-words; long sentences are split and re-joined."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ def encode(examples: Sequence[Tagged], context: Context) -> Features:
 def _words(sentences: list[tuple[str, ...]], tokenizer: Any) -> list[list[list[int]]]:
     """Return the sub-words of each word of each sentence."""
     if not tokenizer.is_fast:
-        return [
-            [list(tokenizer(w, add_special_tokens=False)["input_ids"]) for w in words] for words in sentences
-        ]
+        return [[list(tokenizer(w, add_special_tokens=False)["input_ids"]) for w in words] for words in sentences]
     encoded = tokenizer(
         [list(words) for words in sentences],
         is_split_into_words=True,

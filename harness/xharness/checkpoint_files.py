@@ -1,0 +1,195 @@
+"""The files that a checkpoint is made of: its config, its tokenizer and its safetensors weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from xharness import files
+from xharness.checkpoint import Checkpoint
+from xharness.errors import ModelError
+
+# What a checkpoint is made of. Pickles (.bin, .pt, .pkl), .h5, .msgpack and onnx files are never among them:
+# a pickle can run any code when it is read, and the others are the same weights again.
+_CONFIG_AND_TOKENIZER = (
+    "config.json",
+    "xharness.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "bpe.codes",
+    "*.model",
+    "*.spm",
+)
+_PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json", "*.pt", "*.pth", "*.ckpt")
+
+
+def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
+    """Return what is known of a checkpoint in a local folder.
+
+    Raises:
+        ModelError: config.json or the weights are missing, unreadable or cut short.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        inner = sorted(p.parent.name for p in folder.glob("*/config.json"))
+        hint = f" The folder '{inner[0]}' in it has one: is that meant?" if inner else ""
+        raise ModelError(
+            f"{name}: there is no config.json in this folder, so it is not a checkpoint that transformers saved.{hint}"
+        )
+    config = read_config(path, name)
+    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_file()))
+    if not find_weights(names):
+        raise no_weights(name, names, "")
+    heads = sorted(f"heads/{p.name}" for p in folder.glob("heads/*.safetensors"))
+    parts = sorted([*find_parts(names), *heads])
+    for part in parts:
+        if part.endswith(".safetensors"):
+            _check_whole(folder / part)
+    digest = hashlib.sha256()
+    for part in parts:
+        try:
+            digest.update(f"{part}\0{files.sha256(folder / part)}\n".encode())
+        except OSError as error:
+            raise ModelError(f"{folder / part}: cannot be read: {error.strerror}.") from None
+    return describe(
+        config,
+        name,
+        names,
+        trust_remote_code,
+        path=folder,
+        content_hash=digest.hexdigest(),
+        sha=None,
+        revision=None,
+    )
+
+
+def describe(config: dict[str, Any], name: str, names: tuple[str, ...], trusted: bool, **where: Any) -> Checkpoint:
+    """Return what is known of a checkpoint from its config and the names of its files.
+
+    Args:
+        config: the content of config.json.
+        name: what the user called it.
+        names: of the files at the root.
+        trusted: Python code that lies beside it may be run; only changes what the notes say.
+        where: ``path`` and ``content_hash``, or ``sha`` and ``revision`` (see `Checkpoint`).
+    """
+    notes = []
+    if "modules.json" in names:
+        notes.append(
+            "modules.json is ignored: this is a sentence-transformers checkpoint, but layer and pooling "
+            "come from the task's spec (or --layer and --pooling)."
+        )
+    remote_code = bool(config.get("auto_map"))
+    if remote_code:
+        run = "is run, as --trust-remote-code says" if trusted else "is not run without --trust-remote-code"
+        notes.append(f"config.json names Python code in the repository (auto_map); it {run}.")
+    layer_fields = ("num_hidden_layers", "n_layers", "num_layers", "n_layer", "encoder_layers")
+    counts = [config[field] for field in layer_fields if isinstance(config.get(field), int)]
+    architectures = config.get("architectures") or []
+    return Checkpoint(
+        name=name,
+        model_type=str(config.get("model_type") or ""),
+        architectures=tuple(str(a) for a in architectures),
+        id2label=_labels(config, name),
+        layers=counts[0] if counts else None,
+        files=names,
+        encoder_decoder=bool(config.get("is_encoder_decoder")),
+        remote_code=remote_code,
+        notes=tuple(notes),
+        **where,
+    )
+
+
+def read_config(path: Path, name: str) -> dict[str, Any]:
+    """Return the content of a config.json; ``name`` is the checkpoint in messages."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{name}: config.json cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ModelError(f"{name}: config.json is not JSON ({error}). Save the checkpoint again.") from None
+    if not isinstance(config, dict):
+        raise ModelError(f"{name}: config.json holds a {type(config).__name__}, expected an object with fields.")
+    return config
+
+
+def _labels(config: dict[str, Any], name: str) -> tuple[str, ...]:
+    """Return the label names by id: the order in the file is that of the text ("10" may stand before "2")."""
+    table = config.get("id2label") or {}
+    try:
+        by_id = {int(i): str(label) for i, label in table.items()}
+    except (AttributeError, ValueError):
+        by_id = {-1: ""}
+    if sorted(by_id) != list(range(len(by_id))):
+        raise ModelError(f"{name}: config.json: id2label must number the labels 0, 1, 2 ...; found {table!r}.")
+    return tuple(by_id[i] for i in range(len(by_id)))
+
+
+def find_weights(names: Iterable[str]) -> list[str]:
+    """Return the safetensors files that hold the weights: one file, or an index with its shards."""
+    known = list(names)
+    if "model.safetensors" in known:
+        return ["model.safetensors"]
+    if "model.safetensors.index.json" in known:
+        return ["model.safetensors.index.json", *(n for n in known if fnmatchcase(n, "model-*.safetensors"))]
+    return []
+
+
+def find_parts(names: Iterable[str]) -> list[str]:
+    """Return the files at the root that make up the checkpoint: config, tokenizer and safetensors weights."""
+    known = list(names)
+    rest = [n for n in known if any(fnmatchcase(n, pattern) for pattern in _CONFIG_AND_TOKENIZER)]
+    return sorted({*rest, *find_weights(known)})
+
+
+def no_weights(name: str, names: Iterable[str], conversion: str) -> ModelError:
+    """Return the error for a checkpoint without safetensors weights.
+
+    Args:
+        name: what the user called it.
+        names: of the files at the root.
+        conversion: where the same weights can be had as safetensors; empty for a folder.
+    """
+    known = list(names)
+    pickles = sorted(n for n in known if any(fnmatchcase(n, pattern) for pattern in _PICKLES))
+    if pickles:
+        hub_way = conversion or (
+            "Where you trust them, convert them once: load them with transformers and save_pretrained() to a folder."
+        )
+        return ModelError(
+            f"{name}: the weights are only there as a pickle ({pickles[0]}). A pickle can run any code when "
+            f"it is read, so pickles are never loaded. {hub_way}"
+        )
+    if "adapter_config.json" in known:
+        return ModelError(
+            f"{name}: this is an adapter without the weights of its base model. Merge it into the base "
+            "model and save the whole as safetensors."
+        )
+    return ModelError(
+        f"{name}: there are no weights: found neither model.safetensors nor model.safetensors.index.json "
+        f"among {', '.join(known[:12]) or 'no files'}."
+    )
+
+
+def _check_whole(path: Path) -> None:
+    """Raise ModelError if a safetensors file is shorter than its own header says (a copy that was cut)."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if 8 + length <= size else None
+        tensors = {name: entry for name, entry in (header or {}).items() if name != "__metadata__"}
+        end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ModelError(f"{path}: this is not a safetensors file. Copy or save the checkpoint again.") from None
+    if header is None or 8 + length + end > size:
+        raise ModelError(f"{path}: the file is cut short ({size:,} bytes). Copy or download the checkpoint again.")

@@ -1,0 +1,190 @@
+"""What goes wrong between this machine and the Hub, as sentences for the user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from xharness.errors import DataError, ModelError, OutputError, XharnessError, nearest_folder
+
+RepoType = Literal["model", "dataset"]
+
+SHA = re.compile(r"[0-9a-f]{40}")
+
+
+class NoSuchFile(XharnessError):
+    """The repository is there, the file is not."""
+
+
+class Unreachable(XharnessError):
+    """The Hub cannot be reached, or may not be asked (HF_HUB_OFFLINE); also a ModelError or a DataError."""
+
+
+class _ModelUnreachable(Unreachable, ModelError):
+    """The Hub cannot be reached and a model was asked for."""
+
+
+class _DataUnreachable(Unreachable, DataError):
+    """The Hub cannot be reached and a data set was asked for."""
+
+
+class _NoSuchModelFile(NoSuchFile, ModelError):
+    """A file is not in a model repository."""
+
+
+class _NoSuchDataFile(NoSuchFile, DataError):
+    """A file is not in a data set."""
+
+
+def http_error() -> type[Exception]:
+    """Return what every HTTP error is: httpx in huggingface_hub 1, httpx2 in 2, under one name in both."""
+    import huggingface_hub.utils
+
+    library: Any = huggingface_hub.utils
+    error: type[Exception] = library.httpx.HTTPError
+    return error
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the Hub, as far as a sentence on it needs: a repository, or one file of it."""
+
+    repo: str
+    revision: str | None
+    repo_type: RepoType
+    path: str | None = None
+
+    @property
+    def of_model(self) -> bool:
+        """Whether a model is asked for, and not a data set."""
+        return self.repo_type == "model"
+
+    @property
+    def kind(self) -> type[XharnessError]:
+        """The error that anything wrong with it is."""
+        return ModelError if self.of_model else DataError
+
+    @property
+    def where(self) -> str:
+        """The repository with its branch or tag; a sha tells a reader nothing."""
+        named = self.revision and not SHA.fullmatch(self.revision)
+        return f"{self.repo}@{self.revision}" if named else self.repo
+
+
+@contextmanager
+def explained(request: Request, nearest_revision: Callable[[], str]) -> Iterator[None]:
+    """Turn what huggingface_hub raises inside the block into a sentence for the user.
+
+    The text of the original error is left out: it may hold a URL with a password, a proxy or a token.
+
+    Args:
+        request: what the block asks for.
+        nearest_revision: returns a hint if the repository has no such revision.
+    """
+    from huggingface_hub import errors
+
+    kind, where, file = request.kind, request.where, request.path
+    try:
+        yield
+    except errors.GatedRepoError:
+        page = f"https://huggingface.co/{'' if request.of_model else 'datasets/'}{request.repo}"
+        raise kind(
+            f"{where}: this repository is gated, and this machine has no access. Accept its terms at "
+            f"{page}, then log in with `hf auth login` or set HF_TOKEN to a token of the same account."
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise kind(f"{request.repo}: there is no revision '{request.revision}'.{nearest_revision()}") from None
+    except errors.RepositoryNotFoundError:
+        raise _not_found(request) from None
+    except errors.RemoteEntryNotFoundError:
+        missing = _NoSuchModelFile if request.of_model else _NoSuchDataFile
+        place = (request.revision or "main")[:12]
+        raise missing(f"{where}: there is no file {file or 'of this name'} at {place}.") from None
+    except (errors.HFValidationError, errors.HfUriError):
+        raise kind(
+            f"{where}: neither a local folder nor a name on the Hub (org/name, of letters, digits, '-', '_' and '.')."
+        ) from None
+    except errors.HfHubHTTPError as error:
+        raise _refused(error.response.status_code, request) from None
+    except (
+        errors.RevisionResolutionError,
+        errors.LocalEntryNotFoundError,
+        errors.FileMetadataError,
+        http_error(),
+        ConnectionError,
+        TimeoutError,
+    ) as error:
+        raise _unreachable(error, request) from None
+    except OSError as error:
+        raise _broken_off(error, request) from None
+
+
+def _not_found(request: Request) -> XharnessError:
+    what = "model" if request.of_model else "data set"
+    folder = Path(request.repo).expanduser()
+    local = nearest_folder(folder) if "/" in request.repo and folder.parent.is_dir() else ""
+    return request.kind(
+        f"{request.where}: the Hub has no {what} of this name, or it is private. Look at the spelling"
+        f"{local and f' (as a local folder:{local})'}; for a private one log in with `hf auth login` or "
+        "set HF_TOKEN to a token that may read it."
+    )
+
+
+def _refused(status: int, request: Request) -> XharnessError:
+    if status in (401, 403):
+        return request.kind(
+            f"{request.where}: the Hub refuses this token (HTTP {status}). Log in again with `hf auth login`, or "
+            "set HF_TOKEN to a token that may read this repository."
+        )
+    if status == 429:
+        return request.kind(
+            f"{request.where}: the Hub says that this machine asks too much (HTTP 429). Wait some minutes and run "
+            "the same command again; whole files are kept. With `hf auth login` the limits are higher."
+        )
+    return request.kind(
+        f"{request.where}: the Hub answered with an error (HTTP {status}). Run the same command again later; files "
+        "that are whole are kept."
+    )
+
+
+def _unreachable(error: Exception, request: Request) -> XharnessError:
+    from huggingface_hub import constants
+
+    causes = [error, error.__cause__, error.__context__]
+    statuses = [c.response.status_code for c in causes if getattr(c, "response", None) is not None]  # type: ignore[union-attr]
+    why = (
+        "HF_HUB_OFFLINE is set, and the cache does not hold what is needed"
+        if constants.HF_HUB_OFFLINE
+        else f"the Hub answered with an error (HTTP {statuses[0]})"
+        if statuses
+        else "the Hub cannot be reached, or the connection broke"
+    )
+    repo, flags = request.repo, f" --revision {request.revision}" if request.revision else ""
+    if request.of_model:
+        instead = f"`hf download {repo}{flags} --local-dir FOLDER`, and give FOLDER as the model"
+        found: type[XharnessError] = _ModelUnreachable
+    else:
+        instead = f"`hf download {repo} --repo-type dataset{flags} --local-dir DIR/{repo}`, and give --data-dir DIR"
+        found = _DataUnreachable
+    again = "Unset it" if constants.HF_HUB_OFFLINE else "Run the same command again (files that are whole are kept)"
+    return found(f"{request.where}: {why}. {again}, or where there is a network run {instead}.")
+
+
+def _broken_off(error: OSError, request: Request) -> XharnessError:
+    file = request.path or "a file"
+    if error.errno is None:  # the client found that a file is not as long as the Hub says
+        return request.kind(
+            f"{request.where}: the download of {file} broke off. Run the same command again: files "
+            "that are whole are kept."
+        )
+    room = " Make room, or set HF_HOME to a larger disk;" if error.errno == errno.ENOSPC else ""
+    return OutputError(
+        f"{request.where}: {file} cannot be written: {os.strerror(error.errno)}.{room} then run the "
+        "same command again: files that are whole are kept."
+    )

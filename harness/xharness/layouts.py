@@ -1,0 +1,185 @@
+"""How a data set's files belong to configs and splits: by its README, or by the names of folders and files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Splits = dict[str, list[str]]
+"""Split -> its files (or globs)."""
+
+CONVERTED = "refs/convert/parquet"
+"""The branch where the Hub's own bot lays parquet files, ``<config>/<split>/0000.parquet``, for many data sets."""
+
+# What datasets takes file and folder names for where a README names no configs.
+_SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_DATA_ENDINGS = (
+    ".parquet",
+    ".jsonl",
+    ".jsonl.gz",
+    ".json",
+    ".json.gz",
+    ".csv",
+    ".csv.gz",
+    ".tsv",
+    ".tsv.gz",
+    ".arrow",
+)
+
+
+def find_configs(head: Mapping[str, Any], paths: Collection[str]) -> dict[str, Splits]:
+    """Return config -> split -> files, of a data set with this README and these files."""
+    return find_named_configs(head, paths) or _by_folders(paths) or _by_names(paths)
+
+
+def find_named_configs(head: Mapping[str, Any], paths: Collection[str]) -> dict[str, Splits]:
+    """Return config -> split -> files of the configs that a README names; {} where it names none."""
+    return {str(config.get("config_name")): _of_config(config, paths) for config in _entries(head, "configs")}
+
+
+def find_files(folder: Path, config: str, split: str) -> list[Path]:
+    """Return the files of a split in a data set's folder on this machine; [] if there are none."""
+    if not folder.is_dir():
+        return []
+    named = _entries(read_head(folder), "configs")
+    patterns = [f"{config}/{split}-*", f"{config}/{split}.*", f"{config}/{split}/*", f"data/{split}-*"]
+    if named:
+        patterns = [p for c in named if str(c.get("config_name")) == config for p in _globs(c).get(split, [])]
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
+
+
+def read_head(folder: Path) -> dict[str, Any]:
+    """Return the YAML head of the README in a data set's folder; {} where there is none."""
+    try:
+        return front_matter((folder / "README.md").read_text(encoding="utf-8", errors="replace"))[0]
+    except OSError:
+        return {}
+
+
+# A README with the column types of many configs takes a second to parse, and it is asked for again and again.
+@cache
+def front_matter(card: str) -> tuple[dict[str, Any], str]:
+    """Return the YAML head of a README (as it is kept: change a copy) and the text below it."""
+    match = re.match(r"---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", card, re.DOTALL)
+    if match is None:
+        return {}, card
+    try:
+        head = yaml.safe_load(match[1])
+    except yaml.YAMLError:
+        return {}, card
+    return (head if isinstance(head, dict) else {}), card[match.end() :]
+
+
+def head_of_part(part: Mapping[str, Splits], earlier: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    """Return the head of a README for a folder that holds a part of a data set.
+
+    Args:
+        part: config -> split -> files, of what the folder holds.
+        earlier: the head of the README that the folder had before.
+        whole: the head of the data set's own README.
+    """
+    known = {str(c.get("config_name")): c for head in (earlier, whole) for c in _entries(head, "configs")}
+    configs = []
+    for config, splits in sorted(part.items()):
+        if not splits:
+            continue
+        # Other settings of a config (a csv file's separator) are needed to read it; `default: true` is not, and a
+        # folder with one config needs no default.
+        own = ("config_name", "data_files", "data_dir", "default")
+        kept = {k: v for k, v in known.get(config, {}).items() if k not in own}
+        listed = [{"split": name, "path": paths} for name, paths in splits.items()]
+        configs.append({"config_name": config, "data_files": listed, **kept})
+    described = {
+        str(i.get("config_name", "default")): i for head in (earlier, whole) for i in _entries(head, "dataset_info")
+    }
+    # Column types and label names stay. Sizes go: the client compares them and refuses a folder where a split is
+    # left out.
+    sizes = ("splits", "download_size", "dataset_size")
+    infos = [
+        {k: v for k, v in info.items() if k not in sizes} | {"config_name": config}
+        for config, info in sorted(described.items())
+        if part.get(config) and info.keys() - {"config_name"}
+    ]
+    head = {**earlier, **whole, "configs": configs, "dataset_info": infos}
+    if not infos:
+        del head["dataset_info"]
+    return head
+
+
+def _entries(head: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return ``configs`` or ``dataset_info`` of a README: one mapping per config, however it was written."""
+    found = head.get(name) or []
+    found = [found] if isinstance(found, dict) else found
+    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+
+
+def _of_config(config: Mapping[str, Any], paths: Collection[str]) -> Splits:
+    if config.get("data_files") is None:
+        folder = _data_dir(config)
+        return _by_names(p for p in paths if not folder or p.startswith(f"{folder}/")).get("default", {})
+    found: Splits = {}
+    for split, globs in _globs(config).items():
+        expressions = [_expression(glob) for glob in globs]
+        if held := [path for e in expressions for path in sorted(paths) if e.fullmatch(path)]:
+            found[split] = list(dict.fromkeys(held))
+    return found
+
+
+def _data_dir(config: Mapping[str, Any]) -> str:
+    return str(config.get("data_dir") or "").strip("/")
+
+
+def _globs(config: Mapping[str, Any]) -> Splits:
+    """Return split -> globs from a config's ``data_files``, which may be written in several ways."""
+    folder, listed = _data_dir(config), config.get("data_files") or []
+    found: Splits = {}
+    for entry in listed if isinstance(listed, list) else [listed]:
+        # A bare path stands for the training split.
+        split, globs = (str(entry.get("split")), entry.get("path")) if isinstance(entry, dict) else ("train", entry)
+        globs = globs if isinstance(globs, list) else [globs]
+        found.setdefault(split, []).extend(f"{folder}/{glob}" if folder else str(glob) for glob in globs)
+    return found
+
+
+def _expression(glob: str) -> re.Pattern[str]:
+    """Return a glob as the Hub's READMEs use it: ``**`` goes through folders, ``*`` does not."""
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]/]+\])", glob.removeprefix("./"))
+    # Every second piece is one of the signs that were split at; a [set] is written as in a regular expression.
+    return re.compile(
+        "".join(
+            known.get(piece, piece.replace("[!", "[^")) if number % 2 else re.escape(piece)
+            for number, piece in enumerate(pieces)
+        )
+    )
+
+
+def _by_folders(paths: Iterable[str]) -> dict[str, Splits]:
+    """Return the configs of files laid as ``<config>/<split>/*.parquet``, as the bot does on its branch."""
+    configs: dict[str, Splits] = {}
+    for path in sorted(paths):
+        parts = path.split("/")
+        if len(parts) == 3 and path.endswith(".parquet") and not parts[1].startswith("partial-"):
+            configs.setdefault(parts[0], {}).setdefault(parts[1], []).append(path)
+    return configs
+
+
+def _by_names(paths: Iterable[str]) -> dict[str, Splits]:
+    """Return the one config ``default`` of data files that are named, or lie in folders named, after a split."""
+    splits: Splits = {}
+    for path in sorted(p for p in paths if p.endswith(_DATA_ENDINGS)):
+        words = re.split(r"[-._ /0-9]+", path.lower())
+        for split, names in _SPLIT_NAMES.items():
+            if any(word in names for word in words):
+                splits.setdefault(split, []).append(path)
+                break
+    return {"default": splits} if splits else {}

@@ -1,0 +1,204 @@
+"""Means over languages, groups and targets: what they are, and when they are the benchmark's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from xharness import averages
+from xharness.averages import aggregate
+from xharness.metrics import SCORE_KEYS
+from xharness.results import Score
+from xharness.spec import benchmarks, list_tasks, load_task
+
+
+def score(task: str, language: str, value: float = 50.0, **changes: Any) -> Score:
+    """Return a whole score; of two metrics the second is 10 points above the first."""
+    spec = load_task(task)
+    expected = spec.expected_count(language, "test")
+    facts: dict[str, Any] = {
+        "split": "test",
+        "scores": {key: value + 10 * place for place, key in enumerate(SCORE_KEYS[spec.metric])},
+        "n": expected or 7,
+        "expected_n": expected,
+        "metric": spec.metric,
+        "data_hash": "d" * 64,
+        "data_source": str(spec.sources[0].repo) if spec.sources else "made",
+        "data_revision": None,
+        "data_status": "complete",
+        "spec_hash": spec.hash,
+        "predictions_sha256": "p" * 64,
+        "dtype": "float32",
+    }
+    return Score(task=task, language=language, **{**facts, **changes})
+
+
+def value(task: str, language: str) -> float:
+    # Not a round number, and another one for each cell.
+    return 20 + (sum(map(ord, task + language)) * 7919 % 6007) / 100
+
+
+def everything(benchmark: str) -> list[Score]:
+    found = []
+    for task in benchmarks()[benchmark].tasks:
+        if task in list_tasks():
+            codes = load_task(task).languages_in(benchmark)
+            # Of TyDiQA only the sum is known.
+            rest = {code: {"n": 5077 - 440 - 7 * (len(codes) - 2)} for code in codes[-1:]} if task == "tydiqa" else {}
+            found += [score(task, code, value(task, code), **rest.get(code, {})) for code in codes]
+    return found
+
+
+def specs(*tasks: str) -> dict[str, Any]:
+    return {task: load_task(task) for task in tasks or list_tasks()}
+
+
+def plain_mean(values: Any) -> float:
+    total, count = 0.0, 0
+    for each in values:
+        total, count = total + each, count + 1
+    return total / count
+
+
+@pytest.mark.parametrize("benchmark", ["xtreme", "xtreme-r"])
+def test_a_benchmark_that_lacks_a_target_has_no_overall(benchmark):
+    found = aggregate(everything(benchmark), specs(), benchmark=benchmark)
+    rules = benchmarks()[benchmark]
+    there = [task for task in rules.tasks if task in list_tasks()]
+    assert list(found.tasks) == sorted(there)
+    for task in there:
+        result = found.tasks[task]
+        assert (result.complete, result.why, result.missing) == (True, "", ())
+        assert list(result.languages) == load_task(task).languages_in(benchmark)
+        first = SCORE_KEYS[result.spec.metric][0]
+        assert result.mean[first] == plain_mean(value(task, code) for code in result.languages)
+        # Two metrics (exact match and F1) count with their mean.
+        assert math.isclose(result.mean["score"], result.mean[first] + 5 * (len(SCORE_KEYS[result.spec.metric]) - 1))
+    assert found.overall is None
+    assert found.average is not None
+    assert set(found.average.missing) == set(rules.tasks) - set(there) != set()
+    assert math.isclose(found.average.score, plain_mean(found.tasks[task].mean["score"] for task in there))
+    assert found.to_json()["overall"] is None
+    for name, members in rules.groups.items():
+        whole = set(members) <= set(there)
+        if whole:
+            assert found.groups[name].complete
+            assert math.isclose(found.groups[name].score, plain_mean(found.tasks[t].mean["score"] for t in members))
+        elif name in found.groups:
+            assert not found.groups[name].complete
+
+
+@pytest.fixture
+def whole_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let XTREME be only what there are specs for."""
+    known = benchmarks()["xtreme"]
+    there = [task for task in known.tasks if task in list_tasks()]
+    changes = {
+        "tasks": there,
+        "groups": {name: [t for t in tasks if t in there] for name, tasks in known.groups.items()},
+        "official_groups": {"classification": ["xnli", "pawsx"], "multi_choice": ["xnli"]},
+    }
+    monkeypatch.setattr(averages, "benchmarks", lambda: {"xtreme": known.model_copy(update=changes)})
+
+
+@pytest.mark.usefixtures("whole_benchmark")
+def test_the_overall_is_the_plain_mean_over_targets():
+    found = aggregate(everything("xtreme"), specs(), benchmark="xtreme")
+    scores = [found.tasks[t].mean["score"] for t in benchmarks()["xtreme"].tasks if t in found.tasks]
+    assert len(scores) == 8
+    assert found.overall == found.to_json()["overall"] == plain_mean(scores)
+    # It is not the mean of the groups.
+    assert not math.isclose(found.overall, plain_mean(group.score for group in found.groups.values()))
+    # A target that stands in two of evaluate.py's groups does so only there.
+    assert found.official_groups["multi_choice"].score == found.tasks["xnli"].mean["score"]
+    assert "multi_choice" not in found.groups
+
+
+@pytest.mark.usefixtures("whole_benchmark")
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"data_status": "sample"}, "sample data in de"),
+        ({"data_status": "stand-in"}, "stand-in data in de"),
+        ({"split": "dev"}, "not the test split"),
+        ({"settings": {"limit": 5010}}, "cut by --limit"),
+        ({"n": 5009}, "not the expected number of examples: de 5,009 of 5,010"),
+        ({"dtype": "bfloat16"}, "languages computed in different types"),
+        (None, "no score for de"),
+    ],
+)
+def test_one_language_that_is_not_whole_takes_the_overall_away(changes, why):
+    scores = [
+        s if (s.task, s.language) != ("xnli", "de") else score("xnli", "de", **changes)
+        for s in everything("xtreme")
+        if changes is not None or (s.task, s.language) != ("xnli", "de")
+    ]
+    found = aggregate(scores, specs(), benchmark="xtreme")
+    assert (found.tasks["xnli"].complete, found.tasks["xnli"].why) == (False, why)
+    assert found.overall is None
+    assert found.average is not None
+    assert not found.groups["classification"].complete
+    assert found.groups["retrieval"].complete
+    assert found.tasks["pawsx"].complete
+    assert found.to_json()["tasks"]["xnli"]["incomplete_because"] == why
+
+
+def test_tydiqa_is_proved_by_its_total():
+    spec = load_task("tydiqa")
+    codes = list(spec.languages)
+    sizes = {**dict.fromkeys(codes, 500), "en": 440, codes[-1]: 5077 - 440 - 7 * 500}
+    scores = {c: score("tydiqa", c, n=n, data_status="unknown") for c, n in sizes.items()}
+    assert averages.task_result(spec, scores, "xtreme").complete
+    scores[codes[-1]] = score("tydiqa", codes[-1], n=sizes[codes[-1]] - 1, data_status="unknown")
+    assert averages.task_result(spec, scores, "xtreme").why == "5076 examples over all languages, expected 5077"
+
+
+def test_languages_outside_the_benchmark_do_not_enter_its_mean():
+    scores = {c: score("panx", c, 0 if c == "qu" else 60) for c in load_task("panx").languages}
+    assert averages.task_result(load_task("panx"), scores, "xtreme").mean["f1"] == 60
+    assert averages.task_result(load_task("panx"), scores, "xtreme-r").mean["f1"] < 60
+    # Without a benchmark named, nothing is said to be its overall.
+    assert aggregate(scores.values(), specs("panx")).average is None
+
+
+@pytest.mark.parametrize(
+    ("task", "languages", "gap", "note"),
+    [
+        ("xnli", {"en": 80, "de": 70, "sw": 50}, 20.0, None),
+        ("mlqa", {"en": 80, "de": 70, "hi": 50}, 20.0, None),
+        ("xnli", {"de": 70}, None, "English was not scored"),
+        ("xnli", {"en": 70}, None, "no language beside English was scored"),
+        ("tatoeba", {"de": 70, "sw": 50}, None, "tatoeba has no English"),
+    ],
+)
+def test_the_transfer_gap(task, languages, gap, note):
+    found = aggregate([score(task, c, v) for c, v in languages.items()], specs(task)).tasks[task]
+    assert (found.gap, found.gap_note) == (gap, note)
+
+
+def test_what_json_holds():
+    printed = aggregate([score("mlqa", "de", 40.0)], specs("mlqa"), provenance={"run": "out"}).to_json()
+    assert printed["run"] == "out"
+    task = printed["tasks"]["mlqa"]
+    assert (task["mean"], task["complete"]) == ({"exact_match": 40.0, "f1": 50.0, "score": 45.0}, False)
+    cell = task["languages"]["de"]
+    assert {key: cell[key] for key in ("n", "exact_match", "f1", "data_status")} == {
+        "n": 4517,
+        "exact_match": 40.0,
+        "f1": 50.0,
+        "data_status": "complete",
+    }
+    assert printed["groups"]["question_answering"]["missing"] == ["xquad", "tydiqa"]
+    assert printed["overall"] is None
+
+
+def test_to_pandas():
+    pytest.importorskip("pandas")
+    table = aggregate([score("mlqa", "de", 40.0), score("xnli", "en", 70.0)], specs("mlqa", "xnli")).to_pandas()
+    assert {tuple(row) for row in table[["task", "language", "metric", "value"]].values.tolist()} == {
+        ("mlqa", "de", "exact_match", 40.0),
+        ("mlqa", "de", "f1", 50.0),
+        ("xnli", "en", "accuracy", 70.0),
+    }
