@@ -152,7 +152,7 @@ def test_tydiqa_is_proved_by_its_total():
     scores = {c: score("tydiqa", c, n=n, data_status="unknown") for c, n in sizes.items()}
     assert averages.task_result(spec, scores, "xtreme").complete
     scores[codes[-1]] = score("tydiqa", codes[-1], n=sizes[codes[-1]] - 1, data_status="unknown")
-    assert averages.task_result(spec, scores, "xtreme").why == "5076 examples over all languages, expected 5077"
+    assert averages.task_result(spec, scores, "xtreme").why == "5,076 examples over all languages, expected 5,077"
 
 
 def test_languages_outside_the_benchmark_do_not_enter_its_mean():

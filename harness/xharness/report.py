@@ -134,7 +134,8 @@ def _title(name: str, found: Results, format: Format) -> str:
 def _averages(found: Results, format: Format) -> str:
     rows = [[_words(name), *_average(group)] for name, group in found.groups.items()]
     if found.average is not None:
-        rows.append([f"all of {found.benchmark}", *_average(found.average)])
+        whole = found.average.complete
+        rows.append([f"{'all' if whole else 'what is there'} of {found.benchmark}", *_average(found.average)])
     head = ["group", "score", "of"]
     table = tabulate(rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"])
     # Only where it counts other tasks than our groups do; the names differ anyway.
