@@ -376,6 +376,26 @@ def test_changed_data_or_spec_is_computed_again(toy, model, evaluate):
     assert after.languages["ru"] == before.languages["ru"]
 
 
+@pytest.mark.parametrize("field", ["data_hash", "spec_hash", "predictions_sha256"])
+def test_a_result_of_anything_else_is_computed_again(field, model, evaluate):
+    run = Path(evaluate(model("tatoeba"), "tatoeba", languages=["de"]).provenance["run"])
+    before = contents(run)
+    path = run / "results" / "tatoeba" / "de.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: "0" * 12}))
+    said: list[str] = []
+    evaluate(model("tatoeba"), "tatoeba", languages=["de"], say=said.append)
+    assert len(said) == 1
+    assert contents(run) == before
+
+
+def test_a_limited_run_is_scored_as_it_was_made(model, evaluate, data_folder):
+    made = evaluate(model("xnli"), "xnli", limit=3)
+    again = scoring.score(made.provenance["run"], data_dir=data_folder).tasks["xnli"].languages["de"]
+    assert (again.n, again.scores) == (3, made.tasks["xnli"].languages["de"].scores)
+    assert again.settings["limit"] == 3
+    assert not again.whole
+
+
 def test_a_full_disk_leaves_what_is_there(model, evaluate, monkeypatch):
     run = Path(evaluate(model("tatoeba"), "tatoeba", languages=["de"]).provenance["run"])
     before = contents(run)

@@ -1,6 +1,6 @@
 """The same decisions on an accelerator as on the CPU, and bfloat16 where it has matrix units for it.
 
-    .venv/bin/python -m pytest tests/test_gpu.py -m gpu
+.venv/bin/python -m pytest tests/test_gpu.py -m gpu
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tiny
 
+import tiny
 import xharness
 from xharness.spec import load_task
 

@@ -205,14 +205,10 @@ def pair(first: str, second: str, label: str = "x") -> Pair:
 )
 def test_csv_quoting(text, expected, tiny_tokenizer):
     assert classification.quoted(text) == expected
-    rows = {
-        quoting: classification.encode(
-            [pair(text, "b")], Context(tiny_tokenizer, 64, ClassificationInput(csv_quoting=quoting))
-        ).input_ids
-        for quoting in (True, False)
-    }
-    assert rows[True] == [tiny_tokenizer(expected, "b")["input_ids"]]
-    assert rows[False] == [tiny_tokenizer(text, "b")["input_ids"]]
+    for quoting, seen in ((True, expected), (False, text)):
+        context = Context(tiny_tokenizer, 64, ClassificationInput(csv_quoting=quoting))
+        features = classification.encode([pair(text, "b"), pair("a", text)], context)
+        assert features.input_ids == tiny_tokenizer([seen, "a"], ["b", seen])["input_ids"]
 
 
 def test_a_long_pair_is_cut_at_the_longer_text_first():

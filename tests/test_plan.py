@@ -95,6 +95,7 @@ def test_reasons(model, task, words):
         ("xnli", (*XNLI, "other"), None),
         ("xnli", ("entailment", "neutral", "neutral"), None),
         ("xnli", ("entailment", "contradictory", "contradiction"), None),
+        ("xnli", (*XNLI, "contradictory"), None),
         ("xnli", numbered(3), None),
         ("pawsx", ("paraphrase", "not_paraphrase"), ("1", "0")),
         ("pawsx", ("not-paraphrase", "Paraphrase"), ("0", "1")),

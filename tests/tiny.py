@@ -17,7 +17,7 @@ HEADS = {
     "tagging": "ForTokenClassification",
     "span_qa": "ForQuestionAnswering",
 }
-FAMILIES = {"xlm-roberta": "XLMRoberta", "bert": "Bert", "modernbert": "ModernBert"}
+FAMILIES = {"xlm-roberta": "XLMRoberta", "bert": "Bert", "modernbert": "ModernBert", "deberta-v2": "DebertaV2"}
 
 
 def texts() -> Iterator[str]:
@@ -113,6 +113,9 @@ def checkpoint(
     }
     if family == "modernbert":
         sizes |= {"cls_token_id": words.cls_token_id, "sep_token_id": words.sep_token_id}
+    if family == "deberta-v2":  # as mDeBERTa: relative places only
+        sizes |= {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"]}
+        sizes |= {"type_vocab_size": 0}
     if family == "xlm-roberta":
         sizes |= {"max_position_embeddings": 514, "type_vocab_size": 1}
     if labels:

@@ -6,7 +6,6 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xharness.manifest import COMPLETE, UNKNOWN
 from xharness.needs import Use
@@ -97,8 +96,4 @@ def _kept_parquet_rows(path: Path, keep: Keep) -> int | None:
         if keep.column not in file.schema_arrow.names:
             return None
         pieces = file.iter_batches(columns=[keep.column])
-        return sum(_belongs(keep, value) for piece in pieces for value in piece.column(0).to_pylist())
-
-
-def _belongs(keep: Keep, value: Any) -> bool:
-    return value == keep.equals if keep.equals is not None else str(value).startswith(keep.prefix or "")
+        return sum(keep.takes(value) for piece in pieces for value in piece.column(0).to_pylist())

@@ -30,9 +30,10 @@ def converter(
         return str(row[identity]) if identity else str(number)
 
     def text(row: dict[str, Any], column: str, number: int) -> str:
-        if not isinstance(row[column], str):
-            raise DataError(f"{spec.name}: {where}: row {number} has no text in '{column}' ({row[column]!r}).")
-        return row[column]
+        value = row[column]
+        if not isinstance(value, str):
+            raise DataError(f"{spec.name}: {where}: row {number} has no text in '{column}' ({value!r}).")
+        return value
 
     match spec.kind:
         case "classification":

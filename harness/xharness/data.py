@@ -237,16 +237,12 @@ def _check_columns(spec: DataSpec, columns: dict[str, str], found: list[str], wh
 
 def _kept(table: Any, source: Source, spec: DataSpec, language: str) -> list[int] | None:
     """Return the numbers of the rows that belong to the language; None for all."""
-    if source.keep is None:
+    keep = spec.kept_rows(source, language)
+    if keep is None:
         return None
-    if source.keep.column not in table.column_names:
-        raise DataError(f"{spec.name}: {source.name} has no column '{source.keep.column}' (the spec's keep.column).")
-    values = list(table[source.keep.column])
-    if source.keep.equals is not None:
-        wanted = spec.fill(source.keep.equals, language)
-        return [i for i, value in enumerate(values) if value == wanted]
-    prefix = spec.fill(source.keep.prefix or "", language)
-    return [i for i, value in enumerate(values) if value.startswith(prefix)]
+    if keep.column not in table.column_names:
+        raise DataError(f"{spec.name}: {source.name} has no column '{keep.column}' (the spec's keep.column).")
+    return [row for row, value in enumerate(table[keep.column]) if keep.takes(value)]
 
 
 def _survey_answers(examples: Examples, columns: dict[str, str], where: str) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from xharness.spec import DataSpec, Keep, Source, Split
+from xharness.spec import DataSpec, Keep, Split
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,3 @@ def _splits(spec: DataSpec, asked: Sequence[Split] | None) -> list[tuple[Split, 
     known: tuple[Split, ...] = ("test", "dev", "train")
     wanted = [split for split in known if asked is None or split in asked]
     return [(split, name) for split in wanted if (name := spec.split_name(split)) is not None]
-
-
-def _keep(spec: DataSpec, source: Source, language: str) -> Keep | None:
-    """Return the source's ``keep`` with the language's own words in it."""
-    if source.keep is None:
-        return None
-    patterns = {"equals": source.keep.equals, "prefix": source.keep.prefix}
-    filled = {name: spec.fill(pattern, language) for name, pattern in patterns.items() if pattern is not None}
-    return source.keep.model_copy(update=filled)

@@ -32,6 +32,10 @@ class Keep(Strict):
             raise ValueError("give either 'equals' or 'prefix'.")
         return self
 
+    def takes(self, value: object) -> bool:
+        """Return whether a row with this value in the column belongs to the language (patterns already filled)."""
+        return value == self.equals if self.equals is not None else str(value).startswith(self.prefix or "")
+
 
 class Source(Strict):
     """One place where the data of a task can be had.
@@ -170,6 +174,14 @@ class DataSpec(Strict):
     def fill(self, pattern: str, language: str) -> str:
         """Return a pattern of a source with ``{lang}`` and ``{alias}`` replaced by those of a language."""
         return pattern.format(lang=language, alias=self.languages[language].alias or language)
+
+    def kept_rows(self, source: Source, language: str) -> Keep | None:
+        """Return the source's ``keep`` with the language's own words in its pattern; None: all rows are kept."""
+        if source.keep is None:
+            return None
+        patterns = {"equals": source.keep.equals, "prefix": source.keep.prefix}
+        filled = {name: self.fill(pattern, language) for name, pattern in patterns.items() if pattern is not None}
+        return source.keep.model_copy(update=filled)
 
 
 class ClassificationInput(Strict):
