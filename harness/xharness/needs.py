@@ -68,7 +68,7 @@ def list_needs(
                     continue
                 key = (source.repo, source.revision, spec.fill(source.config, code), source.splits.get(split, name))
                 need = found.setdefault(key, Need(*key, spec.licence))
-                need.uses.append(Use(spec, code, split, expected, _keep(spec, source, code)))
+                need.uses.append(Use(spec, code, split, expected, spec.kept_rows(source, code)))
     return list(found.values()), problems
 
 
