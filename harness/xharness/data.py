@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any, overload
 
 from xharness import files, hub, layouts, manifest, readers
 from xharness.conversion import converter, nearest, points_at
-from xharness.errors import DataError, did_you_mean
+from xharness.errors import DataError, OutputError, did_you_mean
 from xharness.examples import Example, data_hash
 from xharness.spec import DataSpec, Source, Split
 
@@ -211,8 +212,11 @@ def _open(spec: DataSpec, source: Source, language: str, split: Split, data_dir:
         hub.reach(source.repo, sha, "dataset")
         return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
     except (OSError, ValueError, RuntimeError, KeyError, datasets.exceptions.DatasetsError) as error:
-        if isinstance(error, OSError) and error.errno is not None and error.errno == 28:
-            raise DataError(f"{spec.name}: the disk is full; the cache of data sets lies under HF_HOME.") from None
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise OutputError(
+                f"{spec.name}: the disk is full. Copies of data sets lie under {datasets.config.HF_DATASETS_CACHE}; "
+                "make room, or name another place with HF_HOME."
+            ) from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise DataError(
             f"{spec.name}: {source.name} ({config}, {split_name}) cannot be read: {first} "
