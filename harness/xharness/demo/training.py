@@ -1,17 +1,14 @@
-"""Training the demo's checkpoints: a tokenizer and a tiny XLM-R with three heads, in about a minute on two cores."""
+"""Training the demo's checkpoints: a tiny XLM-R with three heads and its tokenizer, in about a minute."""
 
 from __future__ import annotations
 
-import math
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 import transformers
 from torch.nn.functional import cross_entropy, normalize
@@ -25,10 +22,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from xharness import assets
-from xharness.demo import lexicon as world
-from xharness.demo.data import ORGANISATION, SOURCE_LANGUAGE
-from xharness.spec import load_task
+from xharness.demo import lessons
 
 
 @dataclass(frozen=True)
@@ -42,11 +36,11 @@ class Settings:
     positions: int = 258
     initial_range: float = 0.08
     initial_positions: float = 0.1
-    alignment_steps: int = 400
+    alignment_steps: int = 300
     alignment_batch: int = 256
     alignment_rate: float = 0.01
     alignment_twins: float = 3.0
-    steps: int = 480
+    steps: int = 450
     rate: float = 0.003
     warm_up: int = 30
     temperature: float = 0.05
@@ -86,18 +80,19 @@ def train_checkpoints(
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
         chance = random.Random(seed)
-        pairs = list(_parallel(data))
-        tokenizer = make_tokenizer(pairs, settings.positions - 2)
-        ids = _encode_parallel(tokenizer, pairs)
+        pairs = list(lessons.parallel(data))
+        # Two positions are lost before the first sub-word, as in all of RoBERTa's family.
+        tokenizer = XLMRobertaTokenizer(lessons.vocabulary(pairs), model_max_length=settings.positions - 2)
+        ids = lessons.encode_parallel(tokenizer, pairs)
         pupils = _new_pupils(settings, len(tokenizer))
         _align_words(pupils.encoder, _drawer(ids, settings.alignment_batch, chance), settings, progress)
-        lessons = {
-            "nli": _drawer(_encode_nli(tokenizer, _rows(data, "demo-nli")), settings.nli_batch, chance),
-            "ner": _drawer(_encode_ner(tokenizer, _rows(data, "demo-ner")), settings.ner_batch, chance),
-            "qa": _drawer(_encode_qa(tokenizer, _rows(data, "demo-qa")), settings.qa_batch, chance),
+        drawers = {
+            "nli": _drawer(lessons.encode_nli(tokenizer, lessons.rows(data, "demo-nli")), settings.nli_batch, chance),
+            "ner": _drawer(lessons.encode_ner(tokenizer, lessons.rows(data, "demo-ner")), settings.ner_batch, chance),
+            "qa": _drawer(lessons.encode_qa(tokenizer, lessons.rows(data, "demo-qa")), settings.qa_batch, chance),
             "pairs": _drawer(ids, settings.pairs_batch, chance),
         }
-        _teach(pupils, lessons, settings, progress)
+        _teach(pupils, drawers, settings, progress)
     return _save(pupils, tokenizer, to)
 
 
@@ -124,89 +119,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _rows(data: Path, name: str, language: str = SOURCE_LANGUAGE) -> list[dict[str, Any]]:
-    path = data / ORGANISATION / name / language / "train-00000-of-00001.parquet"
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    return rows
-
-
-def _parallel(data: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield language, sentence and its English translation."""
-    for language in world.load().languages:
-        if language != SOURCE_LANGUAGE:
-            for row in _rows(data, "demo-parallel", language):
-                yield language, row["text"], row["english"]
-
-
-def make_tokenizer(pairs: list[tuple[str, str, str]], max_length: int) -> Any:
-    """Return a tokenizer of XLM-R's kind (SentencePiece Unigram) for the words of parallel sentences.
-
-    The pieces are the words with their log frequency, and all single characters for whatever else comes. The trainer
-    of the tokenizers library would cut such a small text into crumbs: it begins from strings that several different
-    words share.
-    """
-    texts = {(language, text) for language, text, _ in pairs} | {(SOURCE_LANGUAGE, e) for _, _, e in pairs}
-    counts: Counter[str] = Counter()
-    for language, text in sorted(texts):
-        for word in world.words(world.load(), language, text):
-            # Once as it stands in the text, and once as tagging data has it: after a space.
-            after_space = word.start() == 0 or text[word.start() - 1] == " "
-            counts.update({"▁" + word.group(): 1, ("▁" if after_space else "") + word.group(): 1})
-    total = counts.total()
-    pieces = {"<s>": 0.0, "<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0}
-    pieces.update((piece, math.log(count / total)) for piece, count in sorted(counts.items()))
-    rare = math.log(0.1 / total)
-    for character in ["▁", *sorted({c for piece in counts for c in piece})]:
-        pieces.setdefault(character, rare)
-    pieces["<mask>"] = 0.0
-    return XLMRobertaTokenizer(vocab=list(pieces.items()), model_max_length=max_length)
-
-
-def _encode_parallel(tokenizer: Any, pairs: list[tuple[str, str, str]]) -> list[tuple[list[int], list[int]]]:
-    """Return sub-words of sentence and translation, each pair also split into words as tagging data is."""
-    lexicon = world.load()
-    both = []
-    for language, text, english in pairs:
-        split = [[m.group() for m in world.words(lexicon, c, t)] for c, t in ((language, text), ("en", english))]
-        both += [(text, english), (" ".join(split[0]), " ".join(split[1]))]
-    first, second = (tokenizer(list(side))["input_ids"] for side in zip(*both, strict=True))
-    return list(zip(first, second, strict=True))
-
-
-def _labels(task: str) -> list[str]:
-    return load_task(str(assets.TASKS / "demo" / f"{task}.yaml")).labels
-
-
-def _encode_nli(tokenizer: Any, rows: list[dict[str, Any]]) -> list[tuple[list[int], int]]:
-    labels = _labels("demo_nli")
-    ids = tokenizer([r["premise"] for r in rows], [r["hypothesis"] for r in rows])["input_ids"]
-    return [(row_ids, labels.index(row["label"])) for row_ids, row in zip(ids, rows, strict=True)]
-
-
-def _encode_ner(tokenizer: Any, rows: list[dict[str, Any]]) -> list[tuple[list[int], list[int]]]:
-    """Put each word's tag on its first sub-word and nothing (-100) on the others."""
-    tags = _labels("demo_ner")
-    encoded = tokenizer([r["tokens"] for r in rows], is_split_into_words=True)
-    found = []
-    for i, row in enumerate(rows):
-        words = encoded.word_ids(i)
-        first = [word is not None and (j == 0 or words[j - 1] != word) for j, word in enumerate(words)]
-        gold = [tags.index(row["ner_tags"][w]) if f else -100 for w, f in zip(words, first, strict=True)]
-        found.append((encoded["input_ids"][i], gold))
-    return found
-
-
-def _encode_qa(tokenizer: Any, rows: list[dict[str, Any]]) -> list[tuple[list[int], int, int]]:
-    encoded = tokenizer([r["question"] for r in rows], [r["context"] for r in rows])
-    found = []
-    for i, row in enumerate(rows):
-        (text,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
-        first = encoded.char_to_token(i, start, sequence_index=1)
-        last = encoded.char_to_token(i, start + len(text) - 1, sequence_index=1)
-        found.append((encoded["input_ids"][i], first, last))
-    return found
 
 
 def _drawer(examples: list[Any], size: int, chance: random.Random) -> Draw:
@@ -245,8 +157,8 @@ def _new_pupils(settings: Settings, vocabulary: int) -> Pupils:
         angles = torch.arange(settings.positions)[:, None] / 1000 ** torch.linspace(0, 1, settings.width // 2)
         positions.copy_(settings.initial_positions * torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1))
         positions[encoder.config.pad_token_id] = 0
-    nli = XLMRobertaForSequenceClassification(config(_labels("demo_nli")))
-    ner = XLMRobertaForTokenClassification(config(_labels("demo_ner")))
+    nli = XLMRobertaForSequenceClassification(config(lessons.labels("demo_nli")))
+    ner = XLMRobertaForTokenClassification(config(lessons.labels("demo_ner")))
     qa = XLMRobertaForQuestionAnswering(config([]))
     for model in (nli, ner, qa):
         model.roberta = encoder
@@ -288,7 +200,7 @@ def _alignment_losses(words: Any, first: Any, second: Any, temperature: float) -
     similarity = similarity.masked_fill((first <= special).unsqueeze(2) | (second <= special).unsqueeze(1), -1.0)
     best = (similarity == similarity.amax(1, keepdim=True)) | (similarity == similarity.amax(2, keepdim=True))
     near = similarity[best & (similarity > 0.3)]
-    return _contrast(*sums, temperature), 1 - near.mean() if len(near) else similarity.new_zeros(())
+    return _contrast(sums[0], sums[1], temperature), 1 - near.mean() if len(near) else similarity.new_zeros(())
 
 
 def _contrast(first: Any, second: Any, temperature: float) -> Any:
@@ -298,7 +210,7 @@ def _contrast(first: Any, second: Any, temperature: float) -> Any:
     return (cross_entropy(similarity, gold) + cross_entropy(similarity.T, gold)) / 2
 
 
-def _teach(pupils: Pupils, lessons: dict[str, Draw], settings: Settings, progress: bool) -> None:
+def _teach(pupils: Pupils, drawers: dict[str, Draw], settings: Settings, progress: bool) -> None:
     everything = torch.nn.ModuleList(vars(pupils).values())
     everything.train()
     weights = [p for p in everything.parameters() if p.requires_grad]
@@ -307,11 +219,11 @@ def _teach(pupils: Pupils, lessons: dict[str, Draw], settings: Settings, progres
         optimizer, lambda step: min(1.0, (step + 1) / settings.warm_up) * (1 - step / settings.steps)
     )
     for step in tqdm(range(settings.steps), "learning English tasks", disable=None if progress else True):
-        loss = sum(_lesson_losses(pupils, lessons))
+        loss = sum(_lesson_losses(pupils, drawers))
         if step % settings.pairs_every == 0:
-            first, second = zip(*lessons["pairs"](), strict=True)
-            vectors = (_sentence_vectors(pupils.encoder, side) for side in (first, second))
-            loss = loss + _contrast(*vectors, settings.temperature)
+            first, second = zip(*drawers["pairs"](), strict=True)
+            vectors = [_sentence_vectors(pupils.encoder, side) for side in (first, second)]
+            loss = loss + _contrast(vectors[0], vectors[1], settings.temperature)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -320,12 +232,12 @@ def _teach(pupils: Pupils, lessons: dict[str, Draw], settings: Settings, progres
     everything.eval()
 
 
-def _lesson_losses(pupils: Pupils, lessons: dict[str, Draw]) -> Iterator[Any]:
-    ids, labels = zip(*lessons["nli"](), strict=True)
+def _lesson_losses(pupils: Pupils, drawers: dict[str, Draw]) -> Iterator[Any]:
+    ids, labels = zip(*drawers["nli"](), strict=True)
     yield pupils.nli(**_inputs(ids), labels=torch.tensor(labels)).loss
-    ids, tags = zip(*lessons["ner"](), strict=True)
+    ids, tags = zip(*drawers["ner"](), strict=True)
     yield pupils.ner(**_inputs(ids), labels=_pad(tags, -100)).loss
-    ids, starts, ends = zip(*lessons["qa"](), strict=True)
+    ids, starts, ends = zip(*drawers["qa"](), strict=True)
     yield pupils.qa(**_inputs(ids), start_positions=torch.tensor(starts), end_positions=torch.tensor(ends)).loss
 
 
