@@ -202,3 +202,24 @@ def test_to_pandas():
         ("mlqa", "de", "f1", 50.0),
         ("xnli", "en", "accuracy", 70.0),
     }
+
+
+def test_a_group_with_languages_beyond_the_benchmark_is_not_the_benchmarks():
+    tasks = ("xquad", "mlqa", "tydiqa")
+    scores = [s for s in everything("xtreme-r") if s.task in tasks]
+    assert len([s for s in scores if s.task == "xquad"]) == 12
+    unnamed = aggregate(scores, specs(*tasks))
+    assert (unnamed.benchmark, unnamed.groups["question_answering"].complete) == ("xtreme", False)
+    named = aggregate(scores, specs(*tasks), benchmark="xtreme")
+    assert named.groups["question_answering"].complete
+    assert "ro" not in named.tasks["xquad"].languages
+
+
+def test_without_a_known_count_only_the_manifest_can_say_complete():
+    spec = load_task("udpos")
+    codes = spec.languages_in("xtreme")
+    for status, complete in [("complete", True), ("unknown", False)]:
+        scores = {c: score("udpos", c, 50.0, data_status=status, expected_n=None) for c in codes}
+        result = averages.task_result(spec, scores, "xtreme")
+        assert result.complete is complete
+        assert result.why.startswith("the right number of examples is not known") is not complete

@@ -450,3 +450,14 @@ def test_tasks(run):
 def test_version(run):
     assert run("--version").out.startswith("xharness, version ")
     assert cli.__version__ in run("--version").out
+
+
+def test_score_of_a_whole_submission_names_the_tasks_without_a_spec(runner, data_folder, tmp_path):
+    for task, name, text in [("bucc2018", "test-de.tsv", "de-1\ten-1\n"), ("xnli", "test-de.tsv", "neutral\n" * 5)]:
+        (tmp_path / task).mkdir()
+        (tmp_path / task / name).write_text(text)
+    for targets in ([], ["--targets", "xtreme"]):
+        done = runner("score", str(tmp_path), "--data-dir", str(data_folder), *targets)
+        assert done.exit_code == 8
+        assert "xnli" in done.out
+        assert "this version has no spec for bucc2018 yet" in done.err

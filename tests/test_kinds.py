@@ -399,15 +399,28 @@ def test_lowercase_keeps_the_answer_as_it_is_written(family):
         ("see (Fig. 2) here", "Fig. 2", "(Fig. 2)"),  # "Fig . 2" once punctuation is set apart: not found
         ("an unbelievable story", "believ", "believ"),
         ("the old\u202fstone  bridge", "stone  bridge", "stone bridge"),
-        ("灯塔建于1862年。灯塔高31米", "1862年", "1862年"),
-        ("灯塔建于1862年。灯塔高31米 完", "年。灯", "灯塔建于1862年。灯塔高31米"),
+        # Chinese characters are set apart, so a piece of two is not found and the whole clause is returned.
+        ("灯塔建于1862年。灯塔高31米", "1862年", "灯塔建于1862年。灯塔高31米"),
+        ("灯塔建于1862年。灯塔高31米 完", "1862", "1862"),
+        ("the\u00adold bridge", "bridge", "bridge"),
+        ("sof\u00adt hyphen", "sof", "sof\u00adt"),  # a character is dropped: the lengths differ
         ("costs $5 now", "5", "5"),
         ("only blanks", " ", "blanks"),  # a piece that is only a blank belongs to the word after it
     ],
 )
 def test_answer_in_words(text, span, expected):
     start = text.index(span)
-    assert answer_in_words(text, start, start + len(span)) == expected
+    assert answer_in_words(text, start, start + len(span), span) == expected
+
+
+def test_answer_in_words_where_sub_words_spell_it_otherwise():
+    # WordPiece sets punctuation apart itself, and so the piece is found.
+    assert answer_in_words("see (Fig. 2) here", 5, 11, "Fig . 2") == "Fig. 2"
+    # Sentencepiece has full-width figures as plain ones.
+    assert answer_in_words("im Jahr １８６２ erbaut", 8, 12, "1862") == "１８６２"
+    # With lower-casing accents go, too; Vietnamese keeps its length, Thai does not.
+    assert answer_in_words("tại Hà Nội.", 4, 10, "ha noi", lowercase=True) == "Hà Nội"
+    assert answer_in_words("ที่กรุงเทพ", 3, 10, "กรงเทพ", lowercase=True) == "ที่กรุงเทพ"
 
 
 def test_answer_text_words_is_used_where_the_spec_says_so(tiny_tokenizer):

@@ -166,10 +166,10 @@ def aggregate(
         if name in by_task
     }
     chosen = _benchmark(benchmark, tasks)
-    groups = {n: a for n, members in chosen.groups.items() if (a := _average(members, tasks))}
-    official = {n: a for n, members in chosen.official_groups.items() if (a := _average(members, tasks))}
+    groups = {n: a for n, members in chosen.groups.items() if (a := _average(members, tasks, chosen.name))}
+    official = {n: a for n, members in chosen.official_groups.items() if (a := _average(members, tasks, chosen.name))}
     # Without a benchmark named, languages beyond it may be in the means: such an average is never the benchmark's.
-    overall = _average(chosen.tasks, tasks) if benchmark else None
+    overall = _average(chosen.tasks, tasks, chosen.name) if benchmark else None
     return Results(chosen.name, tasks, groups, official, overall, provenance or {})
 
 
@@ -184,13 +184,16 @@ def _benchmark(name: str | None, tasks: Iterable[str]) -> Benchmark:
     return max(known.values(), key=lambda b: (sum(t in b.tasks for t in tasks), b.name == "xtreme"))
 
 
-def _average(members: Iterable[str], tasks: Mapping[str, TaskResult]) -> Average | None:
+def _average(members: Iterable[str], tasks: Mapping[str, TaskResult], benchmark: str) -> Average | None:
     members = tuple(members)
     there = tuple(m for m in members if m in tasks)
     if not there:
         return None
     score = mean_of(tasks[m].mean["score"] for m in there)
-    whole = len(there) == len(members) and all(tasks[m].complete for m in there)
+    # Languages beyond the benchmark's (XQuAD's Romanian in XTREME) make a mean that is not the benchmark's.
+    whole = len(there) == len(members) and all(
+        tasks[m].complete and list(tasks[m].languages) == tasks[m].spec.languages_in(benchmark) for m in there
+    )
     return Average(score, whole, there, tuple(m for m in members if m not in tasks))
 
 
@@ -230,6 +233,9 @@ def _why_incomplete(spec: TaskSpec, there: Mapping[str, Score], missing: tuple[s
     total, found = spec.total.get("test"), sum(s.n for s in there.values())
     if not reasons and any(s.expected_n is None for s in there.values()) and total not in (None, found):
         reasons.append(f"{found:,} examples over all languages, expected {total:,}")
+    unsure = [c for c, s in there.items() if s.expected_n is None and s.data_status != "complete"]
+    if unsure and total is None:
+        reasons.append(f"the right number of examples is not known for {' '.join(unsure)}")
     if len({s.dtype for s in there.values()}) > 1:
         reasons.append("languages computed in different types")
     return "; ".join(reasons)

@@ -103,7 +103,9 @@ def _ruled(body: str, feet: int) -> str:
 
 
 def _scores(spec: TaskSpec, values: dict[str, float]) -> str:
-    return "/".join(f"{values[key]:.1f}" for key in reversed(SCORE_KEYS[spec.metric]))
+    text = "/".join(f"{values[key]:.1f}" for key in reversed(SCORE_KEYS[spec.metric]))
+    # The two are easily taken for each other: google-research/xtreme #56.
+    return f"{text} ({values['token_accuracy']:.1f})" if "token_accuracy" in values else text
 
 
 def _cell(task: TaskResult, code: str) -> str:
@@ -174,6 +176,8 @@ def _notes(found: Results, format: Format) -> str:
         legend.append("† computed in another type than the rest of the column")
     if any("exact_match" in s.scores for s in cells):
         legend.append("QA: F1/EM, score = their mean")
+    if any("token_accuracy" in s.scores for s in cells):
+        legend.append("UDPOS: F1 of runs of equal tags (accuracy of words)")
     if any(t.gap is not None for t in found.tasks.values()):
         legend.append("gap: English minus the mean of the others")
     if legend:

@@ -11,12 +11,12 @@ from typing import Any
 from xharness import data, files, predictions
 from xharness.averages import Results, aggregate
 from xharness.data import Data
-from xharness.errors import NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
+from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
 from xharness.examples import Bitext, Example, Pair, Question, Tagged, english_order
 from xharness.metrics import METRICS, Measured
 from xharness.plan import Selection, choose_languages, select
 from xharness.results import Score
-from xharness.spec import Split, TaskSpec, list_tasks, load_task
+from xharness.spec import Split, TaskSpec, benchmarks, list_tasks, load_task
 
 
 def gold(examples: Sequence[Example]) -> Any:
@@ -118,11 +118,14 @@ def score(
     root = root / "predictions" if (root / "predictions").is_dir() else root
     data_dir = data_folder(data_dir)
     found = [(task, language, path) for task, language, path in predictions.found(root, split)]
-    benchmark, specs = _chosen(root, found, targets, run.get("targets", {}))
+    benchmark, specs, without_spec = _chosen(root, found, targets, run.get("targets", {}))
     wanted = None if languages is None else set(languages)
     if wanted is not None:
         choose_languages(Selection(benchmark, tuple(specs.values())), languages)
-    scores, failures = [], []
+    scores: list[Score] = []
+    failures: list[XharnessError] = [
+        DataError(f"{root / task}: not scored, this version has no spec for {task} yet.") for task in without_spec
+    ]
     for task, language, path in found:
         if task not in specs or (wanted is not None and language not in wanted):
             continue
@@ -164,23 +167,28 @@ def run_record(root: Path) -> dict[str, Any]:
 
 def _chosen(
     root: Path, found: list[tuple[str, str, Path]], targets: Sequence[str] | None, paths: dict[str, str]
-) -> tuple[str | None, dict[str, TaskSpec]]:
-    """Return the benchmark, if one was named, and the specs of the tasks that lie in the folder."""
+) -> tuple[str | None, dict[str, TaskSpec], list[str]]:
+    """Return the benchmark, if one was named, the specs of the tasks in the folder, and the tasks without a spec."""
+    tasks = list(dict.fromkeys(task for task, _, _ in found))
     if targets is not None:
         selection = select(targets)
-        return selection.benchmark, {spec.name: spec for spec in selection.specs}
-    tasks = list(dict.fromkeys(task for task, _, _ in found))
+        without_spec = [task for task in selection.without_spec if task in tasks]
+        return selection.benchmark, {spec.name: spec for spec in selection.specs}, without_spec
     if not tasks:
         raise PredictionError(
             f"{root} holds no predictions. Expected files such as xnli/test-de.tsv or xquad/test-de.json "
             f"(XTREME's submission layout; tasks: {', '.join(list_tasks())})."
         )
     specs = {}
+    planned = {task for benchmark in benchmarks().values() for task in benchmark.tasks} - set(list_tasks())
+    without_spec = [task for task in tasks if task in planned and task not in paths]
     for task in tasks:
+        if task in without_spec:
+            continue
         if task not in list_tasks() and task not in paths:
             raise UsageError(
                 f"{root / task}: there is no task named '{task}'.{did_you_mean(task, list_tasks())} "
                 "Rename the folder, or choose tasks with --targets."
             )
         specs[task] = load_task(paths.get(task, task))
-    return None, specs
+    return None, specs, without_spec

@@ -197,7 +197,9 @@ class TaggingInput(Strict):
 
     max_length: Positive = 128
     double_separator: bool = False
-    """The 2020 scripts closed an XLM-R sentence with two ``</s>``; published checkpoints mostly saw one."""
+    """Repeat the closing separator of the tokenizer, whichever it is. Meant for XLM-R only: the 2020 scripts closed its
+    sentences with two ``</s>``; published checkpoints mostly saw one.
+    """
 
 
 class SpanInput(Strict):
@@ -211,7 +213,11 @@ class SpanInput(Strict):
     max_answer_length: Positive = 30
     """In sub-words."""
     lowercase: bool = False
-    """The paper-era scripts lower-cased the input, for XLM-R too (google-research/xtreme, before 2021-08)."""
+    """The paper-era scripts lower-cased the input, for XLM-R too (google-research/xtreme, before 2021-08).
+
+    This lower-cases and no more. The scripts' mBERT tokenizer also stripped accents, and so Vietnamese and Thai
+    marks; this does not do so to the input.
+    """
     answer_text: Literal["offsets", "words"] = "offsets"
     """``offsets``: the characters of the span; ``words``: the whole words around it (the 2020 scripts)."""
 

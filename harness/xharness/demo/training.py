@@ -111,8 +111,8 @@ def _save(pupils: Pupils, tokenizer: Any, to: Path) -> dict[str, Path]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute in one thread: for matrices this small a second one saves little, and where other work keeps the cores
-    busy the two wait for each other at every sum (measured: 74 s with one thread, 307 s with two)."""
+    """Compute in one thread: the matrices are small, and where other work keeps the cores busy, two threads wait for
+    each other at every operation (measured under such a load: 74 s with one thread, 307 s with two)."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

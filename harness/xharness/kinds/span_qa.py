@@ -124,14 +124,17 @@ def decode(
     examples: Sequence[Question], features: Features, outputs: list[Array], context: Context
 ) -> list[tuple[str, str]]:
     """Return (question id, answer text) of the best span of each question; '' where no span is allowed."""
-    best: list[tuple[float, Window, int, int] | None] = [None] * len(examples)
-    for window, logits in zip(features.rows, outputs, strict=True):
+    best: list[tuple[float, int, int, int] | None] = [None] * len(examples)
+    for row, (window, logits) in enumerate(zip(features.rows, outputs, strict=True)):
         found = _best_span(logits, window, context.input.n_best, context.input.max_answer_length)
         known = best[window.example]
         # Strictly better: of equal spans the earlier window's is kept, as by the stable sort of the original.
         if found is not None and (known is None or found[0] > known[0]):
-            best[window.example] = (found[0], window, found[1], found[2])
-    return [(e.id, _text(e, b, context.input.answer_text)) for e, b in zip(examples, best, strict=True)]
+            best[window.example] = (found[0], row, found[1], found[2])
+    return [
+        (example.id, _text(example, features, *span[1:], context) if span is not None else "")
+        for example, span in zip(examples, best, strict=True)
+    ]
 
 
 def _best_span(logits: Array, window: Window, n_best: int, longest: int) -> tuple[float, int, int] | None:
@@ -149,18 +152,21 @@ def _best_span(logits: Array, window: Window, n_best: int, longest: int) -> tupl
     allowed = (length >= 1) & (length <= longest) & window.own[starts][:, None]
     if not allowed.any():
         return None
-    total = np.where(allowed, logits[0][starts][:, None] + logits[1][ends][None, :], -np.inf)
+    # Added in double precision, as the scripts' Python floats are.
+    sums = logits[0][starts][:, None].astype(np.float64) + logits[1][ends][None, :]
+    total = np.where(allowed, sums, -np.inf)
     row, column = np.unravel_index(int(total.argmax()), total.shape)
     return float(total[row, column]), int(starts[row]), int(ends[column])
 
 
-def _text(example: Question, best: tuple[float, Window, int, int] | None, recovery: str) -> str:
-    if best is None:
-        return ""
-    _, window, first, last = best
+def _text(example: Question, features: Features, row: int, first: int, last: int, context: Context) -> str:
+    window: Window = features.rows[row]
     start, stop = int(window.spans[first][0]), int(window.spans[last][1])
-    if recovery == "words":
-        return answer_in_words(example.context, start, stop)
+    if context.input.answer_text == "words":
+        ids = features.input_ids[row][window.offset + first : window.offset + last + 1]
+        tokens = context.tokenizer.convert_ids_to_tokens(ids)
+        piece = context.tokenizer.convert_tokens_to_string(tokens)
+        return answer_in_words(example.context, start, stop, piece, context.input.lowercase)
     # Sentencepiece counts the space before a word as part of it.
     return example.context[start:stop].strip()
 

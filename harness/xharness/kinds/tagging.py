@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from xharness.errors import ModelError
 from xharness.examples import Tagged
 from xharness.kinds.base import Array, Context, Features, Kind, finite, joined
 
@@ -33,6 +34,8 @@ def encode(examples: Sequence[Tagged], context: Context) -> Features:
         started = len(rows)
         for word in words:
             if not word or len(word) > room:
+                if context.tokenizer.unk_token_id is None:
+                    raise ModelError("The tokenizer has no unknown token, which a word without sub-words needs.")
                 counts["unknown_words"] += 1
                 word = [context.tokenizer.unk_token_id]
             if len(body) + len(word) > room:
