@@ -173,6 +173,14 @@ def aggregate(
     return Results(chosen.name, tasks, groups, official, overall, provenance or {})
 
 
+def side_by_side(found: Iterable[Results]) -> Results:
+    """Return the targets of several results, of different checkpoints, as one, for one table; without averages."""
+    found = list(found)
+    tasks = {name: task for each in found for name, task in each.tasks.items()}
+    shared = {k: v for k, v in found[0].provenance.items() if all(each.provenance.get(k) == v for each in found)}
+    return Results(found[0].benchmark, tasks, {}, {}, None, shared)
+
+
 def _is_in(task: str, benchmark: str | None) -> bool:
     return benchmark is not None and task in benchmarks()[benchmark].tasks
 

@@ -393,13 +393,14 @@ def demo(output: Path, seed: int, as_json: bool) -> None:
     Takes about two minutes on two CPU cores, and shows every kind of problem, the tables and the result files.
     """
     from xharness import report as reports
+    from xharness.averages import side_by_side
     from xharness.demo import story
 
     found = story.run(output, seed=seed, say=_say, progress=True)
     if as_json:
         _print_json([each.to_json() for _, each in found])
         return
-    click.echo(reports.tables(found))
+    click.echo(reports.tables([("demo", side_by_side(each for _, each in found))]))
     for name, each in found:
         _say(f"{name}: {each.provenance['run']}")
 

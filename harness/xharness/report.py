@@ -138,6 +138,8 @@ def _averages(found: Results, format: Format) -> str:
     if found.average is not None:
         whole = found.average.complete
         rows.append([f"{'all' if whole else 'what is there'} of {found.benchmark}", *_average(found.average)])
+    if not rows:
+        return ""
     head = ["group", "score", "of"]
     table = tabulate(rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"])
     # Only where it counts other tasks than our groups do; the names differ anyway.
