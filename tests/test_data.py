@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import synthetic
-from xharness import data
+from xharness import data, layouts
 from xharness.conversion import nearest
-from xharness.errors import DataError
+from xharness.errors import DataError, OutputError
 from xharness.examples import Bitext, Pair, Question, Tagged, data_hash
 from xharness.spec import TaskSpec, load_task, read_task
 
@@ -378,6 +378,156 @@ def test_new_files_in_a_folder_are_seen(toy, folder):
     after = data.load(spec, "en", "test", folder)
     assert (len(before.examples), len(after.examples)) == (3, 2)
     assert before.hash != after.hash
+
+
+# --- What a README says, and files without one -----------------------------------------------------------------------
+
+
+def head_of(folder: Path, pattern: str, extra: str = "") -> None:
+    (folder / "org/first/README.md").write_text(
+        f"---\nconfigs:\n- config_name: en\n  data_files:\n  - split: test\n    path: '{pattern}'\n{extra}---\n"
+    )
+
+
+@pytest.mark.parametrize("pattern", ["en/**", "**/test-*", "./en/*", "**"])
+def test_new_files_are_seen_below_any_pattern(pattern, toy, folder):
+    spec = toy("classification")
+    for rows in (PAIRS, PAIRS[:2]):
+        put(folder, rows)
+        head_of(folder, pattern)
+        (folder / "org/first/en/notes.txt").write_text("no data")
+        assert len(data.load(spec, "en", "test", folder).examples) == len(rows)
+
+
+@pytest.mark.parametrize("pattern", ["", "**x", ".", "/etc/*", "../*", "../**", "[z-a]", "en"])
+def test_a_pattern_that_finds_nothing_is_missing_data(pattern, toy, folder):
+    put(folder, PAIRS)
+    head_of(folder, pattern)
+    assert layouts.find_files(folder / "org/first", "en", "test") == []
+    with pytest.raises(DataError, match="'en' is not in"):
+        data.load(toy("classification"), "en", "test", folder)
+
+
+def test_other_configs_of_a_readme_need_not_be_there(toy, folder):
+    put(folder, PAIRS)
+    head_of(folder, "en/test-*", "- config_name: de\n  data_files:\n  - split: test\n    path: de/test-*\n")
+    assert list(data.load(toy("classification"), "en", "test", folder).examples) == CANONICAL
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl", "jsonl.gz", "csv", "tsv", "parquet"])
+def test_files_without_a_readme_are_read_by_their_ending(ending, toy, folder):
+    import datasets
+
+    folder = folder / "with [a] sign*"
+    put(folder, PAIRS)
+    (folder / "org/first/README.md").unlink()
+    if ending != "parquet":
+        next((folder / "org/first/en").iterdir()).unlink()
+        path, table = folder / f"org/first/en/test.{ending}", datasets.Dataset.from_list(PAIRS)
+        if ending.startswith("json"):
+            table.to_json(path, compression="gzip" if ending.endswith("gz") else None)
+        else:
+            table.to_csv(path, sep="\t" if ending == "tsv" else ",", index=False)
+    assert list(data.load(toy("classification"), "en", "test", folder).examples) == CANONICAL
+
+
+def test_files_in_data_stand_for_no_language(toy, folder):
+    put(folder, PAIRS, config="data")
+    (folder / "org/first/README.md").unlink()
+    assert "'de' is not in" in str(data.available(toy("classification"), "de", "test", folder))
+
+
+def test_settings_and_label_names_of_a_readme_are_used(toy, folder):
+    (folder / "org/first/en").mkdir(parents=True)
+    lines = ["premise;hypothesis;label", "a;b;1", "c;d;0", "e;f;1"]
+    (folder / "org/first/en/test.csv").write_text("\n".join(lines), encoding="utf-8")
+    texts = "".join(f"  - name: {name}\n    dtype: string\n" for name in ("premise", "hypothesis"))
+    names = "  - name: label\n    dtype:\n      class_label:\n        names: {'0': 'no', '1': 'yes'}\n"
+    head_of(
+        folder, "en/*.csv", f"  sep: ;\n  unknown: 3\ndataset_info:\n- config_name: en\n  features:\n{texts}{names}"
+    )
+    assert list(data.load(toy("classification"), "en", "test", folder).examples) == CANONICAL
+
+
+def test_a_broken_head_of_a_readme_is_named(toy, folder):
+    put(folder, PAIRS)
+    (folder / "org/first/README.md").write_text("---\nconfigs: [\n- a: b: c\n---\n")
+    with pytest.raises(DataError, match=r"org/first/README\.md: the head .* is not valid YAML: .*\(line 3\)"):
+        data.load(toy("classification"), "en", "test", folder)
+
+
+# --- Values that are no data ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("classification", {"label": None}, "row 1 has no label in 'label'"),
+        ("classification", {"premise": None}, "row 1 has no text in 'premise'"),
+        ("tagging", {"tokens": [None]}, "row 1 has a word in 'tokens' that is no text"),
+        ("tagging", {"tokens": None}, "row 1 has no list in 'tokens'"),
+        ("tagging", {"tags": [None]}, "row 1 has no label in 'tags'"),
+        ("tagging", {"tags": None}, "row 1 has no list in 'tags'"),
+        ("span_qa", {"context": None}, "row 1 has no text in 'context'"),
+        ("span_qa", {"answers": None}, "row 1 has no lists 'text' and 'answer_start' in 'answers'"),
+        ("span_qa", {"answers": {"text": None, "answer_start": [3]}}, "row 1 has no lists"),
+        ("span_qa", {"answers": {"text": [None], "answer_start": [3]}}, "row 1 has an answer in 'answers.text'"),
+        (
+            "span_qa",
+            {"answers": {"text": ["1"], "answer_start": [None]}},
+            "row 1 has a place in 'answers.answer_start'",
+        ),
+        ("span_qa", {"answers": {"text": ["1"], "answer_start": [3, 4]}}, "row 1 has 1 texts and 2 starts"),
+    ],
+)
+def test_values_that_are_no_data_are_named(kind, change, message, toy, folder):
+    good = {
+        "classification": PAIRS[0],
+        "tagging": {"tokens": ["a"], "tags": ["O"]},
+        "span_qa": asked("in 1862", "1862", 3, "p"),
+    }[kind]
+    put(folder, [good, {**good, **({"id": "q"} if kind == "span_qa" else {}), **change}])
+    with pytest.raises(DataError, match=rf"org/first \(en, test\): {message}"):
+        data.load(toy(kind), "en", "test", folder)
+
+
+@pytest.mark.parametrize("answers", ["1862", [{"text": "1862", "answer_start": 3}]])
+def test_answers_of_another_form_are_named(answers, toy, folder):
+    put(folder, [{**asked("in 1862", "1862", 3), "answers": answers}])
+    with pytest.raises(DataError, match="row 0 has no lists 'text' and 'answer_start' in 'answers'"):
+        data.load(toy("span_qa"), "en", "test", folder)
+
+
+# --- Why data cannot be read ----------------------------------------------------------------------------------------
+
+
+def test_columns_that_differ_between_files_are_named(toy, folder):
+    import datasets
+
+    put(folder, PAIRS)
+    datasets.Dataset.from_list([{"premise": "a", "gold": "b"}]).to_parquet(folder / "org/first/en/test-1.parquet")
+    with pytest.raises(DataError, match="differ in 'gold', 'hypothesis', 'label'") as caught:
+        data.load(toy("classification"), "en", "test", folder)
+    assert "org/first/en/test-1.parquet" in str(caught.value)
+    assert "without network" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("inner", "hidden"),
+    [(OSError(28, "No space"), True), (OSError(30, "Read-only"), True), (OSError("Not enough disk space."), False)],
+)
+def test_a_full_disk_is_seen_behind_other_errors(inner, hidden, toy, folder, monkeypatch):
+    import datasets
+
+    def load_dataset(*args: Any, **options: Any) -> None:
+        if hidden:
+            raise datasets.exceptions.DatasetGenerationError("An error occurred") from inner
+        raise inner
+
+    put(folder, PAIRS)
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(OutputError, match="HF_HOME"):
+        data.load(toy("classification"), "en", "test", folder)
 
 
 # --- What is missing ------------------------------------------------------------------------------------------------

@@ -204,7 +204,7 @@ def test_nothing_overwrites_another_run(model, data_folder, tmp_path):
         {"limit": 3},
         {"limit": 4},
         {"seed": 1},
-        {"label_map": {"entailment": "LABEL_0"}},
+        {"label_map": {"entailment": "neutral"}},
     ]
     folders = set()
     for seed in (0, 1):
@@ -212,7 +212,7 @@ def test_nothing_overwrites_another_run(model, data_folder, tmp_path):
         for variant in variants:
             options = Options(**variant)
             prepared = prepare(str(path), targets=["xnli"], data_dir=data_folder, options=options)
-            folders.add(evaluation._run_folder(prepared, tmp_path / "out", variant.get("dtype", "float32")))
+            folders.add(evaluation._run_folder(prepared, tmp_path / "out", variant.get("dtype", "float32"), print))
     assert len(folders) == 2 * len(variants)
     assert {f.parts[len(tmp_path.parts) + 1] for f in folders} == {"same-name"}
 
@@ -371,7 +371,7 @@ def test_changed_data_or_spec_is_computed_again(toy, model, evaluate):
     }
     synthetic.write_dataset(folder / "facebook/xnli", configs, synthetic.features(spec, other[0]))
     after = evaluate(model("xnli"), str(path), **run).tasks["toy"]
-    assert said == ["toy de: data, spec or predictions changed since; it is computed again."]
+    assert said == ["toy de: data, spec or files changed since; it is computed again."]
     assert after.languages["de"].data_hash != before.languages["de"].data_hash
     assert after.languages["ru"] == before.languages["ru"]
 
@@ -489,3 +489,43 @@ def test_label_map_decides_what_the_outputs_mean(tiny_checkpoint, evaluate):
         rows[names] = (run / "predictions/xnli/test-de.tsv").read_text().split()
     swapped = dict(zip(XNLI, XNLI[::-1], strict=True))
     assert [swapped[name] for name in rows[XNLI]] == rows[XNLI[::-1]]
+
+
+def test_a_named_language_that_nothing_has_is_a_failure(model, evaluate):
+    found = evaluate(model("xnli"), "xnli", languages=["de", "sw"])
+    assert list(found.tasks["xnli"].languages) == ["de"]
+    [failure] = found.provenance["failures"]
+    assert "'sw' is not in" in failure
+
+
+def test_a_kept_result_learns_that_its_data_is_a_stand_in(model, evaluate, data_folder, tmp_path):
+    folder = shutil.copytree(data_folder, tmp_path / "known-later")
+    (folder / "MANIFEST.tsv").unlink()
+    first = evaluate(model("xnli"), "xnli", languages=["de"], data_dir=folder)
+    assert first.tasks["xnli"].languages["de"].data_status == "unknown"
+    line = ["facebook/xnli", "de", "test", "5", "STAND-IN: rows of validation", "here", "none"]
+    head = ["hub_id", "config", "split", "rows", "status", "source", "licence"]
+    (folder / "MANIFEST.tsv").write_text("\t".join(head) + "\n" + "\t".join(line) + "\n")
+    again = evaluate(model("xnli"), "xnli", languages=["de"], data_dir=folder)
+    assert again.tasks["xnli"].languages["de"].data_status == "stand-in"
+    saved = json.loads((Path(again.provenance["run"]) / "results/xnli/de.json").read_text())
+    assert saved["data_status"] == "stand-in"
+
+
+def test_two_targets_of_one_name_are_refused(model, evaluate, tmp_path):
+    copy = tmp_path / "xnli.yaml"
+    copy.write_text((assets.TASKS / "targets" / "xnli.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(UsageError, match="Two targets are named 'xnli'"):
+        evaluate(model("xnli"), f"xnli,{copy}")
+
+
+def test_score_says_what_changed_since_the_run(model, evaluate, data_folder):
+    found = evaluate(model("xnli"), "xnli", languages=["de"])
+    run = Path(found.provenance["run"])
+    assert scoring.score(run, data_dir=data_folder).tasks["xnli"].languages["de"].notes == ()
+    file = run / "predictions/xnli/test-de.tsv"
+    file.write_text(file.read_text().replace(file.read_text().split("\n")[0], "Neutral", 1))
+    [note] = scoring.score(run, data_dir=data_folder).tasks["xnli"].languages["de"].notes
+    assert note == "scored with other predictions than the RUN recorded"
+    counts = scoring.score(run, data_dir=data_folder).tasks["xnli"].languages["de"].counts
+    assert counts["unknown_labels"] == 1

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xharness.metrics import mean as mean_of
 from xharness.metrics import task_score
 from xharness.results import Score
-from xharness.spec import Benchmark, TaskSpec, benchmarks
+from xharness.spec import Benchmark, TaskSpec, benchmarks, list_tasks, load_task
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,10 @@ def aggregate(
         for name in specs
         if name in by_task
     }
+    # A file of the user's own may bear a shipped target's name; what it gives is not the benchmark's.
+    for name, result in tasks.items():
+        if name in list_tasks() and specs[name].hash != load_task(name).hash:
+            tasks[name] = replace(result, complete=False, why="another task file than the benchmark's of this name")
     chosen = _benchmark(benchmark, tasks)
     groups = {n: a for n, members in chosen.groups.items() if (a := _average(members, tasks, chosen.name))}
     official = {n: a for n, members in chosen.official_groups.items() if (a := _average(members, tasks, chosen.name))}

@@ -14,11 +14,11 @@ class Checkpoint:
         name: what the user called it, without the revision (``org/xlmr-squad``, or a path).
         path: the local folder; None while only the Hub has it.
         sha: the commit on the Hub; None for a local folder.
-        content_hash: SHA-256 over config, weights and tokenizer of a local folder; None on the Hub.
+        content_hash: SHA-256 over config, weights, tokenizer and code of a local folder; None on the Hub.
         revision: the revision the user asked for, None if none.
         model_type: ``xlm-roberta``, ``bert``, ...
         architectures: class names in config.json (``XLMRobertaForQuestionAnswering``).
-        id2label: head label names in the order of the head's outputs; () where the config has none.
+        id2label: head label names in the order of the head's outputs; () where there is no such head.
         layers: number of encoder layers; None where the config does not say.
         files: names of the files at the root.
         encoder_decoder: the model is a sequence-to-sequence one (mT5), which has no plain encoder to load.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,13 @@ _CONFIG_AND_TOKENIZER = (
     "bpe.codes",
     "*.model",
     "*.spm",
+    "*.bpe",
 )
+# Without one of these transformers makes up a vocabulary of the special tokens alone.
+_VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "bpe.codes", "*.model", "*.spm", "*.bpe")
+_INDEX = "model.safetensors.index.json"
+# Heads whose labels transformers leaves out of config.json where they are its default: LABEL_0 and LABEL_1.
+_LABELLED = ("ForSequenceClassification", "ForTokenClassification")
 _PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -34,7 +40,7 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
     """Return what is known of a checkpoint in a local folder.
 
     Raises:
-        ModelError: config.json or the weights are missing, unreadable or cut short.
+        ModelError: config.json, the tokenizer or the weights are missing, unreadable or cut short.
     """
     path = folder / "config.json"
     if not path.is_file():
@@ -47,8 +53,11 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
     names = tuple(sorted(p.name for p in folder.iterdir() if p.is_file()))
     if not find_weights(names):
         raise no_weights(name, names, "")
+    check_tokenizer(name, names)
     heads = sorted(f"heads/{p.name}" for p in folder.glob("heads/*.safetensors"))
-    parts = sorted([*find_parts(names), *heads])
+    parts = sorted({*find_parts(names), *find_shards(name, names, lambda index: folder / index), *heads})
+    if _names_code(folder):
+        parts = sorted([*parts, *(n for n in names if n.endswith(".py"))])
     for part in parts:
         if part.endswith(".safetensors"):
             _check_whole(folder / part)
@@ -92,12 +101,17 @@ def describe(config: dict[str, Any], name: str, names: tuple[str, ...], trusted:
         notes.append(f"config.json names Python code in the repository (auto_map); it {run}.")
     layer_fields = ("num_hidden_layers", "n_layers", "num_layers", "n_layer", "encoder_layers")
     counts = [config[field] for field in layer_fields if isinstance(config.get(field), int)]
+    layers = config.get("num_hidden_layers")
+    if layers is not None and (not isinstance(layers, int) or isinstance(layers, bool)):
+        raise ModelError(f"{name}: config.json: num_hidden_layers must be a whole number; found {layers!r}.")
     architectures = config.get("architectures") or []
+    if not isinstance(architectures, list) or not all(isinstance(a, str) for a in architectures):
+        raise ModelError(f"{name}: config.json: architectures must be a list of class names; found {architectures!r}.")
     return Checkpoint(
         name=name,
         model_type=str(config.get("model_type") or ""),
-        architectures=tuple(str(a) for a in architectures),
-        id2label=_labels(config, name),
+        architectures=tuple(architectures),
+        id2label=_labels(config, name) or _default_labels(config, name, architectures),
         layers=counts[0] if counts else None,
         files=names,
         encoder_decoder=bool(config.get("is_encoder_decoder")),
@@ -132,18 +146,81 @@ def _labels(config: dict[str, Any], name: str) -> tuple[str, ...]:
     return tuple(by_id[i] for i in range(len(by_id)))
 
 
+def _default_labels(config: dict[str, Any], name: str, architectures: list[str]) -> tuple[str, ...]:
+    """Return the labels that transformers gives a classifier whose config.json names none."""
+    if not any(a.endswith(_LABELLED) for a in architectures):
+        return ()
+    number = config.get("num_labels", 2)
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 100_000:
+        raise ModelError(f"{name}: config.json: num_labels must be a whole number from 1 on; found {number!r}.")
+    return tuple(f"LABEL_{i}" for i in range(number))
+
+
+def _names_code(folder: Path) -> bool:
+    """Whether the config or the tokenizer's config names Python code that lies beside it."""
+    try:
+        return any(
+            b'"auto_map"' in (folder / name).read_bytes()
+            for name in ("config.json", "tokenizer_config.json")
+            if (folder / name).is_file()
+        )
+    except OSError as error:
+        raise ModelError(f"{error.filename}: cannot be read: {error.strerror}.") from None
+
+
+def has_tokenizer(names: Iterable[str]) -> bool:
+    """Whether one of the files at the root holds a vocabulary."""
+    return any(fnmatchcase(name, pattern) for name in names for pattern in _VOCABULARIES)
+
+
+def check_tokenizer(name: str, names: Iterable[str]) -> None:
+    """Raise ModelError if no file at the root holds a vocabulary."""
+    if not has_tokenizer(names):
+        raise ModelError(
+            f"{name}: there are no tokenizer files in this checkpoint (tokenizer.json, vocab.txt, "
+            "sentencepiece.bpe.model ...). Save the tokenizer that the model was trained with beside it."
+        )
+
+
 def find_weights(names: Iterable[str]) -> list[str]:
-    """Return the safetensors files that hold the weights: one file, or an index with its shards."""
+    """Return the safetensors file that holds the weights, or the index that names them (see `find_shards`)."""
     known = list(names)
-    if "model.safetensors" in known:
-        return ["model.safetensors"]
-    if "model.safetensors.index.json" in known:
-        return ["model.safetensors.index.json", *(n for n in known if fnmatchcase(n, "model-*.safetensors"))]
-    return []
+    return next(([n] for n in ("model.safetensors", _INDEX) if n in known), [])
+
+
+def find_shards(name: str, names: Iterable[str], get: Callable[[str], Path]) -> list[str]:
+    """Return the files that the index of the weights names; none where the weights are one file.
+
+    Args:
+        name: what the user called the checkpoint.
+        names: of the files at the root.
+        get: returns the local path of a file at the root.
+
+    Raises:
+        ModelError: the index cannot be read, or a file that it names is not there.
+    """
+    known = set(names)
+    if find_weights(known) != [_INDEX]:
+        return []
+    try:
+        shards = set(json.loads(get(_INDEX).read_text(encoding="utf-8"))["weight_map"].values())
+    except OSError as error:
+        raise ModelError(f"{name}: {_INDEX} cannot be read: {error.strerror}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        shards = set()
+    if not shards or not all(isinstance(s, str) and s.endswith(".safetensors") for s in shards):
+        raise ModelError(f"{name}: {_INDEX} does not say which safetensors files hold the weights (weight_map).")
+    missing = sorted(shards - known)
+    if missing:
+        raise ModelError(
+            f"{name}: {_INDEX} names {len(shards)} files with weights, of which {len(missing)} are not beside it: "
+            f"{', '.join(missing[:4])}{' ...' if len(missing) > 4 else ''}. Copy or save the whole checkpoint again."
+        )
+    return sorted(shards)
 
 
 def find_parts(names: Iterable[str]) -> list[str]:
-    """Return the files at the root that make up the checkpoint: config, tokenizer and safetensors weights."""
+    """Return the files at the root that make up the checkpoint, without the shards that an index names."""
     known = list(names)
     rest = [n for n in known if any(fnmatchcase(n, pattern) for pattern in _CONFIG_AND_TOKENIZER)]
     return sorted({*rest, *find_weights(known)})

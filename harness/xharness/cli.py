@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from typing import Any
 import click
 
 from xharness import __version__
-from xharness.errors import Incomplete, XharnessError
+from xharness.errors import Incomplete, OutputError, XharnessError
 
 DATA_DIR = click.option(
     "--data-dir",
@@ -70,7 +72,10 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
     pairs = [part.partition("=") for part in (value or "").split(",") if part]
     if any(not name or not equals or not own for name, equals, own in pairs):
         raise click.BadParameter("write NAME=LABEL_0,NAME=LABEL_1,...")
-    return {name.strip(): own.strip() for name, _, own in pairs}
+    names, labels = [name.strip() for name, _, _ in pairs], [own.strip() for _, _, own in pairs]
+    if len(set(names)) != len(names) or len(set(labels)) != len(labels):
+        raise click.BadParameter("each NAME and each label may stand once.")
+    return dict(zip(names, labels, strict=True))
 
 
 @cli.command("eval")
@@ -332,7 +337,9 @@ def tasks_pin(files: tuple[Path, ...]) -> None:
     from xharness import assets
     from xharness.pinning import pin
 
-    changes = pin(list(files) or sorted(assets.TASKS.glob("*/*.yaml")))
+    # The demo's data is made on the spot and lies on no Hub.
+    shipped = [path for path in sorted(assets.TASKS.glob("*/*.yaml")) if path.parent.name != "demo"]
+    changes = pin(list(files) or shipped)
     for change in changes:
         click.echo(change)
     _say(f"{len(changes)} revisions pinned.")
@@ -407,6 +414,10 @@ def demo(output: Path, seed: int, as_json: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one sentence and the error's own exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # Texts hold every script, and now and then half a surrogate pair; a terminal that cannot show one shows \u....
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli.main(args=arguments, prog_name="xharness", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -417,6 +428,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except XharnessError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        click.echo(f"Error: what was asked for cannot be written: {error.strerror}.", err=True)
+        sys.exit(OutputError.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped. What was finished is kept; the same command goes on from there.", err=True)
         sys.exit(130)

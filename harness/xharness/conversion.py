@@ -38,13 +38,20 @@ def converter(
     match spec.kind:
         case "classification":
             a, b, label = columns["text_a"], columns["text_b"], columns["label"]
-            to_label = _labels(spec, features.get(label), where)
+            to_label = _labels(spec, features.get(label), label, where)
             return lambda row, i: Pair(name_of(row, i), text(row, a, i), text(row, b, i), to_label(row[label], i))
         case "tagging":
             words, tags = columns["tokens"], columns["tags"]
-            to_tag = _labels(spec, getattr(features.get(tags), "feature", None), where)
+            to_tag = _labels(spec, getattr(features.get(tags), "feature", None), tags, where)
 
             def tagged(row: dict[str, Any], i: int) -> Tagged:
+                for column in (words, tags):
+                    if not isinstance(row[column], list):
+                        raise DataError(f"{spec.name}: {where}: row {i} has no list in '{column}' ({row[column]!r}).")
+                if wrong := [word for word in row[words] if not isinstance(word, str)]:
+                    raise DataError(
+                        f"{spec.name}: {where}: row {i} has a word in '{words}' that is no text ({wrong[0]!r})."
+                    )
                 if len(row[words]) != len(row[tags]):
                     raise DataError(
                         f"{spec.name}: {where}: row {i} has {len(row[words])} words and {len(row[tags])} tags."
@@ -55,7 +62,10 @@ def converter(
         case "span_qa":
             question, context, answers = columns["question"], columns["context"], columns["answers"]
             return lambda row, i: _question(
-                name_of(row, i), text(row, question, i), text(row, context, i), row[answers]
+                name_of(row, i),
+                text(row, question, i),
+                text(row, context, i),
+                stored_answers(row, answers, i, f"{spec.name}: {where}"),
             )
         case _:
             other, english = columns["text"], columns["english"]
@@ -63,13 +73,15 @@ def converter(
             return lambda row, i: Bitext(name_of(row, i), text(row, other, i).strip(), text(row, english, i).strip())
 
 
-def _labels(spec: DataSpec, feature: Any, where: str) -> Callable[[Any, int], str]:
+def _labels(spec: DataSpec, feature: Any, column: str, where: str) -> Callable[[Any, int], str]:
     """Return what turns a label as stored into the canonical one, by name."""
     names: list[str] | None = getattr(feature, "names", None)
     known = set(spec.labels)
 
     def convert(value: Any, row: int) -> str:
-        name = names[value] if names is not None and 0 <= value < len(names) else str(value)
+        if value is None or isinstance(value, list | dict):
+            raise DataError(f"{spec.name}: {where}: row {row} has no label in '{column}' ({value!r}).")
+        name = names[value] if names is not None and isinstance(value, int) and 0 <= value < len(names) else str(value)
         name = spec.label_map.get(name, name)
         if name not in known:
             raise DataError(
@@ -81,12 +93,31 @@ def _labels(spec: DataSpec, feature: Any, where: str) -> Callable[[Any, int], st
     return convert
 
 
-def _question(name: str, question: str, context: str, answers: dict[str, Any]) -> Question:
-    starts = [
-        start if points_at(context, text, start) else nearest(context, text, start)
-        for text, start in zip(answers["text"], answers["answer_start"], strict=True)
-    ]
-    return Question(name, question, context, tuple(answers["text"]), tuple(starts))
+def _question(name: str, question: str, context: str, answers: list[tuple[str, int]]) -> Question:
+    starts = [start if points_at(context, text, start) else nearest(context, text, start) for text, start in answers]
+    return Question(name, question, context, tuple(text for text, _ in answers), tuple(starts))
+
+
+def stored_answers(row: dict[str, Any], column: str, number: int, where: str) -> list[tuple[str, int]]:
+    """Return the answers of a row as stored: (text, start).
+
+    Raises:
+        DataError: they are not two lists ``text`` and ``answer_start`` of one length, of texts and of whole numbers.
+    """
+    stored = row[column]
+    texts, starts = (stored.get("text"), stored.get("answer_start")) if isinstance(stored, dict) else (None, None)
+    if not isinstance(texts, list) or not isinstance(starts, list):
+        shown = repr(stored)[:100]
+        problem = f"has no lists 'text' and 'answer_start' in '{column}' ({shown})"
+    elif len(texts) != len(starts):
+        problem = f"has {len(texts)} texts and {len(starts)} starts in '{column}'"
+    elif wrong := [text for text in texts if not isinstance(text, str)]:
+        problem = f"has an answer in '{column}.text' that is no text ({wrong[0]!r})"
+    elif odd := [start for start in starts if not isinstance(start, int) or isinstance(start, bool)]:
+        problem = f"has a place in '{column}.answer_start' that is no whole number ({odd[0]!r})"
+    else:
+        return list(zip(texts, starts, strict=True))
+    raise DataError(f"{where}: row {number} {problem}.")
 
 
 def points_at(context: str, text: str, start: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import sys
 import time
@@ -66,11 +67,14 @@ def run(
     device = models.choose_device(options.device)
     dtype = models.choose_dtype(options.dtype, device)
     torch.manual_seed(options.seed)
-    folder = _run_folder(prepared, Path(output), dtype)
+    folder = _run_folder(prepared, Path(output), dtype, say)
     path = hub.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
     desk = Desk(prepared, folder, path, device, dtype, say)
     scores: list[Score] = []
     failures: list[XharnessError] = []
+    if prepared.named_languages:
+        there = {code for step in steps for code in step.languages}
+        failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
     for step in steps:
         with _bar(step, progress) as bar:
             for language in step.languages:
@@ -131,15 +135,22 @@ def evaluate(
     return run(prepared, output, say=say, progress=progress)
 
 
-def _run_folder(prepared: Prepared, output: Path, dtype: str) -> Path:
+def _run_folder(prepared: Prepared, output: Path, dtype: str, say: Callable[[str], None]) -> Path:
     """Make the folder of the run and write run.json."""
     checkpoint, options = prepared.checkpoint, prepared.options
     settings = {**options.settings(dtype), "task_files": _task_files(prepared)}
+    if checkpoint.remote_code and options.trust_remote_code:
+        settings["trust_remote_code"] = True  # other code, other model
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     folder = output / checkpoint.folder_name / checkpoint.id[:12] / digest / f"seed{options.seed}"
     path = folder / "run.json"
     # Targets that are added in a later call belong to the same run.
-    targets = {**run_record(folder).get("targets", {}), **prepared.selection.paths}
+    try:
+        earlier = run_record(folder).get("targets", {})
+    except XharnessError as error:
+        say(f"{error} It is written anew.")
+        earlier = {}
+    targets = {**earlier, **prepared.selection.paths}
     files.write_json(
         path,
         {
@@ -251,14 +262,29 @@ class Desk:
         except DataError as error:
             self._say(f"{error} It is computed again.")
             return None
+        options = self._options
         same = (
-            score.data_hash == loaded.hash
+            (score.task, score.language, score.split) == (spec.name, score_path.stem, options.split)
+            and score.settings.get("limit") == options.limit
+            and all(math.isfinite(value) for value in score.scores.values())
+            and score.data_hash == loaded.hash
             and score.spec_hash == spec.hash
             and score.predictions_sha256 == files.sha256(made_path)
         )
         if not same:
-            self._say(f"{spec.name} {score.language}: data, spec or predictions changed since; it is computed again.")
-        return score if same else None
+            self._say(f"{spec.name} {score_path.stem}: data, spec or files changed since; it is computed again.")
+            return None
+        # The same examples may be known better by now: a MANIFEST.tsv that calls them a stand-in, another source.
+        told = replace(
+            score,
+            data_source=loaded.source,
+            data_revision=loaded.revision,
+            data_status=loaded.status,
+            expected_n=loaded.expected_n,
+        )
+        if told != score:
+            results.save(told, score_path)
+        return told
 
     def _with_overrides(self, spec: TaskSpec) -> TaskSpec:
         if spec.kind != "retrieval":
@@ -291,9 +317,10 @@ class Desk:
         dtype = self._dtype
         notes: tuple[str, ...] = ()
         before = bar.n
+        budget = 0
         while True:
             encoder = self._encoder(spec, dtype)
-            budget = self._budget(spec, language, encoder)
+            budget = budget or self._budget(spec, language, encoder)
             try:
                 return replace(self._once(spec, step, encoder, examples, budget, bar), notes=notes)
             except NonFiniteOutput:
@@ -312,10 +339,9 @@ class Desk:
                         f"{spec.name} {language}: out of memory even with {budget} sub-words a batch. "
                         "Use --device cpu, or a machine with more memory."
                     ) from None
-                files.write_json(self._budget_file(spec, language), {"batch_tokens": budget // 2})
-                self._say(
-                    f"{spec.name} {language}: out of memory; starting again with {budget // 2} sub-words a batch."
-                )
+                budget //= 2
+                files.write_json(self._budget_file(spec, language), {"batch_tokens": budget})
+                self._say(f"{spec.name} {language}: out of memory; starting again with {budget} sub-words a batch.")
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             bar.update(before - bar.n)
@@ -326,12 +352,13 @@ class Desk:
     def _budget(self, spec: TaskSpec, language: str, encoder: Encoder) -> int:
         """Return the token budget of a cell, the same after a kill: kernels round by shape, bytes must not change."""
         path = self._budget_file(spec, language)
-        if path.is_file():
+        asked = self._options.batch_tokens
+        if path.is_file() and asked is None:
             try:
                 return int(json.loads(path.read_text(encoding="utf-8"))["batch_tokens"])
             except (ValueError, KeyError, TypeError):
                 self._say(f"{path} is damaged; the cell starts anew.")
-        budget = self._options.batch_tokens or models.default_budget(encoder)
+        budget = asked or models.default_budget(encoder)
         files.write_json(path, {"batch_tokens": budget})
         return budget
 

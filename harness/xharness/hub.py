@@ -16,7 +16,7 @@ from typing import Any
 
 from xharness import checkpoint_files, files
 from xharness.checkpoint import Checkpoint
-from xharness.checkpoint_files import find_parts, find_weights, no_weights
+from xharness.checkpoint_files import check_tokenizer, find_parts, find_shards, find_weights, has_tokenizer, no_weights
 from xharness.errors import ModelError, did_you_mean, nearest_folder
 from xharness.hub_errors import SHA, NoSuchFile, RepoType, Request, Unreachable, explained, http_error
 
@@ -151,8 +151,8 @@ def read_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpoint
         trust_remote_code: Python code that the repository holds may be run; only changes what the notes say.
 
     Raises:
-        ModelError: there is no such folder or repository, its config.json is missing or unreadable, or its
-            weights are not safetensors.
+        ModelError: there is no such folder or repository, its config.json is missing or unreadable, it has no
+            tokenizer, or its weights are not safetensors.
     """
     base, revision = split_revision(name)
     folder = _local(base)
@@ -190,7 +190,8 @@ def download(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Path
 
     # The names are known, so no pattern can reach into folders (checkpoint-500/, onnx/); heads of other tasks
     # lie in heads/.
-    wanted = [glob.escape(name) for name in find_parts(checkpoint.files)] + ["heads/*.safetensors"]
+    parts = [*find_parts(checkpoint.files), *_shards(checkpoint.name, checkpoint.sha, checkpoint.files)]
+    wanted = [*map(glob.escape, parts), "heads/*.safetensors"]
     if trust_remote_code:
         wanted.append("*.py")
     with _explained(checkpoint.name, checkpoint.sha, "model"):
@@ -212,13 +213,20 @@ def _read_repository(name: str, revision: str | None, trust_remote_code: bool) -
     except Unreachable:
         # The config came from the cache; beside it lies whatever else an earlier run downloaded.
         names = tuple(sorted(p.name for p in path.parent.iterdir() if p.is_file()))
-        if not find_weights(names):
+        if not find_weights(names) or not has_tokenizer(names):
             raise
     if not find_weights(names):
         raise no_weights(name, names, _conversion(name))
+    check_tokenizer(name, names)
+    _shards(name, sha, names)
     return checkpoint_files.describe(
         config, name, names, trust_remote_code, path=None, content_hash=None, sha=sha, revision=revision
     )
+
+
+def _shards(name: str, sha: str | None, names: tuple[str, ...]) -> list[str]:
+    assert sha is not None, "a checkpoint on the Hub has a sha"
+    return find_shards(name, names, lambda index: download_file(name, sha, index, "model"))
 
 
 def _conversion(name: str) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from xharness.errors import DataError
 
 Splits = dict[str, list[str]]
 """Split -> its files (or globs)."""
@@ -47,14 +50,89 @@ def find_named_configs(head: Mapping[str, Any], paths: Collection[str]) -> dict[
 
 
 def find_files(folder: Path, config: str, split: str) -> list[Path]:
-    """Return the files of a split in a data set's folder on this machine; [] if there are none."""
+    """Return the files of a split in a data set's folder on this machine, in the order to read; [] if none.
+
+    Raises:
+        DataError: the head of the folder's README is no YAML.
+    """
     if not folder.is_dir():
         return []
-    named = _entries(read_head(folder), "configs")
-    patterns = [f"{config}/{split}-*", f"{config}/{split}.*", f"{config}/{split}/*", f"data/{split}-*"]
-    if named:
-        patterns = [p for c in named if str(c.get("config_name")) == config for p in _globs(c).get(split, [])]
-    return sorted(path for pattern in patterns for path in folder.glob(pattern))
+    head = _checked_head(folder)
+    paths = sorted(_below(folder))
+    if _entries(head, "configs"):
+        found = [p for glob in _globs(config_settings(head, config)).get(split, []) for p in _matching(glob, paths)]
+    else:
+        patterns = [f"{config}/{split}-*", f"{config}/{split}.*", f"{config}/{split}/*"]
+        # What lies in data/ belongs to no config in particular, so it cannot stand for one language.
+        patterns += [f"data/{split}-*"] if config == "default" else []
+        found = next((held for glob in patterns if (held := _matching(glob, paths))), [])
+    # A pattern such as de/** takes notes and licences too.
+    found = [path for path in found if path.endswith(_DATA_ENDINGS)] or found
+    return [folder / path for path in dict.fromkeys(found)]
+
+
+def config_settings(head: Mapping[str, Any], config: str) -> dict[str, Any]:
+    """Return what a README says on a config under ``configs``; {} where it does not name it."""
+    return next((c for c in _entries(head, "configs") if str(c.get("config_name")) == config), {})
+
+
+def gives_types(head: Mapping[str, Any], config: str) -> bool:
+    """Return whether a README gives the column types of a config."""
+    infos = _entries(head, "dataset_info")
+    return any(str(i.get("config_name", "default")) == config and i.get("features") for i in infos)
+
+
+def data_format(path: Path) -> str | None:
+    """Return ``parquet``, ``json``, ``csv``, ``tsv`` or ``arrow`` by a file's ending; None for others."""
+    if not path.name.endswith(_DATA_ENDINGS):
+        return None
+    ending = path.name.removesuffix(".gz").rpartition(".")[2]
+    return "json" if ending == "jsonl" else ending
+
+
+def _checked_head(folder: Path) -> dict[str, Any]:
+    """Return the YAML head of a folder's README, as read_head does, but refuse one that cannot be parsed."""
+    path = folder / "README.md"
+    try:
+        return _parsed(path.read_text(encoding="utf-8", errors="replace"))[0]
+    except OSError:
+        return {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        # The line after the first ---.
+        line = f" (line {mark.line + 2})" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise DataError(
+            f"{path}: the head between the two '---' is not valid YAML: {problem}{line}. "
+            "Mend it, or delete the file and fetch the data set again."
+        ) from None
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """Yield the files below a folder as relative paths; hidden ones are no data."""
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = Path(root)
+        # A link to a folder above would be walked for ever.
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and not ((place / name).is_symlink() and place.resolve().is_relative_to((place / name).resolve()))
+        ]
+        for name in names:
+            if not name.startswith(".") and (place / name).is_file():
+                yield (place / name).relative_to(folder).as_posix()
+
+
+def _matching(glob: str, paths: Iterable[str]) -> list[str]:
+    """Return the paths that a glob of a README stands for; none where it is no glob that the Hub takes."""
+    if any("**" in part and part != "**" for part in glob.split("/")):
+        return []
+    try:
+        expression = _expression(glob)
+    except re.error:
+        return []
+    return [path for path in paths if expression.fullmatch(path)]
 
 
 def read_head(folder: Path) -> dict[str, Any]:
@@ -65,17 +143,21 @@ def read_head(folder: Path) -> dict[str, Any]:
         return {}
 
 
-# A README with the column types of many configs takes a second to parse, and it is asked for again and again.
-@cache
 def front_matter(card: str) -> tuple[dict[str, Any], str]:
     """Return the YAML head of a README (as it is kept: change a copy) and the text below it."""
+    try:
+        return _parsed(card)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return {}, card
+
+
+# A README with the column types of many configs takes a second to parse, and it is asked for again and again.
+@cache
+def _parsed(card: str) -> tuple[dict[str, Any], str]:
     match = re.match(r"---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", card, re.DOTALL)
     if match is None:
         return {}, card
-    try:
-        head = yaml.safe_load(match[1])
-    except yaml.YAMLError:
-        return {}, card
+    head = yaml.safe_load(match[1])
     return (head if isinstance(head, dict) else {}), card[match.end() :]
 
 

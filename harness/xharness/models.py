@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 # A batch is closed at a change of length once it holds this part of the budget: from there on the processor is
 # busy anyway, and rows of one length need no padding and no mask.
 FULL_ENOUGH = 8
+
+# A weight of one layer of an encoder; heads of other tasks may have layers too, and buffers are computed anew.
+_OF_A_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
+_OTHER_HEADS = {"classifier", "qa_outputs", "lm_head", "pooler", "cls", "head", "decoder"}
+_BUFFERS = ("inv_freq", "position_ids", "masked_bias")
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,9 @@ def choose_device(name: str) -> torch.device:
     """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; raise UsageError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"There is no device '{name}'. Use auto, cpu, cuda or cuda:N.") from None
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):
+        raise UsageError(f"There is no device '{name}'. Use auto, cpu, cuda or cuda:N.")
+    device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
             f"The device '{name}' is not there: this machine has {torch.cuda.device_count()} CUDA devices. "
@@ -84,7 +89,7 @@ def load(
 
     Raises:
         ModelError: a weight that is needed is not in the checkpoint (nothing is ever filled with random values),
-            or the folder cannot be read.
+            weights, tokenizer, head and config.json do not belong together, or the folder cannot be read.
     """
     with _quiet(), _as_model_error(name):
         options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
@@ -99,12 +104,22 @@ def load(
             path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **options
         )
     _check_complete(model, report, name, pooling)
+    _check_head(model, kind, name, pooling)
+    _check_vocabulary(model, tokenizer, name)
     model.eval().to(device)
     config = model.config
     layers = getattr(config, "num_hidden_layers", None)
-    if layers is None:
+    if not isinstance(layers, int):
         raise ModelError(f"{name}: config.json does not say how many layers the encoder has.")
-    return Encoder(model, tokenizer, device, dtype, _max_positions(model), int(layers))
+    with _as_model_error(name):
+        positions = _max_positions(model)
+        special = tokenizer.num_special_tokens_to_add(pair=True)
+    if positions is not None and positions <= special:
+        raise ModelError(
+            f"{name}: the model has {max(positions, 0)} positions, and the special tokens alone take up to {special}: "
+            "there is no room for text. Is max_position_embeddings in config.json right?"
+        )
+    return Encoder(model, tokenizer, device, dtype, positions, layers)
 
 
 def _check_complete(model: Any, report: dict[str, Any], name: str, pooling: str | None) -> None:
@@ -127,6 +142,53 @@ def _check_complete(model: Any, report: dict[str, Any], name: str, pooling: str 
             f"{name}: {len(others)} weights that are needed are not in the checkpoint ({', '.join(others[:4])}"
             f"{' ...' if len(others) > 4 else ''}); they are never filled with random values. "
             "Is config.json that of these weights?"
+        )
+    unused = [
+        key
+        for key in sorted(report.get("unexpected_keys") or [])
+        if _OF_A_LAYER.search(key) and key.split(".")[0] not in _OTHER_HEADS and not key.endswith(_BUFFERS)
+    ]
+    if unused:
+        raise ModelError(
+            f"{name}: the checkpoint has {len(unused)} weights of layers that config.json does not have "
+            f"({', '.join(unused[:4])}{' ...' if len(unused) > 4 else ''}), and scores without them would not be the "
+            "model's. Is config.json that of these weights?"
+        )
+
+
+def _check_head(model: Any, kind: Kind, name: str, pooling: str | None) -> None:
+    if kind.auto_class == "AutoModel" and pooling == "pooler" and getattr(model, "pooler", None) is None:
+        raise ModelError(
+            f"{name}: {type(model).__name__} has no pooler, so there is no output of it. Use --pooling mean or cls."
+        )
+    if kind.auto_class == "AutoModelForQuestionAnswering":
+        head = getattr(model, "qa_outputs", None) or getattr(model, "classifier", None)
+        outputs = getattr(head, "out_features", 2)
+        if outputs != 2:
+            raise ModelError(
+                f"{name}: the question-answering head has {outputs} outputs, expected 2 (start and end of the answer)."
+            )
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
+    """Raise ModelError if the tokenizer cannot be the one that the model was trained with."""
+    try:
+        rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+        ids = tokenizer.get_vocab().values()
+    except (NotImplementedError, AttributeError):
+        return  # a model of bytes or characters
+    if rows is None:
+        return
+    largest = max(ids, default=-1)
+    if largest >= rows:
+        raise ModelError(
+            f"{name}: the tokenizer's ids go up to {largest}, but the model has embeddings for {rows} sub-words only. "
+            "Is the tokenizer that of this model?"
+        )
+    if len(ids) * 100 < rows:
+        raise ModelError(
+            f"{name}: the tokenizer knows {len(ids)} sub-words, but the model has embeddings for {rows}: its "
+            "vocabulary is missing. Save the tokenizer that the model was trained with beside it."
         )
 
 
@@ -172,6 +234,9 @@ def _as_model_error(name: str) -> Iterator[None]:
             "tokenizers",
         ):
             raise ModelError(f"{name}: a file of the checkpoint is damaged: {error}. Download it again.") from error
+        if type(error).__module__.split(".")[0] in ("huggingface_hub", "transformers"):
+            said = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ModelError(f"{name}: cannot be loaded by transformers {transformers.__version__}: {said}") from error
         raise
 
 

@@ -103,9 +103,15 @@ def select(targets: Sequence[str]) -> Selection:
                     continue
                 raise unknown("target", name, [*list_tasks(), *known])
             spec = load_task(name)
-            specs.setdefault(spec.name, spec)
-            if name != spec.name:
-                paths[spec.name] = str(Path(name).resolve())
+            path = str(Path(name).resolve()) if name != spec.name else None
+            if spec.name in specs and paths.get(spec.name) != path:
+                raise UsageError(
+                    f"Two targets are named '{spec.name}', and one run keeps one of each name. Change 'name' (and the "
+                    "file's name) of one, or evaluate them one after the other."
+                )
+            specs[spec.name] = spec
+            if path is not None:
+                paths[spec.name] = path
             continue
         chosen = benchmark if len(names) == 1 else None
         for task in known[benchmark].tasks:
@@ -153,7 +159,7 @@ def make_plan(
     Raises:
         UsageError: a label of ``label_map`` belongs to none of the targets.
     """
-    _check_label_map(selection, label_map)
+    _check_label_map(selection, checkpoint, label_map)
     steps = [
         _step(spec, checkpoint, languages[spec.name], unavailable, split, limit, label_map) for spec in selection.specs
     ]
@@ -255,7 +261,7 @@ def _plain(name: str) -> str:
     return name.strip().casefold().replace("-", "_").replace(" ", "_")
 
 
-def _check_label_map(selection: Selection, label_map: Mapping[str, str] | None) -> None:
+def _check_label_map(selection: Selection, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> None:
     if not label_map:
         return
     known = {label for spec in selection.specs for label in spec.labels}
@@ -263,3 +269,7 @@ def _check_label_map(selection: Selection, label_map: Mapping[str, str] | None) 
         if label not in known:
             hint = did_you_mean(label, known) or f" Labels there: {', '.join(sorted(known))}."
             raise UsageError(f"--label-map: none of the chosen targets has the label '{label}'.{hint}")
+    for own in label_map.values():
+        if checkpoint.id2label and own not in checkpoint.id2label:
+            hint = did_you_mean(own, checkpoint.id2label) or f" Its labels: {', '.join(checkpoint.id2label[:12])}."
+            raise UsageError(f"--label-map: the checkpoint's head has no label '{own}'.{hint}")

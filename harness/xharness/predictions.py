@@ -119,6 +119,12 @@ def found(root: Path, split: str = "test") -> list[tuple[str, str, Path]]:
     return sorted((file.parent.name, match[1], file) for file, match in below if match)
 
 
+def strange(root: Path, split: str = "test") -> list[Path]:
+    """Return what lies where prediction files are expected and is none by its name, or no file at all."""
+    known = {path for _, _, path in found(root, split)}
+    return sorted(path for path in root.glob(f"*/{split}-*") if path not in known)
+
+
 def _format(kind: str) -> Format:
     if kind not in FORMATS:
         raise unknown("kind of task", kind, FORMATS)

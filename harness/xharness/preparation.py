@@ -51,6 +51,8 @@ class Prepared:
     checkpoint: Checkpoint
     steps: list[Step]
     selection: Selection
+    named_languages: bool
+    """Whether languages were named one by one: one that no target's data has is then a failure, not only left out."""
     data_dir: Path | None
     options: Options
 
@@ -92,7 +94,7 @@ def prepare(
         limit=options.limit,
         label_map=options.label_map,
     )
-    return Prepared(checkpoint, steps, selection, folder, options)
+    return Prepared(checkpoint, steps, selection, languages is not None, folder, options)
 
 
 def _check(options: Options) -> None:
@@ -100,5 +102,7 @@ def _check(options: Options) -> None:
         raise UsageError(f"--limit is {options.limit}: give a number of examples, 1 or more.")
     if options.batch_tokens is not None and options.batch_tokens < 1:
         raise UsageError(f"--batch-tokens is {options.batch_tokens}: give a number of sub-words, 1 or more, or auto.")
+    if not 0 <= options.seed < 2**63:
+        raise UsageError(f"--seed is {options.seed}: give a number from 0 to 2**63 - 1.")
     if isinstance(options.layer, str) and options.layer != "last":
         raise UsageError(f"--layer is '{options.layer}': give an index into hidden_states, or 'last'.")

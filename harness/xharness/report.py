@@ -217,6 +217,7 @@ def _grouped(task: TaskResult) -> dict[str, list[str]]:
 _COUNTS = {
     "missing": "questions without a prediction (they score 0)",
     "unknown": "predictions for unknown ids (ignored)",
+    "unknown_labels": "predicted labels that are none of the task's (they are wrong)",
     "unaligned": "answers that are not in their context",
     "ties": "queries whose nearest sentences are equally near (the first is taken)",
     "max_length": "the encoder has fewer positions than the spec's max_length, rows were cut at",

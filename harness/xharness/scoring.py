@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xharness import data, files, predictions
+from xharness import data, files, predictions, results
 from xharness.averages import Results, aggregate
 from xharness.data import Data
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
@@ -66,6 +67,7 @@ def score_file(
     """Score one prediction file against the gold."""
     examples = loaded.examples if limit is None else loaded.examples[:limit]
     golds = gold(examples)
+    known = {*spec.labels, *spec.tolerated_labels}
     made = predictions.read(path, spec.kind, _shape(spec, golds))
     measured = measure(spec, golds, made, language)
     return Score(
@@ -75,7 +77,11 @@ def score_file(
         scores=measured.scores,
         n=len(golds),
         expected_n=loaded.expected_n,
-        counts={**{k: v for k, v in loaded.counts.items() if v}, **measured.counts},
+        counts={
+            **{k: v for k, v in loaded.counts.items() if v},
+            **measured.counts,
+            **_unknown_labels(spec.kind, made, known),
+        },
         metric=spec.metric,
         data_hash=loaded.hash,
         data_source=loaded.source,
@@ -126,6 +132,11 @@ def score(
     failures: list[XharnessError] = [
         DataError(f"{root / task}: not scored, this version has no spec for {task} yet.") for task in without_spec
     ]
+    failures += [
+        PredictionError(f"{path}: not scored; expected a file {path.parent.name}/{split}-<two letters>.<ending>.")
+        for path in predictions.strange(root, split)
+        if path.parent.name in specs and wanted is None
+    ]
     for task, language, path in found:
         if task not in specs or (wanted is not None and language not in wanted):
             continue
@@ -134,8 +145,12 @@ def score(
             if language not in spec.languages:
                 hint = did_you_mean(language, spec.languages)
                 raise PredictionError(f"{path}: {task} has no language '{language}'.{hint}")
+            if path.suffix != f".{predictions.FORMATS[spec.kind].extension}":
+                ending = predictions.FORMATS[spec.kind].extension
+                raise PredictionError(f"{path}: not scored; predictions for {task} are expected as .{ending}.")
             loaded = data.load(spec, language, split, data_dir)
-            scores.append(score_file(spec, language, split, loaded, path, limit))
+            fresh = score_file(spec, language, split, loaded, path, limit)
+            scores.append(replace(fresh, notes=_differs(fresh, Path(folder) / "results" / task / f"{language}.json")))
         except XharnessError as error:
             failures.append(error)
     if failures and not scores:
@@ -146,6 +161,31 @@ def score(
         )
     provenance = {"folder": str(folder), "split": split, "failures": [str(f) for f in failures]}
     return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)
+
+
+def _unknown_labels(kind: str, made: Any, known: set[str]) -> dict[str, int]:
+    """Return how many predicted labels are none of the task's (they are wrong, as officially), if there are any."""
+    if kind == "classification":
+        count = sum(label not in known for label in made)
+    elif kind == "tagging":
+        count = sum(tag not in known for tags in made for tag in tags)
+    else:
+        count = 0
+    return {"unknown_labels": count} if count else {}
+
+
+def _differs(fresh: Score, recorded: Path) -> tuple[str, ...]:
+    """Return what has changed since a RUN recorded a score, as notes that are shown with the new one."""
+    if not recorded.is_file():
+        return ()
+    old = results.load(recorded)
+    changes = {
+        "other gold data": old.data_hash != fresh.data_hash,
+        "another task file": old.spec_hash != fresh.spec_hash,
+        "other predictions": old.predictions_sha256 != fresh.predictions_sha256,
+    }
+    changed = [what for what, differs in changes.items() if differs]
+    return (f"scored with {' and '.join(changed)} than the RUN recorded",) if changed else ()
 
 
 def data_folder(data_dir: str | Path | None) -> Path | None:
@@ -171,7 +211,8 @@ def _chosen(
     """Return the benchmark, if one was named, the specs of the tasks in the folder, and the tasks without a spec."""
     tasks = list(dict.fromkeys(task for task, _, _ in found))
     if targets is not None:
-        selection = select(targets)
+        # A RUN knows the task files of the user's own by name.
+        selection = select([paths.get(target, target) for target in targets])
         without_spec = [task for task in selection.without_spec if task in tasks]
         return selection.benchmark, {spec.name: spec for spec in selection.specs}, without_spec
     if not tasks:
