@@ -47,20 +47,23 @@ def server(tmp_path_factory):
         )
         pickled = hub.repository("models", "org/pickled")
         pickled.commit({"config.json": json.dumps(CONFIG), "pytorch_model.bin": b"a pickle"})
-        pickled.commit({"model.safetensors": WEIGHTS, "config.json": json.dumps(CONFIG)}, "refs/pr/4")
+        whole = {"config.json": json.dumps(CONFIG), "model.safetensors": WEIGHTS, "vocab.txt": "a"}
+        pickled.commit(whole, "refs/pr/4")
         pickled.change(discussions={"3": "Fix the card", "4": "Adding `safetensors` variant of this model"})
         gated = hub.repository("models", "org/gated")
-        gated.commit({"config.json": json.dumps(CONFIG), "model.safetensors": WEIGHTS})
+        gated.commit(whole)
         gated.change(gated="manual")
         private = hub.repository("models", "org/private")
-        private.commit({"config.json": json.dumps(CONFIG), "model.safetensors": WEIGHTS})
+        private.commit(whole)
         private.change(private=True)
         coded = hub.repository("models", "org/coded")
         coded.commit(
             {
                 "config.json": json.dumps({**CONFIG, "auto_map": {"AutoModel": "model.M"}}),
-                "model-00001-of-00001.safetensors": WEIGHTS,
-                "model.safetensors.index.json": "{}",
+                "weights.part1.safetensors": WEIGHTS,
+                "model-00009-of-00009.safetensors": WEIGHTS,
+                "model.safetensors.index.json": json.dumps({"weight_map": {"w": "weights.part1.safetensors"}}),
+                "vocab.txt": "a",
                 "model.py": "",
             }
         )
@@ -187,7 +190,7 @@ def test_remote_code_and_shards(server, client):
     assert found["remote_code"] is True
     assert "not run without --trust-remote-code" in found["notes"][0]
     folder = "result = sorted(p.name for p in hub.download(hub.read_checkpoint('org/coded'){}).iterdir())"
-    plain = ["config.json", "model-00001-of-00001.safetensors", "model.safetensors.index.json"]
+    plain = ["config.json", "model.safetensors.index.json", "vocab.txt", "weights.part1.safetensors"]
     assert client.run(folder.format("")) == plain
     trusted = folder.format(", trust_remote_code=True")
     assert client.run(trusted) == sorted([*plain, "model.py"])
@@ -199,6 +202,13 @@ def test_other_repositories_are_refused(server, client):
     adapter = server.repository("models", "org/adapter")
     adapter.commit({"config.json": "{}", "adapter_config.json": "{}", "adapter_model.safetensors": WEIGHTS})
     assert "adapter" in refused(client, "hub.read_checkpoint('org/adapter')").message
+    mute = server.repository("models", "org/mute")
+    mute.commit({"config.json": "{}", "model.safetensors": WEIGHTS, "tokenizer_config.json": "{}"})
+    assert "no tokenizer files" in refused(client, "hub.read_checkpoint('org/mute')").message
+    part = server.repository("models", "org/part")
+    index = json.dumps({"weight_map": {"w": "a.safetensors"}})
+    part.commit({"config.json": "{}", "vocab.txt": "a", "model.safetensors.index.json": index})
+    assert "a.safetensors" in refused(client, "hub.read_checkpoint('org/part')").message
     assert "neither a local folder nor" in refused(client, "hub.read_checkpoint('no such--name')").message
 
 
@@ -277,7 +287,8 @@ def folder(tmp_path):
 
 def test_a_local_folder(folder):
     found = xhub.read_checkpoint(str(folder))
-    assert (found.path, found.sha, found.layers, found.id2label) == (folder, None, 6, ())
+    assert (found.path, found.sha, found.layers, found.id2label) == (folder, None, 6, ("LABEL_0", "LABEL_1"))
+    assert not found.label_names
     assert xhub.download(found) == folder
     (folder / "training.log").write_text("not part of the checkpoint")
     assert xhub.read_checkpoint(str(folder)).content_hash == found.content_hash
@@ -304,7 +315,15 @@ def test_a_local_folder_with_faults(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="pickles are never loaded"):
         xhub.read_checkpoint(name)
-    for text, sentence in [("{", "is not JSON"), ("[]", "holds a list"), ('{"id2label": {"1": "a"}}', "0, 1, 2")]:
+    for text, sentence in [
+        ("{", "is not JSON"),
+        ("[]", "holds a list"),
+        ('{"id2label": {"1": "a"}}', "0, 1, 2"),
+        ('{"architectures": "XLMRobertaModel"}', "architectures must be a list"),
+        ('{"architectures": [1]}', "architectures must be a list"),
+        ('{"num_hidden_layers": "12"}', "num_hidden_layers must be a whole number"),
+        ('{"architectures": ["BertForTokenClassification"], "num_labels": "3"}', "num_labels must be"),
+    ]:
         (folder / "model.safetensors").write_bytes(WEIGHTS)
         (folder / "config.json").write_text(text)
         with pytest.raises(ModelError, match=sentence):
@@ -312,6 +331,44 @@ def test_a_local_folder_with_faults(folder):
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match=r"no config\.json in this folder"):
         xhub.read_checkpoint(name)
+
+
+def test_a_local_folder_without_a_tokenizer(folder):
+    (folder / "tokenizer.json").rename(folder / "tokenizer_config.json")
+    with pytest.raises(ModelError, match="no tokenizer files"):
+        xhub.read_checkpoint(str(folder))
+    (folder / "sentencepiece.bpe.model").write_bytes(b"pieces")
+    assert xhub.read_checkpoint(str(folder)).layers == 6
+
+
+def test_shards_are_those_that_the_index_names(folder):
+    (folder / "model.safetensors").rename(folder / "first.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"v": "first.safetensors", "w": "second.safetensors"}}))
+    with pytest.raises(ModelError, match=r"1 are not beside it: second\.safetensors"):
+        xhub.read_checkpoint(str(folder))
+    (folder / "second.safetensors").write_bytes(WEIGHTS[:-1])
+    with pytest.raises(ModelError, match=r"second\.safetensors: the file is cut short"):
+        xhub.read_checkpoint(str(folder))
+    (folder / "second.safetensors").write_bytes(WEIGHTS)
+    before = xhub.read_checkpoint(str(folder)).content_hash
+    (folder / "second.safetensors").write_bytes(safetensors(8))
+    assert xhub.read_checkpoint(str(folder)).content_hash != before
+    for text in ("{}", "[]", "{", '{"weight_map": {"w": 1}}', '{"weight_map": {"w": "pytorch_model.bin"}}'):
+        index.write_text(text)
+        with pytest.raises(ModelError, match="does not say which safetensors files"):
+            xhub.read_checkpoint(str(folder))
+
+
+def test_code_is_part_of_a_local_checkpoint_that_names_it(folder):
+    (folder / "model.py").write_text("x = 1")
+    before = xhub.read_checkpoint(str(folder)).content_hash
+    (folder / "model.py").write_text("x = 2")
+    assert xhub.read_checkpoint(str(folder)).content_hash == before
+    (folder / "config.json").write_text(json.dumps({**CONFIG, "auto_map": {"AutoModel": "model.M"}}))
+    before = xhub.read_checkpoint(str(folder)).content_hash
+    (folder / "model.py").write_text("x = 3")
+    assert xhub.read_checkpoint(str(folder)).content_hash != before
 
 
 def test_transformers_reads_what_was_downloaded(server, client):
@@ -326,7 +383,7 @@ model.save_pretrained(to)
 """
     made = server.root / "made"
     client.run(code, to=str(made))
-    server.repository("models", "org/real").commit({p.name: p for p in made.iterdir()})
+    server.repository("models", "org/real").commit({"vocab.txt": "a", **{p.name: p for p in made.iterdir()}})
     checkpoint = client.run(
         """
 found = hub.read_checkpoint("org/real")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ def changed(source: Path, to: Path, change: Any) -> Path:
     change(weights)
     save_file(weights, to / "model.safetensors", metadata={"format": "pt"})
     return to
+
+
+def set_config(path: Path, **fields: Any) -> None:
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, **fields}))
 
 
 def forget(part: str) -> Any:
@@ -94,6 +100,47 @@ def test_weights_of_another_shape_are_refused(tiny_checkpoint, tmp_path):
         load(path, "tagging")
 
 
+@pytest.mark.parametrize("family", ["xlm-roberta", "modernbert"])
+def test_a_config_with_fewer_layers_than_the_weights_is_refused(family, tiny_checkpoint, tmp_path):
+    for head, kind in (("encoder", "retrieval"), ("classification", "classification")):
+        path = shutil.copytree(tiny_checkpoint(head, family=family), tmp_path / head)
+        set_config(path, num_hidden_layers=1, layer_types=None)
+        with pytest.raises(ModelError, match=r"weights of layers that config\.json does not have"):
+            load(path, kind, pooling="mean")
+
+
+def test_the_tokenizer_must_be_that_of_the_model(tiny_checkpoint, tmp_path):
+    path = shutil.copytree(tiny_checkpoint("encoder"), tmp_path / "other")
+    for file in path.glob("token*.json"):
+        shutil.copy(tiny_checkpoint("encoder", family="bert") / file.name, file)
+    with pytest.raises(ModelError, match=r"ids go up to \d+, but the model has embeddings for \d+"):
+        load(path, "retrieval", pooling="mean")
+    path = shutil.copytree(tiny_checkpoint("encoder", vocab_size=90_000), tmp_path / "few")
+    with pytest.raises(ModelError, match="its vocabulary is missing"):
+        load(path, "retrieval", pooling="mean")
+
+
+def test_a_head_of_another_shape_is_refused(tiny_checkpoint):
+    with pytest.raises(ModelError, match="3 outputs, expected 2"):
+        load(tiny_checkpoint("span_qa", labels=("a", "b", "c")), "span_qa")
+    with pytest.raises(ModelError, match="ModernBertModel has no pooler"):
+        load(tiny_checkpoint("encoder", family="modernbert"), "retrieval", pooling="pooler")
+
+
+def test_a_model_without_room_for_text_is_refused(tiny_checkpoint):
+    with pytest.raises(ModelError, match=r"has 4 positions, .* no room for text"):
+        load(tiny_checkpoint("encoder", max_position_embeddings=6), "retrieval", pooling="mean")
+
+
+def test_fields_of_a_wrong_type_are_an_error_in_one_sentence(tiny_checkpoint, tmp_path):
+    for number, fields in enumerate(({"hidden_size": "wide"}, {"num_hidden_layers": "2"})):
+        path = shutil.copytree(tiny_checkpoint("encoder"), tmp_path / str(number))
+        set_config(path, **fields)
+        with pytest.raises(ModelError, match=r"^org/tiny: ") as caught:
+            load(path, "retrieval", pooling="mean")
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -137,7 +184,7 @@ def test_devices_and_types():
     assert models.choose_device("cpu") == CPU
     assert models.choose_dtype("bfloat16", CPU) == "bfloat16"
     assert models.choose_dtype("auto", CPU) in ("bfloat16", "float32")
-    for name in ("gpu", "cuda:99"):
+    for name in ("gpu", "cuda:99", "mps", "xpu", "meta", "cpu:0", "cuda:-1", ""):
         with pytest.raises(UsageError, match=f"'{name}'"):
             models.choose_device(name)
 
