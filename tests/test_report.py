@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,12 @@ def test_unknown_fields_of_a_later_version_are_ignored(run):
     path = run / "results" / "xnli" / "de.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "carbon": 3}))
     assert report.load_run(run).tasks["xnli"].languages["de"] == score("xnli", "de")
+
+
+@pytest.mark.parametrize("change", [{"scores": []}, {"scores": {"f1": "80"}}, {"n": "5"}, {"settings": None}])
+def test_an_edited_result_file_is_named(change, tmp_path):
+    whole = asdict(some_results("xtreme").tasks["xnli"].languages["en"])
+    path = tmp_path / "en.json"
+    path.write_text(json.dumps({**whole, **change}))
+    with pytest.raises(DataError, match=r"en\.json: not a result file of xharness"):
+        results.load(path)

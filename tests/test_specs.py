@@ -576,3 +576,13 @@ def test_the_data_page_names_every_data_set() -> None:
     loaded = [*map(spec.load_task, TARGETS), *map(spec.load_training, TRAINING)]
     assert not [data.name for data in loaded if f"`{data.name}`" not in page]
     assert not {s.repo for data in loaded for s in data.sources if s.repo and f"`{s.repo}`" not in page}
+
+
+@pytest.mark.parametrize("pattern", ["{foo}", "{", "{}", "{lang.x}"])
+def test_only_lang_and_alias_stand_in_braces(pattern, tmp_path):
+    text = (assets.TASKS / "targets" / "xnli.yaml").read_text(encoding="utf-8")
+    assert 'config: "{lang}"' in text
+    path = tmp_path / "xnli.yaml"
+    path.write_text(text.replace('config: "{lang}"', f'config: "{pattern}"'), encoding="utf-8")
+    with pytest.raises(SpecError, match=r"sources\.0\.config: .* only \{lang\} and \{alias\}"):
+        spec.read_task(path)

@@ -100,10 +100,16 @@ def load(path: Path) -> Score:
                 f"{path}: schema_version is {content['schema_version']}, this version reads {SCHEMA_VERSION}. "
                 "Run eval again, or use the version that wrote it."
             )
+        shapes = {"task": str, "language": str, "scores": dict, "n": int, "counts": dict, "settings": dict}
+        for name, shape in shapes.items():
+            if not isinstance(content[name], shape):
+                raise TypeError(f"{name} is {content[name]!r}")
+        if not all(isinstance(v, int | float) for v in content["scores"].values()):
+            raise TypeError(f"scores are {content['scores']!r}")
         known = {f.name for f in fields(Score)}
         content["notes"] = tuple(content.get("notes", ()))
         return Score(**{k: v for k, v in content.items() if k in known})
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not a result file of xharness ({type(error).__name__}: {error}).") from None

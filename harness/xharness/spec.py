@@ -147,6 +147,16 @@ class DataSpec(Strict):
             for name in line.only_in or ()
             if name not in benchmarks()
         ]
+        for i, source in enumerate(self.sources):
+            keep = source.keep or Keep(column="", prefix="")
+            patterns = {"config": source.config, "raw": source.raw, "keep": keep.equals or keep.prefix}
+            for field, pattern in patterns.items():
+                try:
+                    (pattern or "").format(lang="en", alias="eng")
+                except (KeyError, IndexError, ValueError, AttributeError):
+                    problems.append(
+                        f"sources.{i}.{field}: '{pattern}': only {{lang}} and {{alias}} can stand in braces."
+                    )
         if not self.sources and not self.unavailable:
             problems.append("sources: name at least one source, or say why there is none in 'unavailable'.")
         if self.sources and self.sources[0].raw:
@@ -381,7 +391,7 @@ def read_task(path: Path) -> TaskSpec:
     """Return the target that a YAML file describes; raise SpecError with all its problems."""
     content = strict_yaml.read(path)
     kind = content.get("kind")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise SpecError(
             f"{path.name}: kind: found {kind!r}, expected one of {', '.join(_KINDS)}.{did_you_mean(str(kind), _KINDS)}"
         )
