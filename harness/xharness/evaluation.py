@@ -267,9 +267,9 @@ class Desk:
             (score.task, score.language, score.split) == (spec.name, score_path.stem, options.split)
             and score.settings.get("limit") == options.limit
             and all(math.isfinite(value) for value in score.scores.values())
-            and score.data_hash == loaded.hash
-            and score.spec_hash == spec.hash
-            and score.predictions_sha256 == files.sha256(made_path)
+            and not score.changed(
+                data_hash=loaded.hash, spec_hash=spec.hash, predictions_sha256=files.sha256(made_path)
+            )
         )
         if not same:
             self._say(f"{spec.name} {score_path.stem}: data, spec or files changed since; it is computed again.")

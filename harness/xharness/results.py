@@ -81,6 +81,15 @@ class Score:
         limited = self.settings.get("limit") is not None
         return self.split == "test" and counted and not limited and self.data_status not in ("sample", "stand-in")
 
+    def changed(self, *, data_hash: str, spec_hash: str, predictions_sha256: str) -> list[str]:
+        """Return in words which of the things that the scores were made from are others now."""
+        pairs = {
+            "other gold data": (self.data_hash, data_hash),
+            "another task file": (self.spec_hash, spec_hash),
+            "other predictions": (self.predictions_sha256, predictions_sha256),
+        }
+        return [what for what, (then, now) in pairs.items() if then != now]
+
 
 def save(score: Score, path: Path) -> None:
     """Write a result file, whole or not at all."""

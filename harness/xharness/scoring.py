@@ -178,13 +178,9 @@ def _differs(fresh: Score, recorded: Path) -> tuple[str, ...]:
     """Return what has changed since a RUN recorded a score, as notes that are shown with the new one."""
     if not recorded.is_file():
         return ()
-    old = results.load(recorded)
-    changes = {
-        "other gold data": old.data_hash != fresh.data_hash,
-        "another task file": old.spec_hash != fresh.spec_hash,
-        "other predictions": old.predictions_sha256 != fresh.predictions_sha256,
-    }
-    changed = [what for what, differs in changes.items() if differs]
+    changed = results.load(recorded).changed(
+        data_hash=fresh.data_hash, spec_hash=fresh.spec_hash, predictions_sha256=fresh.predictions_sha256
+    )
     return (f"scored with {' and '.join(changed)} than the RUN recorded",) if changed else ()
 
 
