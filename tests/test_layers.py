@@ -23,7 +23,7 @@ README = HARNESS / "README.md"
 FLOORS = [
     {"errors", "assets", "examples", "checkpoint", "answer_text", "demo"},
     {"strict_yaml", "files", "readers", "metrics", "layouts", "hub_errors"},
-    {"spec", "results", "predictions", "manifest", "checkpoint_files", "demo.lexicon"},
+    {"spec", "results", "predictions", "manifest", "tables", "checkpoint_files", "demo.lexicon"},
     {"hub", "averages", "plan", "catalogue", "needs", "conversion", "kinds.base", "demo.data"},
     {
         "data",
@@ -56,7 +56,7 @@ ROOMS = {
     "torch": COMPUTE,
     "transformers": {"models", "demo.training"},
     "tokenizers": {"models", "demo.training"},
-    "datasets": {"data"},
+    "datasets": {"data", "tables"},
     "huggingface_hub": {"hub", "hub_errors"},
     "click": {"cli"},
     "tabulate": {"cli", "report", "catalogue"},
