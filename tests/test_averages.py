@@ -9,9 +9,10 @@ import pytest
 
 from xharness import averages
 from xharness.averages import aggregate
+from xharness.benchmark import benchmarks
 from xharness.metrics import SCORE_KEYS
 from xharness.results import Score
-from xharness.spec import benchmarks, list_tasks, load_task
+from xharness.spec import list_tasks, load_task
 
 
 def score(task: str, language: str, value: float = 50.0, **changes: Any) -> Score:

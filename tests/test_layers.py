@@ -23,6 +23,7 @@ README = HARNESS / "README.md"
 FLOORS = [
     {"errors", "assets", "examples", "checkpoint", "answer_text", "demo"},
     {"strict_yaml", "files", "readers", "metrics", "layouts", "hub_errors"},
+    {"inputs", "benchmark", "language"},
     {"spec", "results", "predictions", "manifest", "tables", "checkpoint_files", "demo.lexicon"},
     {"hub", "averages", "plan", "catalogue", "needs", "conversion", "kinds.base", "demo.data"},
     {

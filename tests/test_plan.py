@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from xharness import plan
+from xharness.benchmark import benchmarks
 from xharness.checkpoint import Checkpoint
 from xharness.errors import UsageError
 from xharness.report import plan_table
-from xharness.spec import benchmarks, load_task
+from xharness.spec import load_task
 
 XNLI = ("entailment", "neutral", "contradiction")
 

@@ -309,7 +309,7 @@ def test_an_untouched_copy_is_fine(tmp_path: Path) -> None:
         ),
         (
             lambda c: c.update(metric="acuracy"),
-            "xnli.yaml: metric: found 'acuracy', expected 'accuracy'. Did you mean 'accuracy'?",
+            "xnli.yaml: metric: found 'acuracy', expected accuracy for this kind, or evaluate:<module>. Did you mean 'accuracy'?",
         ),
         (
             lambda c: c.update(kind="clasification"),
@@ -364,7 +364,7 @@ def test_an_untouched_copy_is_fine(tmp_path: Path) -> None:
         ),
         (
             lambda c: c["sources"].append({"raw": "x"}),
-            "xnli.yaml: sources.1: 'raw' needs a 'format' other than hub, and 'repo' needs format hub.",
+            "xnli.yaml: sources.1: 'raw' needs a 'format' other than hub.",
         ),
         (
             lambda c: c["sources"][0].update(keep={"column": "language"}),
@@ -372,7 +372,7 @@ def test_an_untouched_copy_is_fine(tmp_path: Path) -> None:
         ),
         (
             lambda c: c["sources"].insert(0, {"raw": "x", "format": "panx_tsv"}),
-            "xnli.yaml: sources.0: the first source is the one used online, so it must be a 'repo'.",
+            "xnli.yaml: sources.0: the first source is the one that is fetched, so it must be a 'repo' or have a 'download'.",
         ),
         (
             lambda c: c.update(sources=[]),

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from xharness.benchmark import Benchmark, benchmarks
 from xharness.metrics import mean as mean_of
 from xharness.metrics import task_score
 from xharness.results import Score
-from xharness.spec import Benchmark, TaskSpec, benchmarks, list_tasks, load_task
+from xharness.spec import TaskSpec, list_tasks, load_task
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
     metrics = list(next(iter(there.values())).scores) if there else []
     mean = {m: mean_of(s.scores[m] for s in there.values()) for m in metrics}
     if there:
-        mean["score"] = task_score(spec.metric, mean)
+        mean["score"] = task_score(spec.score_keys, mean)
     why = _why_incomplete(spec, there, missing)
     gap, note = _gap(spec, there)
     return TaskResult(spec, there, missing, mean, not why, why, gap, note)
@@ -255,7 +256,7 @@ def _why_incomplete(spec: TaskSpec, there: Mapping[str, Score], missing: tuple[s
 
 def language_score(spec: TaskSpec, score: Score) -> float:
     """Return the number of a language that is comparable with the task's ``score``, in percent."""
-    return task_score(spec.metric, score.scores)
+    return task_score(spec.score_keys, score.scores)
 
 
 def _gap(spec: TaskSpec, there: Mapping[str, Score]) -> tuple[float | None, str | None]:

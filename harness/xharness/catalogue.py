@@ -9,8 +9,10 @@ from typing import Any
 from tabulate import tabulate
 
 from xharness import assets, strict_yaml
+from xharness.benchmark import benchmarks, read_benchmark
 from xharness.errors import SpecError
-from xharness.spec import TaskSpec, benchmarks, languages, read_benchmark, read_task, read_training
+from xharness.language import languages
+from xharness.spec import TaskSpec, read_task, read_training
 
 
 def check(files: Sequence[Path] = ()) -> str:

@@ -258,8 +258,8 @@ def report(runs: tuple[Path, ...], form: Any, benchmark: str | None, as_json: bo
     xharness report results/org__xlmr-squad/*/*/seed0 --benchmark xtreme --format latex
     """
     from xharness import report as reports
+    from xharness.benchmark import benchmarks
     from xharness.errors import unknown
-    from xharness.spec import benchmarks
 
     if benchmark is not None and benchmark not in benchmarks():
         raise unknown("benchmark", benchmark, benchmarks())

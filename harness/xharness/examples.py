@@ -47,7 +47,39 @@ class Bitext:
     english: str
 
 
-Example = Pair | Tagged | Question | Bitext
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A text with a question on it, and the texts of which one answers it (XCOPA, COPA, Social IQa)."""
+
+    id: str
+    context: str
+    question: str
+    choices: tuple[str, ...]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A text with the ids of the candidates that are right for it: none, one or many.
+
+    BUCC: a sentence and its translations; Mewsli-X: a mention and its entity; LAReQA: a question and the sentences
+    that hold its answer, in every language.
+    """
+
+    id: str
+    text: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A text that queries are answered from."""
+
+    id: str
+    text: str
+
+
+Example = Pair | Choice | Tagged | Question | Bitext | Query | Candidate
 
 
 def data_hash(examples: Iterable[Example]) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 import yaml
 
 from xharness import assets, completeness, files, hub, layouts
+from xharness.benchmark import benchmarks
 from xharness.errors import DataError, Incomplete, OutputError, did_you_mean, unknown
 from xharness.hub_errors import Unreachable
 from xharness.manifest import UNKNOWN, Row, write_manifest
 from xharness.needs import Need, list_needs
-from xharness.spec import DataSpec, Split, benchmarks, list_tasks, load_task, load_training
+from xharness.spec import DataSpec, Split, list_tasks, load_task, load_training
 
 
 def _to_stderr(sentence: str) -> None:

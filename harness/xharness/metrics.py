@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from xharness.errors import DataError, PredictionError, UsageError, unknown
+from xharness.errors import DataError, PredictionError, UsageError
 
 
 @dataclass(frozen=True)
@@ -179,27 +179,24 @@ SCORE_KEYS: dict[str, tuple[str, ...]] = {
 """Metric -> the scores whose mean enters a benchmark's average (``avg_metric`` in evaluate.py)."""
 
 
-def task_score(metric: str, mean_scores: Mapping[str, float]) -> float:
+def task_score(keys: Sequence[str], mean_scores: Mapping[str, float]) -> float:
     """Return the one number of a task that enters a benchmark's average, in percent.
 
     Args:
-        metric: name of the task's metric.
+        keys: the scores that it is the mean of (``SCORE_KEYS``, or a spec's ``score_keys``).
         mean_scores: score -> its mean over the languages; of questions first the languages are averaged, then
             exact match and F1.
 
     Raises:
-        UsageError: there is no such metric.
         DataError: a score is missing.
     """
-    if metric not in SCORE_KEYS:
-        raise unknown("metric", metric, METRICS)
-    absent = [key for key in SCORE_KEYS[metric] if key not in mean_scores]
+    absent = [key for key in keys if key not in mean_scores]
     if absent:
         raise DataError(
-            f"The scores of the metric {metric} hold no '{absent[0]}' (found: "
-            f"{', '.join(mean_scores) or 'nothing'}). Run eval again to write them anew."
+            f"The scores hold no '{absent[0]}' (found: {', '.join(mean_scores) or 'nothing'}). "
+            "Run eval again to write them anew."
         )
-    return mean(mean_scores[key] for key in SCORE_KEYS[metric])
+    return mean(mean_scores[key] for key in keys)
 
 
 # --- Entities, by the rules of seqeval 0.0.12 -----------------------------------------------------

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from xharness.benchmark import Benchmark, benchmarks
 from xharness.checkpoint import Checkpoint
 from xharness.errors import UsageError, did_you_mean, unknown
-from xharness.spec import Benchmark, Split, TaskSpec, benchmarks, list_tasks, load_task
+from xharness.spec import Split, TaskSpec, list_tasks, load_task
 
 State = Literal["ready", "encoder only", "needs English target training", "cannot"]
 

@@ -14,7 +14,6 @@ from tabulate import tabulate
 from xharness import results
 from xharness.averages import Average, Results, TaskResult, aggregate, language_score
 from xharness.errors import DataError, NothingToDo
-from xharness.metrics import SCORE_KEYS
 from xharness.plan import Step
 from xharness.results import Score
 from xharness.scoring import run_record
@@ -103,7 +102,7 @@ def _ruled(body: str, feet: int) -> str:
 
 
 def _scores(spec: TaskSpec, values: dict[str, float]) -> str:
-    text = "/".join(f"{values[key]:.1f}" for key in reversed(SCORE_KEYS[spec.metric]))
+    text = "/".join(f"{values[key]:.1f}" for key in reversed(spec.score_keys))
     # The two are easily taken for each other: google-research/xtreme #56.
     return f"{text} ({values['token_accuracy']:.1f})" if "token_accuracy" in values else text
 

@@ -34,6 +34,9 @@ class Score:
         spec_hash: hash of the task's YAML.
         settings: what the user overrode (label map, prefix, limit ...).
         layer, pooling: retrieval only; ``layer`` is the index into hidden_states that was used.
+        encoding: retrieval only; how a text became a vector (layer, pooling, special tokens, centering ...).
+        selection: what was chosen on other data, and how (``{"threshold": 1.06, "threshold_from": ...}``).
+        candidates: retrieval among many: how many were searched, how many there should be, and their hash.
         dtype, device, batch_tokens, seed: how it was computed.
         selected_by: how checkpoint, layer or threshold was chosen: ``none``, ``english-dev``, ``target-dev``,
             ``average`` or ``test``.
@@ -62,6 +65,9 @@ class Score:
     settings: dict[str, Any] = field(default_factory=dict)
     layer: int | None = None
     pooling: str | None = None
+    encoding: dict[str, Any] = field(default_factory=dict)
+    selection: dict[str, Any] = field(default_factory=dict)
+    candidates: dict[str, Any] = field(default_factory=dict)
     dtype: str | None = None
     device: str | None = None
     batch_tokens: int | None = None

@@ -11,13 +11,14 @@ from typing import Any
 
 from xharness import data, files, predictions, results
 from xharness.averages import Results, aggregate
+from xharness.benchmark import benchmarks
 from xharness.data import Data
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
 from xharness.examples import Bitext, Example, Pair, Question, Tagged, english_order
 from xharness.metrics import METRICS, Measured
 from xharness.plan import Selection, choose_languages, select
 from xharness.results import Score
-from xharness.spec import Split, TaskSpec, benchmarks, list_tasks, load_task
+from xharness.spec import Split, TaskSpec, list_tasks, load_task
 
 
 def gold(examples: Sequence[Example]) -> Any:

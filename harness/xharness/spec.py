@@ -11,12 +11,39 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from xharness import assets, strict_yaml
+from xharness.benchmark import benchmarks
 from xharness.errors import SpecError, did_you_mean, unknown
+from xharness.inputs import (
+    ChoiceInput,
+    ClassificationInput,
+    MiningInput,
+    RankingInput,
+    RetrievalInput,
+    SpanInput,
+    TaggingInput,
+)
+from xharness.language import languages
+from xharness.metrics import SCORE_KEYS
 from xharness.strict_yaml import Strict
 
 Split = Literal["test", "dev", "train"]
+Format = Literal[
+    "hub",
+    "squad_json",
+    "tatoeba_lines",
+    "panx_tsv",
+    "conllu",
+    "bucc_sentences",
+    "bucc_english",
+    "xquad_r_questions",
+    "xquad_r_sentences",
+    "mewsli_mentions",
+    "mewsli_entities",
+]
+"""``hub``: rows as they are on the Hub; the others are the original formats that `readers` knows."""
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
+ELSEWHERE = "evaluate:"
 
 
 class Keep(Strict):
@@ -37,23 +64,38 @@ class Keep(Strict):
         return value == self.equals if self.equals is not None else str(value).startswith(self.prefix or "")
 
 
+class Download(Strict):
+    """Where the files of a raw source are published: an archive (.tgz, .tar.bz2, .zip), or the file itself.
+
+    ``url`` may hold ``{lang}``, ``{alias}`` and ``{split}``. At most one checksum; without one, what was
+    received is written down and not proved.
+    """
+
+    url: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+
+
 class Source(Strict):
     """One place where the data of a task can be had.
 
     ``config``, ``keep`` and ``raw`` may hold ``{lang}`` (the two-letter code) and ``{alias}`` (the name that
-    the language's line gives). ``raw`` is a file below ``raw/`` beside or inside the data folder, in its
-    original ``format``; it is never fetched over the network, and it is read for every split that the task
-    has, so give it only where the task has one.
+    the language's line gives), ``raw`` also ``{split}`` (the split's name in this source) and ``*``. ``raw``
+    is a file below ``raw/`` beside or inside the data folder, in its original ``format``; without ``{split}``
+    it is read for every split that the task has, so leave it out only where the task has one.
     """
 
     repo: str | None = None
     revision: str | None = None
     config: str = "default"
     raw: str | None = None
-    format: Literal["hub", "squad_json", "tatoeba_lines", "panx_tsv"] = "hub"
+    download: Download | None = None
+    format: Format = "hub"
     splits: dict[Split, str] = Field(default_factory=dict)
     fields: dict[str, str] = Field(default_factory=dict)
     keep: Keep | None = None
+    languages: list[str] | None = None
+    """The languages that this source has; None: all of the task."""
 
     @model_validator(mode="after")
     def _repo_or_raw(self) -> Self:
@@ -61,8 +103,13 @@ class Source(Strict):
             raise ValueError("give either 'repo' (a Hub data set) or 'raw' (a file as published).")
         if self.repo is not None and self.revision is None:
             raise ValueError("revision: field required beside 'repo' (a branch, or a sha if one is known).")
-        if (self.raw is not None) == (self.format == "hub"):
-            raise ValueError("'raw' needs a 'format' other than hub, and 'repo' needs format hub.")
+        nested = ("mewsli_mentions", "mewsli_entities")
+        if self.raw is not None and self.format == "hub":
+            raise ValueError("'raw' needs a 'format' other than hub.")
+        if self.repo is not None and self.format not in ("hub", *nested):
+            raise ValueError(f"'repo' needs format hub, or one of rows that are nested alike: {', '.join(nested)}.")
+        if self.download is not None and self.raw is None:
+            raise ValueError("download: only a 'raw' source is downloaded; a 'repo' is on the Hub.")
         return self
 
     @property
@@ -80,6 +127,18 @@ class TaskLanguage(Strict):
     train: Count | None = None
     zero_shot: bool = True
     only_in: list[str] | None = Field(default=None, alias="in")
+
+
+class CandidateSpec(Strict):
+    """What the queries of a task are answered from: sentences or entities, with the ids that answers name."""
+
+    sources: list[Source]
+    fields: dict[Literal["id", "text", "answers"], str]
+    """``answers``: ids of the queries that the candidate is right for, where the queries do not say so."""
+    scope: Literal["language", "task"]
+    """``language``: each language has candidates of its own; ``task``: those of all languages are one pool."""
+    expected: dict[Literal["test", "dev"], Count | None]
+    """Candidates in the whole pool (of one language, or of the task); null: not known for sure."""
 
 
 class DataSpec(Strict):
@@ -100,6 +159,17 @@ class DataSpec(Strict):
     """Label in the data -> canonical label, where upstream spells it otherwise."""
     dev_split: str | None
     metric: str
+    metric_scores: list[str] = Field(default_factory=list)
+    """Only for ``evaluate:`` metrics: which of their numbers enter the average."""
+    metric_scale: float = 1.0
+    """Only for ``evaluate:`` metrics: the factor that makes percent of their numbers (100 for fractions)."""
+    metric_options: dict[str, Any] = Field(default_factory=dict)
+    """Only for ``evaluate:`` metrics: further arguments of their ``compute``."""
+    choices: list[str] = Field(default_factory=list)
+    """Multiple choice: the columns that hold the choices, in the order of ``labels``."""
+    tag_precedence: dict[str, list[str]] = Field(default_factory=dict)
+    """CoNLL-U: language (or ``default``) -> tags, the first of which a fused word gets where its parts are equally
+    high in the tree."""
     mean_characters: Positive
     """Mean characters per example (both texts together), for the plan's estimate of tokens."""
     languages: dict[str, TaskLanguage]
@@ -109,8 +179,20 @@ class DataSpec(Strict):
         "tagging": ("tokens", "tags"),
         "span_qa": ("question", "context", "answers"),
         "retrieval": ("text", "english"),
+        "multiple_choice": ("context", "question", "label"),
+        "mining": ("id", "text", "targets"),
+        "ranking": ("id", "text"),
     }
-    optional_fields: ClassVar[tuple[str, ...]] = ("id",)
+    optional_fields: ClassVar[tuple[str, ...]] = ("id", "targets")
+    metrics: ClassVar[dict[str, tuple[str, ...]]] = {
+        "classification": ("accuracy",),
+        "tagging": ("entity_f1", "udpos_f1"),
+        "span_qa": ("squad", "mlqa"),
+        "retrieval": ("accuracy",),
+        "multiple_choice": ("accuracy",),
+        "mining": ("bucc_f1",),
+        "ranking": ("mrr_at_20", "map_at_20"),
+    }
 
     @field_validator("languages", mode="before")
     @classmethod
@@ -128,8 +210,11 @@ class DataSpec(Strict):
             *((f"sources.{i}.fields", s.fields) for i, s in enumerate(self.sources)),
         ]:
             problems += [f"{place}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed]
-        if self.kind in ("classification", "tagging") and not self.labels:
+        if self.kind in ("classification", "tagging", "multiple_choice") and not self.labels:
             problems.append("labels: field required for this kind of task.")
+        problems += self._metric_problems()
+        if self.kind == "multiple_choice" and len(self.choices) != len(self.labels):
+            problems.append(f"choices: found {len(self.choices)} columns for {len(self.labels)} labels; name one each.")
         problems += [
             f"label_map.{k}: '{v}' is not one of the labels.{did_you_mean(v, self.labels)}"
             for k, v in self.label_map.items()
@@ -147,29 +232,62 @@ class DataSpec(Strict):
             for name in line.only_in or ()
             if name not in benchmarks()
         ]
-        for i, source in enumerate(self.sources):
-            keep = source.keep or Keep(column="", prefix="")
-            patterns = {"config": source.config, "raw": source.raw, "keep": keep.equals or keep.prefix}
-            for field, pattern in patterns.items():
-                try:
-                    (pattern or "").format(lang="en", alias="eng")
-                except (KeyError, IndexError, ValueError, AttributeError):
-                    problems.append(
-                        f"sources.{i}.{field}: '{pattern}': only {{lang}} and {{alias}} can stand in braces."
-                    )
-        if not self.sources and not self.unavailable:
-            problems.append("sources: name at least one source, or say why there is none in 'unavailable'.")
-        if self.sources and self.sources[0].raw:
-            problems.append("sources.0: the first source is the one used online, so it must be a 'repo'.")
+        problems += self._source_problems()
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _metric_problems(self) -> list[str]:
+        own = {"metric_scores": self.metric_scores, "metric_options": self.metric_options}
+        if self.metric.startswith(ELSEWHERE):
+            missing = [] if self.metric_scores else ["metric_scores: field required beside an 'evaluate:' metric."]
+            return missing + ([] if self.metric != ELSEWHERE else ["metric: name a module after 'evaluate:'."])
+        known = self.metrics[self.kind]
+        problems = [f"{name}: only an 'evaluate:' metric has this." for name, value in own.items() if value]
+        if self.metric not in known:
+            problems.append(
+                f"metric: found '{self.metric}', expected {' or '.join(known)} for this kind, or evaluate:<module>."
+                f"{did_you_mean(self.metric, known)}"
+            )
+        return problems
+
+    def _source_problems(self) -> list[str]:
+        problems = []
+        for i, source in enumerate(self.sources):
+            keep = source.keep or Keep(column="", prefix="")
+            url = source.download.url if source.download else None
+            patterns = {"config": source.config, "keep": keep.equals or keep.prefix}
+            with_split = {"raw": source.raw, "download.url": url}
+            for field, pattern in {**patterns, **with_split}.items():
+                names = {"lang": "en", "alias": "eng", **({"split": "test"} if field in with_split else {})}
+                try:
+                    (pattern or "").format(**names)
+                except (KeyError, IndexError, ValueError, AttributeError):
+                    allowed = ", ".join(f"{{{name}}}" for name in list(names)[:-1]) + f" and {{{list(names)[-1]}}}"
+                    problems.append(f"sources.{i}.{field}: '{pattern}': only {allowed} can stand in braces.")
+            problems += [
+                f"sources.{i}.languages: '{code}' is not one of the languages.{did_you_mean(code, self.languages)}"
+                for code in source.languages or ()
+                if code not in self.languages
+            ]
+        if not self.sources and not self.unavailable:
+            problems.append("sources: name at least one source, or say why there is none in 'unavailable'.")
+        if self.sources and self.sources[0].raw and not self.sources[0].download:
+            problems.append(
+                "sources.0: the first source is the one that is fetched, so it must be a 'repo' or have a 'download'."
+            )
+        return problems
 
     @property
     def hash(self) -> str:
         """The first 12 hex digits of a SHA-256 over the whole spec: changes when any number might."""
         content = self.model_dump(mode="json", by_alias=True)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def score_keys(self) -> tuple[str, ...]:
+        """The names of the scores whose mean enters an average (``avg_metric`` in XTREME's evaluate.py)."""
+        return tuple(self.metric_scores) or SCORE_KEYS[self.metric]
 
     def split_name(self, split: Split) -> str | None:
         """Return the name of a split in the data (``test`` -> ``validation``); None where there is no such split."""
@@ -181,9 +299,12 @@ class DataSpec(Strict):
         own: int | None = getattr(self.languages[language], split)
         return own if own is not None else getattr(self, "expected", {}).get(split)
 
-    def fill(self, pattern: str, language: str) -> str:
-        """Return a pattern of a source with ``{lang}`` and ``{alias}`` replaced by those of a language."""
-        return pattern.format(lang=language, alias=self.languages[language].alias or language)
+    def fill(self, pattern: str, language: str, split: str = "") -> str:
+        """Return a pattern of a source with ``{lang}``, ``{alias}`` and ``{split}`` replaced.
+
+        ``split`` is the split's name in the source.
+        """
+        return pattern.format(lang=language, alias=self.languages[language].alias or language, split=split)
 
     def kept_rows(self, source: Source, language: str) -> Keep | None:
         """Return the source's ``keep`` with the language's own words in its pattern; None: all rows are kept."""
@@ -194,58 +315,10 @@ class DataSpec(Strict):
         return source.keep.model_copy(update=filled)
 
 
-class ClassificationInput(Strict):
-    """How a pair of texts is put before the encoder."""
-
-    max_length: Positive = 128
-    csv_quoting: bool = False
-    """The 2020 scripts wrote texts through csv quoting and read them without: quotes were doubled."""
-
-
-class TaggingInput(Strict):
-    """How a sentence of words is put before the encoder; labels sit on first sub-words."""
-
-    max_length: Positive = 128
-    double_separator: bool = False
-    """Repeat the closing separator of the tokenizer, whichever it is. Meant for XLM-R only: the 2020 scripts closed its
-    sentences with two ``</s>``; published checkpoints mostly saw one.
-    """
-
-
-class SpanInput(Strict):
-    """How a question and its context are put before the encoder, and how spans are read back."""
-
-    max_length: Positive = 384
-    doc_stride: Positive = 128
-    """Distance between the starts of two windows, in sub-words (not their overlap)."""
-    max_query_length: Positive = 64
-    n_best: Positive = 20
-    max_answer_length: Positive = 30
-    """In sub-words."""
-    lowercase: bool = False
-    """The paper-era scripts lower-cased the input, for XLM-R too (google-research/xtreme, before 2021-08).
-
-    This lower-cases and no more. The scripts' mBERT tokenizer also stripped accents, and so Vietnamese and Thai
-    marks; this does not do so to the input.
-    """
-    answer_text: Literal["offsets", "words"] = "offsets"
-    """``offsets``: the characters of the span; ``words``: the whole words around it (the 2020 scripts)."""
-
-
-class RetrievalInput(Strict):
-    """How a sentence becomes a vector."""
-
-    max_length: Positive = 512
-    layer: dict[int | Literal["default"], int | Literal["last"]]
-    """Number of layers of the encoder -> index into ``hidden_states`` (0 = embeddings)."""
-    pooling: Literal["mean", "cls", "pooler"] = "mean"
-    prefix: str = ""
-
-
 class TaskSpec(DataSpec):
     """A target of XTREME or XTREME-R, or the user's own: evaluated per language, never trained on in them."""
 
-    kind: Literal["classification", "tagging", "span_qa", "retrieval"]
+    kind: Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "mining", "ranking"]
     test_split: str
     expected: dict[Literal["test", "dev"], Count | None]
     """Examples per language where the language's line does not say otherwise; null: not known for sure."""
@@ -258,7 +331,25 @@ class TaskSpec(DataSpec):
     train: str | None
     """The English training set (a spec under ``intermediate/`` or ``english/``); null: nothing is trained."""
     note: str | None = None
+    candidates: CandidateSpec | None = None
+    """Mining and ranking: what is searched."""
+    average: Literal["languages", "examples"] = "languages"
+    """``languages``: the mean over languages, each counting the same; ``examples``: over all their examples."""
+    extension: str | None = None
+    """Why the prediction file is no official one."""
     input: Any
+
+    @model_validator(mode="after")
+    def _candidates_where_searched(self) -> Self:
+        searched = self.kind in ("mining", "ranking")
+        if searched != (self.candidates is not None):
+            raise ValueError(f"candidates: {'field required' if searched else 'no such field'} for this kind of task.")
+        if self.candidates is not None and ("targets" in self.fields) == ("answers" in self.candidates.fields):
+            raise ValueError(
+                "fields.targets: name either the queries' column of right candidates, or in candidates.fields.answers "
+                "the candidates' column of queries that they answer."
+            )
+        return self
 
     @model_validator(mode="after")
     def _aliases_are_plain(self) -> Self:
@@ -291,15 +382,20 @@ class ClassificationSpec(TaskSpec):
     """A target where a pair of texts gets one label."""
 
     kind: Literal["classification"]
-    metric: Literal["accuracy"]
     input: ClassificationInput
+
+
+class ChoiceSpec(TaskSpec):
+    """A target where one of several texts continues another best."""
+
+    kind: Literal["multiple_choice"]
+    input: ChoiceInput
 
 
 class TaggingSpec(TaskSpec):
     """A target where every word gets a tag."""
 
     kind: Literal["tagging"]
-    metric: Literal["entity_f1", "udpos_f1"]
     input: TaggingInput
 
 
@@ -307,7 +403,6 @@ class SpanSpec(TaskSpec):
     """A target where the answer is a span of the context."""
 
     kind: Literal["span_qa"]
-    metric: Literal["squad", "mlqa"]
     input: SpanInput
 
 
@@ -315,76 +410,43 @@ class RetrievalSpec(TaskSpec):
     """A target where the translation of an English sentence is found among all sentences of a language."""
 
     kind: Literal["retrieval"]
-    metric: Literal["accuracy"]
     input: RetrievalInput
+
+
+class MiningSpec(TaskSpec):
+    """A target where the pairs of translations are found in two corpora that are mostly no translations."""
+
+    kind: Literal["mining"]
+    input: MiningInput
+
+
+class RankingSpec(TaskSpec):
+    """A target where the right ones among many candidates are to come first."""
+
+    kind: Literal["ranking"]
+    input: RankingInput
 
 
 class TrainingSpec(DataSpec):
     """An English training set: an intermediate task, or the training data of a target."""
 
-    kind: Literal["classification", "tagging", "span_qa"]
-    metric: Literal["accuracy", "entity_f1", "udpos_f1", "squad"]
+    kind: Literal["classification", "multiple_choice", "tagging", "span_qa"]
     train_split: str
-
-
-class Benchmark(Strict):
-    """A named list of targets, its groups, and how its averages are made."""
-
-    name: str
-    title: str
-    paper: str
-    language_count: Positive
-    tasks: list[str]
-    groups: dict[str, list[str]]
-    official_groups: dict[str, list[str]]
-    """The groups as the benchmark's own evaluate.py counts them."""
-
-    @model_validator(mode="after")
-    def _groups_hold_tasks(self) -> Self:
-        problems = [
-            f"{field}.{group}: '{task}' is not one of the tasks.{did_you_mean(task, self.tasks)}"
-            for field, groups in (("groups", self.groups), ("official_groups", self.official_groups))
-            for group, tasks in groups.items()
-            for task in tasks
-            if task not in self.tasks
-        ]
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-
-class Language(Strict):
-    """Facts about a language that results are broken down by."""
-
-    name: str
-    family: str
-    script: str
-    cc100_mtokens: Annotated[float, Field(ge=0)] | None
-    cc100_gib: Annotated[float, Field(ge=0)] | None
-    wikipedia_articles_k: Count
-    wikipedia_mib: Count
-    in_mbert: bool
-    joshi_class: Annotated[int, Field(ge=0, le=5)] | None
-
-
-class _LanguageFile(Strict):
-    source: str
-    languages: dict[str, Language]
+    prompt: str | None = None
+    """Multiple choice: the text before each choice, with ``{context}`` and ``{question}``."""
+    after: str | None = None
+    """The training set that the encoder is tuned on before this one."""
 
 
 _KINDS: dict[str, type[TaskSpec]] = {
     "classification": ClassificationSpec,
+    "multiple_choice": ChoiceSpec,
     "tagging": TaggingSpec,
     "span_qa": SpanSpec,
     "retrieval": RetrievalSpec,
+    "mining": MiningSpec,
+    "ranking": RankingSpec,
 }
-
-
-@cache
-def languages() -> dict[str, Language]:
-    """Return the languages of ``tasks/languages.yaml`` by two-letter code."""
-    path = assets.TASKS / "languages.yaml"
-    return strict_yaml.parse(_LanguageFile, strict_yaml.read(path), path.name).languages
 
 
 def read_task(path: Path) -> TaskSpec:
@@ -436,15 +498,3 @@ def load_training(name: str) -> TrainingSpec:
         if path.is_file():
             return read_training(path)
     raise unknown("training set", name, [p.stem for f in folders for p in f.glob("*.yaml")])
-
-
-def read_benchmark(path: Path) -> Benchmark:
-    """Return the benchmark that a YAML file describes; raise SpecError with all its problems."""
-    return strict_yaml.parse(Benchmark, strict_yaml.read(path), path.name)
-
-
-@cache
-def benchmarks() -> dict[str, Benchmark]:
-    """Return all benchmarks by name."""
-    found = (read_benchmark(path) for path in sorted((assets.TASKS / "benchmarks").glob("*.yaml")))
-    return {benchmark.name: benchmark for benchmark in found}

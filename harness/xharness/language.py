@@ -1,0 +1,39 @@
+"""Facts about the languages, by which results are broken down."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated
+
+from pydantic import Field
+
+from xharness import assets, strict_yaml
+from xharness.strict_yaml import Strict
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Language(Strict):
+    """Facts about a language that results are broken down by."""
+
+    name: str
+    family: str
+    script: str
+    cc100_mtokens: Annotated[float, Field(ge=0)] | None
+    cc100_gib: Annotated[float, Field(ge=0)] | None
+    wikipedia_articles_k: Count
+    wikipedia_mib: Count
+    in_mbert: bool
+    joshi_class: Annotated[int, Field(ge=0, le=5)] | None
+
+
+class _LanguageFile(Strict):
+    source: str
+    languages: dict[str, Language]
+
+
+@cache
+def languages() -> dict[str, Language]:
+    """Return the languages of ``tasks/languages.yaml`` by two-letter code."""
+    path = assets.TASKS / "languages.yaml"
+    return strict_yaml.parse(_LanguageFile, strict_yaml.read(path), path.name).languages
