@@ -21,9 +21,9 @@ class Language(Strict):
     script: str
     cc100_mtokens: Annotated[float, Field(ge=0)] | None
     cc100_gib: Annotated[float, Field(ge=0)] | None
-    wikipedia_articles_k: Count
-    wikipedia_mib: Count
-    in_mbert: bool
+    wikipedia_articles_k: Count | None
+    wikipedia_mib: Count | None
+    in_mbert: bool | None
     joshi_class: Annotated[int, Field(ge=0, le=5)] | None
 
 

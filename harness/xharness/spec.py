@@ -139,6 +139,8 @@ class CandidateSpec(Strict):
     """``language``: each language has candidates of its own; ``task``: those of all languages are one pool."""
     expected: dict[Literal["test", "dev"], Count | None]
     """Candidates in the whole pool (of one language, or of the task); null: not known for sure."""
+    mean_characters: Positive
+    """Mean characters of a candidate, for the plan's estimate of tokens."""
 
 
 class DataSpec(Strict):
