@@ -63,61 +63,85 @@ def plain_mean(values: Any) -> float:
     return total / count
 
 
-@pytest.mark.parametrize("benchmark", ["xtreme", "xtreme-r"])
-def test_a_benchmark_that_lacks_a_target_has_no_overall(benchmark):
+def mean_of_languages(task: str, values: dict[str, tuple[float, int]]) -> float:
+    """Return the mean that a target's spec asks for, of language -> (score, examples)."""
+    if load_task(task).average == "languages":
+        return plain_mean(value for value, _ in values.values())
+    total = 0.0
+    for value, n in values.values():
+        total += value * n
+    return total / sum(n for _, n in values.values())
+
+
+@pytest.mark.parametrize(("benchmark", "targets"), [("xtreme", 9), ("xtreme-r", 10)])
+def test_the_overall_is_the_plain_mean_over_targets(benchmark, targets):
     found = aggregate(everything(benchmark), specs(), benchmark=benchmark)
     rules = benchmarks()[benchmark]
-    there = [task for task in rules.tasks if task in list_tasks()]
-    assert list(found.tasks) == sorted(there)
-    for task in there:
-        result = found.tasks[task]
+    assert sorted(found.tasks) == sorted(rules.tasks)
+    for task, result in found.tasks.items():
         assert (result.complete, result.why, result.missing) == (True, "", ())
         assert list(result.languages) == load_task(task).languages_in(benchmark)
         first = SCORE_KEYS[result.spec.metric][0]
-        assert result.mean[first] == plain_mean(value(task, code) for code in result.languages)
+        values = {code: (value(task, code), s.n) for code, s in result.languages.items()}
+        assert result.mean[first] == mean_of_languages(task, values)
         # Two metrics (exact match and F1) count with their mean.
         assert math.isclose(result.mean["score"], result.mean[first] + 5 * (len(SCORE_KEYS[result.spec.metric]) - 1))
-    assert found.overall is None
-    assert found.average is not None
-    assert set(found.average.missing) == set(rules.tasks) - set(there) != set()
-    assert math.isclose(found.average.score, plain_mean(found.tasks[task].mean["score"] for task in there))
-    assert found.to_json()["overall"] is None
-    for name, members in rules.groups.items():
-        whole = set(members) <= set(there)
-        if whole:
-            assert found.groups[name].complete
-            assert math.isclose(found.groups[name].score, plain_mean(found.tasks[t].mean["score"] for t in members))
-        elif name in found.groups:
-            assert not found.groups[name].complete
-
-
-@pytest.fixture
-def whole_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let XTREME be only what there are specs for."""
-    known = benchmarks()["xtreme"]
-    there = [task for task in known.tasks if task in list_tasks()]
-    changes = {
-        "tasks": there,
-        "groups": {name: [t for t in tasks if t in there] for name, tasks in known.groups.items()},
-        "official_groups": {"classification": ["xnli", "pawsx"], "multi_choice": ["xnli"]},
-    }
-    monkeypatch.setattr(averages, "benchmarks", lambda: {"xtreme": known.model_copy(update=changes)})
-
-
-@pytest.mark.usefixtures("whole_benchmark")
-def test_the_overall_is_the_plain_mean_over_targets():
-    found = aggregate(everything("xtreme"), specs(), benchmark="xtreme")
-    scores = [found.tasks[t].mean["score"] for t in benchmarks()["xtreme"].tasks if t in found.tasks]
-    assert len(scores) == 8
+    scores = [found.tasks[t].mean["score"] for t in rules.tasks]
+    assert len(scores) == targets
     assert found.overall == found.to_json()["overall"] == plain_mean(scores)
     # It is not the mean of the groups.
     assert not math.isclose(found.overall, plain_mean(group.score for group in found.groups.values()))
+    for name, members in rules.groups.items():
+        assert found.groups[name].complete
+        assert math.isclose(found.groups[name].score, plain_mean(found.tasks[t].mean["score"] for t in members))
     # A target that stands in two of evaluate.py's groups does so only there.
-    assert found.official_groups["multi_choice"].score == found.tasks["xnli"].mean["score"]
-    assert "multi_choice" not in found.groups
+    if benchmark == "xtreme-r":
+        assert found.official_groups["multi_choice"].score == found.tasks["xcopa"].mean["score"]
+        assert "multi_choice" not in found.groups
 
 
-@pytest.mark.usefixtures("whole_benchmark")
+def test_a_benchmark_that_lacks_a_target_has_no_overall():
+    found = aggregate([s for s in everything("xtreme") if s.task != "bucc2018"], specs(), benchmark="xtreme")
+    assert found.overall is None
+    assert found.to_json()["overall"] is None
+    assert found.average is not None
+    assert found.average.missing == ("bucc2018",)
+    there = [task for task in benchmarks()["xtreme"].tasks if task != "bucc2018"]
+    assert math.isclose(found.average.score, plain_mean(found.tasks[task].mean["score"] for task in there))
+    assert not found.groups["retrieval"].complete
+
+
+def test_the_mean_over_all_questions_counts_each_language_by_its_questions():
+    # LAReQA's official score pools the questions of all languages.
+    found = aggregate([score("lareqa", "de", 30, n=3), score("lareqa", "ar", 90, n=1)], specs("lareqa"))
+    assert found.tasks["lareqa"].mean["score"] == (90 * 1 + 30 * 3) / 4
+    plain = aggregate([score("xnli", "de", 30, n=3), score("xnli", "ar", 90, n=1)], specs("xnli"))
+    assert plain.tasks["xnli"].mean["score"] == 60
+
+
+def test_fewer_candidates_are_not_the_whole_task():
+    pool = {"n": 11718, "expected_n": 13014, "hash": "a"}
+    codes = load_task("lareqa").languages
+    found = averages.task_result(load_task("lareqa"), {c: score("lareqa", c, candidates=pool) for c in codes}, None)
+    assert found.why == "only 11,718 of 13,014 candidates"
+    mixed = {c: score("lareqa", c, candidates={**pool, "n": 13014, "hash": c == "ar"}) for c in codes}
+    assert averages.task_result(load_task("lareqa"), mixed, None).why == (
+        "languages searched among different candidates"
+    )
+    unknown = {
+        c: score("bucc2018", c, candidates={"n": 7, "expected_n": None}) for c in load_task("bucc2018").languages
+    }
+    assert averages.task_result(load_task("bucc2018"), unknown, None).complete
+
+
+def test_languages_of_different_checkpoints_are_no_whole_target():
+    scores = {c: score("pawsx", c, model_sha="a" * 40, seed=0) for c in load_task("pawsx").languages}
+    assert averages.task_result(load_task("pawsx"), scores, None).complete
+    for change in ({"model_sha": "b" * 40, "seed": 0}, {"model_sha": "a" * 40, "seed": 1}):
+        found = averages.task_result(load_task("pawsx"), {**scores, "de": score("pawsx", "de", **change)}, None)
+        assert found.why == "languages of different checkpoints"
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 
 import synthetic
 from xharness import assets, cli, evaluation, files
-from xharness.spec import load_task
+from xharness.benchmark import benchmarks
+from xharness.language import languages
+from xharness.spec import list_tasks, load_task, load_training
 
 ROUTE = ["--dtype", "float32", "--device", "cpu"]
 
@@ -40,11 +43,11 @@ def run(runner, data_folder, tmp_path, monkeypatch) -> Any:
     return call
 
 
-def gold_predictions(to: Path, tasks: list[str], languages: int = 3) -> Path:
+def gold_predictions(to: Path, tasks: list[str], count: int = 3) -> Path:
     """Write perfect predictions in XTREME's submission layout, as another system would."""
     for task in tasks:
         spec = load_task(task)
-        for language in synthetic.tasks()[task][:languages]:
+        for language in synthetic.tasks()[task][:count]:
             rows = synthetic.rows(task, language)
             match spec.kind:
                 case "classification":
@@ -70,7 +73,7 @@ def test_help_is_quick_because_it_imports_nothing_heavy():
     code = """
 import sys
 from xharness.cli import main
-for arguments in (["--help"], ["eval", "--help"], ["score", "-h"], ["tasks", "list"], ["--version"]):
+for arguments in (["--help"], ["eval", "--help"], ["export", "-h"], ["score", "-h"], ["tasks", "list"], ["--version"]):
     try:
         main(arguments)
     except SystemExit as stop:
@@ -82,7 +85,7 @@ assert not heavy, heavy
     subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=60)
 
 
-@pytest.mark.parametrize("command", ["eval", "score", "report", "tasks", "fetch", "demo"])
+@pytest.mark.parametrize("command", ["eval", "score", "report", "export", "tasks", "fetch", "demo"])
 def test_every_command_has_help(command, run):
     found = run(command, "--help")
     assert (found.exit_code, found.err) == (0, "")
@@ -184,7 +187,6 @@ def test_one_language_that_fails_is_said_and_the_rest_is_kept(run, model, data_f
         (["--targets", "tatoeba", "--layer", "7"], 2, "Layer 7 is not there"),
         (["--targets", "xnli", "--data-dir", "nowhere"], 4, "There is no data folder 'nowhere'"),
         (["--targets", "none.yaml"], 3, "none.yaml"),
-        (["--targets", "udpos"], 7, "udpos: cannot: the official data has to be built"),
         (["--targets", "xquad"], 7, "its head is for classification"),
         (["--targets", "xnli", "--languages", "sw"], 7, "'sw' is not in"),
         (["--targets", "tatoeba", "--split", "dev"], 7, "it has no dev split"),
@@ -333,7 +335,7 @@ def test_what_other_systems_write_is_read(task, change, run):
     ],
 )
 def test_predictions_that_do_not_fit_are_an_error(task, change, words, run):
-    folder = gold_predictions(Path("mine"), [task], languages=1)
+    folder = gold_predictions(Path("mine"), [task], count=1)
     [path] = folder.glob("*/*")
     rewrite(path, change)
     alone = run("score", folder)
@@ -349,7 +351,7 @@ def test_predictions_that_do_not_fit_are_an_error(task, change, words, run):
 
 
 def test_missing_and_unknown_questions_are_counted_and_shown(run):
-    folder = gold_predictions(Path("mine"), ["xquad"], languages=1)
+    folder = gold_predictions(Path("mine"), ["xquad"], count=1)
     [path] = folder.glob("*/*")
     answers = json.loads(path.read_text())
     del answers["q0"]
@@ -446,7 +448,51 @@ def test_tasks(run):
     assert {"xnli", "tatoeba"} <= {entry["name"] for entry in listed}
     shown = json.loads(run("tasks", "show", "xnli", "--json").out)
     assert (shown["name"], shown["hash"]) == ("xnli", load_task("xnli").hash)
-    assert "well formed" in run("tasks", "check").out
+
+
+@pytest.mark.parametrize(("benchmark", "targets", "languages"), [("xtreme", 9, 40), ("xtreme-r", 10, 50)])
+def test_the_benchmarks_are_complete(benchmark, targets, languages, run):
+    found = run("tasks", "check")
+    assert (found.exit_code, found.err) == (0, "")
+    words = f"{benchmark}: complete: {targets} of {targets} targets, {languages} of {languages} languages"
+    assert words in found.out.splitlines()
+    told = json.loads(run("tasks", "check", "--json").out)["benchmarks"][benchmark]
+    assert (told["complete"], told["missing"]) == (True, [])
+    assert told["targets"]["xnli"]["examples"] == 15 * 5010
+
+
+@pytest.fixture
+def own_tasks(tmp_path, monkeypatch) -> Path:
+    """Return a copy of all task files that is read in place of them."""
+    caches = [benchmarks, list_tasks, load_task, load_training, languages]
+    copy = shutil.copytree(assets.TASKS, tmp_path / "tasks")
+    with monkeypatch.context() as patch:
+        patch.setattr(assets, "TASKS", copy)
+        for cache in caches:
+            cache.cache_clear()
+        yield copy
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_a_benchmark_that_lacks_something_is_not_complete(run, own_tasks):
+    (own_tasks / "targets" / "lareqa.yaml").unlink()
+    path = own_tasks / "targets" / "mlqa.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n  hi:") == 1
+    path.write_text(re.sub(r"\n  hi:.*", "", text), encoding="utf-8")
+    found = run("tasks", "check")
+    assert found.exit_code == 3
+    assert "xtreme: not complete: 8 of 9 targets, 40 of 40 languages" in found.out
+    assert "xtreme-r: not complete: 8 of 10 targets, 50 of 50 languages" in found.out
+    for line in (
+        "xtreme: mlqa: found 6 languages, expected 7.",
+        "xtreme-r: mlqa: found 6 languages, expected 7.",
+        "xtreme-r: lareqa: no spec yet.",
+    ):
+        assert line in found.err
+    told = json.loads(run("tasks", "check", "--json").out)["benchmarks"]
+    assert not told["xtreme"]["complete"]
 
 
 def test_version(run):
@@ -454,7 +500,7 @@ def test_version(run):
     assert cli.__version__ in run("--version").out
 
 
-def test_score_of_a_whole_submission_names_the_tasks_without_a_spec(runner, data_folder, tmp_path):
+def test_a_target_without_data_takes_nothing_from_the_others(runner, data_folder, tmp_path):
     for task, name, text in [("bucc2018", "test-de.tsv", "de-1\ten-1\n"), ("xnli", "test-de.tsv", "neutral\n" * 5)]:
         (tmp_path / task).mkdir()
         (tmp_path / task / name).write_text(text)
@@ -462,4 +508,4 @@ def test_score_of_a_whole_submission_names_the_tasks_without_a_spec(runner, data
         done = runner("score", str(tmp_path), "--data-dir", str(data_folder), *targets)
         assert done.exit_code == 8
         assert "xnli" in done.out
-        assert "this version has no spec for bucc2018 yet" in done.err
+        assert "bucc2018: 'de' is not in" in done.err

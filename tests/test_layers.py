@@ -21,49 +21,90 @@ README = HARNESS / "README.md"
 
 # From the cellar up. A module may import those of lower floors only, also inside functions.
 FLOORS = [
-    {"errors", "assets", "examples", "checkpoint", "answer_text", "demo"},
-    {"strict_yaml", "files", "readers", "metrics", "layouts", "hub_errors"},
-    {"inputs", "benchmark", "language"},
-    {"spec", "results", "predictions", "manifest", "tables", "checkpoint_files", "demo.lexicon"},
-    {"hub", "averages", "plan", "catalogue", "needs", "conversion", "kinds.base", "demo.data"},
+    {"errors", "assets", "examples", "checkpoint", "answer_text", "demo", "progress"},
     {
-        "data",
+        "strict_yaml",
+        "files",
+        "text_files",
+        "metrics",
+        "layouts",
+        "hub_errors",
+        "search",
+        "mining",
+        "archives",
+        "downloads",
+    },
+    {"inputs", "benchmark", "language", "conllu", "retrieval_files", "elsewhere"},
+    {"spec", "results", "predictions", "manifest", "readers", "tables", "checkpoint_files", "demo.lexicon"},
+    {"hub", "wholeness", "plan", "catalogue", "needs", "conversion", "sequences", "kinds.base", "demo.data"},
+    {
+        "averages",
+        "sources",
         "demo.lessons",
         "pinning",
         "completeness",
         "kinds.classification",
+        "kinds.multiple_choice",
         "kinds.retrieval",
         "kinds.span_qa",
         "kinds.tagging",
     },
-    {"scoring", "fetch", "kinds"},
-    {"report", "preparation"},
-    {"models"},
-    {"evaluation"},
+    {"notes", "references", "pools", "raw_files", "kinds"},
+    {"data", "fetch"},
+    {"scoring"},
+    {"report", "preparation", "runs"},
+    {"models", "run_folders", "exports"},
+    {"embeddings", "lm_eval_file"},
+    {"comparing"},
+    {"desk"},
+    {"sweep"},
+    {"evaluation", "curve_report"},
     {"demo.training"},
     {"demo.story"},
+    {"commands", "commands.options"},
+    {
+        "commands.demonstration",
+        "commands.evaluation",
+        "commands.exports",
+        "commands.fetching",
+        "commands.reports",
+        "commands.tasks",
+    },
     {"cli"},
     {"__init__", "__main__"},
 ]
 FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units}
 
 # The compute wing; all else is the paper wing and works where torch is not installed.
-COMPUTE = {u for u in FLOOR if u.split(".")[0] == "kinds"} | {"models", "evaluation", "demo.training", "demo.story"}
+COMPUTE = {u for u in FLOOR if u.split(".")[0] == "kinds"} | {
+    "search",
+    "models",
+    "embeddings",
+    "comparing",
+    "desk",
+    "sweep",
+    "curve_report",
+    "evaluation",
+    "demo.training",
+    "demo.story",
+}
 # These join the wings, and import the compute wing only inside functions.
-DOORS = {"cli", "__init__"}
+DOORS = {"cli", "commands.evaluation", "commands.demonstration", "__init__"}
 
 # Packages that may be imported in some modules only.
 ROOMS = {
     "torch": COMPUTE,
     "transformers": {"models", "demo.training"},
     "tokenizers": {"models", "demo.training"},
-    "datasets": {"data", "tables"},
+    "datasets": {"sources", "tables"},
     "huggingface_hub": {"hub", "hub_errors"},
-    "click": {"cli"},
-    "tabulate": {"cli", "report", "catalogue"},
+    "click": {"cli"} | {u for u in FLOOR if u.startswith("commands.")},
+    "tabulate": {"report", "catalogue", "references", "curve_report", "commands.fetching", "commands.tasks"},
+    "matplotlib": {"curve_report"},
     "pandas": {"averages"},
-    "evaluate": set(),
+    "evaluate": {"elsewhere"},
     "lm_eval": set(),
+    "faiss": set(),
     "sentence_transformers": set(),
 }
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xharness import metrics
+from xharness.entity_chunks import chunks
 from xharness.errors import DataError, PredictionError, UsageError
+from xharness.metrics import Ranking
 
 UPOS = [
     "ADJ",
@@ -162,12 +164,12 @@ def test_udpos_f1_is_over_runs_of_equal_tags(pair):
     ],
 )
 def test_entities_by_hand(tags, expected):
-    assert metrics._chunks([tags.split()]) == expected
+    assert chunks([tags.split()]) == expected
 
 
 def test_nothing_runs_over_the_border_of_sentences():
-    assert metrics._chunks([["NOUN"], ["NOUN"]]) == {("NOUN", 0, 0), ("NOUN", 2, 2)}
-    assert metrics._chunks([["B-PER"], ["I-PER"]]) == {("PER", 0, 0), ("PER", 2, 2)}
+    assert chunks([["NOUN"], ["NOUN"]]) == {("NOUN", 0, 0), ("NOUN", 2, 2)}
+    assert chunks([["B-PER"], ["I-PER"]]) == {("PER", 0, 0), ("PER", 2, 2)}
 
 
 def test_one_wrong_tag_costs_udpos_a_whole_run():
@@ -326,21 +328,90 @@ def test_mlqa_refuses_other_languages():
         metrics.mlqa({"1": ["x"]}, {"1": "x"}, "th")
 
 
+# --- Pairs and rankings ---
+
+
+def test_mined_pairs_are_sets():
+    golds = [("a", "1"), ("b", "2"), ("c", "3"), ("c", "3")]
+    found = metrics.bucc_f1(golds, [("b", "2"), ("b", "2"), ("a", "2"), ("a", "1"), ("1", "a")], "de").scores
+    assert found == {"f1": 2 * 0.5 * (2 / 3) / (0.5 + 2 / 3) * 100, "precision": 50.0, "recall": 2 / 3 * 100}
+    assert metrics.bucc_f1(golds, [], "de").scores == {"f1": 0, "precision": 0, "recall": 0}
+    assert metrics.bucc_f1(golds, [("b", "3")], "de").scores["f1"] == 0
+
+
+def test_of_entities_the_first_20_count():
+    golds = {"1": ["Q1 "], "2": ["Q2", "Q3"], "3": ["Q3"], "4": ["Q4"], "5": ["Q5"]}
+    others = [f"P{i}" for i in range(20)]
+    predictions = {"1": ["Q2", "Q1"], "2": ["Q3"], "3": [*others[:19], "Q3"], "4": [*others, "Q4"], "9": ["Q9"]}
+    measured = metrics.mrr_at_20(golds, predictions, "fa")
+    expected = (1 / 2 + 0 + 1 / 20 + 0 + 0) / 5 * 100
+    assert measured.scores == {"mrr@20": expected, "map@20": expected}
+    assert measured.counts == {"missing": 1, "unknown": 1}
+    rankings = {query: Ranking(tuple(found), (1,)) for query, found in predictions.items()}
+    assert metrics.mrr_at_20(golds, rankings, "fa") == measured
+
+
+def test_average_precision_by_hand():
+    golds = {"1": ["a", "b", "c"], "2": ["d"]}
+    predictions = {"1": Ranking(("b", "x", "a", "b"), (1, 3, 30)), "2": Ranking(("x", "y"), (4,))}
+    measured = metrics.map_at_20(golds, predictions, "th")
+    first = 1 + 2 / 3
+    assert measured.scores == {
+        "map@20": (first / 3 + 0) / 2 * 100,
+        "map": ((first + 3 / 30) / 3 + 1 / 4) / 2 * 100,
+    }
+    assert measured.counts == {"missing": 0, "unknown": 0}
+
+
+def test_average_precision_at_20_is_divided_by_20_at_most():
+    golds = {"1": [f"t{i}" for i in range(25)]}
+    found = Ranking(tuple(f"t{i}" for i in range(25)), tuple(range(1, 26)))
+    assert metrics.map_at_20(golds, {"1": found}, "en").scores == {"map@20": 100.0, "map": 100.0}
+
+
+def test_uncut_precision_needs_all_ranks():
+    golds = {"1": ["a"], "2": ["b"], "3": ["c"]}
+    with_ranks, without = Ranking(("a",), (1,)), Ranking(("b",))
+    assert metrics.map_at_20(golds, {"1": with_ranks, "9": without}, "en").scores == {
+        "map@20": 1 / 3 * 100,
+        "map": 1 / 3 * 100,
+    }
+    assert metrics.map_at_20(golds, {"1": with_ranks, "2": without}, "en").scores == {"map@20": 2 / 3 * 100}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "ranks", "message"),
+    [
+        ("ax", (1,), "found 1 ranks, expected 2"),
+        ("ax", (1, 3, 4), "found 3 ranks, expected 2"),
+        ("ax", (3, 1), r"the ranks \[3, 1\] do not ascend from 1 on"),
+        ("ab", (1, 1), "do not ascend"),
+        ("xa", (0, 2), "do not ascend"),
+        ("xa", (1, 3), r"stand at \[1\] of the first 2 by the ranks, and at \[2\] by the candidates"),
+        ("xa", (3, 4), r"at \[\] of the first 2 by the ranks, and at \[2\]"),
+        ("xy", (2, 3), r"at \[2\] of the first 2 by the ranks, and at \[\]"),
+    ],
+)
+def test_ranks_that_cannot_be_true_are_refused(candidates, ranks, message):
+    with pytest.raises(PredictionError, match=rf"The question 'q7' \(hi\): .*{message}"):
+        metrics.map_at_20({"q7": ["a", "b"]}, {"q7": Ranking(tuple(candidates), ranks)}, "hi")
+
+
 # --- Means and mistakes ---
 
 
 def test_task_score_is_what_enters_the_average():
-    scores = {"exact_match": 60.0, "f1": 71.0, "accuracy": 80.0, "token_accuracy": 90.0}
-    expected = {"accuracy": 80.0, "entity_f1": 71.0, "udpos_f1": 71.0, "squad": 65.5, "mlqa": 65.5}
-    assert {metric: metrics.task_score(metric, scores) for metric in metrics.METRICS} == expected
+    scores = {"exact_match": 60.0, "f1": 71.0, "accuracy": 80.0, "token_accuracy": 90.0, "mrr@20": 50.0, "map@20": 40.0}
+    tags_and_pairs = {"entity_f1": 71.0, "udpos_f1": 71.0, "bucc_f1": 71.0}
+    answers_and_rankings = {"squad": 65.5, "mlqa": 65.5, "mrr_at_20": 50.0, "map_at_20": 40.0}
+    expected = {"accuracy": 80.0, **tags_and_pairs, **answers_and_rankings}
+    assert {metric: metrics.task_score(keys, scores) for metric, keys in metrics.SCORE_KEYS.items()} == expected
     assert set(metrics.SCORE_KEYS) == set(metrics.METRICS)
 
 
 def test_task_score_says_what_is_missing():
-    with pytest.raises(UsageError, match="Did you mean 'squad'"):
-        metrics.task_score("sqaud", {})
     with pytest.raises(DataError, match="hold no 'exact_match'"):
-        metrics.task_score("mlqa", {"f1": 1.0})
+        metrics.task_score(metrics.SCORE_KEYS["mlqa"], {"f1": 1.0})
 
 
 def test_mean_adds_from_left_to_right():
@@ -353,7 +424,7 @@ def test_mean_adds_from_left_to_right():
 @pytest.mark.parametrize("metric", metrics.METRICS)
 def test_empty_gold_is_said_to_be_empty(metric):
     with pytest.raises(DataError, match=r"\(en\)"):
-        metrics.METRICS[metric]({} if metric in ("squad", "mlqa") else [], {}, "en")
+        metrics.METRICS[metric]([] if "accuracy" in metric or "f1" in metric else {}, {}, "en")
 
 
 def test_gold_without_words_or_answers_is_refused():
@@ -361,6 +432,10 @@ def test_gold_without_words_or_answers_is_refused():
         metrics.udpos_f1([[]], [[]], "en")
     with pytest.raises(DataError, match="'q7'"):
         metrics.squad({"q7": []}, {}, "en")
+    with pytest.raises(DataError, match="'q7'"):
+        metrics.mrr_at_20({"q7": []}, {}, "en")
+    with pytest.raises(DataError, match="'q7'"):
+        metrics.map_at_20({"q7": ()}, {}, "en")
 
 
 @pytest.mark.parametrize("metric", [metrics.accuracy, metrics.entity_f1, metrics.udpos_f1])

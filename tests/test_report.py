@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from test_averages import score, specs
-from xharness import report, results
+from test_averages import everything, score, specs
+from xharness import report, results, runs
 from xharness.averages import Results, aggregate
 from xharness.checkpoint import Checkpoint
-from xharness.errors import DataError, NothingToDo
+from xharness.errors import DataError, NothingToDo, UsageError
 from xharness.plan import choose_languages, make_plan, select
+from xharness.results import Score
 
 PROVENANCE = {"model_sha": "0123456789abcdef", "dtype": "bfloat16", "seed": 0, "split": "test"}
 
@@ -96,31 +97,123 @@ def test_the_plan(gold):
     gold("plan.txt", report.plan_table(steps) + "\n")
 
 
+def test_how_retrieval_was_done_is_said_below_the_table():
+    encoding = {"layer": 14, "layers": 24, "pooling": "mean", "special_tokens": True, "center": "none"}
+    encoding |= {"whiten": False, "max_length": 512, "prefix": "", "vectors": "float16"}
+    facts: dict[str, Any] = {"layer": 14, "pooling": "mean", "encoding": encoding}
+    mined = {"candidates": {"n": 399, "expected_n": None, "hash": "a"}, **facts}
+    told = {"layer_from": "tatoeba-dev", "layer_languages": "ca cs"}
+    scores = [
+        score("tatoeba", "de", **facts),
+        score("tatoeba", "ru", **{**facts, "encoding": {**encoding, "special_tokens": False, "center": "language"}}),
+        score(
+            "bucc2018",
+            "de",
+            selection={**told, "threshold": 1.0625, "threshold_from": "de dev", "dev_f1": 88.12},
+            **mined,
+        ),
+        score(
+            "bucc2018", "fr", selection={**told, "threshold": 1.05, "threshold_from": "fr dev", "dev_f1": 80.0}, **mined
+        ),
+        score("lareqa", "de", candidates={"n": 11718, "expected_n": 13014, "hash": "a"}, pooling="cls", layer=24),
+        score("mewslix", "de", pooling="pooler", encoding={"layers": 24, "pooling": "pooler", "center": "none"}),
+    ]
+    text = report.tables([("org__tiny", aggregate(scores, specs("tatoeba", "bucc2018", "lareqa", "mewslix")))])
+    plain = "layer 14 of 24, mean pooling with special tokens, not centred, at most 512 sub-words"
+    for line in (
+        f"tatoeba: {plain}, vectors kept in float16: de.",
+        "tatoeba: layer 14 of 24, mean pooling without special tokens, centred by language, at most 512 sub-words, "
+        "vectors kept in float16: ru.",
+        "bucc2018: thresholds from dev, in brackets the F1 there: de 1.062 (88.1), fr 1.05 (80.0).",
+        "bucc2018: layer chosen on tatoeba-dev (ca cs).",
+        "bucc2018: searched among 399 candidates.",
+        "lareqa: layer 24, cls pooling: de.",
+        "mewslix: the pooler's output, not centred: de.",
+        "lareqa: searched among 11,718 candidates: de.",
+    ):
+        assert line in text.splitlines()
+    assert "only 11,718 of 13,014 candidates" in text
+    assert "lareqa: mean over all questions, not over languages" in text
+
+
+def test_a_threshold_that_was_tuned_on_what_is_scored_is_called_so():
+    mined = score(
+        "bucc2018", "de", split="dev", selection={"threshold": 1.1, "threshold_from": "de dev", "dev_f1": 90.0}
+    )
+    text = report.tables([("org__tiny", aggregate([mined], specs("bucc2018")))])
+    assert "bucc2018: thresholds tuned on the dev data that is scored here: de 1.1." in text.splitlines()
+
+
 # --- Runs on disk ---------------------------------------------------------------------------------------------------
+
+
+def make_run(folder: Path, scores: list[Score], model: str = "org/tiny") -> Path:
+    """Write a RUN as eval does, without predictions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"schema_version": 1, "model": model, "model_sha": "0" * 40, "model_hash": None, "seed": 0}
+    record |= {"settings": {"dtype": "float32", "split": "test"}, "targets": {}}
+    (folder / "run.json").write_text(json.dumps(record))
+    for each in scores:
+        results.save(each, folder / "results" / each.task / f"{each.language}.json")
+    return folder
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    record = {"schema_version": 1, "model": "org/tiny", "model_sha": "0" * 40, "model_hash": None, "seed": 0}
-    record |= {"settings": {"dtype": "float32", "split": "test"}, "targets": {}}
-    (tmp_path / "run.json").write_text(json.dumps(record))
-    for language in ("de", "en"):
-        results.save(score("xnli", language), tmp_path / "results" / "xnli" / f"{language}.json")
-    return tmp_path
+    return make_run(tmp_path, [score("xnli", language) for language in ("de", "en")])
+
+
+@pytest.fixture
+def runs_of_a_benchmark(tmp_path: Path) -> list[Path]:
+    """Return a RUN per target of XTREME-R, as checkpoints that were tuned from one encoder leave them."""
+    by_task: dict[str, list[Score]] = {}
+    for each in everything("xtreme-r"):
+        by_task.setdefault(each.task, []).append(each)
+    return [make_run(tmp_path / task, scores, f"org/tiny-{task}") for task, scores in by_task.items()]
+
+
+def test_joined_runs_have_an_overall(runs_of_a_benchmark):
+    found = runs.join(runs_of_a_benchmark, "xtreme-r")
+    whole = aggregate(everything("xtreme-r"), specs(), benchmark="xtreme-r")
+    assert found.overall == whole.overall is not None
+    assert found.tasks["xnli"].mean == whole.tasks["xnli"].mean
+    text = report.tables([("joined", found)])
+    assert "all of xtreme-r" in text
+    assert "partial" not in text
+    assert "xnli: from org/tiny-xnli @000000000000 (seed 0), " in text
+    assert [each["targets"] for each in found.to_json()["runs"]] == [[path.name] for path in runs_of_a_benchmark]
+
+
+def test_joined_runs_that_lack_one_language_have_no_overall(runs_of_a_benchmark):
+    [path] = [path for path in runs_of_a_benchmark if path.name == "udpos"]
+    (path / "results" / "udpos" / "wo.json").unlink()
+    found = runs.join(runs_of_a_benchmark, "xtreme-r")
+    assert found.overall is None
+    assert found.tasks["udpos"].why == "no score for wo"
+    line = next(x for x in report.tables([("joined", found)]).splitlines() if x.startswith("what is there of"))
+    assert "partial" in line
+
+
+def test_two_runs_with_the_same_target_and_language_are_not_joined(tmp_path):
+    one, two = (make_run(tmp_path / name, [score("xnli", "de"), score("xnli", name)]) for name in ("en", "fr"))
+    with pytest.raises(UsageError, match="xnli in de stands in two RUNs") as caught:
+        runs.join([one, two])
+    assert str(one) in str(caught.value)
+    assert str(two) in str(caught.value)
 
 
 def test_load_run(run):
-    found = report.load_run(run)
+    found = runs.load_run(run)
     assert found.tasks["xnli"].mean == {"accuracy": 50.0, "score": 50.0}
     assert found.provenance["model"] == "org/tiny"
-    assert report.load_run(run, "xtreme").average is not None
+    assert runs.load_run(run, "xtreme").average is not None
 
 
 @pytest.mark.parametrize("part", ["run.json", "results"])
 def test_a_folder_that_is_no_run(part, run):
     (run / part).rename(run / "elsewhere")
     with pytest.raises(NothingToDo, match="is no RUN with results"):
-        report.load_run(run)
+        runs.load_run(run)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +233,13 @@ def test_a_result_that_does_not_fit(change: dict[str, Any], words, run):
         path.write_text(path.read_text()[:-30])
         words = "not a result file of xharness"
     with pytest.raises(DataError, match=words):
-        report.load_run(run)
+        runs.load_run(run)
 
 
 def test_unknown_fields_of_a_later_version_are_ignored(run):
     path = run / "results" / "xnli" / "de.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "carbon": 3}))
-    assert report.load_run(run).tasks["xnli"].languages["de"] == score("xnli", "de")
+    assert runs.load_run(run).tasks["xnli"].languages["de"] == score("xnli", "de")
 
 
 @pytest.mark.parametrize("change", [{"scores": []}, {"scores": {"f1": "80"}}, {"n": "5"}, {"settings": None}])

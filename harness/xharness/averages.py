@@ -11,6 +11,10 @@ from xharness.metrics import mean as mean_of
 from xharness.metrics import task_score
 from xharness.results import Score
 from xharness.spec import TaskSpec, list_tasks, load_task
+from xharness.wholeness import why_incomplete
+
+PARTIAL = "partial"
+"""What stands beside every mean that is not the benchmark's."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,9 @@ class TaskResult:
         spec: the target.
         languages: code -> score, in the order of the spec.
         missing: codes of the languages (of the benchmark, or of the spec) that have no score.
-        mean: metric -> mean over the languages that are there, English included, unweighted, in percent; and
-            ``score``, the number that enters the benchmark's average.
+        mean: metric -> mean over the languages that are there, English included, in percent, each counting the
+            same (or as many examples as it has, where the spec's ``average`` says so); and ``score``, the number
+            that enters the benchmark's average.
         complete: whether every language is there, whole, and computed alike.
         why: why not complete, as a sentence; '' if complete.
         gap: ``score`` of English minus the mean ``score`` of the others; None where it cannot be said.
@@ -119,6 +124,7 @@ def _task_json(task: TaskResult) -> dict[str, Any]:
                 "predictions_sha256": s.predictions_sha256,
                 **({"dtype": s.dtype} if s.dtype else {}),
                 **({"layer": s.layer} if s.layer is not None else {}),
+                **{k: v for k in ("encoding", "selection", "candidates") if (v := getattr(s, k))},
                 **({"notes": list(s.notes)} if s.notes else {}),
             }
             for code, s in task.languages.items()
@@ -166,9 +172,8 @@ def aggregate(
         for name in specs
         if name in by_task
     }
-    # A file of the user's own may bear a shipped target's name; what it gives is not the benchmark's.
     for name, result in tasks.items():
-        if name in list_tasks() and specs[name].hash != load_task(name).hash:
+        if is_foreign(specs[name]):
             tasks[name] = replace(result, complete=False, why="another task file than the benchmark's of this name")
     chosen = _benchmark(benchmark, tasks)
     groups = {n: a for n, members in chosen.groups.items() if (a := _average(members, tasks, chosen.name))}
@@ -176,6 +181,11 @@ def aggregate(
     # Without a benchmark named, languages beyond it may be in the means: such an average is never the benchmark's.
     overall = _average(chosen.tasks, tasks, chosen.name) if benchmark else None
     return Results(chosen.name, tasks, groups, official, overall, provenance or {})
+
+
+def is_foreign(spec: TaskSpec) -> bool:
+    """Return whether a file of the user's own bears a shipped target's name; what it gives is not the benchmark's."""
+    return spec.name in list_tasks() and spec.hash != load_task(spec.name).hash
 
 
 def side_by_side(found: Iterable[Results]) -> Results:
@@ -213,50 +223,43 @@ def _average(members: Iterable[str], tasks: Mapping[str, TaskResult], benchmark:
 def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | None) -> TaskResult:
     """Return the mean of a target over the languages of a benchmark (None: all of the spec).
 
-    Means are plain sums over languages in the spec's order divided by their number, as in XTREME's evaluate.py.
+    Means are plain sums over languages in the spec's order divided by their number, as in XTREME's evaluate.py, or
+    weighted by examples where the spec's ``average`` says so.
     """
     wanted = spec.languages_in(benchmark)
     there = {code: scores[code] for code in wanted if code in scores}
     missing = tuple(code for code in wanted if code not in scores)
     metrics = list(next(iter(there.values())).scores) if there else []
-    mean = {m: mean_of(s.scores[m] for s in there.values()) for m in metrics}
+    mean = {m: _mean(spec, [(s.scores[m], s.n) for s in there.values()]) for m in metrics}
     if there:
         mean["score"] = task_score(spec.score_keys, mean)
-    why = _why_incomplete(spec, there, missing)
+    why = why_incomplete(spec, there, missing)
     gap, note = _gap(spec, there)
     return TaskResult(spec, there, missing, mean, not why, why, gap, note)
 
 
-def _why_incomplete(spec: TaskSpec, there: Mapping[str, Score], missing: tuple[str, ...]) -> str:
-    """Return every reason why a mean is not the benchmark's, as one sentence; '' if it is."""
-    reasons = [f"no score for {' '.join(missing)}"] if missing else []
-    for what in ("sample", "stand-in"):
-        codes = [c for c, s in there.items() if s.data_status == what]
-        if codes:
-            reasons.append(f"{what} data in {' '.join(codes)}")
-    if any(s.split != "test" for s in there.values()):
-        reasons.append("not the test split")
-    if any(s.settings.get("limit") is not None for s in there.values()):
-        reasons.append("cut by --limit")
-    else:
-        known = {c: s for c, s in there.items() if s.data_status not in ("sample", "stand-in")}
-        short = [f"{c} {s.n:,} of {s.expected_n:,}" for c, s in known.items() if s.expected_n not in (None, s.n)]
-        if short:
-            reasons.append(f"not the expected number of examples: {', '.join(short)}")
-    total, found = spec.total.get("test"), sum(s.n for s in there.values())
-    if not reasons and any(s.expected_n is None for s in there.values()) and total not in (None, found):
-        reasons.append(f"{found:,} examples over all languages, expected {total:,}")
-    unsure = [c for c, s in there.items() if s.expected_n is None and s.data_status != "complete"]
-    if unsure and total is None:
-        reasons.append(f"the right number of examples is not known for {' '.join(unsure)}")
-    if len({s.dtype for s in there.values()}) > 1:
-        reasons.append("languages computed in different types")
-    return "; ".join(reasons)
+def _mean(spec: TaskSpec, values: Iterable[tuple[float, int]]) -> float:
+    """Return the mean of (score of a language, its examples), over languages or over examples as the spec says."""
+    if spec.average == "languages":
+        return mean_of(value for value, _ in values)
+    total, count = 0.0, 0
+    # Not sum(), which adds floats in another way from Python 3.12 on.
+    for value, n in values:
+        total += value * n
+        count += n
+    return total / count
 
 
 def language_score(spec: TaskSpec, score: Score) -> float:
     """Return the number of a language that is comparable with the task's ``score``, in percent."""
     return task_score(spec.score_keys, score.scores)
+
+
+def odd_type(task: TaskResult, score: Score) -> bool:
+    """Return whether a language was computed in another type than most languages of its target."""
+    types = [s.dtype for s in task.languages.values()]
+    # Not a set: where two types are equally frequent, every run of the program must mark the same one.
+    return score.dtype != max(dict.fromkeys(types), key=types.count)
 
 
 def _gap(spec: TaskSpec, there: Mapping[str, Score]) -> tuple[float | None, str | None]:
@@ -265,7 +268,8 @@ def _gap(spec: TaskSpec, there: Mapping[str, Score]) -> tuple[float | None, str 
         return None, f"{spec.name} has no English"
     if source[0] not in there:
         return None, "English was not scored"
-    others = [language_score(spec, s) for c, s in there.items() if spec.languages[c].zero_shot]
-    if not others:
+    zero_shot = [s for c, s in there.items() if spec.languages[c].zero_shot]
+    if not zero_shot:
         return None, "no language beside English was scored"
-    return language_score(spec, there[source[0]]) - mean_of(others), None
+    others = _mean(spec, [(language_score(spec, s), s.n) for s in zero_shot])
+    return language_score(spec, there[source[0]]) - others, None

@@ -1,10 +1,10 @@
-"""The benchmarks: named lists of targets, their groups, and how their averages are made."""
+"""The benchmarks: named lists of targets, their groups and languages, and the scores that were published for them."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,40 @@ from xharness.errors import did_you_mean
 from xharness.strict_yaml import Strict
 
 Positive = Annotated[int, Field(gt=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Scores = dict[str, Percent]
+"""Metric -> value, in percent."""
+
+
+class Figures(Strict):
+    """Scores of one system that were read in one place."""
+
+    source: str
+    """Where they were read."""
+    note: str | None = None
+    """What has to be said beside them, above all where a metric is not the benchmark's own."""
+    split: Literal["test", "dev"] = "test"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """How retrieval was done, with the names of a target's ``input``; empty where the source does not say."""
+    scores: dict[str, Scores] = Field(default_factory=dict)
+    """Target -> its means over the benchmark's languages."""
+    languages: dict[str, dict[str, Scores]] = Field(default_factory=dict)
+    """Target -> language -> scores."""
+    groups: Scores = Field(default_factory=dict)
+    """Group -> mean of its targets' scores."""
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if not (self.scores or self.languages or self.groups):
+            raise ValueError("give at least one of 'scores', 'languages' and 'groups'.")
+        return self
+
+
+class Reference(Strict):
+    """A system whose scores on a benchmark were published."""
+
+    title: str
+    figures: list[Figures]
 
 
 class Benchmark(Strict):
@@ -23,18 +57,37 @@ class Benchmark(Strict):
     paper: str
     language_count: Positive
     tasks: list[str]
+    task_languages: dict[str, Positive]
+    """Target -> number of its languages, as the benchmark's own evaluate.py and data have it."""
     groups: dict[str, list[str]]
     official_groups: dict[str, list[str]]
     """The groups as the benchmark's own evaluate.py counts them."""
+    references: dict[str, Reference] = Field(default_factory=dict)
+    """Name -> published scores."""
 
     @model_validator(mode="after")
-    def _groups_hold_tasks(self) -> Self:
+    def _targets_are_known(self) -> Self:
         problems = [
             f"{field}.{group}: '{task}' is not one of the tasks.{did_you_mean(task, self.tasks)}"
             for field, groups in (("groups", self.groups), ("official_groups", self.official_groups))
             for group, tasks in groups.items()
             for task in tasks
             if task not in self.tasks
+        ]
+        missing = [task for task in self.tasks if task not in self.task_languages]
+        problems += [f"task_languages.{task}: field required." for task in missing]
+        named = [("tasks", f"task_languages.{task}", task) for task in self.task_languages]
+        for name, reference in self.references.items():
+            for i, figures in enumerate(reference.figures):
+                place = f"references.{name}.figures.{i}"
+                named += [("tasks", f"{place}.scores.{task}", task) for task in figures.scores]
+                named += [("tasks", f"{place}.languages.{task}", task) for task in figures.languages]
+                named += [("groups", f"{place}.groups.{group}", group) for group in figures.groups]
+        known = {"tasks": self.tasks, "groups": list(self.groups)}
+        problems += [
+            f"{place}: '{key}' is not one of the {what}.{did_you_mean(key, known[what])}"
+            for what, place, key in named
+            if key not in known[what]
         ]
         if problems:
             raise ValueError("\n".join(problems))

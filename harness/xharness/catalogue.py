@@ -1,22 +1,121 @@
-"""Checking the task files that come with xharness, or the user's own, all at once."""
+"""Checking the task files that come with xharness, or the user's own, and whether they make whole benchmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 from xharness import assets, strict_yaml
-from xharness.benchmark import benchmarks, read_benchmark
+from xharness.benchmark import Benchmark, benchmarks, read_benchmark
 from xharness.errors import SpecError
 from xharness.language import languages
 from xharness.spec import TaskSpec, read_task, read_training
 
 
-def check(files: Sequence[Path] = ()) -> str:
-    """Read task files and return a table of what the benchmarks have; without ``files`` all that come with xharness.
+@dataclass(frozen=True)
+class Target:
+    """One target of a benchmark, and what there is of it.
+
+    Attributes:
+        name: the target.
+        state: ``can be scored``, ``no data source yet`` or ``no spec yet``.
+        languages, expected_languages: how many the spec and the benchmark have.
+        examples: test examples of all languages together; None where that is not known for sure.
+        candidates: what is searched, in all pools together; None where that is not known for sure, 0 where nothing is.
+    """
+
+    name: str
+    state: str
+    languages: int
+    expected_languages: int
+    examples: int | None
+    candidates: int | None
+
+    @property
+    def problem(self) -> str:
+        """What is missing, as a sentence; '' if nothing is."""
+        if self.state != "can be scored":
+            return f"{self.name}: {self.state}."
+        if self.languages != self.expected_languages:
+            return f"{self.name}: found {self.languages} languages, expected {self.expected_languages}."
+        return ""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What there is of a benchmark: its targets, and how many of its languages they have."""
+
+    benchmark: str
+    targets: list[Target]
+    languages: int
+    expected_languages: int
+
+    @property
+    def problems(self) -> list[str]:
+        """What is missing, one sentence each; empty if the benchmark is complete."""
+        found = [f"{self.benchmark}: {target.problem}" for target in self.targets if target.problem]
+        if self.languages != self.expected_languages:
+            found.append(
+                f"{self.benchmark}: its targets have {self.languages} languages, expected {self.expected_languages}."
+            )
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """Whether the benchmark is complete, in one line."""
+        whole = sum(not target.problem for target in self.targets)
+        state = "not complete" if self.problems else "complete"
+        counts = f"{whole} of {len(self.targets)} targets, {self.languages} of {self.expected_languages} languages"
+        return f"{self.benchmark}: {state}: {counts}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "complete": not self.problems,
+            "missing": self.problems,
+            "languages": {"found": self.languages, "expected": self.expected_languages},
+            "targets": {
+                t.name: {
+                    "state": t.state,
+                    "languages": {"found": t.languages, "expected": t.expected_languages},
+                    "examples": t.examples,
+                    "candidates": t.candidates,
+                }
+                for t in self.targets
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What ``check`` found: how many files are well formed, and what they cover (nothing for files of one's own)."""
+
+    files: int
+    coverage: list[Coverage]
+
+    def __str__(self) -> str:
+        lines = [f"{self.files} {'file is' if self.files == 1 else 'files are'} well formed."]
+        if self.coverage:
+            lines += [_table(self.coverage), "\n".join(coverage.verdict for coverage in self.coverage)]
+        return "\n\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {"files": self.files, "benchmarks": {c.benchmark: c.to_json() for c in self.coverage}}
+
+    def fail_if_incomplete(self) -> None:
+        """Raise SpecError with all that is missing from the benchmarks, if anything is."""
+        problems = [problem for coverage in self.coverage for problem in coverage.problems]
+        if problems:
+            raise SpecError("\n".join(problems))
+
+
+def check(files: Sequence[Path] = ()) -> Checked:
+    """Read task files and return what the benchmarks have; without ``files`` all that come with xharness.
 
     Raises:
         SpecError: all problems of all files, one a line, each with file, field and the nearest name.
@@ -34,8 +133,7 @@ def check(files: Sequence[Path] = ()) -> str:
         problems += _dangling(targets)
     if problems:
         raise SpecError("\n".join(problems))
-    lines = [f"{len(chosen)} {'file is' if len(chosen) == 1 else 'files are'} well formed."]
-    return "\n".join(lines) if files else "\n\n".join([*lines, _coverage(targets)])
+    return Checked(len(chosen), [] if files else [_coverage(b, targets) for b in benchmarks().values()])
 
 
 def _reader(path: Path) -> Callable[[Path], Any]:
@@ -48,7 +146,7 @@ def _reader(path: Path) -> Callable[[Path], Any]:
     return read_task
 
 
-def _dangling(targets: dict[str, TaskSpec]) -> list[str]:
+def _dangling(targets: Mapping[str, TaskSpec]) -> list[str]:
     """Return a sentence for each training set that a target names and nobody has."""
     known = {p.stem for folder in ("intermediate", "english") for p in (assets.TASKS / folder).glob("*.yaml")}
     return [
@@ -58,16 +156,52 @@ def _dangling(targets: dict[str, TaskSpec]) -> list[str]:
     ]
 
 
-def _coverage(targets: dict[str, TaskSpec]) -> str:
-    """Return which targets of each benchmark have a spec, with their languages."""
-    rows = []
-    for benchmark in benchmarks().values():
-        there = [targets[t] for t in benchmark.tasks if t in targets]
-        union = {code for spec in there for code in spec.languages_in(benchmark.name)}
-        for task in benchmark.tasks:
-            spec = targets.get(task)
-            state = "no spec yet" if spec is None else "no data yet" if spec.unavailable else "can be scored"
-            count = "" if spec is None else len(spec.languages_in(benchmark.name))
-            rows.append([benchmark.name, task, state, count])
-        rows.append([benchmark.name, f"all ({len(there)} of {len(benchmark.tasks)} targets)", "", len(union)])
-    return tabulate(rows, ["benchmark", "target", "state", "languages"], tablefmt="simple")
+def _coverage(benchmark: Benchmark, targets: Mapping[str, TaskSpec]) -> Coverage:
+    found, union = [], set()
+    for name in benchmark.tasks:
+        spec, expected = targets.get(name), benchmark.task_languages[name]
+        if spec is None:
+            found.append(Target(name, "no spec yet", 0, expected, None, 0))
+            continue
+        codes = spec.languages_in(benchmark.name)
+        union |= set(codes)
+        state = "no data source yet" if spec.unavailable else "can be scored"
+        found.append(Target(name, state, len(codes), expected, _examples(spec, codes), _candidates(spec, codes)))
+    return Coverage(benchmark.name, found, len(union), benchmark.language_count)
+
+
+def _examples(spec: TaskSpec, codes: Sequence[str]) -> int | None:
+    counts = [spec.expected_count(code, "test") for code in codes]
+    known = [count for count in counts if count is not None]
+    if len(known) == len(counts):
+        return sum(known)
+    return spec.total.get("test") if len(codes) == len(spec.languages) else None
+
+
+def _candidates(spec: TaskSpec, codes: Sequence[str]) -> int | None:
+    if spec.candidates is None:
+        return 0
+    of_a_pool = spec.candidates.expected.get("test")
+    return of_a_pool * len(codes) if of_a_pool is not None and spec.candidates.scope == "language" else of_a_pool
+
+
+def _table(coverage: Sequence[Coverage]) -> str:
+    rows = [
+        [
+            each.benchmark,
+            target.name,
+            f"{target.languages} of {target.expected_languages}",
+            _number(target.examples),
+            "" if target.candidates == 0 else _number(target.candidates),
+            target.state,
+        ]
+        for each in coverage
+        for target in each.targets
+    ]
+    head = ["benchmark", "target", "languages", "test examples", "candidates", "state"]
+    align = ["left", "left", "right", "right", "right", "left"]
+    return tabulate(rows, head, tablefmt="simple", disable_numparse=True, colalign=align)
+
+
+def _number(value: int | None) -> str:
+    return "not known" if value is None else f"{value:,}"

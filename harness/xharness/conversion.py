@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from xharness.errors import DataError
-from xharness.examples import Bitext, Example, Pair, Question, Tagged
+from xharness.examples import Bitext, Candidate, Choice, Example, Pair, Query, Question, Tagged
 from xharness.spec import DataSpec
 
 
 def converter(
-    spec: DataSpec, columns: dict[str, str], features: Any, where: str
+    spec: DataSpec,
+    columns: dict[str, str],
+    features: Any,
+    where: str,
+    answers_of: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Callable[[dict[str, Any], int], Example]:
     """Return what turns (row, its number) into a canonical example.
 
@@ -20,6 +24,7 @@ def converter(
         columns: canonical field -> column.
         features: column -> type, as the table has them; label names are read from it.
         where: what the table is called in messages.
+        answers_of: ranking: query id -> ids of the right candidates, where the candidates say so.
 
     Raises:
         DataError: when converting: a label that is not the task's, a text that is not there, words without tags.
@@ -29,11 +34,7 @@ def converter(
     def name_of(row: dict[str, Any], number: int) -> str:
         return str(row[identity]) if identity else str(number)
 
-    def text(row: dict[str, Any], column: str, number: int) -> str:
-        value = row[column]
-        if not isinstance(value, str):
-            raise DataError(f"{spec.name}: {where}: row {number} has no text in '{column}' ({value!r}).")
-        return value
+    text = _texts(spec, where)
 
     match spec.kind:
         case "classification":
@@ -67,10 +68,48 @@ def converter(
                 text(row, context, i),
                 stored_answers(row, answers, i, f"{spec.name}: {where}"),
             )
+        case "multiple_choice":
+            context, question, label = columns["context"], columns["question"], columns["label"]
+            to_choice = _labels(spec, features.get(label), label, where)
+            return lambda row, i: Choice(
+                name_of(row, i),
+                text(row, context, i),
+                text(row, question, i),
+                tuple(text(row, column, i) for column in spec.choices),
+                to_choice(row[label], i),
+            )
+        case "mining" | "ranking":
+            body, targets = columns["text"], columns.get("targets")
+            known = answers_of or {}
+            return lambda row, i: Query(
+                name_of(row, i),
+                text(row, body, i),
+                tuple(map(str, row[targets])) if targets else known.get(name_of(row, i), ()),
+            )
         case _:
             other, english = columns["text"], columns["english"]
             # The Hub's google/xtreme keeps each line's newline.
             return lambda row, i: Bitext(name_of(row, i), text(row, other, i).strip(), text(row, english, i).strip())
+
+
+def candidate_converter(
+    spec: DataSpec, columns: dict[str, str], where: str
+) -> Callable[[dict[str, Any], int], Candidate]:
+    """Return what turns (row, its number) into a candidate; see ``converter``."""
+    text = _texts(spec, where)
+    return lambda row, number: Candidate(str(row[columns["id"]]), text(row, columns["text"], number))
+
+
+def _texts(spec: DataSpec, where: str) -> Callable[[dict[str, Any], str, int], str]:
+    """Return what reads (row, column, its number) as text, or refuses it."""
+
+    def text(row: dict[str, Any], column: str, number: int) -> str:
+        value = row[column]
+        if not isinstance(value, str):
+            raise DataError(f"{spec.name}: {where}: row {number} has no text in '{column}' ({value!r}).")
+        return value
+
+    return text
 
 
 def _labels(spec: DataSpec, feature: Any, column: str, where: str) -> Callable[[Any, int], str]:

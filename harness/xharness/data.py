@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
-import yaml
-
-from xharness import hub, layouts, manifest, readers, tables
+from xharness import manifest
 from xharness.conversion import converter, nearest, points_at, stored_answers
-from xharness.errors import DataError, OutputError, did_you_mean
+from xharness.errors import DataError
 from xharness.examples import Example, data_hash
-from xharness.spec import DataSpec, Source, Split
+from xharness.pools import Pool, load_pool
+from xharness.sequences import Examples
+from xharness.sources import absent, check_columns, choose, named, open_table, where_of
+from xharness.spec import DataSpec, Source, Split, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Data:
         status: ``complete``, ``sample``, ``stand-in`` or ``unknown``.
         expected_n: examples of the complete split, None where not known for sure.
         counts: ``realigned`` answers, ``unaligned`` answers, ``empty`` sentences left out.
+        pool: mining and ranking: what is searched.
     """
 
     examples: Sequence[Example]
@@ -37,41 +39,7 @@ class Data:
     status: str
     expected_n: int | None
     counts: dict[str, int] = field(default_factory=dict)
-
-
-class Examples(Sequence[Example]):
-    """Rows of a table as canonical examples, read and converted in pieces when they are asked for."""
-
-    PIECE = 1000
-
-    def __init__(self, table: Any, convert: Callable[[dict[str, Any], int], Example]) -> None:
-        self._table = table
-        self._convert = convert
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            return [self._convert(row, place) for place, row in self.stored(start, stop)][::step]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return self._convert(self._table[index % len(self)], index % len(self))
-
-    def __iter__(self) -> Iterator[Example]:
-        return (self._convert(row, place) for place, row in self.stored(0, len(self)))
-
-    def stored(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (place, row as stored), reading a piece of the table at a time."""
-        for piece in range(start, stop, self.PIECE):
-            columns = self._table[piece : min(piece + self.PIECE, stop)]
-            for offset, values in enumerate(zip(*columns.values(), strict=True)):
-                yield piece + offset, dict(zip(columns, values, strict=True))
+    pool: Pool | None = None
 
 
 def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = None) -> Data:
@@ -85,19 +53,19 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
     """
     if spec.unavailable:
         raise DataError(f"{spec.name}: {spec.unavailable}")
-    name = _split_name(spec, split)
-    source = _choose(spec, language, split, data_dir)
-    where = f"{source.name} ({spec.fill(source.config, language)}, {source.splits.get(split, name)})"
-    table, revision = _open(spec, source, language, split, data_dir)
+    source = choose(spec, spec.sources, language, split, data_dir)
+    where = where_of(spec, source, language, split)
+    table, revision = open_table(spec, source, language, split, data_dir)
     columns = {**spec.fields, **source.fields}
     counts: dict[str, int] = {}
-    if source.raw:
+    if source.format != "hub":
         columns = {canonical: canonical for canonical in columns if canonical in table.column_names}
-    _check_columns(spec, columns, table.column_names, where)
+    check_columns(spec, columns, table.column_names, where)
     rows = _kept(table, source, spec, language)
     if rows is not None:
         table = table.select(rows)
-    convert = converter(spec, columns, getattr(table, "features", {}), where)
+    pool = load_pool(spec, language, split, data_dir) if isinstance(spec, TaskSpec) and spec.candidates else None
+    convert = converter(spec, columns, getattr(table, "features", {}), where, pool.answers if pool else {})
     if spec.kind == "tagging":
         # A sentence without words cannot stand in a prediction file; the official data has none.
         filled = [place for place, words in enumerate(table[columns["tokens"]]) if words != []]
@@ -110,9 +78,33 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
         raise DataError(
             f"{spec.name}: {where} holds no example for '{language}'. Fetch it again, or check the spec's 'keep'."
         )
+    if pool is not None:
+        _check_targets(examples, pool, f"{spec.name}: {where}")
     expected = spec.expected_count(language, split)
-    status = _status(source, spec, language, split, data_dir, len(examples), expected)
-    return Data(examples, data_hash(examples), source.name, revision, status, expected, counts)
+    status = _status(source, spec, language, split, data_dir, count(spec, examples), expected)
+    return Data(examples, data_hash(examples), source.name, revision, status, expected, counts, pool)
+
+
+def count(spec: DataSpec, examples: Sequence[Example]) -> int:
+    """Return how many examples a split has as its task counts them: pairs that are to be found, else rows."""
+    if spec.kind == "mining":
+        return sum(len(getattr(example, "targets", ())) for example in examples)
+    return len(examples)
+
+
+def _check_targets(examples: Sequence[Example], pool: Pool, where: str) -> None:
+    """Refuse doubled ids, and targets that are not among the candidates of a whole pool."""
+    known, seen = set(pool.ids), set()
+    for example in examples:
+        if example.id in seen:
+            raise DataError(f"{where} holds the id '{example.id}' twice.")
+        seen.add(example.id)
+        absent = [target for target in getattr(example, "targets", ()) if target not in known]
+        if absent and not pool.missing:
+            raise DataError(
+                f"{where}: '{example.id}' names the candidate '{absent[0]}', which is not among the {len(known):,} "
+                "candidates. Fetch both again."
+            )
 
 
 def available(spec: DataSpec, language: str, split: Split, data_dir: Path | None) -> str | None:
@@ -120,131 +112,17 @@ def available(spec: DataSpec, language: str, split: Split, data_dir: Path | None
     if spec.unavailable:
         return spec.unavailable
     try:
-        source = _choose(spec, language, split, data_dir)
+        source = choose(spec, spec.sources, language, split, data_dir)
+        if isinstance(spec, TaskSpec) and spec.candidates is not None:
+            choose(spec, spec.candidates.sources, language, split, data_dir)
         # A table that holds all languages may lack this one.
         if data_dir is not None and source.keep is not None:
-            table, _ = _open(spec, source, language, split, data_dir)
+            table, _ = open_table(spec, source, language, split, data_dir)
             if not _kept(table, source, spec, language):
-                return _absent(spec, language, data_dir, [f"rows of '{language}' in {source.name}"])
+                return absent(spec, language, data_dir, [f"rows of '{language}' in {source.name}"])
     except DataError as error:
         return str(error)
     return None
-
-
-def _split_name(spec: DataSpec, split: Split) -> str:
-    name = spec.split_name(split)
-    if name is None:
-        raise DataError(f"{spec.name} has no {split} split.")
-    return name
-
-
-def _choose(spec: DataSpec, language: str, split: Split, data_dir: Path | None) -> Source:
-    """Return the source to use: online the first, in a folder the first that is there."""
-    name = _split_name(spec, split)
-    if data_dir is None:
-        return spec.sources[0]
-    if not data_dir.is_dir():
-        raise DataError(f"There is no data folder '{data_dir}' (--data-dir or XHARNESS_DATA_DIR).")
-    looked = []
-    for source in spec.sources:
-        config, split_name = spec.fill(source.config, language), source.splits.get(split, name)
-        if source.raw:
-            if _raw_file(source, spec, language, data_dir):
-                return source
-            looked.append(f"raw/{spec.fill(source.raw, language)}")
-            continue
-        if layouts.find_files(data_dir / str(source.repo), config, split_name):
-            return source
-        looked.append(f"{source.repo}/{config} ({split_name})")
-    raise DataError(_absent(spec, language, data_dir, looked))
-
-
-def _absent(spec: DataSpec, language: str, data_dir: Path, looked: list[str]) -> str:
-    return (
-        f"{spec.name}: '{language}' is not in {data_dir}: looked for {', '.join(looked)}. "
-        f"Fetch it: xharness fetch --targets {spec.name} --languages {language} --to {data_dir}"
-    )
-
-
-def _raw_file(source: Source, spec: DataSpec, language: str, data_dir: Path) -> Path | None:
-    assert source.raw is not None
-    for root in (data_dir / "raw", data_dir.parent / "raw"):
-        found = readers.exists(root / spec.fill(source.raw, language), source.format)
-        if found:
-            return found
-    return None
-
-
-def _open(spec: DataSpec, source: Source, language: str, split: Split, data_dir: Path | None) -> tuple[Any, str | None]:
-    """Return the table of a source, and the Hub's sha (None for a folder)."""
-    import datasets
-
-    split_name = source.splits.get(split, _split_name(spec, split))
-    if source.raw:
-        assert data_dir is not None
-        file = _raw_file(source, spec, language, data_dir)
-        assert file is not None
-        return datasets.Dataset.from_list(readers.READERS[source.format](file)), None
-    config = spec.fill(source.config, language)
-    found: list[Path] = []
-    if data_dir is not None:
-        found = [p for p in layouts.find_files(data_dir / str(source.repo), config, split_name) if p.is_file()]
-        if not found:
-            looked = [f"{source.repo}/{config} ({split_name})"]
-            raise DataError(_absent(spec, language, data_dir, looked))
-    bars = datasets.utils.logging.is_progress_bar_enabled()
-    datasets.utils.logging.disable_progress_bar()
-    try:
-        if data_dir is not None:
-            folder = data_dir / str(source.repo)
-            key = tables.content_key(folder, config, split_name, found)
-            cache = Path(datasets.config.HF_DATASETS_CACHE) / "xharness" / key
-            return tables.read_folder(folder, config, split_name, found, str(cache)), None
-        assert source.repo is not None
-        sha = hub.resolve(source.repo, source.revision, "dataset")
-        # Else the loader would try five times for each language before it gives up.
-        hub.reach(source.repo, sha, "dataset")
-        return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        LookupError,
-        NotImplementedError,
-        yaml.YAMLError,
-        datasets.exceptions.DatasetsError,
-    ) as error:
-        causes = tables.causes_of(error)
-        if any(tables.is_disk(cause) for cause in causes):
-            raise OutputError(
-                f"{spec.name}: the disk is full, or cannot be written. Copies of data sets lie under "
-                f"{datasets.config.HF_DATASETS_CACHE}; make room, or name another place with HF_HOME."
-            ) from None
-        advice = (
-            f"On a machine without network, fetch it elsewhere: xharness fetch --targets {spec.name} --to DIR, "
-            "and give --data-dir DIR."
-        )
-        if data_dir is not None:
-            advice = f"The data was looked for in {tables.named_files(found, data_dir, causes)}."
-        raise DataError(
-            f"{spec.name}: {source.name} ({config}, {split_name}) cannot be read: {tables.reason(causes)} {advice}"
-        ) from error
-    finally:
-        if bars:
-            datasets.utils.logging.enable_progress_bar()
-
-
-def _check_columns(spec: DataSpec, columns: dict[str, str], found: list[str], where: str) -> None:
-    problems = [
-        f"{spec.name}: {where} has no column '{column}' (the spec's fields.{canonical}).{did_you_mean(column, found)}"
-        f" Columns there: {', '.join(found)}."
-        for canonical, column in columns.items()
-        if column not in found
-    ]
-    if problems:
-        raise DataError("\n".join(problems))
 
 
 def _kept(table: Any, source: Source, spec: DataSpec, language: str) -> list[int] | None:
@@ -257,7 +135,7 @@ def _kept(table: Any, source: Source, spec: DataSpec, language: str) -> list[int
     return [row for row, value in enumerate(table[keep.column]) if keep.takes(value)]
 
 
-def _survey_answers(examples: Examples, columns: dict[str, str], where: str) -> dict[str, int]:
+def _survey_answers(examples: Examples[Any], columns: dict[str, str], where: str) -> dict[str, int]:
     """Count the answers whose stored place was wrong, and refuse doubled ids."""
     counts = {"realigned": 0, "unaligned": 0}
     seen: set[str] = set()
@@ -285,11 +163,9 @@ def _status(
     expected: int | None,
 ) -> str:
     if data_dir is not None:
-        key = (
-            str(source.repo),
-            spec.fill(source.config, language),
-            source.splits.get(split, _split_name(spec, split)),
-        )
+        key = (str(source.repo), spec.fill(source.config, language), named(spec, source, split))
+        if source.raw is not None:
+            key = (f"raw/{source.raw.split('/')[0]}", language, key[-1])
         return manifest.read_statuses(data_dir.resolve()).get(key, manifest.UNKNOWN)
     if expected is None:
         return manifest.UNKNOWN

@@ -1,4 +1,4 @@
-"""Filling a folder with the data of tasks, laid out like the Hub, for machines without a network."""
+"""Filling a folder with the data of tasks: data sets as on the Hub, and below ``raw/`` files as they were published."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from xharness import assets, completeness, files, hub, layouts
+from xharness import assets, completeness, files, hub, layouts, raw_files
 from xharness.benchmark import benchmarks
 from xharness.errors import DataError, Incomplete, OutputError, did_you_mean, unknown
 from xharness.hub_errors import Unreachable
@@ -31,47 +31,38 @@ def fetch(
     splits: Sequence[Split] | None,
     progress: bool,
     say: Callable[[str], None] = _to_stderr,
+    archives: Sequence[str] = (),
 ) -> list[Row]:
     """Fill a folder with the data of tasks and return the lines of its MANIFEST.tsv that belong to them.
 
     Every data set is read at one commit. Files that are there whole are not downloaded again, so a run that
-    was stopped goes on when the same command is given again. A data set that cannot be had does not stop the
-    others.
+    was stopped goes on when the same command is given again. A data set or an archive that cannot be had does not
+    stop the others.
 
     Args:
-        tasks: specs of targets and training sets; the first source of each is used.
-        to: the folder; a data set lies in ``to/org/name``.
+        tasks: specs of targets and training sets; for each language the first source that has it is used.
+        to: the folder; a data set lies in ``to/org/name``, files as published below ``to/raw``.
         languages: two-letter codes; None: all of each spec.
         splits: ``test``, ``dev``, ``train``; None: all that each spec has.
         progress: show a bar.
         say: is given sentences that the user should read (what was left out, counts that differ).
+        archives: ``PATH_OR_URL[#sha256=HEX|#md5=HEX]``, each to be used in place of the download of the same name.
 
     Raises:
+        UsageError: one of ``archives`` has the name of no download.
         DataError: nothing of what was asked for can be had.
         Incomplete: some of it cannot be had; the rest is in the folder.
         OutputError: the disk is full, or the folder cannot be written.
     """
-    needs, problems = list_needs(tasks, languages, splits, say)
-    rows: list[Row] = []
-    by_repo: dict[tuple[str, str], list[Need]] = {}
-    for need in needs:
-        by_repo.setdefault((need.repo, need.revision), []).append(need)
-    for (repo, revision), of_repo in by_repo.items():
-        try:
-            found = _fetch_repo(repo, revision, of_repo, to, progress, problems)
-        except Unreachable as error:
-            problems.append(f"{_names(of_repo)}: {error}")
-            break  # the next data set could not be reached either
-        except DataError as error:
-            problems.append(f"{_names(of_repo)}: {error}")
-            continue
-        new = _rows(found)
-        for row in new:
-            if row["status"].startswith(completeness.DIFFERS):
-                place = " ".join((row["hub_id"], row["config"], row["split"]))
-                say(f"{place}: {row['status'].removeprefix(UNKNOWN + ': ')}.")
-        write_manifest(to, new)
-        rows += new
+    needs = list_needs(tasks, languages, splits, say)
+    problems = needs.problems
+    chosen = raw_files.replace(needs.raw, archives)
+    rows = _fetch_hub(needs.hub, to, progress, problems)
+    rows += raw_files.fetch_raw(needs.raw, chosen, to, progress, problems)
+    for row in rows:
+        if row["status"].startswith(completeness.DIFFERS):
+            place = " ".join((row["hub_id"], row["config"], row["split"]))
+            say(f"{place}: {row['status'].removeprefix(UNKNOWN + ': ')}.")
     problems = list(dict.fromkeys(problems))  # a config that is missing is missing for every split
     if tasks and not rows:
         raise DataError("\n".join(problems) or "Nothing to fetch: no task has the languages and splits asked for.")
@@ -106,6 +97,27 @@ def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list
         else:
             raise unknown("target, training set or benchmark", name, [*list_tasks(), *trainings, *benchmarks()])
     return list(found.values())
+
+
+def _fetch_hub(needs: Sequence[Need], to: Path, progress: bool, problems: list[str]) -> list[Row]:
+    """Bring the splits of data sets into the folder and write them into its MANIFEST.tsv."""
+    rows: list[Row] = []
+    by_repo: dict[tuple[str, str], list[Need]] = {}
+    for need in needs:
+        by_repo.setdefault((need.repo, need.revision), []).append(need)
+    for (repo, revision), of_repo in by_repo.items():
+        try:
+            found = _fetch_repo(repo, revision, of_repo, to, progress, problems)
+        except Unreachable as error:
+            problems.append(f"{_names(of_repo)}: {error}")
+            break  # the next data set could not be reached either
+        except DataError as error:
+            problems.append(f"{_names(of_repo)}: {error}")
+            continue
+        new = _rows(found)
+        write_manifest(to, new)
+        rows += new
+    return rows
 
 
 @dataclass(frozen=True)

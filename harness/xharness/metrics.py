@@ -8,15 +8,14 @@ digits; for the same reason nothing here uses ``sum`` on floats, which compensat
 
 from __future__ import annotations
 
-import re
-import string
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from xharness.answer_scores import MLQA_LANGUAGES, normal_mlqa, normal_squad, word_f1
+from xharness.entity_chunks import chunks
 from xharness.errors import DataError, PredictionError, UsageError
+from xharness.rank_scores import hits, precision_sum, problem_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,24 @@ class Measured:
 
     scores: dict[str, float]
     counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What was found for one query of Mewsli-X or LAReQA.
+
+    Attributes:
+        candidates: ids of the first candidates, best first; 20 count.
+        ranks: places of all right candidates among all that there are, counted from 1, ascending; None: not known,
+            as in a file that holds the first candidates only.
+    """
+
+    candidates: tuple[str, ...]
+    ranks: tuple[int, ...] | None = None
+
+
+DEPTH = 20
+"""Candidates that count in the metrics whose names end in ``at_20``."""
 
 
 def mean(values: Iterable[float]) -> float:
@@ -84,12 +101,7 @@ def entity_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str
         PredictionError: a sentence is missing, or has another number of tags; the first such one is named.
     """
     _same_shape(golds, predictions, language)
-    gold, predicted = _chunks(golds), _chunks(predictions)
-    correct = len(gold & predicted)
-    precision = correct / len(predicted) if predicted else 0.0
-    recall = correct / len(gold) if gold else 0.0
-    f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
-    return Measured({"f1": f1 * 100, "precision": precision * 100, "recall": recall * 100})
+    return _overlap(chunks(golds), chunks(predictions))
 
 
 def udpos_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> Measured:
@@ -135,7 +147,7 @@ def squad(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], la
     Raises:
         DataError: there is no question, or one has no answer.
     """
-    return _answers(golds, predictions, language, _normal_squad)
+    return _answers(golds, predictions, language, normal_squad)
 
 
 def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> Measured:
@@ -153,12 +165,100 @@ def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], lan
         DataError: there is no question, or one has no answer.
         UsageError: MLQA has no rules for the language.
     """
-    if language not in _MLQA_ARTICLES:
+    if language not in MLQA_LANGUAGES:
         raise UsageError(
             f"The metric mlqa has no rules for the language '{language}', only for "
-            f"{', '.join(sorted(_MLQA_ARTICLES))}. Use the metric squad for any other."
+            f"{', '.join(sorted(MLQA_LANGUAGES))}. Use the metric squad for any other."
         )
-    return _answers(golds, predictions, language, lambda text: _normal_mlqa(text, language))
+    return _answers(golds, predictions, language, lambda text: normal_mlqa(text, language))
+
+
+def bucc_f1(golds: Collection[tuple[str, str]], predictions: Collection[tuple[str, str]], language: str) -> Measured:
+    """Return ``f1``, ``precision`` and ``recall`` of the pairs of translations that were mined (BUCC).
+
+    As in evaluate.py's ``bucc_f1``: pairs are sets, so their order and repeated ones do not matter; where no pair
+    is right, the scores are 0.
+
+    Args:
+        golds: (id of a sentence, id of its English translation).
+        predictions: of the same shape.
+        language: two-letter code; for messages only.
+
+    Raises:
+        DataError: there is no gold pair.
+    """
+    if not golds:
+        raise DataError(f"There is no pair to find ({language}): the gold data is empty. Check the split's name.")
+    return _overlap(set(golds), set(predictions))
+
+
+def mrr_at_20(
+    golds: Mapping[str, Sequence[str]], predictions: Mapping[str, Sequence[str] | Ranking], language: str
+) -> Measured:
+    """Return ``mrr@20``: how near the top the right entity stands among the first 20 (Mewsli-X).
+
+    The mean over queries of 1 / rank, 0 where the entity is not among the 20. evaluate.py calls it ``map@20``;
+    with one right entity per query, both are the same number, and it is given by both names.
+
+    Args:
+        golds: id of a query -> ids of its entities; the first counts, without spaces around it, as in evaluate.py.
+        predictions: id -> ids of candidates, best first, bare or as a ``Ranking``. A missing id scores 0, an
+            unknown one is ignored; both are counted.
+        language: two-letter code; for messages only.
+
+    Raises:
+        DataError: there is no query, or one has no entity.
+    """
+    _expect_answers(golds, language)
+    reciprocal_ranks = []
+    for query, entities in golds.items():
+        found = predictions.get(query, ())
+        first = list(found.candidates if isinstance(found, Ranking) else found)[:DEPTH]
+        right = entities[0].strip()
+        reciprocal_ranks.append(1.0 / (first.index(right) + 1) if right in first else 0.0)
+    score = mean(reciprocal_ranks) * 100
+    return Measured({"mrr@20": score, "map@20": score}, _ids(golds, predictions))
+
+
+def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ranking], language: str) -> Measured:
+    """Return ``map@20``, the mean average precision over the first 20 candidates (LAReQA), and uncut ``map``.
+
+    A question's average precision is the sum of the precision at every place where a right candidate stands,
+    divided by how many could stand there: all right ones, or 20 for the cut one if there are more. ``map`` is there
+    where every predicted question has its ``ranks``.
+
+    XTREME-R's code takes the first 20 and the mean over the 13,090 questions of all languages at once; this one is
+    over the questions of one language. The LAReQA paper's own number is uncut (google-research/xtreme issue #64).
+
+    Args:
+        golds: id of a question -> ids of all right candidates.
+        predictions: id -> what was found. A candidate that is named again is no further hit. A missing id scores
+            0, an unknown one is ignored; both are counted.
+        language: two-letter code; for messages only.
+
+    Raises:
+        DataError: there is no question, or one has no right candidate.
+        PredictionError: the ranks of a question are not those of its right candidates; the first such one is named.
+    """
+    _expect_answers(golds, language)
+    cut, uncut = [], []
+    for question, targets in golds.items():
+        found, right = predictions.get(question, Ranking((), ())), set(targets)
+        shown = found.candidates[:DEPTH]
+        places = hits(shown, right)
+        if question in predictions and found.ranks is not None:
+            problem = problem_of(found.ranks, len(right), places, len(shown))
+            if problem:
+                raise PredictionError(
+                    f"The question '{question}' ({language}): {problem}. Predict again on the same data, or leave "
+                    "the ranks out."
+                )
+        cut.append(precision_sum(places) / min(len(right), DEPTH))
+        uncut.append(None if found.ranks is None else precision_sum(found.ranks) / len(right))
+    scores = {"map@20": mean(cut) * 100}
+    if None not in uncut:
+        scores["map"] = mean(value for value in uncut if value is not None) * 100
+    return Measured(scores, _ids(golds, predictions))
 
 
 METRICS: dict[str, Callable[[Any, Any, str], Measured]] = {
@@ -167,6 +267,9 @@ METRICS: dict[str, Callable[[Any, Any, str], Measured]] = {
     "udpos_f1": udpos_f1,
     "squad": squad,
     "mlqa": mlqa,
+    "bucc_f1": bucc_f1,
+    "mrr_at_20": mrr_at_20,
+    "map_at_20": map_at_20,
 }
 
 SCORE_KEYS: dict[str, tuple[str, ...]] = {
@@ -175,6 +278,9 @@ SCORE_KEYS: dict[str, tuple[str, ...]] = {
     "udpos_f1": ("f1",),
     "squad": ("exact_match", "f1"),
     "mlqa": ("exact_match", "f1"),
+    "bucc_f1": ("f1",),
+    "mrr_at_20": ("mrr@20",),
+    "map_at_20": ("map@20",),
 }
 """Metric -> the scores whose mean enters a benchmark's average (``avg_metric`` in evaluate.py)."""
 
@@ -199,81 +305,15 @@ def task_score(keys: Sequence[str], mean_scores: Mapping[str, float]) -> float:
     return mean(mean_scores[key] for key in keys)
 
 
-# --- Entities, by the rules of seqeval 0.0.12 -----------------------------------------------------
-# A tag is read as a letter (its first character) and a type (what follows its last hyphen, or all of it).
-# Bare part-of-speech tags fall under the same rules by their first letter: SCONJ and SYM begin with S and
-# never merge, INTJ begins with I, and no UPOS tag begins with B, E or O. That is odd, but every published
-# UDPOS number is made so.
-
-_OUTSIDE = frozenset("O.")
-_ENDS_BEFORE = {"E": None, "S": None, "B": frozenset("BSO"), "I": frozenset("BSO")}
-"""Letter -> the next letters before which its entity ends whatever the types; None: before any."""
-_STARTS_AFTER = {"B": None, "S": None, "I": frozenset("ESO"), "E": frozenset("ESO")}
-"""Letter -> the previous letters after which it starts an entity whatever the types; None: after any."""
+# --- What metrics have in common -------------------------------------------------------------------
 
 
-def _chunks(sentences: Sequence[Sequence[str]]) -> set[tuple[str, int, int]]:
-    """Return the entities as (type, first word, last word); words are counted through all sentences."""
-    found = set()
-    # Where nothing has gone before, the type is empty. At the borders of sentences it is that of O.
-    letter, kind, first, position = "O", "", 0, 0
-    for tags in sentences:
-        for tag in (*tags, "O"):
-            next_letter, next_kind = tag[:1], tag.rpartition("-")[2]
-            other = kind != next_kind
-            if _holds(_ENDS_BEFORE, letter, next_letter) or (other and letter not in _OUTSIDE):
-                found.add((kind, first, position - 1))
-            if _holds(_STARTS_AFTER, next_letter, letter) or (other and next_letter not in _OUTSIDE):
-                first = position
-            letter, kind = next_letter, next_kind
-            position += 1
-    return found
-
-
-def _holds(rules: Mapping[str, frozenset[str] | None], letter: str, neighbour: str) -> bool:
-    if letter not in rules:
-        return False
-    neighbours = rules[letter]
-    return neighbours is None or neighbour in neighbours
-
-
-# --- Answers, by the rules of SQuAD v1.1 and MLQA v1 ----------------------------------------------
-
-_ASCII_PUNCTUATION = frozenset(string.punctuation)
-_ENGLISH_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-# These are part of MLQA's scorer (mlqa_evaluation_v1.py), not facts about languages to be kept in YAML.
-_MLQA_ARTICLES: dict[str, re.Pattern[str] | None] = {
-    # Its Arabic pattern, '\sال^|ال', can match by the second half only: the letters go within words, too.
-    "ar": re.compile("ال"),
-    "de": re.compile(r"\b(?:ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
-    "en": _ENGLISH_ARTICLES,
-    "es": re.compile(r"\b(?:un|una|unos|unas|el|la|los|las)\b"),
-    "hi": None,
-    "vi": re.compile(r"\b(?:của|là|cái|chiếc|những)\b"),
-    "zh": None,
-}
-_HAN = re.compile("[\u4e00-\u9fa5]")
-
-
-def _normal_squad(text: str) -> str:
-    kept = "".join(c for c in text.lower() if c not in _ASCII_PUNCTUATION)
-    return " ".join(_ENGLISH_ARTICLES.sub(" ", kept).split())
-
-
-def _normal_mlqa(text: str, language: str) -> str:
-    kept = "".join(c for c in text.lower() if not _is_punctuation(c))
-    articles = _MLQA_ARTICLES[language]
-    if articles is not None:
-        kept = articles.sub(" ", kept)
-    if language == "zh":
-        # The official loop makes punctuation words of their own as well, but none is left by now.
-        kept = _HAN.sub(r" \g<0> ", kept)
-    return " ".join(kept.split())
-
-
-def _is_punctuation(character: str) -> bool:
-    # Signs such as $ and + are symbols in Unicode, yet they are dropped as well, since ASCII counts them.
-    return character in _ASCII_PUNCTUATION or unicodedata.category(character).startswith("P")
+def _overlap(gold: set[Any], predicted: set[Any]) -> Measured:
+    correct = len(gold & predicted)
+    precision = correct / len(predicted) if predicted else 0.0
+    recall = correct / len(gold) if gold else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
+    return Measured({"f1": f1 * 100, "precision": precision * 100, "recall": recall * 100})
 
 
 def _answers(
@@ -282,38 +322,18 @@ def _answers(
     language: str,
     normal: Callable[[str], str],
 ) -> Measured:
-    if not golds:
-        raise DataError(f"There is no question to score ({language}): the gold data is empty. Check the split's name.")
-    matches, f1, missing = 0, 0.0, 0
+    _expect_answers(golds, language)
+    matches, f1 = 0, 0.0
     for question, answers in golds.items():
-        if not answers:
-            raise DataError(f"The question '{question}' ({language}) has no gold answer; expected at least one.")
         if question not in predictions:
-            missing += 1
             continue
         predicted = normal(predictions[question])
         correct = [normal(answer) for answer in answers]
         matches += predicted in correct
-        f1 += max(_word_f1(predicted, answer) for answer in correct)
-    unknown_ids = sum(question not in golds for question in predictions)
+        f1 += max(word_f1(predicted, answer) for answer in correct)
     return Measured(
-        {"exact_match": 100.0 * matches / len(golds), "f1": 100.0 * f1 / len(golds)},
-        {"missing": missing, "unknown": unknown_ids},
+        {"exact_match": 100.0 * matches / len(golds), "f1": 100.0 * f1 / len(golds)}, _ids(golds, predictions)
     )
-
-
-def _word_f1(predicted: str, correct: str) -> float:
-    """Return the F1 of two normalised answers as bags of words.
-
-    It is 0 where both are empty, although they match exactly: SQuAD v1.1 has it so.
-    """
-    predicted_words, correct_words = predicted.split(), correct.split()
-    common = (Counter(predicted_words) & Counter(correct_words)).total()
-    if not common:
-        return 0.0
-    precision = common / len(predicted_words)
-    recall = common / len(correct_words)
-    return (2 * precision * recall) / (precision + recall)
 
 
 # --- Shapes ---------------------------------------------------------------------------------------
@@ -339,3 +359,19 @@ def _same_shape(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[s
                 f"Sentence {number} ({language}): found {len(predicted)} predicted tags, expected "
                 f"{len(gold)}, one for every word. Predict again on the same data."
             )
+
+
+def _expect_answers(golds: Mapping[str, Collection[str]], language: str) -> None:
+    if not golds:
+        raise DataError(f"There is no question to score ({language}): the gold data is empty. Check the split's name.")
+    for question, answers in golds.items():
+        if not answers:
+            raise DataError(f"The question '{question}' ({language}) has no gold answer; expected at least one.")
+
+
+def _ids(golds: Mapping[str, object], predictions: Mapping[str, object]) -> dict[str, int]:
+    """Return the counts of ids that one side lacks."""
+    return {
+        "missing": sum(question not in predictions for question in golds),
+        "unknown": sum(question not in golds for question in predictions),
+    }

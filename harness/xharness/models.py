@@ -299,10 +299,12 @@ def forward(
     """
     results: list[Any] = [None] * len(features.input_ids)
     pad = encoder.tokenizer.pad_token_id or 0
-    extra = {"output_hidden_states": True} if context.layer is not None else {}
+    extra = {"output_hidden_states": True} if context.layers else {}
     with torch.inference_mode():
         for rows in batches(features.lengths, budget):
             inputs, mask = _tensors(features, rows, pad, encoder.device)
+            if kind.choices:
+                inputs = {name: values.unsqueeze(1) for name, values in inputs.items()}
             output = encoder.model(**inputs, **extra, return_dict=True)
             reduced = kind.reduce(output, mask, [features.rows[r] for r in rows], context)
             for row, value in zip(rows, reduced, strict=True):

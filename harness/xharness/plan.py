@@ -196,8 +196,19 @@ def _step(
     examples = sum(known) if len(known) == len(counts) else None
     if examples is None and limit is None and len(there) == len(spec.languages) and split != "train":
         examples = spec.total.get(split)
-    tokens = round(examples * spec.mean_characters / CHARACTERS_PER_TOKEN) if examples is not None else None
+    tokens = _tokens(spec, examples, there, split)
     return Step(spec.name, spec, state, reason, there, left_out, examples, tokens, labels)
+
+
+def _tokens(spec: TaskSpec, examples: int | None, languages: Sequence[str], split: Split) -> int | None:
+    """Return the estimated sub-words of a target, those of its candidates among them; None where not known."""
+    characters = None if examples is None else examples * spec.mean_characters
+    if spec.candidates is not None and characters is not None:
+        pool = spec.candidates.expected.get(split) if split != "train" else None
+        times = 1 if spec.candidates.scope == "task" else len(languages)
+        # Pairs that are to be found in corpora of unknown size say nothing of the work.
+        characters = None if pool is None else characters + times * pool * spec.candidates.mean_characters
+    return None if characters is None else round(characters / CHARACTERS_PER_TOKEN)
 
 
 def _fit(
@@ -206,13 +217,15 @@ def _fit(
     """Return whether the checkpoint's head and labels fit a target, why not, and its labels by canonical name."""
     if checkpoint.encoder_decoder:
         return "cannot", f"the checkpoint is a sequence-to-sequence model ({checkpoint.model_type}), not an encoder", ()
-    if spec.kind == "retrieval":
-        return "encoder only", "", ()
+    if spec.kind in ("retrieval", "mining", "ranking"):
+        return "encoder only", spec.note or "", ()
     if checkpoint.head != spec.kind:
         own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"
         return "needs English target training", f"{own}; {_training(spec)}", ()
     if spec.kind == "span_qa":
         return "ready", "", ()
+    if spec.kind == "multiple_choice":
+        return "ready", "", tuple(spec.labels)
     labels = canonical_labels(spec, checkpoint.id2label, label_map)
     if labels is not None:
         return "ready", "", labels

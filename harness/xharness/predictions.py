@@ -1,4 +1,4 @@
-"""Prediction files in the layout of XTREME's submissions: ``<task>/test-<language>.<tsv or json>``.
+"""Prediction files in the layout of XTREME's submissions: ``<task>/test-<language>.<tsv, json or jsonl>``.
 
 Google's evaluate.py can rescore what is written here. Read is what others wrote, too: CRLF, a byte order
 mark, blank lines at the end and a missing last newline are all fine.
@@ -15,6 +15,7 @@ from typing import Any
 
 from xharness import files
 from xharness.errors import PredictionError, unknown
+from xharness.metrics import Ranking
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Shape:
     """What the gold data says of the predictions' form.
 
     Attributes:
-        lines: examples (classification, retrieval).
+        lines: examples (classification, multiple_choice, retrieval).
         lengths: words of every sentence (tagging).
         highest: the highest index that there is (retrieval), counted from 0.
     """
@@ -61,7 +62,8 @@ def write(path: Path, kind: str, predictions: Any) -> None:
         path: the file; its folder is made where needed.
         kind: kind of the task, one of ``FORMATS``.
         predictions: classification: labels; tagging: a sequence of tags per sentence; span_qa: id -> answer,
-            kept in this order; retrieval: for every English sentence the index of its translation, from 0 on.
+            kept in this order; retrieval: for every English sentence the index of its translation, from 0 on;
+            multiple_choice: labels; mining: (id, English id) pairs; ranking: id -> Ranking.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.
@@ -113,7 +115,6 @@ def found(root: Path, split: str = "test") -> list[tuple[str, str, Path]]:
         raise PredictionError(
             f"{root}: there is no such folder. Name the one that holds a folder per task (xnli, panx ...)."
         )
-    # jsonl: XCOPA's official format. It is listed so that nobody wonders where a file went.
     name = re.compile(rf"{split}-([a-z]{{2,3}})\.(?:tsv|jsonl?)")
     below = [(file, name.fullmatch(file.name)) for file in root.glob(f"*/{split}-*") if file.is_file()]
     return sorted((file.parent.name, match[1], file) for file, match in below if match)
@@ -236,10 +237,93 @@ def _decode_indices(path: Path, text: str, gold: Shape) -> list[int]:
     return indices
 
 
+_CHOICE = 'expected an object such as {"label": 0}'
+
+
+def _encode_choices(predictions: Sequence[str]) -> str:
+    # XCOPA's official file holds numbers, and its evaluate.py compares them as numbers.
+    return "".join(json.dumps({"label": int(p) if p.isdecimal() else p}) + "\n" for p in predictions)
+
+
+def _decode_choices(path: Path, text: str, gold: Shape) -> list[str]:
+    labels = []
+    for number, line in enumerate(_expect_lines(path, text, gold.lines), start=1):
+        content = _json(path, line, _CHOICE, number)
+        label = content.get("label") if isinstance(content, dict) else None
+        if not isinstance(label, int | str) or isinstance(label, bool):
+            raise PredictionError(
+                f'{path}, line {number}: found {line[:40]!r}, expected an object such as {{"label": 0}}.'
+            )
+        labels.append(str(label))
+    return labels
+
+
+def _encode_pairs(predictions: Sequence[tuple[str, str]]) -> str:
+    return "".join(f"{first}\t{second}\n" for first, second in predictions)
+
+
+def _decode_pairs(path: Path, text: str, gold: Shape) -> list[tuple[str, str]]:
+    pairs = []
+    for number, line in enumerate(_lines(text), start=1):
+        first, tab, second = line.partition("\t")
+        if line and (not tab or not first or not second or "\t" in second):
+            raise PredictionError(f"{path}, line {number}: found {line[:60]!r}, expected 'xx-id<TAB>en-id'.")
+        if line:
+            pairs.append((first, second))
+    return pairs
+
+
+def _encode_rankings(predictions: Mapping[str, Ranking]) -> str:
+    made: dict[str, Any] = {}
+    for query, ranking in predictions.items():
+        found = list(ranking.candidates)
+        # A plain list is Mewsli-X's official format; LAReQA has none, and ours holds the ranks for the uncut mean too.
+        made[query] = found if ranking.ranks is None else {"candidates": found, "ranks": list(ranking.ranks)}
+    return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
+
+
+def _decode_rankings(path: Path, text: str, gold: Shape) -> dict[str, Ranking]:
+    content = _json(path, text, "expected one object of id: candidates")
+    if not isinstance(content, dict):
+        raise PredictionError(f"{path}: found a JSON {type(content).__name__}, expected one object of id: candidates.")
+    made = {}
+    for query, given in content.items():
+        found, ranks = (given.get("candidates"), given.get("ranks")) if isinstance(given, dict) else (given, None)
+        if not isinstance(found, list) or not all(isinstance(candidate, str) for candidate in found):
+            raise PredictionError(f"{path}: '{query}': expected a list of candidate ids, the best first.")
+        if ranks is not None and not (
+            isinstance(ranks, list) and all(isinstance(r, int) and not isinstance(r, bool) for r in ranks)
+        ):
+            raise PredictionError(f"{path}: '{query}': expected 'ranks' to be a list of whole numbers from 1 on.")
+        made[query] = Ranking(tuple(found), None if ranks is None else tuple(ranks))
+    return made
+
+
+def _json(path: Path, text: str, expected: str, line: int | None = None) -> Any:
+    where = str(path) if line is None else f"{path}, line {line}"
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise PredictionError(f"{where}: not valid JSON: {error}; {expected}.") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; a name that stands twice is an error, as json would keep the last one in silence."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"'{name}' stands twice")
+        found[name] = value
+    return found
+
+
 FORMATS: dict[str, Format] = {
     "classification": Format("tsv", _encode_labels, _decode_labels),
+    "multiple_choice": Format("jsonl", _encode_choices, _decode_choices),
     "tagging": Format("tsv", _encode_tags, _decode_tags),
     "span_qa": Format("json", _encode_answers, _decode_answers),
     "retrieval": Format("tsv", _encode_labels, _decode_indices),
+    "mining": Format("tsv", _encode_pairs, _decode_pairs),
+    "ranking": Format("json", _encode_rankings, _decode_rankings),
 }
 """Kind of task -> the format of its predictions."""

@@ -12,7 +12,7 @@ from xharness.checkpoint import Checkpoint
 from xharness.errors import DataError, UsageError
 from xharness.plan import Selection, Step, choose_languages, make_plan, select
 from xharness.scoring import data_folder
-from xharness.spec import Split
+from xharness.spec import Split, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Options:
     layer: int | str | None = None
     pooling: str | None = None
     prefix: str | None = None
+    special_tokens: bool | None = None
+    center: str | None = None
+    whiten: bool | None = None
     label_map: Mapping[str, str] = field(default_factory=dict)
     split: Split = "test"
     limit: int | None = None
@@ -33,11 +36,13 @@ class Options:
 
     def settings(self, dtype: str) -> dict[str, Any]:
         """Return the settings that tell runs of one checkpoint apart."""
+        vectors = {"special_tokens": self.special_tokens, "center": self.center, "whiten": self.whiten}
         return {
             "dtype": dtype,
             "layer": self.layer,
             "pooling": self.pooling,
             "prefix": self.prefix,
+            **{name: value for name, value in vectors.items() if value is not None},
             "label_map": dict(self.label_map),
             "split": self.split,
             "limit": self.limit,
@@ -83,7 +88,7 @@ def prepare(
         for spec in selection.specs
         if spec.split_name(options.split) is not None
         for code in wanted[spec.name]
-        if (reason := data.available(spec, code, options.split, folder)) is not None
+        if (reason := _unavailable(spec, code, options.split, folder)) is not None
     }
     steps = make_plan(
         selection,
@@ -97,6 +102,14 @@ def prepare(
     return Prepared(checkpoint, steps, selection, languages is not None, folder, options)
 
 
+def _unavailable(spec: TaskSpec, language: str, split: Split, folder: Path | None) -> str | None:
+    """Return why a language cannot be predicted on; mining tunes its threshold on development data, which it needs."""
+    reason = data.available(spec, language, split, folder)
+    if reason is None and spec.kind == "mining" and split == "test":
+        reason = data.available(spec, language, "dev", folder)
+    return reason
+
+
 def _check(options: Options) -> None:
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit is {options.limit}: give a number of examples, 1 or more.")
@@ -104,5 +117,7 @@ def _check(options: Options) -> None:
         raise UsageError(f"--batch-tokens is {options.batch_tokens}: give a number of sub-words, 1 or more, or auto.")
     if not 0 <= options.seed < 2**63:
         raise UsageError(f"--seed is {options.seed}: give a number from 0 to 2**63 - 1.")
-    if isinstance(options.layer, str) and options.layer != "last":
-        raise UsageError(f"--layer is '{options.layer}': give an index into hidden_states, or 'last'.")
+    if isinstance(options.layer, str) and options.layer not in ("last", "dev", "all"):
+        raise UsageError(f"--layer is '{options.layer}': give an index into hidden_states, 'last', 'dev' or 'all'.")
+    if options.center not in (None, "none", "language"):
+        raise UsageError(f"--center is '{options.center}': give 'none' or 'language'.")

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from tabulate import tabulate
 
-from xharness import results
-from xharness.averages import Average, Results, TaskResult, aggregate, language_score
-from xharness.errors import DataError, NothingToDo
+from xharness.averages import PARTIAL, Average, Results, TaskResult, language_score, odd_type
+from xharness.notes import notes
 from xharness.plan import Step
-from xharness.results import Score
-from xharness.scoring import run_record
-from xharness.spec import TaskSpec, load_task
+from xharness.spec import TaskSpec
 
 Format = Literal["text", "markdown", "csv", "latex"]
 _TABULATE = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
 
-PARTIAL = "partial"
 SOURCE_LANGUAGE = "en"
 
 
@@ -59,15 +53,18 @@ def _command(step: Step) -> str:
     return f"Fetch: xharness fetch --targets {step.task} --languages {','.join(step.left_out)} --to DIR"
 
 
-def tables(named: Sequence[tuple[str, Results]], format: Format = "text") -> str:
+def tables(
+    named: Sequence[tuple[str, Results]], format: Format = "text", *, further: Sequence[Sequence[object]] = ()
+) -> str:
     """Return scores per target and language with means, groups and transfer gaps, for one run or several.
 
     Args:
         named: (what the run is called in the table, its results).
         format: csv gives one line per score, the others one matrix of languages by targets per run.
+        further: lines put below those of a csv, such as published scores.
     """
     if format == "csv":
-        return _csv(named)
+        return _csv(named, further)
     return "\n\n".join(_table(name, found, format) for name, found in named)
 
 
@@ -111,10 +108,7 @@ def _cell(task: TaskResult, code: str) -> str:
     score = task.languages.get(code)
     if score is None:
         return "missing" if code in task.missing else ""
-    types = [s.dtype for s in task.languages.values()]
-    # Not a set: where two types are equally frequent, every run of the program must mark the same one.
-    odd = score.dtype != max(dict.fromkeys(types), key=types.count)
-    return _scores(task.spec, score.scores) + ("" if score.whole else "*") + ("†" if odd else "")
+    return _scores(task.spec, score.scores) + ("" if score.whole else "*") + ("†" if odd_type(task, score) else "")
 
 
 def _mark(text: str, partial: bool) -> str:
@@ -160,70 +154,11 @@ def _average(average: Average) -> list[str]:
 
 
 def _notes(found: Results, format: Format) -> str:
-    lines = []
-    for name, task in found.tasks.items():
-        if task.why:
-            lines.append(f"{name} is {PARTIAL}: {task.why}.")
-        if task.gap_note:
-            lines.append(f"{name} has no gap: {task.gap_note}.")
-        lines.append(f"{name}: {_origin(task)}.")
-        for note, codes in _grouped(task).items():
-            lines.append(f"{name}: {note}{': ' + ', '.join(codes) if codes else ''}.")
-    legend = []
-    cells = [s for t in found.tasks.values() for s in t.languages.values()]
-    if any(not s.whole for s in cells):
-        legend.append("* not the whole test data")
-    if any("†" in _cell(t, c) for t in found.tasks.values() for c in t.languages):
-        legend.append("† computed in another type than the rest of the column")
-    if any("exact_match" in s.scores for s in cells):
-        legend.append("QA: F1/EM, score = their mean")
-    if any("token_accuracy" in s.scores for s in cells):
-        legend.append("UDPOS: F1 of runs of equal tags (accuracy of words)")
-    if any(t.gap is not None for t in found.tasks.values()):
-        legend.append("gap: English minus the mean of the others")
-    if legend:
-        lines.append(". ".join(legend) + ".")
     prefix = {"markdown": "- ", "latex": "% "}.get(format, "")
-    return "\n".join(prefix + line for line in lines)
+    return "\n".join(prefix + line for line in notes(found))
 
 
-def _origin(task: TaskResult) -> str:
-    """Return how many examples of what data were scored by what spec."""
-    scores = list(task.languages.values())
-    sources = {f"{s.data_source}{'@' + s.data_revision[:12] if s.data_revision else ''}" for s in scores}
-    hashes = hashlib.sha256(" ".join(s.data_hash for s in scores).encode()).hexdigest()[:12]
-    total = sum(s.n for s in scores)
-    return f"{total:,} examples of {', '.join(sorted(sources))}, data {hashes}, spec {task.spec.hash}"
-
-
-def _grouped(task: TaskResult) -> dict[str, list[str]]:
-    """Return sentence -> the languages it holds for; counts of one thing stand together, ``ml 119, ta 68``."""
-    found: dict[str, list[str]] = {}
-    for code, score in task.languages.items():
-        named = [*score.notes]
-        if score.layer is not None:
-            named.append(f"layer {score.layer}, {score.pooling} pooling")
-        for note in named:
-            found.setdefault(note, []).append(code)
-        for name, words in _COUNTS.items():
-            if score.counts.get(name):
-                found.setdefault(words, []).append(f"{code} {score.counts[name]:,}")
-    everywhere = list(task.languages)
-    return {note: [] if codes == everywhere and len(codes) > 1 else codes for note, codes in found.items()}
-
-
-# Counts that change what a score means, in words; the others stand in the result files.
-_COUNTS = {
-    "missing": "questions without a prediction (they score 0)",
-    "unknown": "predictions for unknown ids (ignored)",
-    "unknown_labels": "predicted labels that are none of the task's (they are wrong)",
-    "unaligned": "answers that are not in their context",
-    "ties": "queries whose nearest sentences are equally near (the first is taken)",
-    "max_length": "the encoder has fewer positions than the spec's max_length, rows were cut at",
-}
-
-
-def _csv(named: Sequence[tuple[str, Results]]) -> str:
+def _csv(named: Sequence[tuple[str, Results]], further: Sequence[Sequence[object]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ["run", "task", "language", "metric", "value", "n", "expected_n", "data_status", "split", "dtype", "seed"]
@@ -239,33 +174,5 @@ def _csv(named: Sequence[tuple[str, Results]]) -> str:
             state = "complete" if task.complete else PARTIAL
             for metric, value in task.mean.items():
                 writer.writerow([name, task.spec.name, "mean", metric, repr(value), "", "", state, *[""] * 7])
+    writer.writerows(further)
     return out.getvalue().rstrip("\n")
-
-
-def load_run(folder: Path, benchmark: str | None = None) -> Results:
-    """Return the results that lie in a RUN.
-
-    Raises:
-        NothingToDo, DataError: it is not a RUN, or holds no result.
-    """
-    record = run_record(folder)
-    paths = sorted((folder / "results").glob("*/*.json"))
-    if not record or not paths:
-        raise NothingToDo(
-            f"{folder} is no RUN with results (a folder with run.json and results/, made by xharness eval)."
-        )
-    scores = [results.load(path) for path in paths]
-    specs = {task: load_task(record["targets"].get(task, task)) for task in dict.fromkeys(s.task for s in scores)}
-    stale = [s for s in scores if s.spec_hash != specs[s.task].hash]
-    if stale:
-        raise DataError(
-            f"{folder}: {stale[0].task}/{stale[0].language}.json was made by another version of the task's spec "
-            f"({stale[0].spec_hash}, now {specs[stale[0].task].hash}). Run eval again: only what changed is computed."
-        )
-    provenance = {k: record.get(k) for k in ("model", "model_sha", "model_hash", "seed")}
-    provenance |= {"run": str(folder), **{k: record["settings"][k] for k in ("dtype", "split")}}
-    return aggregate(_known(scores, specs), specs, benchmark=benchmark, provenance=provenance)
-
-
-def _known(scores: list[Score], specs: dict[str, TaskSpec]) -> list[Score]:
-    return [s for s in scores if s.language in specs[s.task].languages]

@@ -85,14 +85,23 @@ class Score:
         """Whether this language counts towards a benchmark's mean: the test split, all of it, the real data."""
         counted = self.expected_n is None or self.n == self.expected_n
         limited = self.settings.get("limit") is not None
-        return self.split == "test" and counted and not limited and self.data_status not in ("sample", "stand-in")
+        real = self.data_status not in ("sample", "stand-in")
+        return self.split == "test" and counted and self.searched_all and not limited and real
 
-    def changed(self, *, data_hash: str, spec_hash: str, predictions_sha256: str) -> list[str]:
+    @property
+    def searched_all(self) -> bool:
+        """Whether all candidates were searched that there should be; fewer make the task easier."""
+        return self.candidates.get("expected_n") in (None, self.candidates.get("n"))
+
+    def changed(
+        self, *, data_hash: str, spec_hash: str, predictions_sha256: str, candidates_hash: str | None = None
+    ) -> list[str]:
         """Return in words which of the things that the scores were made from are others now."""
         pairs = {
             "other gold data": (self.data_hash, data_hash),
             "another task file": (self.spec_hash, spec_hash),
             "other predictions": (self.predictions_sha256, predictions_sha256),
+            "other candidates": (self.candidates.get("hash"), candidates_hash),
         }
         return [what for what, (then, now) in pairs.items() if then != now]
 

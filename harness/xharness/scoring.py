@@ -14,35 +14,41 @@ from xharness.averages import Results, aggregate
 from xharness.benchmark import benchmarks
 from xharness.data import Data
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
-from xharness.examples import Bitext, Example, Pair, Question, Tagged, english_order
+from xharness.examples import Bitext, Choice, Example, Pair, Query, Question, Tagged, english_order
 from xharness.metrics import METRICS, Measured
 from xharness.plan import Selection, choose_languages, select
 from xharness.results import Score
 from xharness.spec import Split, TaskSpec, list_tasks, load_task
 
 
-def gold(examples: Sequence[Example]) -> Any:
+def gold(spec: TaskSpec, examples: Sequence[Example]) -> Any:
     """Return the gold of a split in the order of its prediction file.
 
-    Labels for pairs, tags per sentence, answers by id for questions, and for bitext the index of each English
-    sentence's translation, English in its official order.
+    Labels for pairs and choices, tags per sentence, answers by id for questions, targets by id for queries, the set
+    of (id, target) for mining, and for bitext the index of each English sentence's translation, English in its
+    official order.
     """
-    first = examples[0]
-    if isinstance(first, Pair):
-        return [e.label for e in examples if isinstance(e, Pair)]
-    if isinstance(first, Tagged):
-        return [e.tags for e in examples if isinstance(e, Tagged)]
-    if isinstance(first, Question):
-        return {e.id: e.answers for e in examples if isinstance(e, Question)}
-    return english_order([e for e in examples if isinstance(e, Bitext)])
+    match spec.kind:
+        case "classification" | "multiple_choice":
+            return [e.label for e in examples if isinstance(e, Pair | Choice)]
+        case "tagging":
+            return [e.tags for e in examples if isinstance(e, Tagged)]
+        case "span_qa":
+            return {e.id: e.answers for e in examples if isinstance(e, Question)}
+        case "mining":
+            return {(e.id, target) for e in examples if isinstance(e, Query) for target in e.targets}
+        case "ranking":
+            return {e.id: e.targets for e in examples if isinstance(e, Query)}
+        case _:
+            return english_order([e for e in examples if isinstance(e, Bitext)])
 
 
 def _shape(spec: TaskSpec, golds: Any) -> predictions.Shape:
-    if spec.kind == "span_qa":
-        return predictions.Shape()
     if spec.kind == "tagging":
         return predictions.Shape(lengths=[len(tags) for tags in golds])
-    return predictions.Shape(lines=len(golds), highest=len(golds) - 1)
+    if spec.kind in ("classification", "multiple_choice", "retrieval"):
+        return predictions.Shape(lines=len(golds), highest=len(golds) - 1)
+    return predictions.Shape()
 
 
 def in_file_order(examples: Sequence[Example], made: Any) -> Any:
@@ -59,6 +65,8 @@ def measure(spec: TaskSpec, golds: Any, made: Any, language: str) -> Measured:
     """Return the scores of predictions that are in the order of ``gold``."""
     if spec.kind == "retrieval":
         golds, made = [str(g) for g in golds], [str(p) for p in made]
+    if spec.metric == "mrr_at_20":
+        made = {query: ranking.candidates for query, ranking in made.items()}
     return METRICS[spec.metric](golds, made, language)
 
 
@@ -67,7 +75,7 @@ def score_file(
 ) -> Score:
     """Score one prediction file against the gold."""
     examples = loaded.examples if limit is None else loaded.examples[:limit]
-    golds = gold(examples)
+    golds = gold(spec, examples)
     known = {*spec.labels, *spec.tolerated_labels}
     made = predictions.read(path, spec.kind, _shape(spec, golds))
     measured = measure(spec, golds, made, language)
@@ -90,8 +98,21 @@ def score_file(
         data_status=loaded.status,
         spec_hash=spec.hash,
         settings={} if limit is None else {"limit": limit},
+        candidates=_candidates(loaded),
         predictions_sha256=files.sha256(path),
+        notes=(spec.extension,) if spec.extension else (),
     )
+
+
+def _candidates(loaded: Data) -> dict[str, Any]:
+    if loaded.pool is None:
+        return {}
+    return {
+        "n": len(loaded.pool.ids),
+        "expected_n": loaded.pool.expected_n,
+        "hash": loaded.pool.hash,
+        **({"missing": list(loaded.pool.missing)} if loaded.pool.missing else {}),
+    }
 
 
 def score(
@@ -151,7 +172,11 @@ def score(
                 raise PredictionError(f"{path}: not scored; predictions for {task} are expected as .{ending}.")
             loaded = data.load(spec, language, split, data_dir)
             fresh = score_file(spec, language, split, loaded, path, limit)
-            scores.append(replace(fresh, notes=_differs(fresh, Path(folder) / "results" / task / f"{language}.json")))
+            scores.append(
+                replace(
+                    fresh, notes=fresh.notes + _differs(fresh, Path(folder) / "results" / task / f"{language}.json")
+                )
+            )
         except XharnessError as error:
             failures.append(error)
     if failures and not scores:
@@ -166,7 +191,7 @@ def score(
 
 def _unknown_labels(kind: str, made: Any, known: set[str]) -> dict[str, int]:
     """Return how many predicted labels are none of the task's (they are wrong, as officially), if there are any."""
-    if kind == "classification":
+    if kind in ("classification", "multiple_choice"):
         count = sum(label not in known for label in made)
     elif kind == "tagging":
         count = sum(tag not in known for tags in made for tag in tags)
@@ -180,7 +205,10 @@ def _differs(fresh: Score, recorded: Path) -> tuple[str, ...]:
     if not recorded.is_file():
         return ()
     changed = results.load(recorded).changed(
-        data_hash=fresh.data_hash, spec_hash=fresh.spec_hash, predictions_sha256=fresh.predictions_sha256
+        data_hash=fresh.data_hash,
+        spec_hash=fresh.spec_hash,
+        predictions_sha256=fresh.predictions_sha256,
+        candidates_hash=fresh.candidates.get("hash"),
     )
     return (f"scored with {' and '.join(changed)} than the RUN recorded",) if changed else ()
 

@@ -6,11 +6,13 @@ import errno
 import glob
 import hashlib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from xharness import files, layouts
+
+PIECE = 20_000
 
 
 def content_key(folder: Path, config: str, split: str, found: Sequence[Path]) -> str:
@@ -49,6 +51,22 @@ def read_folder(folder: Path, config: str, split: str, found: Sequence[Path], ca
         options["features"] = datasets.info.DatasetInfosDict.from_directory(str(folder))[config].features
     files_of = {split: [glob.escape(str(path.absolute())) for path in found]}
     return datasets.load_dataset(builder, data_files=files_of, split=split, cache_dir=cache, **options)
+
+
+def from_rows(rows: Iterable[dict[str, Any]]) -> Any:
+    """Return plain rows as a table; they are taken in pieces, so that a million of them need no lists of dicts."""
+    import datasets
+
+    pieces: list[Any] = []
+    waiting: list[dict[str, Any]] = []
+    for row in rows:
+        waiting.append(row)
+        if len(waiting) == PIECE:
+            pieces.append(datasets.Dataset.from_list(waiting))
+            waiting = []
+    if waiting or not pieces:
+        pieces.append(datasets.Dataset.from_list(waiting))
+    return pieces[0] if len(pieces) == 1 else datasets.concatenate_datasets(pieces)
 
 
 def causes_of(error: BaseException) -> list[BaseException]:

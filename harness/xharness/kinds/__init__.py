@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from xharness.kinds import classification, retrieval, span_qa, tagging
+from xharness.kinds import classification, multiple_choice, retrieval, span_qa, tagging
 from xharness.kinds.base import Kind
 
 KINDS: dict[str, Kind] = {
     "classification": classification.KIND,
+    "multiple_choice": multiple_choice.KIND,
     "tagging": tagging.KIND,
     "span_qa": span_qa.KIND,
     "retrieval": retrieval.KIND,
+    "mining": retrieval.KIND,
+    "ranking": retrieval.KIND,
 }

@@ -48,14 +48,14 @@ class Context:
             positions.
         input: the spec's input settings of this kind.
         labels: canonical label per output of the head; () for kinds without labels.
-        layer: retrieval: index into hidden_states, never negative.
+        layers: texts as vectors: indices into hidden_states, never negative.
     """
 
     tokenizer: Any
     max_length: int
     input: Any
     labels: tuple[str, ...] = ()
-    layer: int | None = None
+    layers: tuple[int, ...] = ()
 
     @cached_property
     def template(self) -> Template:
@@ -72,15 +72,16 @@ class Kind:
         encode: (examples, context) -> Features.
         reduce: (model output, attention mask [batch, length], rows of the batch, context) -> one array per row,
             on the CPU; runs inside inference mode, right after the forward pass.
-        decode: (examples, features, arrays per row, context) -> one prediction per example.
-        finish: (examples, what decode made of all chunks, context) -> predictions and counts.
+        decode: (examples, features, arrays per row, context) -> one prediction per example; None for kinds that make
+            vectors, whose predictions come from comparing them (``matching``).
+        choices: the model reads an axis of choices, [batch, choices, length]; each of our rows is one choice.
     """
 
     auto_class: str
     encode: Callable[[Sequence[Any], Context], Features]
     reduce: Callable[[Any, torch.Tensor, list[Any], Context], list[Array]]
-    decode: Callable[[Sequence[Any], Features, list[Array], Context], list[Any]]
-    finish: Callable[[Sequence[Any], list[Any], Context], tuple[Any, dict[str, int]]]
+    decode: Callable[[Sequence[Any], Features, list[Array], Context], list[Any]] | None
+    choices: bool = False
 
 
 class NonFiniteOutput(Exception):
@@ -162,8 +163,3 @@ def _find(ids: list[int], inner: list[int], start: int) -> int:
         "The tokenizer changes a text when it puts special tokens around it, so the places of words cannot be "
         "told. Use a checkpoint with a fast tokenizer (tokenizer.json)."
     )
-
-
-def joined(examples: Sequence[Any], decoded: list[Any], context: Context) -> tuple[list[Any], dict[str, int]]:
-    """Finish a kind whose predictions are ready after decoding."""
-    return decoded, {}

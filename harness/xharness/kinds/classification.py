@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from xharness.examples import Pair
-from xharness.kinds.base import Array, Context, Features, Kind, finite, joined
+from xharness.kinds.base import Array, Context, Features, Kind, finite
 
 
 def encode(examples: Sequence[Pair], context: Context) -> Features:
@@ -48,4 +48,4 @@ def decode(examples: Sequence[Pair], features: Features, outputs: list[Array], c
     return [context.labels[int(index)] for index in outputs]
 
 
-KIND = Kind("AutoModelForSequenceClassification", encode, reduce, decode, joined)
+KIND = Kind("AutoModelForSequenceClassification", encode, reduce, decode)

@@ -1,4 +1,4 @@
-"""Bitext retrieval (Tatoeba): for each English sentence, the nearest sentence of the other language by cosine."""
+"""Texts as vectors (Tatoeba, BUCC, Mewsli-X, LAReQA): one layer or several, pooled; what is near is told elsewhere."""
 
 from __future__ import annotations
 
@@ -8,62 +8,46 @@ from typing import Any
 import numpy as np
 import torch
 
-from xharness.examples import Bitext
 from xharness.kinds.base import Array, Context, Features, Kind, finite
 
-# Rows of the similarity matrix that are held at once.
-QUERY_BLOCK = 1024
 
-
-def encode(examples: Sequence[Bitext], context: Context) -> Features:
-    """Return two rows per pair: the sentence, then its English translation, each stripped and cut at the end."""
-    prefix = context.input.prefix
-    texts = [prefix + text.strip() for e in examples for text in (e.text, e.english)]
-    encoded = context.tokenizer(texts, truncation=True, max_length=context.max_length)
+def encode(texts: Sequence[str], context: Context) -> Features:
+    """Return one row per text, stripped and cut at the end."""
+    prepared = [context.input.prefix + text.strip() for text in texts]
+    encoded = context.tokenizer(prepared, truncation=True, max_length=context.max_length)
     types = encoded.get("token_type_ids") if "token_type_ids" in context.tokenizer.model_input_names else None
-    return Features(list(encoded["input_ids"]), types, [None] * len(texts))
+    return Features(list(encoded["input_ids"]), types, [None] * len(prepared))
 
 
 def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
-    """Return one float32 vector per row, of length 1, from the chosen layer [batch, length, width].
+    """Return one float32 array [layers, width] per row: the pooled states of the chosen layers.
 
-    ``mean`` averages over all positions that are not padding, special tokens included, as the official script does.
+    ``mean`` averages over all positions that are not padding; special tokens are among them, as in the official
+    scripts, or left out (``special_tokens: false``). ``pooler`` is the model's own output and has one layer.
     """
-    if context.input.pooling == "pooler":
-        pooled = output.pooler_output.float()
+    settings = context.input
+    if settings.pooling == "pooler":
+        pooled = output.pooler_output.float().unsqueeze(1)
+    elif settings.pooling == "cls":
+        pooled = torch.stack([output.hidden_states[layer][:, 0].float() for layer in context.layers], dim=1)
     else:
-        hidden = output.hidden_states[context.layer].float()
-        if context.input.pooling == "cls":
-            pooled = hidden[:, 0]
-        else:
-            weights = mask.unsqueeze(-1).float()
-            # Not a plain product: infinity times 0 in a padded place would be NaN.
-            pooled = hidden.masked_fill(weights == 0, 0.0).sum(1) / weights.sum(1)
-    normed = torch.nn.functional.normalize(finite(pooled), dim=-1)
-    return list(normed.cpu().numpy())
+        weights = (mask if settings.special_tokens else _inner(mask, context)).unsqueeze(-1).float()
+        pooled = torch.stack([_mean(output.hidden_states[layer], weights) for layer in context.layers], dim=1)
+    return list(finite(pooled).cpu().numpy().astype(np.float32, copy=False))
 
 
-def decode(examples: Sequence[Bitext], features: Features, outputs: list[Array], context: Context) -> list[Array]:
-    """Return, per pair, its two vectors [2, width]."""
-    return [np.stack(outputs[2 * i : 2 * i + 2]) for i in range(len(examples))]
+def _mean(hidden: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    # Not a plain product: infinity times 0 in a padded place would be NaN.
+    return hidden.float().masked_fill(weights == 0, 0.0).sum(1) / weights.sum(1)
 
 
-def finish(examples: Sequence[Bitext], decoded: list[Array], context: Context) -> tuple[list[int], dict[str, int]]:
-    """Return the index of the nearest sentence for each English sentence, in the data's order.
-
-    English is the query side (XTREME's evaluate script searches English among the other language). Of equally near
-    sentences the one with the lowest index is taken; how often that happened is counted as ``ties``.
-    """
-    vectors = np.stack(decoded) if decoded else np.zeros((0, 2, 1), np.float32)
-    candidates = np.ascontiguousarray(vectors[:, 0].T)
-    nearest: list[int] = []
-    ties = 0
-    for start in range(0, len(vectors), QUERY_BLOCK):
-        similarity = vectors[start : start + QUERY_BLOCK, 1] @ candidates
-        best = similarity.argmax(axis=1)
-        ties += int(((similarity == similarity.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
-        nearest += [int(i) for i in best]
-    return nearest, {"ties": ties}
+def _inner(mask: torch.Tensor, context: Context) -> torch.Tensor:
+    """Return the mask without special tokens; a text that has nothing else keeps them."""
+    place = torch.arange(mask.shape[1], device=mask.device)
+    lengths = mask.sum(1, keepdim=True)
+    before, after = len(context.template.before), len(context.template.after)
+    inner = ((place >= before) & (place < lengths - after)).to(mask.dtype)
+    return torch.where(inner.sum(1, keepdim=True) > 0, inner, mask)
 
 
-KIND = Kind("AutoModel", encode, reduce, decode, finish)
+KIND = Kind("AutoModel", encode, reduce, None)

@@ -12,7 +12,7 @@ import torch
 from xharness.answer_text import answer_in_words
 from xharness.errors import ModelError
 from xharness.examples import Question
-from xharness.kinds.base import Array, Context, Features, Kind, finite, joined
+from xharness.kinds.base import Array, Context, Features, Kind, finite
 
 
 @dataclass(frozen=True)
@@ -171,4 +171,4 @@ def _text(example: Question, features: Features, row: int, first: int, last: int
     return example.context[start:stop].strip()
 
 
-KIND = Kind("AutoModelForQuestionAnswering", encode, reduce, decode, joined)
+KIND = Kind("AutoModelForQuestionAnswering", encode, reduce, decode)

@@ -10,7 +10,7 @@ import torch
 
 from xharness.errors import ModelError
 from xharness.examples import Tagged
-from xharness.kinds.base import Array, Context, Features, Kind, finite, joined
+from xharness.kinds.base import Array, Context, Features, Kind, finite
 
 
 def encode(examples: Sequence[Tagged], context: Context) -> Features:
@@ -90,4 +90,4 @@ def decode(
     return [tuple(context.labels[int(tag)] for tag in np.concatenate(part)) for part in parts]
 
 
-KIND = Kind("AutoModelForTokenClassification", encode, reduce, decode, joined)
+KIND = Kind("AutoModelForTokenClassification", encode, reduce, decode)

@@ -1,0 +1,337 @@
+"""The desk where one target in one language is worked on: from data to predictions, score and result file."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import xharness
+from xharness import data, files, hub, models, predictions, results
+from xharness.checkpoint import Checkpoint
+from xharness.comparing import Comparer, described, resolve_layer
+from xharness.errors import DataError, ModelError
+from xharness.kinds import KINDS
+from xharness.kinds.base import Array, Context, NonFiniteOutput
+from xharness.models import Encoder
+from xharness.plan import Step
+from xharness.preparation import Options, Prepared
+from xharness.progress import Ticker
+from xharness.results import Score
+from xharness.scoring import in_file_order, score_file
+from xharness.spec import TaskSpec
+
+# Examples that are tokenised, sorted by length and run together: enough to fill batches of even length, and few
+# enough that memory does not grow with the number of examples.
+CHUNK = 16_000
+SMALLEST_BUDGET = 64
+EMBEDDING = ("retrieval", "mining", "ranking")
+"""Kinds of task that compare vectors, and need no head."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A layer that was chosen on other data than the benchmark's test set, and what is to be recorded of it."""
+
+    layer: int
+    record: dict[str, Any]
+
+
+def with_overrides(spec: TaskSpec, options: Options) -> TaskSpec:
+    """Return a target with the settings of its vectors as the user asked for them."""
+    if spec.kind not in EMBEDDING:
+        return spec
+    asked = {name: getattr(options, name) for name in ("pooling", "prefix", "special_tokens", "center", "whiten")}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return spec.model_copy(update={"input": spec.input.model_copy(update=changes)})
+
+
+class Shelf:
+    """Holds the loaded checkpoint, one at a time: another head or type takes its place."""
+
+    def __init__(self, checkpoint: Checkpoint, path: Path, device: torch.device, dtype: str, trust: bool) -> None:
+        self.device = device
+        self.dtype = dtype
+        self._checkpoint, self._path, self._trust = checkpoint, path, trust
+        self._loaded: tuple[tuple[str, str, bool], Encoder] | None = None
+
+    def encoder(self, spec: TaskSpec, dtype: str) -> Encoder:
+        """Return the checkpoint with the head that a target needs, in a type."""
+        kind = KINDS[spec.kind]
+        pooler = kind.decode is None and spec.input.pooling == "pooler"
+        key = (kind.auto_class, dtype, pooler)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # let go of the other one before a second is made
+            encoder = models.load(
+                self._path,
+                kind,
+                name=self._checkpoint.name,
+                device=self.device,
+                dtype=dtype,
+                pooling="pooler" if pooler else None,
+                trust_remote_code=self._trust,
+            )
+            self._loaded = (key, encoder)
+        return self._loaded[1]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What came out of one cell's forward passes."""
+
+    predictions: Any
+    counts: dict[str, int]
+    tokens: int
+    budget: int
+    dtype: str
+    layer: int | None = None
+    selection: dict[str, Any] = field(default_factory=dict)
+    encoding: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def open_shelf(prepared: Prepared) -> Shelf:
+    """Return the shelf of a run: its device, its type, and the checkpoint's files, which are downloaded if need be."""
+    options = prepared.options
+    device = models.choose_device(options.device)
+    torch.manual_seed(options.seed)
+    path = hub.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
+    dtype = models.choose_dtype(options.dtype, device)
+    return Shelf(prepared.checkpoint, path, device, dtype, options.trust_remote_code)
+
+
+class Desk:
+    """Where the cells (target x language) of one run are worked on.
+
+    Args:
+        prepared: the checkpoint, the data folder and the options.
+        folder: of the run.
+        shelf: loads the checkpoint; several desks may share one.
+        comparer: makes and compares vectors; several desks may share one.
+        say: is given sentences about what happens.
+        chosen: target -> what was chosen on other data, and how (a layer).
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: Path,
+        shelf: Shelf,
+        comparer: Comparer,
+        say: Callable[[str], None],
+        chosen: Mapping[str, Choice] | None = None,
+    ) -> None:
+        self._checkpoint = prepared.checkpoint
+        self._data_dir = prepared.data_dir
+        self._options = prepared.options
+        self._folder = folder
+        self._shelf = shelf
+        self._comparer = comparer
+        self._device = shelf.device
+        self._dtype = shelf.dtype
+        self._say = say
+        self._chosen = chosen or {}
+
+    def cell(self, step: Step, language: str, bar: Any) -> Score:
+        """Return the score of a target in a language: from disk if it is there and fits, else computed and kept."""
+        assert step.spec is not None
+        spec = with_overrides(step.spec, self._options)
+        loaded = data.load(step.spec, language, self._options.split, self._data_dir)
+        score_path = self._folder / "results" / spec.name / f"{language}.json"
+        made_path = predictions.path(self._folder / "predictions", spec.name, spec.kind, language, self._options.split)
+        limit = self._options.limit
+        total = len(loaded.examples) if limit is None else min(limit, len(loaded.examples))
+        kept = self._kept(step.spec, loaded, score_path, made_path)
+        if kept is not None:
+            bar.update(total)
+            return kept
+        started = time.perf_counter()
+        examples = loaded.examples if limit is None else loaded.examples[:limit]
+        work = self._predict(spec, step, language, examples, loaded, bar)
+        predictions.write(made_path, spec.kind, in_file_order(examples, work.predictions))
+        plain = score_file(step.spec, language, self._options.split, loaded, made_path, limit)
+        score = replace(
+            plain,
+            counts={**plain.counts, **{k: v for k, v in work.counts.items() if v}},
+            model=self._checkpoint.name,
+            model_sha=self._checkpoint.sha,
+            model_hash=self._checkpoint.content_hash,
+            settings=self._options.settings(self._dtype),
+            layer=work.layer,
+            pooling=work.encoding.get("pooling"),
+            encoding=work.encoding,
+            selection=work.selection,
+            selected_by=_selected_by(spec, work.selection),
+            dtype=work.dtype,
+            device=models.device_name(self._device),
+            batch_tokens=work.budget,
+            seed=self._options.seed,
+            versions={
+                "xharness": xharness.__version__,
+                "python": platform.python_version(),
+                **models.versions(),
+            },
+            seconds=round(time.perf_counter() - started, 3),
+            tokens=work.tokens,
+            notes=(*plain.notes, *work.notes),
+        )
+        results.save(score, score_path)
+        self._budget_file(spec, language).unlink(missing_ok=True)
+        if not self._comparer.every_layer:
+            self._comparer.forget(spec.name, language)
+        return score
+
+    def _kept(self, spec: TaskSpec, loaded: data.Data, score_path: Path, made_path: Path) -> Score | None:
+        """Return the score on disk if it was made from the same data, spec and predictions; else None."""
+        if not score_path.is_file() or not made_path.is_file():
+            return None
+        try:
+            score = results.load(score_path)
+        except DataError as error:
+            self._say(f"{error} It is computed again.")
+            return None
+        options = self._options
+        same = (
+            (score.task, score.language, score.split) == (spec.name, score_path.stem, options.split)
+            and score.settings.get("limit") == options.limit
+            and all(math.isfinite(value) for value in score.scores.values())
+            and not score.changed(
+                data_hash=loaded.hash,
+                spec_hash=spec.hash,
+                predictions_sha256=files.sha256(made_path),
+                candidates_hash=loaded.pool.hash if loaded.pool is not None else None,
+            )
+        )
+        if not same:
+            self._say(f"{spec.name} {score_path.stem}: data, spec or files changed since; it is computed again.")
+            return None
+        # The same examples may be known better by now: a MANIFEST.tsv that calls them a stand-in, another source.
+        told = replace(
+            score,
+            data_source=loaded.source,
+            data_revision=loaded.revision,
+            data_status=loaded.status,
+            expected_n=loaded.expected_n,
+        )
+        if told != score:
+            results.save(told, score_path)
+        return told
+
+    def _predict(
+        self, spec: TaskSpec, step: Step, language: str, examples: Sequence[Any], loaded: data.Data, bar: Any
+    ) -> Work:
+        """Predict a cell, with a smaller budget after out-of-memory, and in float32 after NaN or infinity."""
+        dtype = self._dtype
+        notes: tuple[str, ...] = ()
+        before = bar.n
+        budget = 0
+        while True:
+            encoder = self._shelf.encoder(spec, dtype)
+            budget = budget or self._budget(spec, language, encoder)
+            try:
+                if KINDS[spec.kind].decode is None:
+                    work = self._compared(spec, language, encoder, examples, loaded, budget)
+                else:
+                    work = self._decoded(spec, step, encoder, examples, budget, bar)
+                bar.update(before + len(examples) - bar.n)
+                return replace(work, notes=notes)
+            except NonFiniteOutput:
+                if dtype == "float32":
+                    raise ModelError(
+                        f"{spec.name} {language}: the model puts out NaN or infinity in float32."
+                    ) from None
+                notes = (f"the model put out NaN or infinity in {dtype}; repeated in float32",)
+                self._say(f"{spec.name} {language}: {notes[0]}.")
+                dtype = "float32"
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if budget // 2 < SMALLEST_BUDGET:
+                    raise ModelError(
+                        f"{spec.name} {language}: out of memory even with {budget} sub-words a batch. "
+                        "Use --device cpu, or a machine with more memory."
+                    ) from None
+                budget //= 2
+                files.write_json(self._budget_file(spec, language), {"batch_tokens": budget})
+                self._say(f"{spec.name} {language}: out of memory; starting again with {budget} sub-words a batch.")
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            bar.update(before - bar.n)
+
+    def _budget_file(self, spec: TaskSpec, language: str) -> Path:
+        return self._folder / "started" / spec.name / f"{language}.json"
+
+    def _budget(self, spec: TaskSpec, language: str, encoder: Encoder) -> int:
+        """Return the token budget of a cell, the same after a kill: kernels round by shape, bytes must not change."""
+        path = self._budget_file(spec, language)
+        asked = self._options.batch_tokens
+        if path.is_file() and asked is None:
+            try:
+                return int(json.loads(path.read_text(encoding="utf-8"))["batch_tokens"])
+            except (ValueError, KeyError, TypeError):
+                self._say(f"{path} is damaged; the cell starts anew.")
+        budget = asked or models.default_budget(encoder)
+        files.write_json(path, {"batch_tokens": budget})
+        return budget
+
+    def _compared(
+        self,
+        spec: TaskSpec,
+        language: str,
+        encoder: Encoder,
+        examples: Sequence[Any],
+        loaded: data.Data,
+        budget: int,
+    ) -> Work:
+        choice = self._chosen.get(spec.name)
+        asked = choice.layer if choice is not None else self._options.layer
+        layer = resolve_layer(asked, spec.input, encoder.layers)
+        split = self._options.split
+        found = self._comparer.work(spec, language, split, examples, loaded, encoder, layer, budget)
+        selection = {**found.selection, **(choice.record if choice is not None else {})}
+        encoding = described(spec.input, layer, encoder.layers)
+        used = None if spec.input.pooling == "pooler" else layer
+        return Work(found.predictions, found.counts, found.tokens, budget, encoder.dtype, used, selection, encoding)
+
+    def _decoded(
+        self, spec: TaskSpec, step: Step, encoder: Encoder, examples: Sequence[Any], budget: int, bar: Any
+    ) -> Work:
+        kind = KINDS[spec.kind]
+        assert kind.decode is not None
+        longest = spec.input.max_length
+        if encoder.max_positions is not None:
+            longest = min(longest, encoder.max_positions)
+        context = Context(encoder.tokenizer, longest, spec.input, step.labels)
+        decoded: list[Any] = []
+        counts: dict[str, int] = {}
+        tokens = 0
+        for start in range(0, len(examples), CHUNK):
+            chunk = examples[start : start + CHUNK]
+            features = kind.encode(chunk, context)
+            done = Ticker(bar, len(chunk), sum(features.lengths))
+            arrays: list[Array] = models.forward(encoder, kind, features, context, budget, done.tick)
+            decoded += kind.decode(chunk, features, arrays, context)
+            tokens += sum(features.lengths)
+            for name, count in features.counts.items():
+                counts[name] = counts.get(name, 0) + count
+        if longest < spec.input.max_length:
+            counts["max_length"] = longest
+        return Work(decoded, counts, tokens, budget, encoder.dtype)
+
+
+def _selected_by(spec: TaskSpec, selection: Mapping[str, Any]) -> str:
+    if "layer_from" in selection:
+        return "target-dev" if selection["layer_from"] == spec.name else "other-languages"
+    return "target-dev" if "threshold" in selection else "none"
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    # A CPU has no exception of its own for this.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

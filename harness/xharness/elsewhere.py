@@ -1,0 +1,202 @@
+"""Metrics of Hugging Face's `evaluate` library, named in a spec as `evaluate:<module or local path>`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from xharness.errors import DataError, UsageError, did_you_mean
+from xharness.metrics import Measured
+
+_CANONICAL = re.compile(r"[A-Za-z0-9][\w-]*")
+_SPACE = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def measure(
+    module: str,
+    golds: Any,
+    predictions: Any,
+    *,
+    kind: str,
+    keys: Sequence[str],
+    scale: float = 1.0,
+    options: Mapping[str, Any] | None = None,
+    labels: Sequence[str] = (),
+) -> Measured:
+    """Return the numbers that a module of the `evaluate` library finds in one language.
+
+    A module that wants numbers gets a label's place in ``labels``, from 0 on, or the index itself (retrieval).
+    A predicted label that is none of them becomes one number more than the last: it equals no gold label, and a
+    module that uses numbers as places cannot take it for the last one, as it would -1.
+
+    Args:
+        module: what a spec names after ``evaluate:``: a module that the library's makers keep (``accuracy``), or
+            a local folder ``x`` that holds ``x.py``, or such a file; relative to the working directory.
+        golds: as `scoring.gold` returns them: one label per example, tags per sentence, or answers by id.
+        predictions: of the same shape, or one answer by id. A missing id counts as an empty answer, since modules
+            want as many predictions as questions; an unknown one is left out; both are counted.
+        kind: kind of the task.
+        keys: the numbers that must be among those returned.
+        scale: what every number is multiplied with.
+        options: further arguments of the module's ``compute``.
+        labels: the labels of the task in order.
+
+    Returns:
+        all finite numbers on the first level of what the module returns, times ``scale``.
+
+    Raises:
+        DataError: there is no gold, or a gold label is none of the labels.
+        UsageError: `evaluate` is not installed, the module cannot be loaded or does not fit the task, or its
+            result lacks one of ``keys``.
+    """
+    if kind not in _SHAPES:
+        raise UsageError(
+            f"evaluate:{module} cannot measure a task of the kind {kind}, only {', '.join(_SHAPES)}. "
+            "Name one of xharness' own metrics in the task file."
+        )
+    if not golds:
+        raise DataError("There is nothing to score: the gold data is empty. Check the split's name.")
+    # A module may print, and stdout is for data alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        loaded = _load(module)
+        references, made, counts = _SHAPES[kind](golds, predictions)
+        if kind != "span_qa" and _wants_numbers(loaded.features):
+            numbers = {g: int(g) for g in golds} if kind == "retrieval" else {x: i for i, x in enumerate(labels)}
+            references, made = _numbered(references, made, numbers)
+        try:
+            found = loaded.compute(predictions=made, references=references, **(options or {}))
+        except Exception as error:
+            raise UsageError(
+                f"evaluate:{module} cannot measure this task ({kind}): {_first_line(error)}. Check metric and "
+                "metric_options in the task file."
+            ) from error
+    return Measured(_percentages(module, found, keys, scale), counts)
+
+
+def _load(module: str) -> Any:
+    """Return a fresh instance of a module: one that failed keeps the rows that it was given."""
+    source = _source(module)
+    try:
+        import evaluate
+    except ImportError as error:
+        raise UsageError(
+            f"The metric evaluate:{module} needs the library evaluate ({_first_line(error)}). Install it: "
+            "pip install 'xharness[evaluate]'"
+        ) from None
+    # The library has an offline mode of its own and does not know of the Hub's.
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in evaluate.config.ENV_VARS_TRUE_VALUES:
+        evaluate.config.HF_EVALUATE_OFFLINE = True
+    try:
+        # In memory, no two runs can write to the same temporary file.
+        loaded = evaluate.load(source, module_type="metric", keep_in_memory=True)
+    except Exception as error:
+        raise UsageError(
+            f"The metric evaluate:{module} cannot be loaded: {_first_line(error)}. Name a metric that is published "
+            "as evaluate-metric/<name> on the Hub, or a local folder x that holds x.py; without a network, only "
+            "local ones and those that were loaded before are there."
+        ) from error
+    # Otherwise a module that draws random numbers would find others each time.
+    loaded.seed = 0
+    return loaded
+
+
+def _source(module: str) -> str:
+    """Return what `evaluate.load` takes: the path of a local script, or the name of one of the makers' modules."""
+    path = Path(module)
+    script = path if path.suffix == ".py" else path / f"{path.name}.py"
+    if script.is_file():
+        return str(script.resolve())
+    if _CANONICAL.fullmatch(module):
+        return module
+    remote = (
+        " If a repository on the Hub is meant: code of others is not run from there. Download it, read it, and name "
+        "the folder."
+    )
+    raise UsageError(
+        f"The metric evaluate:{module} cannot be loaded: there is no file '{script}' (a relative path begins at the "
+        f"working directory, {Path.cwd()}).{remote if _SPACE.fullmatch(module) else ''}"
+    )
+
+
+def _wants_numbers(features: Any) -> bool:
+    """Return whether a module's labels are numbers; of several forms that it takes, the first one counts."""
+    feature = (features[0] if isinstance(features, list) else features).get("predictions")
+    while feature is not None and not hasattr(feature, "dtype"):
+        feature = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+    return feature is not None and str(feature.dtype).startswith(("int", "uint", "float"))
+
+
+def _numbered(golds: Any, predictions: Any, numbers: Mapping[str, int]) -> tuple[Any, Any]:
+    beyond = max(numbers.values(), default=-1) + 1
+
+    def numbered(value: Any, number: Callable[[str], int]) -> Any:
+        return number(value) if isinstance(value, str) else [numbered(each, number) for each in value]
+
+    def gold_number(label: str) -> int:
+        if label not in numbers:
+            raise DataError(f"The gold label '{label}' is none of the task's: {', '.join(numbers)}.")
+        return numbers[label]
+
+    return numbered(golds, gold_number), numbered(predictions, lambda label: numbers.get(label, beyond))
+
+
+def _percentages(module: str, found: Any, keys: Sequence[str], scale: float) -> dict[str, float]:
+    if not isinstance(found, Mapping):
+        raise UsageError(
+            f"evaluate:{module} returned {type(found).__name__}, expected numbers by name. It cannot be a metric here."
+        )
+    scores = {
+        str(name): float(value) * scale
+        for name, value in found.items()
+        if not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    }
+    for key in keys:
+        if key in found and key not in scores:
+            raise UsageError(f"evaluate:{module}: '{key}' is {str(found[key])[:40]}, expected one finite number.")
+        if key not in scores:
+            raise UsageError(
+                f"evaluate:{module} returned no '{key}' (found: {', '.join(scores) or 'no number'})."
+                f"{did_you_mean(key, scores)} Correct metric_scores in the task file."
+            )
+    return scores
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().partition("\n")[0] or type(error).__name__).rstrip(".:,")
+
+
+def _labels(golds: Any, predictions: Any) -> tuple[Any, Any, dict[str, int]]:
+    return list(golds), list(predictions), {}
+
+
+def _tags(golds: Any, predictions: Any) -> tuple[Any, Any, dict[str, int]]:
+    return [list(tags) for tags in golds], [list(tags) for tags in predictions], {}
+
+
+def _answers(golds: Any, predictions: Any) -> tuple[Any, Any, dict[str, int]]:
+    """Return records as the library's squad takes them; where an answer starts is not known here (-1)."""
+    references = [
+        {"id": question, "answers": {"text": list(answers), "answer_start": [-1] * len(answers)}}
+        for question, answers in golds.items()
+    ]
+    made = [{"id": question, "prediction_text": predictions.get(question, "")} for question in golds]
+    missing = sum(question not in predictions for question in golds)
+    unknown = sum(question not in golds for question in predictions)
+    return references, made, {"missing": missing, "unknown": unknown}
+
+
+_SHAPES: dict[str, Callable[[Any, Any], tuple[Any, Any, dict[str, int]]]] = {
+    "classification": _labels,
+    "multiple_choice": _labels,
+    "tagging": _tags,
+    "span_qa": _answers,
+    "retrieval": _labels,
+}
+"""Kind of task -> what makes references, predictions and counts of its gold and predictions."""

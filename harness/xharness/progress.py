@@ -1,0 +1,42 @@
+"""Progress bars on stderr, which move on by work done and not by rows begun."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+
+def bar(name: str, total: int | None, shown: bool, unit: str = "ex") -> Any:
+    """Return a bar that vanishes when it is done; none is shown where stderr is no terminal."""
+    return tqdm(
+        desc=name,
+        total=total,
+        unit=unit,
+        unit_scale=unit != "ex",
+        file=sys.stderr,
+        disable=not shown or not sys.stderr.isatty(),
+        dynamic_ncols=True,
+        leave=False,
+        smoothing=0.1,
+    )
+
+
+class Ticker:
+    """Moves a bar of examples on by the share of sub-words that are done: long rows come first and cost more."""
+
+    def __init__(self, shown: Any, examples: int, tokens: int) -> None:
+        self._bar, self._examples, self._tokens = shown, examples, max(tokens, 1)
+        self._done, self._shown, self._start = 0, 0, time.perf_counter()
+
+    def tick(self, tokens: int) -> None:
+        """Note that so many more sub-words are done."""
+        self._done += tokens
+        share = self._examples * self._done // self._tokens
+        self._bar.update(share - self._shown)
+        self._shown = share
+        rate = self._done / max(time.perf_counter() - self._start, 1e-9)
+        name = (getattr(self._bar, "postfix", None) or "").split(",")[0]
+        self._bar.set_postfix_str(f"{name}, {rate:,.0f} tokens/s", refresh=False)

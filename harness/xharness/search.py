@@ -1,0 +1,290 @@
+"""Exact nearest neighbours by inner product: matrix products tile by tile, never the whole similarity matrix.
+
+A neighbour is kept as one integer, its key: the score in the upper half, the index in the lower half, both turned so
+that a larger key is a nearer neighbour and, of equal scores, the one with the lower index. So no two keys are equal,
+and the result does not depend on how a top-k orders ties, nor on the order of the tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from xharness.errors import DataError, UsageError
+
+Matrix = npt.NDArray[Any]
+Tick = Callable[[int], None]
+
+# Rows and columns of a similarity tile. On a processor one of 8 MiB stays in its caches, where the passes over it cost
+# little beside the product; on a GPU few large tiles keep the launches rare.
+TILE = {"cpu": (512, 4096), "cuda": (8192, 8192)}
+# Rows of the first side that are held as float32 at once, while the second side is read through from its file.
+PANEL = {"cpu": 16_384, "cuda": 65_536}
+# Neighbouring columns (or rows) of a tile of which first only the maximum is looked at.
+CHUNK = 32
+
+_NOTHING = torch.iinfo(torch.int64).min  # smaller than the key of any score
+_LOW = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest candidates of every query.
+
+    Attributes:
+        scores: float32 [queries, k], inner products, descending.
+        indices: int64 [queries, k], rows of the candidates; of equal scores the lowest index comes first.
+    """
+
+    scores: npt.NDArray[np.float32]
+    indices: npt.NDArray[np.int64]
+
+
+def search(
+    queries: Matrix, candidates: Matrix, k: int, *, device: str = "cpu", tick: Tick = lambda pairs: None
+) -> Neighbours:
+    """Return the ``k`` nearest candidates of every query; fewer where there are not as many candidates.
+
+    Args:
+        queries: [queries, width], float32 or float16, in memory or mapped from a file.
+        candidates: [candidates, width], likewise; read once for every ``PANEL`` queries.
+        k: neighbours per query, at least 1.
+        device: where the products are made; in float32 on each.
+        tick: is told, again and again, how many more pairs were compared.
+
+    Raises:
+        DataError: the two do not fit each other.
+        UsageError: ``k`` is smaller than 1.
+    """
+    _check(queries, candidates, k)
+    best = _nothing_yet(queries, candidates, k, device)
+    for tile in _tiles(queries, candidates, device, tick):
+        rows, columns = tile.scores.shape
+        maxima = tile.scores.view(rows, -1, _chunk(columns)).amax(2)
+        _improve(best[tile.row : tile.row + rows], tile.scores, maxima, tile.column)
+    return _neighbours(best)
+
+
+def search_both(
+    first: Matrix, second: Matrix, k: int, *, device: str = "cpu", tick: Tick = lambda pairs: None
+) -> tuple[Neighbours, Neighbours]:
+    """Return the neighbours of each row of ``first`` among ``second``, and the reverse, from the same products.
+
+    Arguments and errors are those of ``search``; of either side as many neighbours are found as the other has rows,
+    at most ``k``.
+    """
+    _check(first, second, k)
+    forward = _nothing_yet(first, second, k, device)
+    backward = _nothing_yet(second, first, k, device)
+    for tile in _tiles(first, second, device, tick):
+        rows, columns = tile.scores.shape
+        of_rows = tile.scores.view(rows, -1, _chunk(columns)).amax(2)
+        _improve(forward[tile.row : tile.row + rows], tile.scores, of_rows, tile.column)
+        # Not the maxima of the transposed tile: those are the same, and twenty times as slow to get.
+        of_columns = tile.scores.view(-1, _chunk(rows), columns).amax(1).T
+        _improve(backward[tile.column : tile.column + columns], tile.scores.T, of_columns, tile.row)
+    return _neighbours(forward), _neighbours(backward)
+
+
+def ranks(
+    queries: Matrix, candidates: Matrix, targets: Sequence[Sequence[int]], *, device: str = "cpu"
+) -> list[list[int]]:
+    """Return, per query, the rank of each of its targets among all candidates; the nearest candidate has rank 1.
+
+    Of equal scores the lower index ranks first. The products are made twice: the scores of the targets have to be
+    known, to the last bit, before anything can be counted.
+
+    Args:
+        queries: as in ``search``.
+        candidates: as in ``search``.
+        targets: per query, rows of the candidates.
+        device: as in ``search``.
+
+    Raises:
+        DataError: the arrays do not fit each other, or a target is not a row of the candidates.
+    """
+    _check(queries, candidates, 1)
+    _check_targets(len(queries), len(candidates), targets)
+    # Padded to the same number of targets per query; -1 is before every tile and never counted.
+    padded = np.full((len(queries), max(map(len, targets), default=0)), -1, np.int64)
+    for query, wanted in enumerate(targets):
+        padded[query, : len(wanted)] = wanted
+    indices = torch.from_numpy(padded).to(device)
+    scores = torch.zeros(indices.shape, dtype=torch.float32, device=device)
+    for tile in _tiles(queries, candidates, device):
+        own = slice(tile.row, tile.row + len(tile.scores))
+        place = indices[own] - tile.column
+        row, slot = ((place >= 0) & (place < tile.scores.shape[1])).nonzero(as_tuple=True)
+        scores[tile.row + row, slot] = tile.scores[row, place[row, slot]]
+    nearer = torch.zeros_like(indices)
+    for tile in _tiles(queries, candidates, device):
+        own = slice(tile.row, tile.row + len(tile.scores))
+        column = torch.arange(tile.scores.shape[1], device=device) + tile.column
+        for n in range(indices.shape[1]):
+            score, index = scores[own, n, None], indices[own, n, None]
+            before = (tile.scores > score) | ((tile.scores == score) & (column < index))
+            nearer[own, n] += before.sum(1)
+    counted = nearer.cpu().tolist()
+    return [[n + 1 for n in found[: len(wanted)]] for found, wanted in zip(counted, targets, strict=True)]
+
+
+# --- Keys -----------------------------------------------------------------------------------------
+
+
+def _ordered(scores: torch.Tensor) -> torch.Tensor:
+    """Return int32 numbers that compare as the float32 scores do."""
+    return _turned((scores + 0.0).view(torch.int32))  # -0.0 + 0.0 is 0.0: the two are equal scores
+
+
+def _turned(bits: torch.Tensor) -> torch.Tensor:
+    """Turn the order of negative numbers round, which in floats runs by magnitude; twice is the identity."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def _keys(scores: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """Return the keys of scores with indices below 2**32."""
+    return (_ordered(scores).long() << 32) | (_LOW - indices)
+
+
+def _indices(keys: torch.Tensor) -> torch.Tensor:
+    return _LOW - (keys & _LOW)
+
+
+def _neighbours(best: torch.Tensor) -> Neighbours:
+    scores = _turned((best >> 32).to(torch.int32)).view(torch.float32)
+    return Neighbours(scores.cpu().numpy(), _indices(best).cpu().numpy())
+
+
+def _nothing_yet(queries: Matrix, candidates: Matrix, k: int, device: str) -> torch.Tensor:
+    return torch.full((len(queries), min(k, len(candidates))), _NOTHING, dtype=torch.int64, device=device)
+
+
+# --- Tiles ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """The similarities [rows, columns] of some rows of either side, and where in their sides these begin."""
+
+    scores: torch.Tensor
+    row: int
+    column: int
+
+
+def _tiles(first: Matrix, second: Matrix, device: str, tick: Tick = lambda pairs: None) -> Iterator[_Tile]:
+    """Yield all similarities; the tiles that a row, or a column, goes through come in ascending order."""
+    kind = "cpu" if torch.device(device).type == "cpu" else "cuda"
+    (height, width), panel_size = TILE[kind], PANEL[kind]
+    for start in range(0, len(first), panel_size):
+        panel = _load(first[start : start + panel_size], device)
+        for column in range(0, len(second), width):
+            columns = _load(second[column : column + width], device)
+            for offset in range(0, len(panel), height):
+                rows = panel[offset : offset + height]
+                yield _Tile(_products(rows, columns), start + offset, column)
+            tick(len(panel) * len(columns))
+
+
+def _load(rows: Matrix, device: str) -> torch.Tensor:
+    # A copy, since torch warns of memory that it may not write to, such as a file mapped for reading.
+    return torch.from_numpy(np.array(rows)).to(device).float()
+
+
+def _products(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Return the inner products [rows, columns], in float32 whatever the process has set for its own products."""
+    with _full_float32():
+        # oneDNN, by the name under which torch's compiler calls it: torch.mm goes to MKL, which leaves half of the
+        # speed of an AMD processor unused. Builds of torch without oneDNN do not have it.
+        if rows.device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+            products: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, columns, None, "none", [], "")
+            return products
+        return torch.mm(rows, columns.T)
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Forbid TF32 and bfloat16 within float32 products, and put the process's own setting back at the end."""
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch before 2.9
+        overall = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(overall)
+        return
+    onednn: Any = torch.backends.mkldnn
+    backends = (torch.backends.cuda.matmul, onednn.matmul)
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
+
+
+def _chunk(length: int) -> int:
+    """Return the length of the chunks of a tile's side; 1 at the border, where the side's is no multiple of it."""
+    return CHUNK if length % CHUNK == 0 else 1
+
+
+def _improve(best: torch.Tensor, scores: torch.Tensor, maxima: torch.Tensor, start: int) -> None:
+    """Put a tile's nearer neighbours into the best ones so far.
+
+    Only chunks whose maximum beats the row's last neighbour can hold one, and most rows have no such chunk. Where there
+    are many, the ``k`` with the largest maxima suffice (of equal ones the first): any other has ``k`` scores before it.
+
+    Args:
+        best: int64 [rows, k], keys, descending; changed in place.
+        scores: float32 [rows, columns].
+        maxima: float32 [rows, chunks], of chunks of equal length.
+        start: index of the tile's first column.
+    """
+    beating = (_ordered(maxima) > best[:, -1:] >> 32).sum(1)
+    rows = beating.nonzero().squeeze(1)
+    if not len(rows):
+        return
+    k, chunks, length = best.shape[1], maxima.shape[1], scores.shape[1] // maxima.shape[1]
+    chunk_keys = _keys(maxima[rows], torch.arange(chunks, device=best.device))
+    nearest = _indices(chunk_keys.topk(min(k, int(beating.max()))).values)
+    columns = (nearest[:, :, None] * length + torch.arange(length, device=best.device)).flatten(1)
+    keys = _keys(scores[rows[:, None], columns], columns + start)
+    best[rows] = torch.cat([best[rows], keys], 1).topk(k).values
+
+
+# --- What fits ------------------------------------------------------------------------------------
+
+
+def _check(queries: Matrix, candidates: Matrix, k: int) -> None:
+    if k < 1:
+        raise UsageError(f"Found k = {k}, expected at least 1 neighbour per sentence.")
+    for rows in (queries, candidates):
+        if rows.ndim != 2 or rows.dtype not in (np.float32, np.float16) or not rows.shape[1]:
+            raise DataError(
+                f"Found embeddings of shape {list(rows.shape)} and type {rows.dtype}, expected [sentences, width] in "
+                "float32 or float16. Encode the sentences again."
+            )
+    if queries.shape[1] != candidates.shape[1]:
+        raise DataError(
+            f"Found embeddings of width {queries.shape[1]} on one side and {candidates.shape[1]} on the other. Encode "
+            "both sides with the same checkpoint."
+        )
+
+
+def _check_targets(queries: int, candidates: int, targets: Sequence[Sequence[int]]) -> None:
+    if len(targets) != queries:
+        raise DataError(f"Found {len(targets)} lists of targets for {queries} queries, expected one for every query.")
+    for query, wanted in enumerate(targets):
+        for target in wanted:
+            if not 0 <= target < candidates:
+                raise DataError(
+                    f"Found the target {target} for query {query}, expected a number from 0 to {candidates - 1}, the "
+                    "index of a candidate."
+                )
