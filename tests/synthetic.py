@@ -41,10 +41,12 @@ def as_on_the_hub(spec: DataSpec, row: Row, number: int) -> Row:
             "text": [a["text"] for a in row["answers"]],
             "answer_start": [a["start"] for a in row["answers"]],
         }
-    if spec.name == "pawsx":
+    if spec.name in ("pawsx", "xcopa"):
         made["id"] = number + 1
+    if "choices" in made:
+        made |= dict(zip(spec.choices, made.pop("choices"), strict=True))
     columns = {**spec.fields, **spec.sources[0].fields}
-    return {columns[name]: value for name, value in made.items()}
+    return {columns.get(name, name): value for name, value in made.items()}
 
 
 def features(spec: DataSpec, first: Row) -> Any:

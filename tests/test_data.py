@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import synthetic
-from xharness import data, layouts
+from xharness import data, layouts, sources
 from xharness.conversion import nearest
 from xharness.errors import DataError, OutputError
 from xharness.examples import Bitext, Pair, Question, Tagged, data_hash
@@ -310,7 +310,7 @@ def test_online_only_the_first_source_counts(toy, monkeypatch):
         asked_for.append(repo)
         raise DataError("the Hub cannot be reached")
 
-    monkeypatch.setattr(data.hub, "resolve", resolve)
+    monkeypatch.setattr(sources.hub, "resolve", resolve)
     with pytest.raises(DataError, match="cannot be reached"):
         data.load(toy("classification"), "en", "test", None)
     assert asked_for == ["org/first"]
@@ -556,13 +556,14 @@ def test_a_split_that_the_task_does_not_have(toy, folder):
         data.load(toy("classification"), "en", "dev", folder)
 
 
-def test_official_udpos_is_not_to_be_had(data_folder):
+def test_what_has_to_be_fetched_says_how(data_folder):
     spec = load_task("udpos")
     reason = data.available(spec, "en", "test", data_folder)
     assert reason is not None
-    assert "udpos-hub" in reason
-    with pytest.raises(DataError, match="udpos: the official data has to be built"):
-        data.load(spec, "en", "test", data_folder)
+    assert "looked for raw/ud-treebanks-v2.5/*/en_*-ud-test.conllu" in reason
+    assert "xharness fetch --targets udpos --languages en" in reason
+    with pytest.raises(DataError, match=r"not on the Hub as it has to be\. Fetch it: xharness fetch --targets udpos"):
+        data.load(spec, "en", "test", None)
 
 
 # --- Completeness ---------------------------------------------------------------------------------------------------

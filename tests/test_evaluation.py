@@ -16,7 +16,18 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import synthetic
-from xharness import assets, evaluation, files, models, results, scoring
+from xharness import (
+    assets,
+    desk,
+    embeddings,
+    evaluation,
+    files,
+    models,
+    predictions,
+    results,
+    run_folders,
+    scoring,
+)
 from xharness.averages import Results
 from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError
 from xharness.preparation import Options, prepare
@@ -135,7 +146,8 @@ def test_neighbours_are_those_of_the_bare_model(model, evaluate):
 @pytest.mark.parametrize("task", ["panx", "mlqa", "tatoeba"])
 def test_chunks_make_no_difference(task, model, evaluate, monkeypatch, tmp_path):
     whole = evaluate(model(task), task)
-    monkeypatch.setattr(evaluation, "CHUNK", 2)
+    monkeypatch.setattr(desk, "CHUNK", 2)
+    monkeypatch.setattr(embeddings, "CHUNK", 2)
     pieces = evaluate(model(task), task, output=tmp_path / "pieces")
     made = [sorted(Path(f.provenance["run"]).glob("predictions/*/*")) for f in (whole, pieces)]
     assert [p.read_bytes() for p in made[0]] == [p.read_bytes() for p in made[1]]
@@ -212,7 +224,7 @@ def test_nothing_overwrites_another_run(model, data_folder, tmp_path):
         for variant in variants:
             options = Options(**variant)
             prepared = prepare(str(path), targets=["xnli"], data_dir=data_folder, options=options)
-            folders.add(evaluation._run_folder(prepared, tmp_path / "out", variant.get("dtype", "float32"), print))
+            folders.add(run_folders.run_folder(prepared, tmp_path / "out", variant.get("dtype", "float32"), print))
     assert len(folders) == 2 * len(variants)
     assert {f.parts[len(tmp_path.parts) + 1] for f in folders} == {"same-name"}
 
@@ -253,7 +265,7 @@ def uninterrupted(model, evaluate, tmp_path) -> dict[str, bytes]:
     return contents(Path(found.provenance["run"]))
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3, 7, 18])
+@pytest.mark.parametrize("writes", [1, 2, 3, 7, 13, 14, 24])
 def test_a_stopped_run_goes_on_and_ends_alike(writes, model, evaluate, uninterrupted, monkeypatch):
     """Stopped at a write: of run.json, of a budget, of predictions, of a result ..."""
     whole, left = files.write_text, [writes]
@@ -274,8 +286,12 @@ def test_a_stopped_run_goes_on_and_ends_alike(writes, model, evaluate, uninterru
     found = evaluate(model("xquad"), TARGETS)
     run = Path(found.provenance["run"])
     assert contents(run) == uninterrupted
-    # run.json is the first write; then each of the six cells has three.
-    assert len(computed) == 6 - max(0, writes - 2) // 3
+    # run.json is the first write. A language of XQuAD has one forward pass, and one of Tatoeba two, each of which is
+    # kept as soon as it is written down.
+    of_xquad = ["budget", "predictions", "result"] * 3
+    of_tatoeba = ["budget", "vectors", "vectors", "predictions", "result"] * 3
+    done = ["run.json", *of_xquad, *of_tatoeba][: writes - 1]
+    assert len(computed) == 9 - done[: 1 + len(of_xquad)].count("result") - done.count("vectors")
     assert not list(run.glob("started/*/*"))
 
 
@@ -343,7 +359,7 @@ def test_the_budget_of_the_start_is_kept_to_the_end(model, evaluate, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation.predictions, "write", interrupt)
+        patch.setattr(predictions, "write", interrupt)
         with pytest.raises(KeyboardInterrupt):
             evaluate(model("tatoeba"), "tatoeba", languages=["de"], batch_tokens=77)
     found = evaluate(model("tatoeba"), "tatoeba")
@@ -457,7 +473,7 @@ def test_out_of_memory_starts_the_cell_again_with_a_smaller_budget(error, model,
     monkeypatch.setattr(models, "forward", small)
     said: list[str] = []
     found = evaluate(model("tatoeba"), "tatoeba", languages=["de"], say=said.append)
-    assert budgets == [4096, 2048, 1024]
+    assert budgets == [4096, 2048, 1024, 1024]  # German, then English
     assert found.tasks["tatoeba"].languages["de"].batch_tokens == 1024
     assert said[-1] == "tatoeba de: out of memory; starting again with 1024 sub-words a batch."
 

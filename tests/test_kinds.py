@@ -17,11 +17,12 @@ import tiny
 from xharness import data, predictions, scoring
 from xharness.answer_text import answer_in_words
 from xharness.errors import ModelError
-from xharness.examples import Bitext, Pair, Question, Tagged
+from xharness.examples import Bitext, Choice, Pair, Question, Tagged
+from xharness.inputs import ChoiceInput, ClassificationInput, RetrievalInput, SpanInput, TaggingInput
 from xharness.kinds import KINDS, classification, retrieval, span_qa, tagging
 from xharness.kinds.base import Context, NonFiniteOutput, Template
-from xharness.models import Encoder, batches, forward
-from xharness.spec import ClassificationInput, RetrievalInput, SpanInput, TaggingInput, load_task
+from xharness.models import Encoder, batches, forward, load
+from xharness.spec import load_task
 
 NAN = float("nan")
 FAMILIES = list(tiny.FAMILIES)
@@ -41,6 +42,8 @@ class Oracle:
 
     def __call__(self, input_ids: torch.Tensor, attention_mask: Any = None, **_: Any) -> Any:
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        if input_ids.dim() == 3:  # one choice a row
+            input_ids, mask = input_ids[:, 0], mask[:, 0]
         rows = [self.known[tuple(ids[: int(m.sum())].tolist())] for ids, m in zip(input_ids, mask, strict=True)]
         if rows[0].dim() == 1:
             return self.wrap(torch.stack(rows))
@@ -48,13 +51,13 @@ class Oracle:
 
 
 def run(kind: str, examples: list[Any], context: Context, rows: Any, wrap: Any, budget: int = 200) -> Any:
-    """Take examples through encode, forward, decode and finish; ``rows(features)`` says what the model puts out."""
+    """Take examples through encode, forward and decode; ``rows(features)`` says what the model puts out."""
     chosen = KINDS[kind]
     features = chosen.encode(examples, context)
     oracle = Oracle(features.input_ids, rows(features), wrap)
     encoder = Encoder(oracle, context.tokenizer, torch.device("cpu"), "float32", None, 2)
     arrays = forward(encoder, chosen, features, context, budget)
-    return chosen.finish(examples, chosen.decode(examples, features, arrays, context), context)
+    return chosen.decode(examples, features, arrays, context) if chosen.decode else arrays
 
 
 def logits(values: torch.Tensor) -> SimpleNamespace:
@@ -75,6 +78,12 @@ def pieces(tokenizer: Any, word: str) -> list[int]:
 
 def gold_labels(examples: list[Pair], labels: tuple[str, ...]) -> Any:
     return lambda features: [torch.eye(len(labels))[labels.index(e.label)] for e in examples]
+
+
+def gold_choices(examples: list[Choice], labels: tuple[str, ...]) -> Any:
+    return lambda features: [
+        torch.tensor([float(labels[i] == e.label)]) for e in examples for i in range(len(e.choices))
+    ]
 
 
 def gold_tags(examples: list[Tagged], context: Context) -> Any:
@@ -126,13 +135,6 @@ def gold_spans(examples: list[Question], context: Context) -> Any:
     return rows
 
 
-def aligned_vectors(examples: list[Bitext]) -> Any:
-    """Return what makes each sentence and its translation point into one direction of their own."""
-    return lambda features: [
-        torch.eye(len(examples))[row // 2].expand(len(ids), -1) for row, ids in enumerate(features.input_ids)
-    ]
-
-
 def perfect(spec: Any, examples: list[Any], context: Context) -> Any:
     match spec.kind:
         case "classification":
@@ -142,21 +144,20 @@ def perfect(spec: Any, examples: list[Any], context: Context) -> Any:
         case "span_qa":
             return run(spec.kind, examples, context, gold_spans(examples, context), start_end)
         case _:
-            return run(spec.kind, examples, context, aligned_vectors(examples), hidden_states)
+            return run(spec.kind, examples, context, gold_choices(examples, context.labels), logits)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("task", synthetic.tasks())
+@pytest.mark.parametrize("task", [t for t in synthetic.tasks() if KINDS[load_task(t).kind].decode])
 def test_perfect_outputs_score_100(task, family, data_folder, tmp_path):
     spec = load_task(task)
-    # The head has the labels in another order than the spec.
-    labels = tuple(sorted(spec.labels, reverse=True))
-    layer = 1 if spec.kind == "retrieval" else None
-    context = Context(tiny.tokenizer(family), spec.input.max_length, spec.input, labels, layer)
+    # The head has the labels in another order than the spec; the score of a choice has no label.
+    labels = tuple(sorted(spec.labels, reverse=spec.kind != "multiple_choice"))
+    context = Context(tiny.tokenizer(family), spec.input.max_length, spec.input, labels)
     for language in synthetic.tasks()[task]:
         loaded = data.load(spec, language, "test", data_folder)
         examples = list(loaded.examples)
-        made, _ = perfect(spec, examples, context)
+        made = perfect(spec, examples, context)
         path = predictions.path(tmp_path, task, spec.kind, language, "test")
         predictions.write(path, spec.kind, scoring.in_file_order(examples, made))
         score = scoring.score_file(spec, language, "test", loaded, path)
@@ -226,7 +227,7 @@ def test_a_long_pair_is_cut_at_the_longer_text_first():
 
 def test_of_equal_logits_the_first_label_is_taken(tiny_tokenizer):
     context = Context(tiny_tokenizer, 64, ClassificationInput(), ("b", "a", "c"))
-    made, _ = run("classification", [pair("x", "y")], context, lambda _: [torch.tensor([0.0, 2, 2])], logits)
+    made = run("classification", [pair("x", "y")], context, lambda _: [torch.tensor([0.0, 2, 2])], logits)
     assert made == ["a"]
 
 
@@ -260,7 +261,7 @@ def test_long_sentences_are_split_at_word_borders_and_joined_again(max_length, d
         if sentence == next_sentence:
             ends = [*first, len(after) - len(end)]
             assert len(ids) + ends[1] - ends[0] > max_length
-    made, _ = run("tagging", examples, context, gold_tags(examples, context), logits)
+    made = run("tagging", examples, context, gold_tags(examples, context), logits)
     assert made == [e.tags for e in examples]
 
 
@@ -274,7 +275,7 @@ def test_words_without_sub_words_or_with_too_many_become_unknown(family):
     features = tagging.encode(examples, context)
     assert features.counts["unknown_words"] == 1 + (not pieces(tokenizer, nothing)) + (not pieces(tokenizer, ""))
     assert sum(len(first) for _, first in features.rows) == 5
-    made, _ = run("tagging", examples, context, gold_tags(examples, context), logits)
+    made = run("tagging", examples, context, gold_tags(examples, context), logits)
     assert made == [examples[0].tags]
 
 
@@ -311,7 +312,7 @@ def test_windows_over_a_long_context(answer, doc_stride, family):
     room = 40 - context.template.pair_size - 6
     steps = {b - a for a, b in pairwise(starts)}
     assert steps == {min(doc_stride, room)}
-    made, _ = run("span_qa", examples, context, gold_spans(examples, context), start_end)
+    made = run("span_qa", examples, context, gold_spans(examples, context), start_end)
     assert made == [("q", answer), ("q", "Alma")]
 
 
@@ -386,7 +387,7 @@ def test_lowercase_keeps_the_answer_as_it_is_written(family):
     asked = tokenizer("who designed it?", add_special_tokens=False)["input_ids"]
     body = tokenizer(lowered, add_special_tokens=False)["input_ids"]
     assert features.input_ids == [context.template.pair(asked, body)[0]]
-    made, _ = run("span_qa", examples, context, gold_spans(examples, context), start_end)
+    made = run("span_qa", examples, context, gold_spans(examples, context), start_end)
     assert made == [("q", "Helena BRANDT")]
 
 
@@ -426,7 +427,7 @@ def test_answer_in_words_where_sub_words_spell_it_otherwise():
 def test_answer_text_words_is_used_where_the_spec_says_so(tiny_tokenizer):
     examples = [question("The plan (see Fig. 2) was old.", "Fig. 2")]
     made = {
-        recovery: run("span_qa", examples, context, gold_spans(examples, context), start_end)[0]
+        recovery: run("span_qa", examples, context, gold_spans(examples, context), start_end)
         for recovery in ("offsets", "words")
         for context in [Context(tiny_tokenizer, 64, SpanInput(answer_text=recovery))]
     }
@@ -447,24 +448,55 @@ def test_a_question_that_fills_the_row_is_an_error(tiny_tokenizer):
 def test_a_context_of_blanks_has_no_answer(tiny_tokenizer):
     example = Question("q", "Who?", "", ("x",), (-1,))
     context = Context(tiny_tokenizer, 64, SpanInput())
-    made, _ = run("span_qa", [example], context, lambda f: [torch.zeros(len(f.input_ids[0]), 2)], start_end)
+    made = run("span_qa", [example], context, lambda f: [torch.zeros(len(f.input_ids[0]), 2)], start_end)
     assert made == [("q", "")]
 
 
-# --- Bitext retrieval -------------------------------------------------------------------------------------------
+# --- Multiple choice --------------------------------------------------------------------------------------------
 
 
-def bitext(*sentences: tuple[str, str]) -> list[Bitext]:
-    return [Bitext(str(i), text, english) for i, (text, english) in enumerate(sentences)]
+def choice(context: str, *choices: str, label: str = "0") -> Choice:
+    return Choice("c", context, "effect", choices, label)
 
 
-def pooled(pooling: str, layer: int, output: Any, mask: torch.Tensor) -> Any:
-    context = Context(None, 64, RetrievalInput(layer={"default": "last"}, pooling=pooling), (), layer)
+PROMPT = ChoiceInput(prompt="{context} What was the {question}?")
+
+
+def test_every_choice_follows_the_official_prompt(tiny_tokenizer):
+    context = Context(tiny_tokenizer, 64, PROMPT, ("0", "1"))
+    features = KINDS["multiple_choice"].encode([choice("Es ist kalt.", "a", "b")], context)
+    prompt = "Es ist kalt. What was the effect?"
+    assert features.input_ids == tiny_tokenizer([prompt, prompt], ["a", "b"])["input_ids"]
+
+
+def test_the_largest_score_wins_and_of_equal_ones_the_first(tiny_tokenizer):
+    examples = [choice("x", "a b", "c d"), choice("y", "e f", "g h"), choice("z", "i j", "k l")]
+    context = Context(tiny_tokenizer, 64, PROMPT, ("first", "second"))
+    scores = [[-1.0], [2.0], [0.5], [0.5], [3.0], [-3.0]]
+    made = run("multiple_choice", examples, context, lambda f: [torch.tensor(s) for s in scores], logits)
+    assert made == ["second", "first", "first"]
+
+
+def test_the_model_gets_an_axis_of_choices(tiny_checkpoint):
+    chosen = KINDS["multiple_choice"]
+    folder = tiny_checkpoint("multiple_choice")
+    encoder = load(folder, chosen, name="org/tiny", device=torch.device("cpu"), dtype="float32")
+    context = Context(encoder.tokenizer, 32, PROMPT, ("0", "1"))
+    features = chosen.encode([choice("The river", "is wide", "is a bridge of stone")], context)
+    arrays = forward(encoder, chosen, features, context, 100)
+    with torch.inference_mode():
+        expected = [encoder.model(torch.tensor([[ids]])).logits.item() for ids in features.input_ids]
+    np.testing.assert_allclose([float(a) for a in arrays], expected, atol=1e-5)
+    assert len(set(expected)) == 2
+
+
+# --- Texts as vectors -------------------------------------------------------------------------------------------
+
+
+def pooled(pooling: str, layers: tuple[int, ...], output: Any, mask: torch.Tensor, **more: Any) -> Any:
+    settings = RetrievalInput(layer={"default": "last"}, pooling=pooling, **more)
+    context = Context(tiny.tokenizer(), 64, settings, layers=layers)
     return np.stack(retrieval.reduce(output, mask, [None] * len(mask), context))
-
-
-def unit(vectors: torch.Tensor) -> Any:
-    return (vectors / vectors.norm(dim=-1, keepdim=True)).numpy()
 
 
 def test_pooling():
@@ -476,48 +508,29 @@ def test_pooling():
         hidden = states[layer]
         # The first and last positions, which are special tokens, belong to the mean.
         means = torch.stack([hidden[0].mean(0), hidden[1, :2].mean(0)])
-        np.testing.assert_allclose(pooled("mean", layer, output, mask), unit(means), atol=1e-6)
-        np.testing.assert_allclose(pooled("cls", layer, output, mask), unit(hidden[:, 0]), atol=1e-6)
-    np.testing.assert_allclose(pooled("pooler", 1, output, mask), [[0.6, 0.8, 0], [0, 0, 1]], atol=1e-6)
-
-
-def test_english_is_the_query():
-    # Seen from English every sentence finds its own; seen from the other side the first one finds the second.
-    english = [[1.0, 0, 0], [0.8, 0.6, 0]]
-    foreign = [[0.9, 0.3, 0.3], [0.6, 0.8, 0]]
-    vectors = [unit(torch.tensor(both)) for both in zip(foreign, english, strict=True)]
-    similarity = np.stack(vectors)[:, 1] @ np.stack(vectors)[:, 0].T
-    assert list(similarity.argmax(0)) != [0, 1]  # the case tells the two directions apart
-    found, counts = retrieval.finish(bitext(("a", "b"), ("c", "d")), vectors, None)
-    assert found == [0, 1]
-    assert counts == {"ties": 0}
-
-
-def test_ties_go_to_the_lowest_index_and_are_counted():
-    same, other = np.array([1.0, 0]), np.array([0.0, 1])
-    vectors = [np.stack(both) for both in [(other, same), (same, same), (same, other)]]
-    found, counts = retrieval.finish(bitext(*[("a", "b")] * 3), vectors, None)
-    assert found == [1, 1, 0]
-    assert counts == {"ties": 2}
-
-
-def test_blocks_of_queries_make_no_difference(monkeypatch):
-    vectors = list(np.random.default_rng(0).normal(size=(11, 2, 5)).astype(np.float32))
-    whole = retrieval.finish(bitext(*[("a", "b")] * 11), vectors, None)
-    monkeypatch.setattr(retrieval, "QUERY_BLOCK", 3)
-    assert retrieval.finish(bitext(*[("a", "b")] * 11), vectors, None) == whole
+        np.testing.assert_allclose(pooled("mean", (layer,), output, mask)[:, 0], means, atol=1e-6)
+        np.testing.assert_allclose(pooled("cls", (layer,), output, mask)[:, 0], hidden[:, 0], atol=1e-6)
+        # Without them: the two in the middle; a text that has none keeps what it has.
+        inner = torch.stack([hidden[0, 1:3].mean(0), hidden[1, :2].mean(0)])
+        found = pooled("mean", (layer,), output, mask, special_tokens=False)
+        np.testing.assert_allclose(found[:, 0], inner, atol=1e-6)
+    np.testing.assert_allclose(pooled("pooler", (), output, mask)[:, 0], [[3.0, 4, 0], [0, 0, 2]], atol=1e-6)
+    every = pooled("mean", (0, 1, 2), output, mask)
+    assert every.shape == (2, 3, 3)
+    np.testing.assert_array_equal(every[:, 2], pooled("mean", (2,), output, mask)[:, 0])
 
 
 def test_file_order_is_that_of_the_stripped_english_sentences():
-    examples = bitext(("0", " b"), ("1", "Z"), ("2", "a\n"), ("3", "b"), ("4", "é"))
+    english = [" b", "Z", "a\n", "b", "é"]
+    examples = [Bitext(str(i), str(i), sentence) for i, sentence in enumerate(english)]
     # By code point: Z < a < b < é; the two b keep their order.
     assert scoring.in_file_order(examples, [0, 1, 2, 3, 4]) == [1, 2, 0, 3, 4]
-    assert scoring.gold(examples) == [1, 2, 0, 3, 4]
+    assert scoring.gold(load_task("tatoeba"), examples) == [1, 2, 0, 3, 4]
 
 
 def test_prefix_and_stripping(tiny_tokenizer):
-    context = Context(tiny_tokenizer, 64, RetrievalInput(layer={"default": "last"}, prefix="query: "), (), 1)
-    features = retrieval.encode(bitext((" Es ist kalt.\n", "It is cold today. ")), context)
+    context = Context(tiny_tokenizer, 64, RetrievalInput(layer={"default": "last"}, prefix="query: "), layers=(1,))
+    features = retrieval.encode([" Es ist kalt.\n", "It is cold today. "], context)
     expected = ["query: Es ist kalt.", "query: It is cold today."]
     assert features.input_ids == tiny_tokenizer(expected)["input_ids"]
 
@@ -529,9 +542,11 @@ def test_prefix_and_stripping(tiny_tokenizer):
 @pytest.mark.parametrize("task", ["xnli", "panx", "xquad", "tatoeba"])
 def test_outputs_that_are_not_finite_are_refused(task, bad, data_folder):
     spec = load_task(task)
-    layer = 1 if spec.kind == "retrieval" else None
-    context = Context(tiny.tokenizer(), spec.input.max_length, spec.input, tuple(spec.labels), layer)
+    layers = (1,) if spec.kind == "retrieval" else ()
+    context = Context(tiny.tokenizer(), spec.input.max_length, spec.input, tuple(spec.labels), layers)
     examples = list(data.load(spec, synthetic.tasks()[task][0], "test", data_folder).examples)
+    if spec.kind == "retrieval":
+        examples = [example.text for example in examples]
     wrap = {"span_qa": start_end, "retrieval": hidden_states}.get(spec.kind, logits)
     width = {"span_qa": 2, "retrieval": 4}.get(spec.kind, len(spec.labels))
 
@@ -567,5 +582,5 @@ def test_forward_returns_rows_in_their_order(tiny_tokenizer):
     examples = [pair("bridge " * (1 + i * 5 % 8), "b", labels[i]) for i in range(8)]
     context = Context(tiny_tokenizer, 64, ClassificationInput(), labels)
     for budget in (1, 30, 1000):
-        made, _ = run("classification", examples, context, gold_labels(examples, labels), logits, budget)
+        made = run("classification", examples, context, gold_labels(examples, labels), logits, budget)
         assert made == list(labels)

@@ -208,14 +208,16 @@ def test_batches_do_not_change_decisions(task, family, data_folder, tiny_checkpo
     head = "encoder" if spec.kind == "retrieval" else spec.kind
     encoder = load(tiny_checkpoint(head, family=family, labels=tuple(spec.labels), seed=1), spec.kind, pooling="mean")
     kind = KINDS[spec.kind]
-    layer = 1 if spec.kind == "retrieval" else None
+    layers = (1,) if spec.kind == "retrieval" else ()
     settings = spec.input.model_copy(update={"max_length": 48, **({"doc_stride": 9} if task == "xquad" else {})})
-    context = Context(encoder.tokenizer, 48, settings, tuple(spec.labels), layer)
+    context = Context(encoder.tokenizer, 48, settings, tuple(spec.labels), layers)
     examples = [
         example
         for language in synthetic.tasks()[task]
         for example in data.load(spec, language, "test", data_folder).examples
     ]
+    if spec.kind == "retrieval":
+        examples = [example.text for example in examples]
     features = kind.encode(examples, context)
     assert len(set(features.lengths)) > 3
     made = {}
@@ -223,7 +225,7 @@ def test_batches_do_not_change_decisions(task, family, data_folder, tiny_checkpo
         ticks: list[int] = []
         arrays = models.forward(encoder, kind, features, context, budget, ticks.append)
         assert sum(ticks) == sum(features.lengths)
-        made[budget] = (arrays, kind.finish(examples, kind.decode(examples, features, arrays, context), context))
+        made[budget] = (arrays, kind.decode(examples, features, arrays, context) if kind.decode else None)
     for budget in (130, 100_000):
         assert made[budget][1] == made[1][1]
         for alone, together in zip(made[1][0], made[budget][0], strict=True):
@@ -231,7 +233,7 @@ def test_batches_do_not_change_decisions(task, family, data_folder, tiny_checkpo
     # The same budget gives the same bytes.
     again = models.forward(encoder, kind, features, context, 130)
     assert [a.tobytes() for a in again] == [a.tobytes() for a in made[130][0]]
-    assert len({str(p) for p in made[1][1][0]}) > 1
+    assert len({str(p) for p in made[1][1] or made[1][0]}) > 1
 
 
 def test_bfloat16_weights_are_bfloat16(tiny_checkpoint):

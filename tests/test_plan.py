@@ -43,7 +43,9 @@ READY, ENCODER, TRAIN, CANNOT = "ready", "encoder only", "needs English target t
 @pytest.mark.parametrize(
     ("model", "states"),
     [
-        (checkpoint(), {"xnli": TRAIN, "panx": TRAIN, "xquad": TRAIN, "tatoeba": ENCODER, "udpos": CANNOT}),
+        (checkpoint(), {"xnli": TRAIN, "panx": TRAIN, "xquad": TRAIN, "tatoeba": ENCODER, "udpos": TRAIN}),
+        (checkpoint(), {"xcopa": TRAIN, "bucc2018": ENCODER, "lareqa": ENCODER, "mewslix": ENCODER}),
+        (checkpoint("XLMRobertaForMultipleChoice"), {"xcopa": READY, "xnli": TRAIN, "bucc2018": ENCODER}),
         (checkpoint("XLMRobertaForMaskedLM"), {"xnli": TRAIN, "tatoeba": ENCODER}),
         (head("span_qa"), {"xquad": READY, "mlqa": READY, "tydiqa": READY, "xnli": TRAIN, "tatoeba": ENCODER}),
         (head("classification", *XNLI), {"xnli": READY, "pawsx": TRAIN, "panx": TRAIN}),
@@ -60,7 +62,8 @@ def test_states(model, states):
     assert {task: step.state for task, step in found.items()} == states
     for step in found.values():
         assert step.runs == (step.state in (READY, ENCODER))
-        assert bool(step.reason) == (step.state in (TRAIN, CANNOT))
+        # LAReQA and Mewsli-X are meant with a dual encoder, which is said.
+        assert bool(step.reason) == (step.state in (TRAIN, CANNOT) or step.task in ("lareqa", "mewslix"))
 
 
 @pytest.mark.parametrize(
@@ -75,8 +78,8 @@ def test_states(model, states):
             "xnli",
             ["LABEL_0, LABEL_1, LABEL_2", "--label-map entailment=LABEL_0,neutral=LABEL_1,contradiction=LABEL_2"],
         ),
-        (checkpoint(), "udpos", ["udpos-hub"]),
-        (checkpoint(), "bucc2018", ["no spec"]),
+        (checkpoint(), "xcopa", ["'copa'"]),
+        (checkpoint(), "lareqa", ["officially an encoder that was tuned as a dual encoder", "used as it is"]),
     ],
 )
 def test_reasons(model, task, words):

@@ -14,6 +14,7 @@ HEADS = {
     "encoder": "Model",
     "masked_lm": "ForMaskedLM",
     "classification": "ForSequenceClassification",
+    "multiple_choice": "ForMultipleChoice",
     "tagging": "ForTokenClassification",
     "span_qa": "ForQuestionAnswering",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,7 @@ class _Session:
     layer: int
     budget: int
     tokens: int = 0
+    cut: dict[str, int] = field(default_factory=dict)
 
     def nearest(self, language: str, split: Split, examples: Sequence[Any], digest: str) -> Compared:
         """Return, per English sentence in the data's order, the index of the nearest sentence.
@@ -157,7 +158,7 @@ class _Session:
         found, queries = self._vectors([other, english])
         near = search.search(queries, found, 2, device=str(self.comparer.device))
         ties = int((near.scores[:, 0] == near.scores[:, -1]).sum()) if near.scores.shape[1] > 1 else 0
-        return Compared([int(i) for i in near.indices[:, 0]], {"ties": ties}, {}, self.tokens)
+        return Compared([int(i) for i in near.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
 
     def ranked(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> Compared:
         """Return, per query, its nearest candidates, and where the metric counts them the ranks of its targets."""
@@ -179,7 +180,7 @@ class _Session:
             example.id: Ranking(tuple(pool.ids[i] for i in row), of_targets)
             for example, row, of_targets in zip(examples, near.indices.tolist(), ranks, strict=True)
         }
-        return Compared(found, {}, {}, self.tokens)
+        return Compared(found, self.cut, {}, self.tokens)
 
     def mined(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> Compared:
         """Return the pairs of two corpora that score at least the threshold, which is tuned on development data."""
@@ -191,7 +192,7 @@ class _Session:
             of_dev, _ = self._pairs(language, "dev", dev.examples, dev)
             tuned = mining.tune(of_dev, gold(self.spec, dev.examples))
         selection = {"threshold": tuned.value, "threshold_from": f"{language} dev", "dev_f1": tuned.f1}
-        counts = {"mined": len(pairs), "repeated_sentences": dropped}
+        counts = {"mined": len(pairs), "repeated_sentences": dropped, **self.cut}
         return Compared(mining.extract(pairs, tuned.value), counts, selection, self.tokens)
 
     def _pairs(
@@ -250,6 +251,8 @@ class _Session:
         longest = wanted or settings.max_length
         if self.encoder.max_positions is not None:
             longest = min(longest, self.encoder.max_positions)
+        if longest < (wanted or settings.max_length):
+            self.cut["max_length"] = longest
         kept = settings.model_dump(
             exclude={"layer", "layer_dev", "neighbours", "top_k", "center", "whiten"}, mode="json"
         )
@@ -266,9 +269,12 @@ class _Session:
             job = Job(side.name, side.texts, digest, layers, settings.vectors, unit)
             context = Context(self.encoder.tokenizer, longest, settings, layers=layers)
             with bar(f"{self.spec.name} {side.name}", len(side.texts), comparer.progress, unit="texts") as shown:
-                self.tokens += embeddings.embed(job, folder, self.encoder, context, self.budget, shown)
+                embeddings.embed(job, folder, self.encoder, context, self.budget, shown)
             found = embeddings.open_vectors(folder, side.name, digest, layer)
             assert found is not None, "the vectors have just been written"
+        # A pool that all languages share belongs to none of them.
+        if not (side.candidate and self._shared):
+            self.tokens += embeddings.tokens_of(folder, side.name)
         return found
 
 

@@ -65,6 +65,7 @@ def save(found: Curves) -> list[Path]:
 def draw(found: Curves) -> Any:
     """Return a matplotlib figure: layer against score, a line per target, the spec's layer as a ring."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(5.0, 3.2), layout="constrained")
     axes = figure.subplots()
@@ -81,7 +82,7 @@ def draw(found: Curves) -> Any:
     axes.set_xlabel("layer (0: embeddings; ring: the task's own)")
     axes.set_ylabel("score, %")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)

@@ -68,6 +68,11 @@ def open_vectors(folder: Path, name: str, digest: str, layer: int) -> Array | No
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
 
 
+def tokens_of(folder: Path, name: str) -> int:
+    """Return the sub-words of the texts whose vectors are there."""
+    return int(_state(folder / f"{name}.json").get("tokens", 0))
+
+
 def embed(
     job: Job,
     folder: Path,
@@ -76,7 +81,7 @@ def embed(
     budget: int,
     shown: Any,
 ) -> int:
-    """Write the vectors of a job's texts to ``folder/<name>.<layer>.npy`` and return the sub-words that were run.
+    """Write the vectors of a job's texts to ``folder/<name>.<layer>.npy`` and return how many sub-words they hold.
 
     After every chunk it is written down how far it came; the same job goes on from there. ``shown`` is the bar of
     texts that is moved on.
@@ -89,7 +94,7 @@ def embed(
     state_path = folder / f"{job.name}.json"
     maps = _maps(job, folder, encoder.model.config.hidden_size, state_path)
     done = int(_state(state_path).get("done", 0))
-    tokens = 0
+    tokens = int(_state(state_path).get("tokens", 0)) if done else 0
     shown.update(done)
     for start in range(done, len(job.texts), CHUNK):
         texts = list(job.texts[start : start + CHUNK])
@@ -110,7 +115,8 @@ def embed(
         for place, layer in enumerate(job.kept_layers):
             maps[layer][start : start + len(texts)] = vectors[:, place]
             maps[layer].flush()
-        files.write_json(state_path, {"digest": job.digest, "texts": len(job.texts), "done": start + len(texts)})
+        state = {"digest": job.digest, "texts": len(job.texts), "done": start + len(texts), "tokens": tokens}
+        files.write_json(state_path, state)
     return tokens
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xharness import data, files, predictions, results
+from xharness import data, elsewhere, files, predictions, results
 from xharness.averages import Results, aggregate
 from xharness.benchmark import benchmarks
 from xharness.data import Data
@@ -18,7 +18,7 @@ from xharness.examples import Bitext, Choice, Example, Pair, Query, Question, Ta
 from xharness.metrics import METRICS, Measured
 from xharness.plan import Selection, choose_languages, select
 from xharness.results import Score
-from xharness.spec import Split, TaskSpec, list_tasks, load_task
+from xharness.spec import ELSEWHERE, Split, TaskSpec, list_tasks, load_task
 
 
 def gold(spec: TaskSpec, examples: Sequence[Example]) -> Any:
@@ -65,8 +65,17 @@ def measure(spec: TaskSpec, golds: Any, made: Any, language: str) -> Measured:
     """Return the scores of predictions that are in the order of ``gold``."""
     if spec.kind == "retrieval":
         golds, made = [str(g) for g in golds], [str(p) for p in made]
-    if spec.metric == "mrr_at_20":
-        made = {query: ranking.candidates for query, ranking in made.items()}
+    if spec.metric.startswith(ELSEWHERE):
+        return elsewhere.measure(
+            spec.metric.removeprefix(ELSEWHERE),
+            golds,
+            made,
+            kind=spec.kind,
+            keys=spec.metric_scores,
+            scale=spec.metric_scale,
+            options=spec.metric_options,
+            labels=spec.labels,
+        )
     return METRICS[spec.metric](golds, made, language)
 
 
