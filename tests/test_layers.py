@@ -46,6 +46,7 @@ FLOORS = [
         "downloads",
     },
     {"inputs", "benchmark", "language", "conllu", "retrieval_files", "elsewhere"},
+    {"data_spec"},
     {"spec", "results", "predictions", "manifest", "readers", "tables", "checkpoint_files", "demo.lexicon"},
     {"hub", "wholeness", "plan", "catalogue", "needs", "conversion", "sequences", "kinds.base", "demo.data"},
     {

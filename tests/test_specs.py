@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from xharness import assets, benchmark, inputs, language, spec, strict_yaml
+from xharness import assets, benchmark, data_spec, inputs, language, spec, strict_yaml
 from xharness.benchmark import benchmarks
 from xharness.errors import SpecError, UsageError
 from xharness.language import languages
@@ -567,7 +567,7 @@ def test_the_handbook_names_every_field() -> None:
     handbook = (assets.TASKS / "README.md").read_text(encoding="utf-8")
     records = [
         record
-        for module in (spec, inputs, benchmark, language)
+        for module in (data_spec, spec, inputs, benchmark, language)
         for _, record in inspect.getmembers(module, inspect.isclass)
         if issubclass(record, strict_yaml.Strict) and record is not strict_yaml.Strict
     ]

@@ -12,6 +12,7 @@ import torch
 
 from xharness import data, embeddings, mining, search
 from xharness.data import Data
+from xharness.data_spec import Split
 from xharness.embeddings import Array, Job, digest_of
 from xharness.errors import UsageError
 from xharness.inputs import RetrievalInput
@@ -20,7 +21,7 @@ from xharness.metrics import Ranking
 from xharness.models import Encoder
 from xharness.progress import bar
 from xharness.scoring import gold
-from xharness.spec import Split, TaskSpec
+from xharness.spec import TaskSpec
 
 # Products of vectors from which on a search shows a bar.
 LONG_SEARCH = 10**9
@@ -58,10 +59,16 @@ class Compared:
 def resolve_layer(asked: int | str | None, settings: RetrievalInput, depth: int) -> int:
     """Return the index into hidden_states of an encoder with ``depth`` layers: asked for, or the spec's.
 
+    Where the pooler's output is compared, whatever was asked for, it is the spec's, and is not used.
+
     Raises:
         UsageError: there is no such layer.
     """
-    chosen = asked if asked is not None else settings.layer.get(depth, settings.layer.get("default", "last"))
+    if asked is None or settings.pooling == "pooler":
+        asked = settings.layer.get(depth, settings.layer.get("default", "last"))
+    chosen = asked
+    if chosen in ("dev", "all"):
+        raise UsageError(f"Layer '{chosen}' names no single layer. Give an index into hidden_states, or 'last'.")
     index = depth if chosen == "last" else int(chosen)
     resolved = index + depth + 1 if index < 0 else index
     if not 0 <= resolved <= depth:
@@ -131,7 +138,7 @@ class Comparer:
         if language is None:
             shutil.rmtree(folder, ignore_errors=True)
             return
-        for path in folder.glob(f"{language}-*"):
+        for path in folder.glob(f"*/{language}-*"):
             path.unlink(missing_ok=True)
 
 
@@ -236,7 +243,7 @@ class _Session:
         raw = [self._side(side, unit=not changed) for side in sides]
         if not changed:
             return raw
-        folder = self.comparer.folder / self.spec.name
+        folder = self.comparer.folder / self.spec.name / self.encoder.dtype
         # A pool that is shared is changed beside each language's queries anew: with whitening it depends on them.
         targets = [folder / f"{sides[0].name}-{place}.changed.npy" for place in range(len(sides))]
         return embeddings.changed(
@@ -256,10 +263,10 @@ class _Session:
         kept = settings.model_dump(
             exclude={"layer", "layer_dev", "neighbours", "top_k", "center", "whiten"}, mode="json"
         )
-        digest = digest_of(
-            comparer.identity, self.encoder.dtype, self.budget, side.digest, len(side.texts), longest, kept, unit
-        )
-        folder = comparer.folder / self.spec.name
+        # Not the budget: vectors that are there hold for all languages and layers, though the budget may be another.
+        digest = digest_of(comparer.identity, self.encoder.dtype, side.digest, len(side.texts), longest, kept, unit)
+        # A folder per type: where one language needs float32, the vectors of the others stay.
+        folder = comparer.folder / self.spec.name / self.encoder.dtype
         layer = -1 if settings.pooling == "pooler" else self.layer
         found = embeddings.open_vectors(folder, side.name, digest, layer)
         if found is None:

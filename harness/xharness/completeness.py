@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xharness.data_spec import Keep
 from xharness.manifest import COMPLETE, UNKNOWN
 from xharness.needs import Use
-from xharness.spec import Keep, TaskSpec
+from xharness.spec import TaskSpec
 
 DIFFERS = f"{UNKNOWN}: found"
 """What a status begins with if a count is not the one that a spec gives."""

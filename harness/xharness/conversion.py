@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from xharness.data_spec import DataSpec
 from xharness.errors import DataError
 from xharness.examples import Bitext, Candidate, Choice, Example, Pair, Query, Question, Tagged
-from xharness.spec import DataSpec
 
 
 def converter(

@@ -86,5 +86,5 @@ def draw(found: Curves) -> Any:
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title(found.facts["model"], fontsize=9)
+    axes.set_title(found.facts["model"], fontsize=9, parse_math=False)
     return figure

@@ -9,12 +9,13 @@ from typing import Any
 
 from xharness import manifest
 from xharness.conversion import converter, nearest, points_at, stored_answers
+from xharness.data_spec import DataSpec, Source, Split
 from xharness.errors import DataError
 from xharness.examples import Example, data_hash
 from xharness.pools import Pool, load_pool
 from xharness.sequences import Examples
 from xharness.sources import absent, check_columns, choose, named, open_table, where_of
-from xharness.spec import DataSpec, Source, Split, TaskSpec
+from xharness.spec import TaskSpec
 
 
 @dataclass(frozen=True)

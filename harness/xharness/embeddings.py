@@ -35,7 +35,7 @@ class Job:
     Attributes:
         name: of the files (``de``, ``candidates``).
         texts: in the order of the vectors.
-        digest: stands for the texts and all that their vectors depend on.
+        digest: stands for the texts and all that their vectors depend on, but for the budget.
         layers: indices into hidden_states; () for the pooler's output.
         stored: ``float32`` or ``float16``.
         unit: whether vectors are made one long before they are written.
@@ -63,7 +63,9 @@ def open_vectors(folder: Path, name: str, digest: str, layer: int) -> Array | No
     """Return the vectors of a layer [texts, width], memory-mapped, if all of them are there; else None."""
     state = _state(folder / f"{name}.json")
     path = folder / f"{name}.{layer}.npy"
-    if state.get("digest") != digest or state.get("done") != state.get("texts") or not path.is_file():
+    if state.get("digest") != digest or state.get("done") != state.get("texts"):
+        return None
+    if layer not in state.get("layers", ()) or not path.is_file():
         return None
     return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
 
@@ -83,8 +85,8 @@ def embed(
 ) -> int:
     """Write the vectors of a job's texts to ``folder/<name>.<layer>.npy`` and return how many sub-words they hold.
 
-    After every chunk it is written down how far it came; the same job goes on from there. ``shown`` is the bar of
-    texts that is moved on.
+    After every chunk it is written down how far it came; the same job goes on from there, if the budget is the same:
+    kernels round by shape. ``shown`` is the bar of texts that is moved on.
 
     Raises:
         NonFiniteOutput: the model put out NaN or infinity.
@@ -92,7 +94,8 @@ def embed(
         OutputError: the disk is full.
     """
     state_path = folder / f"{job.name}.json"
-    maps = _maps(job, folder, encoder.model.config.hidden_size, state_path)
+    state = {"digest": job.digest, "texts": len(job.texts), "layers": list(job.kept_layers), "budget": budget}
+    maps = _maps(job, folder, encoder.model.config.hidden_size, state_path, state)
     done = int(_state(state_path).get("done", 0))
     tokens = int(_state(state_path).get("tokens", 0)) if done else 0
     shown.update(done)
@@ -115,8 +118,7 @@ def embed(
         for place, layer in enumerate(job.kept_layers):
             maps[layer][start : start + len(texts)] = vectors[:, place]
             maps[layer].flush()
-        state = {"digest": job.digest, "texts": len(job.texts), "done": start + len(texts), "tokens": tokens}
-        files.write_json(state_path, state)
+        files.write_json(state_path, {**state, "done": start + len(texts), "tokens": tokens})
     return tokens
 
 
@@ -128,30 +130,46 @@ def _state(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _maps(job: Job, folder: Path, width: int, state_path: Path) -> dict[int, Any]:
+def _maps(job: Job, folder: Path, width: int, state_path: Path, state: dict[str, Any]) -> dict[int, Any]:
     """Open the files of a job for writing: those there if they are its own, else new ones."""
     paths = {layer: folder / f"{job.name}.{layer}.npy" for layer in job.kept_layers}
     shape, dtype = (len(job.texts), width), np.dtype(job.stored)
-    if _state(state_path).get("digest") == job.digest and all(path.is_file() for path in paths.values()):
+    found = _state(state_path)
+    if all(found.get(name) == value for name, value in state.items()) and all(p.is_file() for p in paths.values()):
         maps = {layer: np.load(path, mmap_mode="r+") for layer, path in paths.items()}
         if all(found.shape == shape and found.dtype == dtype for found in maps.values()):
+            # What was not yet written takes no room so far.
+            _check_room(folder, job.name, sum(_unwritten(path) for path in paths.values()))
             return maps
     try:
         folder.mkdir(parents=True, exist_ok=True)
         state_path.unlink(missing_ok=True)
-        needed = len(paths) * shape[0] * width * dtype.itemsize
-        free = shutil.disk_usage(folder).free
-        # A full disk would end the program at a memory-mapped write, without a word.
-        if needed > free:
-            raise OutputError(
-                f"{folder}: the vectors of {job.name} take {needed / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are "
-                "free. Make room, choose another --output, or fewer layers."
-            )
-        return {
-            layer: np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape) for layer, path in paths.items()
-        }
     except OSError as error:
         raise OutputError(f"{folder}: vectors cannot be written: {error.strerror or error}.") from None
+    _check_room(folder, job.name, len(paths) * shape[0] * width * dtype.itemsize)
+    return {layer: _new(path, shape, dtype) for layer, path in paths.items()}
+
+
+def _unwritten(path: Path) -> int:
+    status = path.stat()
+    return max(0, status.st_size - 512 * status.st_blocks)
+
+
+def _check_room(folder: Path, name: str, needed: int) -> None:
+    """Refuse what the disk has no room for; it would end the program at a memory-mapped write, without a word."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"{folder}: the vectors of {name} take {needed / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are "
+            "free. Make room, choose another --output, or fewer layers."
+        )
+
+
+def _new(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
+    try:
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    except OSError as error:
+        raise OutputError(f"{path}: vectors cannot be written: {error.strerror or error}.") from None
 
 
 def changed(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, center: bool, whiten: bool) -> list[Array]:
@@ -164,6 +182,7 @@ def changed(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, center: bool,
 
     Raises:
         ModelError: nothing is left of a vector.
+        OutputError: the disk is full.
     """
     means = [_means(raw, parts) if center else None for _, raw, parts in sides]
     turn = (
@@ -171,12 +190,15 @@ def changed(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, center: bool,
     )
     found: list[Array] = []
     for (path, raw, parts), mean in zip(sides, means, strict=True):
-        made = np.lib.format.open_memmap(path, mode="w+", dtype=raw.dtype, shape=raw.shape)
+        _check_room(path.parent, path.stem, raw.nbytes)
+        made = _new(path, raw.shape, raw.dtype)
         for start, block in _blocks(raw, mean, parts):
             block = block @ turn if turn is not None else block
             lengths = np.linalg.norm(block, axis=1, keepdims=True)
             if not lengths.all():
-                raise ModelError("Centring leaves a vector of zeros: one text alone, or all alike, cannot be centred.")
+                raise ModelError(
+                    "Centring or whitening leaves a vector of zeros: one text alone, or all alike, cannot be compared so."
+                )
             made[start : start + len(block)] = block / lengths
         made.flush()
         found.append(np.load(path, mmap_mode="r"))

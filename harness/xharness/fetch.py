@@ -13,11 +13,12 @@ import yaml
 
 from xharness import assets, completeness, files, hub, layouts, raw_files
 from xharness.benchmark import benchmarks
+from xharness.data_spec import DataSpec, Split
 from xharness.errors import DataError, Incomplete, OutputError, did_you_mean, unknown
 from xharness.hub_errors import Unreachable
 from xharness.manifest import UNKNOWN, Row, write_manifest
 from xharness.needs import Need, list_needs
-from xharness.spec import DataSpec, Split, list_tasks, load_task, load_training
+from xharness.spec import list_tasks, load_task, load_training
 
 
 def _to_stderr(sentence: str) -> None:

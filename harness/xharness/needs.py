@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from xharness.spec import CandidateSpec, DataSpec, Download, Keep, Source, Split, TaskSpec
+from xharness.data_spec import CandidateSpec, DataSpec, Download, Keep, Source, Split
+from xharness.spec import TaskSpec
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from xharness.benchmark import Benchmark, benchmarks
 from xharness.checkpoint import Checkpoint
+from xharness.data_spec import Split
 from xharness.errors import UsageError, did_you_mean, unknown
-from xharness.spec import Split, TaskSpec, list_tasks, load_task
+from xharness.spec import TaskSpec, list_tasks, load_task
 
 State = Literal["ready", "encoder only", "needs English target training", "cannot"]
 

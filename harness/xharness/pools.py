@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xharness.conversion import candidate_converter
+from xharness.data_spec import Split
 from xharness.errors import DataError
 from xharness.examples import Candidate, data_hash
 from xharness.sequences import Examples, Joined
 from xharness.sources import check_columns, choose, open_table, where_of
-from xharness.spec import Split, TaskSpec
+from xharness.spec import TaskSpec
 
 
 @dataclass(frozen=True)

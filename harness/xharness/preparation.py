@@ -9,10 +9,11 @@ from typing import Any
 
 from xharness import data, hub
 from xharness.checkpoint import Checkpoint
+from xharness.data_spec import Split
 from xharness.errors import DataError, UsageError
 from xharness.plan import Selection, Step, choose_languages, make_plan, select
 from xharness.scoring import data_folder
-from xharness.spec import Split, TaskSpec
+from xharness.spec import TaskSpec
 
 
 @dataclass(frozen=True)

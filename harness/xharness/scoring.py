@@ -13,12 +13,13 @@ from xharness import data, elsewhere, files, predictions, results
 from xharness.averages import Results, aggregate
 from xharness.benchmark import benchmarks
 from xharness.data import Data
+from xharness.data_spec import ELSEWHERE, Split
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
 from xharness.examples import Bitext, Choice, Example, Pair, Query, Question, Tagged, english_order
 from xharness.metrics import METRICS, Measured
 from xharness.plan import Selection, choose_languages, select
 from xharness.results import Score
-from xharness.spec import ELSEWHERE, Split, TaskSpec, list_tasks, load_task
+from xharness.spec import TaskSpec, list_tasks, load_task
 
 
 def gold(spec: TaskSpec, examples: Sequence[Example]) -> Any:

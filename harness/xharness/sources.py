@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from xharness import hub, layouts, readers, tables
+from xharness.data_spec import DataSpec, Source, Split
 from xharness.errors import DataError, OutputError, did_you_mean
-from xharness.spec import DataSpec, Source, Split
 
 
 def _split_name(spec: DataSpec, split: Split) -> str:

@@ -86,14 +86,19 @@ def run(
     """
     say = say or (lambda sentence: None)
     steps = [step for step in prepared.steps if step.runs and _has_layers(step, prepared)]
+    without = {step.task: _why_without(step) for step in prepared.steps if step not in steps}
     if not steps:
         raise NothingToDo(
-            "--layer all needs a target that compares vectors by mean or cls pooling (tatoeba, bucc2018, ...): "
-            + ", ".join(f"{step.task} does not" for step in prepared.steps)
-            + "."
+            "--layer all needs a target that compares vectors by mean or cls pooling (tatoeba, bucc2018, ...):\n"
+            + "\n".join(f"  {task}: {why}" for task, why in without.items())
         )
+    for task, why in without.items():
+        say(f"{task} is left out of the curve: {why}")
     shelf = open_shelf(prepared)
     scores, runs, failures = _every_layer(prepared, steps, Path(output), shelf, say, progress)
+    if prepared.named_languages:
+        there = {code for step in steps for code in step.languages}
+        failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
     if not any(scores.values()):
         raise type(failures[0])("\n".join(dict.fromkeys(map(str, failures))))
     curves = []
@@ -153,6 +158,14 @@ def choose(
             refused[step.task] = error
             say(f"{step.task}: {error}")
     return chosen, refused
+
+
+def _why_without(step: Step) -> str:
+    if not step.runs:
+        return step.reason
+    if step.spec is not None and step.spec.kind in EMBEDDING:
+        return "it compares the pooler's output, which has no layers; --pooling mean or cls gives it a curve."
+    return "its head reads the last layer."
 
 
 def _has_layers(step: Step, prepared: Prepared) -> bool:
@@ -215,18 +228,22 @@ def _every_layer(
         of_layer = replace(prepared, options=replace(prepared.options, layer=layer))
         runs[layer] = run_folder(of_layer, output, shelf.dtype, say)
         desks[layer] = Desk(of_layer, runs[layer], shelf, comparer, say)
-    scores: dict[int, dict[str, dict[str, Score]]] = {layer: {} for layer in desks}
+    scores: dict[int, dict[str, dict[str, Score]]] = {layer: {step.task: {} for step in steps} for layer in desks}
     failures: list[XharnessError] = []
     for step in steps:
         with bar(step.task, None if step.examples is None else step.examples * len(desks), progress) as shown:
             for language in step.languages:
                 failure = _language(step, language, desks, scores, shown)
                 if failure is not None:
+                    # Layers are compared over the same languages.
+                    for found in scores.values():
+                        found[step.task].pop(language, None)
                     failures.append(failure)
                     say(f"{step.task} {language}: {failure}")
                 comparer.forget(step.task, language)
         comparer.forget(step.task)
-    return scores, runs, failures
+    made = {layer: {task: of for task, of in found.items() if of} for layer, found in scores.items()}
+    return made, runs, failures
 
 
 def _language(
@@ -240,7 +257,7 @@ def _language(
     for layer, desk in desks.items():
         shown.set_postfix_str(f"{language} layer {layer}")
         try:
-            scores[layer].setdefault(step.task, {})[language] = desk.cell(step, language, shown)
+            scores[layer][step.task][language] = desk.cell(step, language, shown)
         except OutputError:
             raise
         except XharnessError as error:
@@ -250,4 +267,4 @@ def _language(
 
 def _sweep_folder(prepared: Prepared, output: Path, dtype: str) -> Path:
     settings = {name: value for name, value in settings_of(prepared, dtype).items() if name != "layer"}
-    return checkpoint_folder(prepared, output) / "layers" / digest(settings)
+    return checkpoint_folder(prepared, output) / "layers" / digest(settings) / f"seed{prepared.options.seed}"
