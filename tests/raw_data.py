@@ -1,4 +1,4 @@
-"""Small files as BUCC, LAReQA, Mewsli-X and the treebanks were published, below ``raw/`` of a data folder.
+"""Small files as Tatoeba, BUCC, LAReQA, Mewsli-X and the treebanks were published, below ``raw/`` of a data folder.
 
 Made up, and the same on every call. A sentence and its translation are one text in both languages, so that any encoder
 finds it; all others differ.
@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from xharness.spec import load_task
 
 LAREQA = tuple(load_task("lareqa").languages)
-WORDS = ["the", "house", "train", "cold", "film", "river", "night", "bread", "old", "new", "sees", "takes", "gives", "station", "winter", "boat", "child", "song"]
-GERMAN = ["das", "Haus", "Zug", "kalt", "Fluss", "Nacht", "Brot", "alt", "neu", "sieht", "nimmt", "gibt", "Bahnhof", "Winter", "Boot", "Kind", "Lied", "Garten"]
+WORDS = ["the", "house", "train", "cold", "film", "river", "night", "bread", "old", "new", "sees", "takes", "gives"]
+WORDS += ["station", "winter", "boat", "child", "song"]
+GERMAN = ["das", "Haus", "Zug", "kalt", "Fluss", "Nacht", "Brot", "alt", "neu", "sieht", "nimmt", "gibt", "Bahnhof"]
+GERMAN += ["Winter", "Boot", "Kind", "Lied", "Garten"]
 
 
 def sentence(chance: random.Random, words: Sequence[str], length: int = 7) -> str:
@@ -29,6 +34,16 @@ def write(path: Path, lines: Iterable[str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     return path
+
+
+# --- Tatoeba --------------------------------------------------------------------------------------------------------
+
+
+def write_tatoeba(raw: Path, alias: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write pairs (sentence, English sentence) as LASER publishes them."""
+    texts, english = zip(*pairs, strict=True)
+    write(raw / f"LASER/tatoeba/v1/tatoeba.{alias}-eng.{alias}", texts)
+    write(raw / f"LASER/tatoeba/v1/tatoeba.{alias}-eng.eng", english)
 
 
 # --- BUCC 2018 ------------------------------------------------------------------------------------------------------
@@ -203,3 +218,41 @@ def write_conllu(raw: Path, language: str = "de", release: str = "ud-treebanks-v
     for split in ("train", "dev", "test"):
         path = raw / f"{release}/UD_Toy-TOY/{language}_toy-ud-{split}.conllu"
         write(path, CONLLU.split("\n")[:-1])
+
+
+# --- An encoder whose vectors are known -----------------------------------------------------------------------------
+
+
+@dataclass
+class Oracle:
+    """What was asked of it: texts in order, and per pass the number of texts, the layers, type and longest row."""
+
+    texts: list[str] = field(default_factory=list)
+    passes: list[tuple[int, tuple[int, ...], str, int]] = field(default_factory=list)
+
+
+def use_oracle(patch: Any, vector: Callable[[str, int], Sequence[float]]) -> Oracle:
+    """Put ``vector(text, layer)`` (up to 16 numbers; layer -1 is the pooler) in the place of every forward pass."""
+    from xharness import models
+    from xharness.kinds import retrieval
+    from xharness.kinds.base import Features
+
+    asked = Oracle()
+
+    def encode(texts: Sequence[str], context: Any) -> Features:
+        return Features([[0, 0]] * len(texts), None, [context.input.prefix + text for text in texts])
+
+    def forward(encoder: Any, kind: Any, features: Any, context: Any, budget: int, tick: Any = None) -> list[Any]:
+        layers = context.layers or (-1,)
+        asked.texts += features.rows
+        asked.passes.append((len(features.rows), layers, encoder.dtype, context.max_length))
+        found = np.zeros((len(features.rows), len(layers), 16), np.float32)
+        for row, text in enumerate(features.rows):
+            for place, layer in enumerate(layers):
+                numbers = vector(text, layer)
+                found[row, place, : len(numbers)] = numbers
+        return list(found)
+
+    patch.setattr(retrieval, "KIND", replace(retrieval.KIND, encode=encode))
+    patch.setattr(models, "forward", forward)
+    return asked

@@ -52,6 +52,8 @@ def gold_predictions(to: Path, tasks: list[str], count: int = 3) -> Path:
             match spec.kind:
                 case "classification":
                     text = "".join(f"{row['label']}\n" for row in rows)
+                case "multiple_choice":
+                    text = "".join(json.dumps({"label": int(row["label"])}) + "\n" for row in rows)
                 case "tagging":
                     text = "\n".join("".join(f"{tag}\n" for tag in row["tags"]) for row in rows)
                 case "span_qa":
@@ -59,7 +61,7 @@ def gold_predictions(to: Path, tasks: list[str], count: int = 3) -> Path:
                 case _:
                     order = sorted(range(len(rows)), key=lambda i: rows[i]["english"])
                     text = "".join(f"{index}\n" for index in order)
-            ending = "json" if spec.kind == "span_qa" else "tsv"
+            ending = {"span_qa": "json", "multiple_choice": "jsonl"}.get(spec.kind, "tsv")
             path = to / task / f"test-{language}.{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

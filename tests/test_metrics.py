@@ -442,3 +442,28 @@ def test_gold_without_words_or_answers_is_refused():
 def test_lengths_must_match(metric):
     with pytest.raises(PredictionError, match=r"Found 1 .*expected 2"):
         metric(["O", "O"], ["O"], "en")
+
+
+# --- The official test's constants, where their inputs can be restated -----------------------------------------------
+# evaluate_test.py of google-research/xtreme scores made-up predictions. What matters of them can be told in numbers: of
+# BUCC's ten pairs a language how many are right, and for Mewsli-X at which rank the one right entity stands.
+
+
+def test_the_official_constant_of_bucc():
+    scores = []
+    for language, right in {"de": 5, "fr": 5, "ru": 5, "zh": 7}.items():
+        gold = [(f"{language}-{i}", f"en-{i}") for i in range(10)]
+        made = gold[:right] + [(gold[i][0], "en-elsewhere") for i in range(right, 10)]
+        scores.append(metrics.bucc_f1(gold, made, language).scores["f1"])
+    assert metrics.mean(scores) == 55.0
+
+
+def test_the_official_constant_of_mewslix():
+    ranks = {"ar": 16, "de": 2, "en": 12, "es": 12, "fa": 4, "ja": 14, "pl": 19, "ro": 6, "ta": 13, "tr": 8, "uk": 9}
+    scores = []
+    for language, rank in ranks.items():
+        candidates = [f"Q{i}" for i in range(1, 21)]
+        found = metrics.mrr_at_20({"m": [f"Q{rank}"]}, {"m": candidates}, language)
+        assert found.scores["map@20"] == found.scores["mrr@20"]
+        scores.append(found.scores["map@20"])
+    assert metrics.mean(scores) == 14.39025156130419

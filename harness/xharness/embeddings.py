@@ -197,7 +197,7 @@ def changed(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, center: bool,
             lengths = np.linalg.norm(block, axis=1, keepdims=True)
             if not lengths.all():
                 raise ModelError(
-                    "Centring or whitening leaves a vector of zeros: one text alone, or all alike, cannot be compared so."
+                    "Centring or whitening leaves a vector of zeros: one text alone, or all alike, have no direction."
                 )
             made[start : start + len(block)] = block / lengths
         made.flush()
