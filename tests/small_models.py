@@ -14,7 +14,7 @@ from xharness.kinds import tagging
 from xharness.kinds.base import Context
 from xharness.spec import TaggingInput, load_task, load_training
 
-HEADS = {"classification": "ForSequenceClassification", "tagging": "ForTokenClassification"}
+HEADS = {"encoder": "Model", "classification": "ForSequenceClassification", "tagging": "ForTokenClassification"}
 
 
 def train_tokenizer(texts: Iterable[str], folder: Path, vocabulary: int) -> Path:
