@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from test_averages import everything, score, specs
 from xharness import report, results, runs
 from xharness.averages import Results, aggregate
 from xharness.checkpoint import Checkpoint
+from xharness.cli import cli
 from xharness.errors import DataError, NothingToDo, UsageError
 from xharness.plan import choose_languages, make_plan, select
 from xharness.results import Score
@@ -249,3 +251,14 @@ def test_an_edited_result_file_is_named(change, tmp_path):
     path.write_text(json.dumps({**whole, **change}))
     with pytest.raises(DataError, match=r"en\.json: not a result file of xharness"):
         results.load(path)
+
+
+def test_a_run_without_results_is_left_out_of_a_report(run, tmp_path):
+    empty = tmp_path / "begun" / "seed0"
+    empty.mkdir(parents=True)
+    (empty / "run.json").write_text((run / "run.json").read_text())
+    found = CliRunner().invoke(cli, ["report", str(run), str(empty)])
+    assert found.exit_code == 0
+    assert found.stderr.strip() == f"{empty} is left out: it has no result yet."
+    assert found.stdout == CliRunner().invoke(cli, ["report", str(run)]).stdout
+    assert CliRunner().invoke(cli, ["report", str(empty)]).exit_code != 0

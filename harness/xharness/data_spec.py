@@ -103,7 +103,7 @@ class Source(Strict):
     @property
     def name(self) -> str:
         """What the source is called in results and messages."""
-        return self.repo or f"raw/{self.raw}"
+        return self.repo or f"raw/{self.raw}".replace("{", "<").replace("}", ">")
 
 
 class TaskLanguage(Strict):

@@ -328,7 +328,7 @@ class Desk:
 
 def _selected_by(spec: TaskSpec, selection: Mapping[str, Any]) -> str:
     if "layer_from" in selection:
-        return "target-dev" if selection["layer_from"] == spec.name else "other-languages"
+        return "target-dev" if selection["layer_from"] == spec.name else "other-dev"
     return "target-dev" if "threshold" in selection else "none"
 
 

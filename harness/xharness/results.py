@@ -39,7 +39,7 @@ class Score:
         candidates: retrieval among many: how many were searched, how many there should be, and their hash.
         dtype, device, batch_tokens, seed: how it was computed.
         selected_by: how checkpoint, layer or threshold was chosen: ``none``, ``english-dev``, ``target-dev``,
-            ``average`` or ``test``.
+            ``other-dev`` (development data of another target), ``average`` or ``test``.
         predictions_sha256: hash of the prediction file that the scores were computed from.
         versions: package -> version.
         seconds, tokens: time and sub-words (padding not counted) of the forward passes and all around them.

@@ -72,6 +72,11 @@ def read_run(folder: Path) -> Run:
     return Run(folder, record, [results.load(path) for path in paths])
 
 
+def begun(folder: Path) -> bool:
+    """Whether a RUN was begun and has no result yet, as one that runs now or whose targets all failed."""
+    return bool(run_record(folder)) and not any((folder / "results").glob("*/*.json"))
+
+
 def load_run(folder: Path, benchmark: str | None = None) -> Results:
     """Return the results that lie in a RUN, with averages; errors as ``read_run`` and ``Run.specs``."""
     run = read_run(folder)

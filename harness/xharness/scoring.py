@@ -110,7 +110,7 @@ def score_file(
         settings={} if limit is None else {"limit": limit},
         candidates=_candidates(loaded),
         predictions_sha256=files.sha256(path),
-        notes=(spec.extension,) if spec.extension else (),
+        notes=tuple(note for note in (spec.extension, spec.note) if note),
     )
 
 

@@ -22,7 +22,7 @@ from xharness.commands.options import AS_JSON, print_json, say
 def demo(output: Path, seed: int, as_json: bool) -> None:
     """Train a tiny encoder on sentences that come with xharness, and evaluate it: no network, no weights.
 
-    Takes about two minutes on two CPU cores, and shows every kind of problem, the tables and the result files.
+    Takes about two minutes on two CPU cores, and shows four kinds of problem, the tables and the result files.
     """
     from xharness import report as reports
     from xharness.averages import side_by_side

@@ -83,8 +83,8 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
     "--layer",
     metavar="N|last|dev|all",
     callback=_layer,
-    help="Retrieval: index into hidden_states (0 = embeddings); dev: chosen on data outside the benchmarks; all: the "
-    "curve over all layers.",
+    help="Retrieval: index into hidden_states (0 = embeddings); dev: chosen on development data; all: the curve "
+    "over all layers.",
 )
 @click.option(
     "--pooling",

@@ -54,6 +54,11 @@ def report(
         raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
     if benchmark is not None and benchmark not in benchmarks():
         raise unknown("benchmark", benchmark, benchmarks())
+    empty = [path for path in runs if folders.begun(path)]
+    if len(empty) < len(runs):
+        runs = tuple(path for path in runs if path not in empty)
+        for path in empty:
+            say(f"{path} is left out: it has no result yet.")
     published = references.named(names(against) or [])
     if join:
         found = [("joined", folders.join(runs, benchmark))]
