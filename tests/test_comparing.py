@@ -203,7 +203,8 @@ def test_the_threshold_of_dev_is_applied_to_test(evaluate, raw, monkeypatch):
     assert 0 < len(expected) < len(pairs)
     assert predicted(found)["predictions/bucc2018/test-de.tsv"].decode().splitlines() == expected
     score = found.tasks["bucc2018"].languages["de"]
-    assert score.selection == {"threshold": 1.5, "threshold_from": "de dev", "dev_f1": 12.5}
+    dev_hash = data.load(load_task("bucc2018"), "de", "dev", raw.parent).hash
+    assert score.selection == {"threshold": 1.5, "threshold_from": "de dev", "dev_f1": 12.5, "dev_hash": dev_hash}
     assert any("1.5 (12.5)" in note for note in notes.notes(found))
 
 
@@ -536,3 +537,39 @@ def test_forgetting_a_language_keeps_the_others_and_the_pool(tmp_path):
     comparer.forget("lareqa")
     comparer.forget("bucc2018")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_development_set_is_noticed(evaluate, raw):
+    raw_data.write_bucc(raw, size=16, gold=5)
+    said: list[str] = []
+    first = evaluate("bucc2018", say=said.append).tasks["bucc2018"].languages["de"]
+    assert evaluate("bucc2018", say=said.append).tasks["bucc2018"].languages["de"] == first
+    assert said == []
+    sample = raw / "bucc2018/de-en/de-en.sample.de"
+    lines = sample.read_text(encoding="utf-8").splitlines(keepends=True)
+    sample.write_text("".join([*lines[:-1], lines[-1].replace("\n", " und mehr\n")]), encoding="utf-8")
+    again = evaluate("bucc2018", say=said.append).tasks["bucc2018"].languages["de"]
+    assert said == ["bucc2018 de: data, spec or files changed since; it is computed again."]
+    assert again.selection["dev_hash"] != first.selection["dev_hash"]
+
+
+def test_a_language_that_is_fetched_later_joins_the_pool(evaluate, raw):
+    raw_data.write_lareqa(raw)
+    folder = raw / "google-research-datasets/lareqa/xquad-r"
+    later = {path: path.read_bytes() for path in folder.glob("*.json") if path.stem not in ("de", "en")}
+    for path in later:
+        path.unlink()
+    few = evaluate("lareqa", pooling="mean", languages=["de"]).tasks["lareqa"].languages["de"]
+    for path, content in later.items():
+        path.write_bytes(content)
+    many = evaluate("lareqa", pooling="mean", languages=["de"]).tasks["lareqa"].languages["de"]
+    assert few.candidates["n"] < many.candidates["n"]
+    assert "missing" in few.candidates
+    assert "missing" not in many.candidates
+
+
+def test_a_file_of_mentions_without_a_language(evaluate, raw):
+    raw_data.write_mewsli(raw)
+    found = evaluate("mewslix", pooling="mean")
+    [failure] = [sentence for sentence in found.provenance["failures"] if "'ta'" in sentence]
+    assert "holds no example for 'ta'" in failure

@@ -340,7 +340,7 @@ def test_a_raw_file_has_the_same_hash_as_the_hubs_copy(beside, folder, data_fold
     rows = synthetic.rows("xquad", "hi")
     squad_file((folder.parent if beside else folder) / "raw/deepmind/xquad/xquad.hi.json", rows)
     raw = data.load(spec, "hi", "test", folder)
-    assert raw.source == "raw/deepmind/xquad/xquad.{lang}.json"
+    assert raw.source == "raw/deepmind/xquad/xquad.<lang>.json"
     hub_copy = data.load(spec, "hi", "test", data_folder)
     assert hub_copy.source == "google/xquad"
     assert raw.hash == hub_copy.hash

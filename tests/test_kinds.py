@@ -147,8 +147,16 @@ def perfect(spec: Any, examples: list[Any], context: Context) -> Any:
             return run(spec.kind, examples, context, gold_choices(examples, context.labels), logits)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("task", [t for t in synthetic.tasks() if KINDS[load_task(t).kind].decode])
+@pytest.mark.parametrize(
+    ("task", "family"),
+    [
+        (task, family)
+        for task in synthetic.tasks()
+        for family in FAMILIES
+        # The other tokenizers do not know XCOPA's words: all unknown, its choices could not be told apart.
+        if KINDS[load_task(task).kind].decode and (task != "xcopa" or family == "xlm-roberta")
+    ],
+)
 def test_perfect_outputs_score_100(task, family, data_folder, tmp_path):
     spec = load_task(task)
     # The head has the labels in another order than the spec; the score of a choice has no label.

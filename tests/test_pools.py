@@ -187,6 +187,7 @@ def test_a_pool_of_other_texts_has_another_hash(raw, tmp_path, monkeypatch):
 # --- Sequences ------------------------------------------------------------------------------------------------------
 
 places = st.one_of(st.none(), st.integers(-2, 14))
+steps = st.sampled_from([1, 2, 3, 4, -1, -2, -3])
 
 
 def table(numbers: list[int]) -> Examples[int]:
@@ -202,18 +203,18 @@ def table(numbers: list[int]) -> Examples[int]:
     return made
 
 
-@given(st.lists(st.lists(st.integers(0, 99), max_size=7), max_size=4), places, places, st.integers(1, 4))
+@given(st.lists(st.lists(st.integers(0, 99), max_size=7), max_size=4), places, places, steps)
 def test_joined_sequences_are_those_of_a_list(parts, start, stop, step):
     plain = [number for part in parts for number in part]
     joined = Joined([table(part) for part in parts])
     assert (len(joined), list(joined)) == (len(plain), plain)
     assert joined[start:stop:step] == plain[start:stop:step]
-    assert [joined[place] for place in range(len(plain))] == plain
+    assert [joined[place] for place in range(-len(plain), len(plain))] == plain * 2
     with pytest.raises(IndexError):
         joined[len(plain)]
 
 
-@given(st.lists(st.integers(0, 99), max_size=9), places, places, st.integers(1, 4))
+@given(st.lists(st.integers(0, 99), max_size=9), places, places, steps)
 def test_rows_are_those_of_a_list(numbers, start, stop, step):
     examples = table(numbers)
     assert list(examples) == numbers

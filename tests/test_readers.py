@@ -126,7 +126,7 @@ def rows(format: str, *paths: Path, language: str = "de") -> list[dict[str, Any]
 def test_every_format_that_a_spec_may_name_has_a_reader():
     from typing import get_args
 
-    from xharness.spec import Format
+    from xharness.data_spec import Format
 
     assert set(readers.READERS) == set(get_args(Format)) - {"hub"}
     assert set(readers.FROM_ROWS) == {"mewsli_mentions", "mewsli_entities"}

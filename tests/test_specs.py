@@ -250,7 +250,7 @@ def test_tydiqa_chooses_nothing_on_its_test_questions() -> None:
     assert spec.load_training("tydiqa_en").dev_split is None
     for data in (spec.load_task("tydiqa"), spec.load_training("tydiqa_en")):
         for source in data.sources:
-            assert source.keep == spec.Keep(column="id", prefix="{alias}-")
+            assert source.keep == data_spec.Keep(column="id", prefix="{alias}-")
 
 
 # Strictness

@@ -332,6 +332,7 @@ def test_mining_is_chosen_on_its_own_development_data(evaluate, raw, loads):
         "threshold",
         "threshold_from",
         "dev_f1",
+        "dev_hash",
     }
     best = max(score.selection["layer_scores"].values())
     first = min(int(layer) for layer, value in score.selection["layer_scores"].items() if value == best)
@@ -340,7 +341,8 @@ def test_mining_is_chosen_on_its_own_development_data(evaluate, raw, loads):
     # Until the choice is made, no text of the test set is looked at.
     splits = [split for _, _, split in loads]
     assert set(splits[: splits.index("test")]) == {"dev"}
-    assert splits.count("dev") == DEPTH + 2
+    # Read once for all layers, and once for the threshold.
+    assert splits.count("dev") == 2
 
 
 def test_without_development_data_others_go_on(evaluate, raw, monkeypatch):
@@ -388,3 +390,25 @@ def test_two_targets_of_one_choice_make_it_once(evaluate, raw, monkeypatch, tmp_
     found = evaluate(f"tatoeba,{tmp_path / 'own.yaml'}", layer="dev", languages=["de"])
     assert [found.tasks[name].languages["de"].layer for name in ("tatoeba", "own")] == [0, 0]
     assert len(asked.passes) == 2 + 2 * 2
+
+
+def test_a_choice_on_other_data_is_made_anew(evaluate, raw):
+    raw_data.write_tatoeba(raw, "deu", PAIRS)
+    raw_data.write_tatoeba(raw, "cat", PAIRS)
+    said: list[str] = []
+    evaluate("tatoeba", layer="dev", say=said.append)
+    evaluate("tatoeba", layer="dev", say=said.append)
+    assert not any("computed again" in sentence for sentence in said)
+    raw_data.write_tatoeba(raw, "bel", PAIRS[:1])
+    found = evaluate("tatoeba", layer="dev", say=said.append)
+    assert any(sentence.startswith("tatoeba de: ") and "computed again" in sentence for sentence in said)
+    assert found.tasks["tatoeba"].languages["de"].selection["layer_languages"] == "be ca"
+
+
+def test_runs_of_the_choice_are_not_among_the_others(evaluate, raw, tmp_path):
+    raw_data.write_tatoeba(raw, "deu", PAIRS)
+    raw_data.write_tatoeba(raw, "cat", PAIRS)
+    run = Path(evaluate("tatoeba", layer="dev").provenance["run"])
+    beside = [path for path in run.parent.parent.glob("*/seed0") if (path / "run.json").exists()]
+    assert beside == [run]
+    assert len(list((run.parent.parent / "layers").glob("*/seed0/run.json"))) == DEPTH + 1

@@ -22,7 +22,10 @@ FAMILIES = {"xlm-roberta": "XLMRoberta", "bert": "Bert", "modernbert": "ModernBe
 
 
 def texts() -> Iterator[str]:
-    """Yield every text of the fixtures."""
+    """Yield the texts of the fixtures that the tokenizers are trained on.
+
+    Not XCOPA's: tests of other kinds depend on where these tokenizers cut.
+    """
 
     def strings(value: Any) -> Iterator[str]:
         if isinstance(value, str):
@@ -31,7 +34,7 @@ def texts() -> Iterator[str]:
             for inner in value.values() if isinstance(value, dict) else value:
                 yield from strings(inner)
 
-    for path in sorted(FIXTURES.glob("*/*.jsonl")):
+    for path in sorted(path for path in FIXTURES.glob("*/*.jsonl") if path.parent.name != "xcopa"):
         for line in path.read_text(encoding="utf-8").splitlines():
             yield from strings(json.loads(line))
 

@@ -105,6 +105,18 @@ class Comparer:
     identity: str
     every_layer: bool = False
     progress: bool = False
+    _read: dict[tuple[str, str, Split], Data] = field(default_factory=dict)
+
+    def load(self, spec: TaskSpec, language: str, split: Split) -> Data:
+        """Return the data of a split; where every layer asks for it, that of one language is kept."""
+        if not self.every_layer:
+            return data.load(spec, language, split, self.data_dir)
+        key = (spec.name, language, split)
+        if key not in self._read:
+            for other in [known for known in self._read if known[:2] != key[:2]]:
+                del self._read[other]
+            self._read[key] = data.load(spec, language, split, self.data_dir)
+        return self._read[key]
 
     def work(
         self,
@@ -192,13 +204,20 @@ class _Session:
     def mined(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> Compared:
         """Return the pairs of two corpora that score at least the threshold, which is tuned on development data."""
         pairs, dropped = self._pairs(language, split, examples, loaded)
+        digest = loaded.hash
         if split == "dev":
             tuned = mining.tune(pairs, gold(self.spec, examples))
         else:
-            dev = data.load(self.spec, language, "dev", self.comparer.data_dir)
+            dev = self.comparer.load(self.spec, language, "dev")
+            digest = dev.hash
             of_dev, _ = self._pairs(language, "dev", dev.examples, dev)
             tuned = mining.tune(of_dev, gold(self.spec, dev.examples))
-        selection = {"threshold": tuned.value, "threshold_from": f"{language} dev", "dev_f1": tuned.f1}
+        selection = {
+            "threshold": tuned.value,
+            "threshold_from": f"{language} dev",
+            "dev_f1": tuned.f1,
+            "dev_hash": digest,
+        }
         counts = {"mined": len(pairs), "repeated_sentences": dropped, **self.cut}
         return Compared(mining.extract(pairs, tuned.value), counts, selection, self.tokens)
 

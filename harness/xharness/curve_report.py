@@ -86,5 +86,7 @@ def draw(found: Curves) -> Any:
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    axes.set_title(found.facts["model"], fontsize=9, parse_math=False)
+    # Of a local checkpoint the folder's name is enough; on the Hub the whole name is.
+    name = found.facts["model"] if found.facts["model_sha"] else Path(found.facts["model"]).name
+    axes.set_title(name, fontsize=9, parse_math=False)
     return figure

@@ -59,6 +59,8 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
     table, revision = open_table(spec, source, language, split, data_dir)
     columns = {**spec.fields, **source.fields}
     counts: dict[str, int] = {}
+    if source.format != "hub" and not len(table):  # rows that are none have no columns either
+        raise DataError(f"{spec.name}: {where} holds no example for '{language}'. Fetch it again.")
     if source.format != "hub":
         columns = {canonical: canonical for canonical in columns if canonical in table.column_names}
     check_columns(spec, columns, table.column_names, where)

@@ -143,12 +143,12 @@ class Desk:
         """Return the score of a target in a language: from disk if it is there and fits, else computed and kept."""
         assert step.spec is not None
         spec = with_overrides(step.spec, self._options)
-        loaded = data.load(step.spec, language, self._options.split, self._data_dir)
+        loaded = self._comparer.load(step.spec, language, self._options.split)
         score_path = self._folder / "results" / spec.name / f"{language}.json"
         made_path = predictions.path(self._folder / "predictions", spec.name, spec.kind, language, self._options.split)
         limit = self._options.limit
         total = len(loaded.examples) if limit is None else min(limit, len(loaded.examples))
-        kept = self._kept(step.spec, loaded, score_path, made_path)
+        kept = self._kept(step.spec, language, loaded, score_path, made_path)
         if kept is not None:
             bar.update(total)
             return kept
@@ -188,7 +188,9 @@ class Desk:
             self._comparer.forget(spec.name, language)
         return score
 
-    def _kept(self, spec: TaskSpec, loaded: data.Data, score_path: Path, made_path: Path) -> Score | None:
+    def _kept(
+        self, spec: TaskSpec, language: str, loaded: data.Data, score_path: Path, made_path: Path
+    ) -> Score | None:
         """Return the score on disk if it was made from the same data, spec and predictions; else None."""
         if not score_path.is_file() or not made_path.is_file():
             return None
@@ -201,6 +203,7 @@ class Desk:
         same = (
             (score.task, score.language, score.split) == (spec.name, score_path.stem, options.split)
             and score.settings.get("limit") == options.limit
+            and self._chosen_alike(spec, language, score)
             and all(math.isfinite(value) for value in score.scores.values())
             and not score.changed(
                 data_hash=loaded.hash,
@@ -223,6 +226,17 @@ class Desk:
         if told != score:
             results.save(told, score_path)
         return told
+
+    def _chosen_alike(self, spec: TaskSpec, language: str, score: Score) -> bool:
+        """Whether what was chosen on development data, a layer or a threshold, was chosen as it would be now."""
+        choice = self._chosen.get(spec.name)
+        if choice is not None:
+            recorded = {name: score.selection.get(name) for name in choice.record}
+            if (score.layer, recorded) != (choice.layer, choice.record):
+                return False
+        if spec.kind == "mining" and self._options.split == "test":
+            return bool(score.selection.get("dev_hash") == self._comparer.load(spec, language, "dev").hash)
+        return True
 
     def _predict(
         self, spec: TaskSpec, step: Step, language: str, examples: Sequence[Any], loaded: data.Data, bar: Any

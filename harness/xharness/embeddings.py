@@ -105,18 +105,17 @@ def embed(
         ticker = Ticker(shown, len(texts), sum(features.lengths))
         arrays = models.forward(encoder, retrieval.KIND, features, context, budget, ticker.tick)
         tokens += sum(features.lengths)
-        vectors = np.stack(arrays)
-        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-        if not lengths.all():
-            place = int(np.argwhere(lengths == 0)[0][0])
-            raise ModelError(
-                f"The text number {start + place + 1:,} of {job.name} ({texts[place][:60]!r}) has a vector of zeros, "
-                "which is near to nothing. Is another layer or pooling meant?"
-            )
-        if job.unit:
-            vectors = vectors / lengths
         for place, layer in enumerate(job.kept_layers):
-            maps[layer][start : start + len(texts)] = vectors[:, place]
+            # Layer by layer: all of them at once would be copied once more.
+            vectors = np.stack([array[place] for array in arrays])
+            lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+            if not lengths.all():
+                row = int(np.argwhere(lengths == 0)[0][0])
+                raise ModelError(
+                    f"The text number {start + row + 1:,} of {job.name} ({texts[row][:60]!r}) has a vector of zeros, "
+                    "which is near to nothing. Is another layer or pooling meant?"
+                )
+            maps[layer][start : start + len(texts)] = vectors / lengths if job.unit else vectors
             maps[layer].flush()
         files.write_json(state_path, {**state, "done": start + len(texts), "tokens": tokens})
     return tokens

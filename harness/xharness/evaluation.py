@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from xharness import sweep
+from xharness import pools, sweep
 from xharness.averages import Results, aggregate
 from xharness.comparing import Comparer
 from xharness.desk import Choice, Desk, open_shelf
@@ -46,6 +46,7 @@ def run(
             "Nothing can be evaluated:\n" + "\n".join(f"  {s.task}: {s.state}: {s.reason}" for s in prepared.steps)
         )
     options = prepared.options
+    pools.forget()
     shelf = open_shelf(prepared)
     folder = run_folder(prepared, Path(output), shelf.dtype, say)
     scores: list[Score] = []

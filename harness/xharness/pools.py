@@ -42,6 +42,11 @@ class Pool:
 _POOLS: dict[tuple[str, str, Split, str], Pool] = {}
 
 
+def forget() -> None:
+    """Let go of all pools, before data is read that may have changed."""
+    _POOLS.clear()
+
+
 def load_pool(spec: TaskSpec, language: str, split: Split, data_dir: Path | None = None) -> Pool:
     """Return the candidates that the queries of a language are answered from.
 
@@ -52,8 +57,9 @@ def load_pool(spec: TaskSpec, language: str, split: Split, data_dir: Path | None
     shared = spec.candidates.scope == "task"
     key = (spec.hash, "" if shared else language, split, str(data_dir))
     if key not in _POOLS:
-        if not shared:
-            _POOLS.clear()  # of BUCC's corpora one is needed at a time
+        if not shared:  # of BUCC's corpora those of one language are needed at a time
+            for other in [known for known in _POOLS if known[:2] != key[:2]]:
+                del _POOLS[other]
         _POOLS[key] = _read_pool(spec, list(spec.languages) if shared else [language], split, data_dir)
     return _POOLS[key]
 

@@ -33,11 +33,17 @@ def checkpoint_folder(prepared: Prepared, output: Path) -> Path:
     return output / prepared.checkpoint.folder_name / prepared.checkpoint.id[:12]
 
 
-def run_folder(prepared: Prepared, output: Path, dtype: str, say: Callable[[str], None]) -> Path:
-    """Make the folder of a run and write its run.json; return the folder."""
+def run_folder(
+    prepared: Prepared, output: Path, dtype: str, say: Callable[[str], None], *, trial: bool = False
+) -> Path:
+    """Make the folder of a run and write its run.json; return the folder.
+
+    A trial, from which only a choice is taken, lies one floor deeper, so that ``results/*/*/*/seed0`` does not name it.
+    """
     checkpoint, options = prepared.checkpoint, prepared.options
     settings = settings_of(prepared, dtype)
-    folder = checkpoint_folder(prepared, output) / digest(settings) / f"seed{options.seed}"
+    floor = checkpoint_folder(prepared, output) / ("layers" if trial else "")
+    folder = floor / digest(settings) / f"seed{options.seed}"
     path = folder / "run.json"
     # Targets that are added in a later call belong to the same run.
     try:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xharness import data, elsewhere, files, predictions, results
+from xharness import data, elsewhere, files, pools, predictions, results
 from xharness.averages import Results, aggregate
 from xharness.benchmark import benchmarks
 from xharness.data import Data
@@ -149,6 +149,7 @@ def score(
     if not root.is_dir():
         near = did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
         raise PredictionError(f"There is no folder '{root}'.{near}")
+    pools.forget()
     run = run_record(root)
     settings = run.get("settings", {})
     split = split or settings.get("split") or "test"

@@ -8,7 +8,30 @@ from typing import Any, TypeVar, overload
 E = TypeVar("E")
 
 
-class Examples(Sequence[E]):
+class _Read(Sequence[E]):
+    """A sequence that can read what lies between two places; all other ways to ask come down to that."""
+
+    def between(self, start: int, stop: int) -> list[E]:
+        """Return the items from ``start`` up to ``stop``, both within the sequence."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: int) -> E: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[E]: ...
+    def __getitem__(self, index: int | slice) -> E | list[E]:
+        if isinstance(index, int):
+            place = range(len(self))[index]
+            return self.between(place, place + 1)[0]
+        places = range(len(self))[index]
+        if not places:
+            return []
+        low = min(places[0], places[-1])
+        found = self.between(low, max(places[0], places[-1]) + 1)
+        return found if places.step == 1 else [found[place - low] for place in places]
+
+
+class Examples(_Read[E]):
     """Rows of a table as canonical examples, read and converted in pieces when they are asked for."""
 
     PIECE = 1000
@@ -20,20 +43,12 @@ class Examples(Sequence[E]):
     def __len__(self) -> int:
         return len(self._table)
 
-    @overload
-    def __getitem__(self, index: int) -> E: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[E]: ...
-    def __getitem__(self, index: int | slice) -> E | list[E]:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            return [self._convert(row, place) for place, row in self.stored(start, stop)][::step]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return self._convert(self._table[index % len(self)], index % len(self))
-
     def __iter__(self) -> Iterator[E]:
         return (self._convert(row, place) for place, row in self.stored(0, len(self)))
+
+    def between(self, start: int, stop: int) -> list[E]:
+        """Return the examples of the rows from ``start`` up to ``stop``."""
+        return [self._convert(row, place) for place, row in self.stored(start, stop)]
 
     def stored(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (place, row as stored), reading a piece of the table at a time."""
@@ -43,7 +58,7 @@ class Examples(Sequence[E]):
                 yield piece + offset, dict(zip(columns, values, strict=True))
 
 
-class Joined(Sequence[E]):
+class Joined(_Read[E]):
     """Several sequences, one after the other."""
 
     def __init__(self, parts: Sequence[Sequence[E]]) -> None:
@@ -53,19 +68,13 @@ class Joined(Sequence[E]):
     def __len__(self) -> int:
         return self._length
 
-    @overload
-    def __getitem__(self, index: int) -> E: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[E]: ...
-    def __getitem__(self, index: int | slice) -> E | list[E]:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            found: list[E] = []
-            for part in self._parts:
-                found += part[max(start, 0) : max(stop, 0)]
-                start, stop = start - len(part), stop - len(part)
-            return found[::step]
-        return self[index : index + 1][0]
-
     def __iter__(self) -> Iterator[E]:
-        return (candidate for part in self._parts for candidate in part)
+        return (item for part in self._parts for item in part)
+
+    def between(self, start: int, stop: int) -> list[E]:
+        """Return the items from ``start`` up to ``stop``, of whichever parts they lie in."""
+        found: list[E] = []
+        for part in self._parts:
+            found += part[max(start, 0) : max(stop, 0)]
+            start, stop = start - len(part), stop - len(part)
+        return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xharness import data
+from xharness import data, pools
 from xharness.averages import TaskResult, task_result
 from xharness.comparing import Comparer, resolve_layer
 from xharness.desk import EMBEDDING, Choice, Desk, Shelf, open_shelf, with_overrides
@@ -94,6 +94,7 @@ def run(
         )
     for task, why in without.items():
         say(f"{task} is left out of the curve: {why}")
+    pools.forget()
     shelf = open_shelf(prepared)
     scores, runs, failures = _every_layer(prepared, steps, Path(output), shelf, say, progress)
     if prepared.named_languages:
@@ -204,7 +205,7 @@ def _trial(prepared: Prepared, step: Step) -> Prepared:
 def _best(trial: Prepared, output: Path, shelf: Shelf, say: Callable[[str], None], progress: bool) -> Choice:
     step = trial.steps[0]
     assert step.spec is not None
-    scores, _, failures = _every_layer(trial, [step], output, shelf, say, progress)
+    scores, _, failures = _every_layer(trial, [step], output, shelf, say, progress, trial=True)
     if failures:
         raise failures[0]
     means = {layer: task_result(step.spec, found[step.task], None).mean["score"] for layer, found in scores.items()}
@@ -215,7 +216,14 @@ def _best(trial: Prepared, output: Path, shelf: Shelf, say: Callable[[str], None
 
 
 def _every_layer(
-    prepared: Prepared, steps: Sequence[Step], output: Path, shelf: Shelf, say: Callable[[str], None], progress: bool
+    prepared: Prepared,
+    steps: Sequence[Step],
+    output: Path,
+    shelf: Shelf,
+    say: Callable[[str], None],
+    progress: bool,
+    *,
+    trial: bool = False,
 ) -> tuple[dict[int, dict[str, dict[str, Score]]], dict[int, Path], list[XharnessError]]:
     """Return layer -> target -> language -> score, the runs by layer, and what failed."""
     assert steps[0].spec is not None
@@ -226,7 +234,7 @@ def _every_layer(
     runs: dict[int, Path] = {}
     for layer in range(depth + 1):
         of_layer = replace(prepared, options=replace(prepared.options, layer=layer))
-        runs[layer] = run_folder(of_layer, output, shelf.dtype, say)
+        runs[layer] = run_folder(of_layer, output, shelf.dtype, say, trial=trial)
         desks[layer] = Desk(of_layer, runs[layer], shelf, comparer, say)
     scores: dict[int, dict[str, dict[str, Score]]] = {layer: {step.task: {} for step in steps} for layer in desks}
     failures: list[XharnessError] = []
