@@ -209,7 +209,7 @@ def test_the_threshold_of_dev_is_applied_to_test(evaluate, raw, monkeypatch):
 
 
 def test_mined_pairs_are_those_of_a_plain_restatement(evaluate, raw, monkeypatch):
-    """The margin of every pair of different lines, in float16, and the official greedy choice."""
+    """The margin of every pair of different lines, and the official greedy choice."""
     made = raw_data.write_bucc(raw, size=14, gold=4)
     use_oracle(monkeypatch, turned)
 
@@ -218,7 +218,7 @@ def test_mined_pairs_are_those_of_a_plain_restatement(evaluate, raw, monkeypatch
         different = list(dict.fromkeys(text for _, text in lines))
         ids = {text: name for name, text in lines}
         rows = np.asarray([turned(text) for text in different])
-        unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16).astype(np.float64)
+        unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float64)
         return [ids[text] if counts[text.strip()] == 1 else None for text in different], unit
 
     def pairs(files: dict[str, Any]) -> list[tuple[float, str, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from xharness import assets, benchmark, data_spec, inputs, language, spec, strict_yaml
+from xharness import assets, benchmark, data_spec, inputs, language, pinning, spec, strict_yaml
 from xharness.benchmark import benchmarks
 from xharness.errors import SpecError, UsageError
 from xharness.language import languages
@@ -596,3 +596,10 @@ def test_only_lang_and_alias_stand_in_braces(pattern, tmp_path):
     path.write_text(text.replace('config: "{lang}"', f'config: "{pattern}"'), encoding="utf-8")
     with pytest.raises(SpecError, match=r"sources\.0\.config: .* only \{lang\} and \{alias\}"):
         spec.read_task(path)
+
+
+def test_the_revisions_of_candidates_are_pinned_too() -> None:
+    text = (assets.TASKS / "targets" / "mewslix.yaml").read_text(encoding="utf-8")
+    found = pinning._revisions(text)
+    assert [(repo, revision) for repo, revision, _, _ in found] == [("izhx/mewsli-x", "main")] * 2
+    assert [text[start:end] for _, _, start, end in found] == ["main", "main"]

@@ -60,9 +60,14 @@ def pin(paths: Sequence[Path]) -> list[Change]:
 
 def _revisions(text: str) -> list[tuple[str, str, int, int]]:
     """Return repo, revision and the place of the revision in the text, of every source, in the order of the text."""
+    return sorted(_below(yaml.compose(text, Loader=yaml.SafeLoader)), key=lambda source: source[2])
+
+
+def _below(node: yaml.Node | None) -> list[tuple[str, str, int, int]]:
+    """Return the same of a mapping and of those in it, such as ``candidates``."""
     found = []
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    for key, sources in getattr(root, "value", []):
+    for key, sources in node.value if isinstance(node, yaml.MappingNode) else []:
+        found += _below(sources)
         if key.value != "sources" or not isinstance(sources, yaml.SequenceNode):
             continue
         for source in sources.value:
