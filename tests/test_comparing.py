@@ -204,7 +204,17 @@ def test_the_threshold_of_dev_is_applied_to_test(evaluate, raw, monkeypatch):
     assert predicted(found)["predictions/bucc2018/test-de.tsv"].decode().splitlines() == expected
     score = found.tasks["bucc2018"].languages["de"]
     dev_hash = data.load(load_task("bucc2018"), "de", "dev", raw.parent).hash
-    assert score.selection == {"threshold": 1.5, "threshold_from": "de dev", "dev_f1": 12.5, "dev_hash": dev_hash}
+    assert score.selection == {
+        "threshold": 1.5,
+        "threshold_from": "de dev",
+        "dev_f1": 12.5,
+        "dev_hash": dev_hash,
+        "dev_n": 8,
+        "dev_expected_n": 1038,
+    }
+    assert "threshold tuned on another number of development pairs than there are: de 8 of 1,038" in (
+        found.tasks["bucc2018"].why
+    )
     assert any("1.5 (12.5)" in note for note in notes.notes(found))
 
 

@@ -333,6 +333,8 @@ def test_mining_is_chosen_on_its_own_development_data(evaluate, raw, loads):
         "threshold_from",
         "dev_f1",
         "dev_hash",
+        "dev_n",
+        "dev_expected_n",
     }
     best = max(score.selection["layer_scores"].values())
     first = min(int(layer) for layer, value in score.selection["layer_scores"].items() if value == best)

@@ -32,14 +32,16 @@ def shrink_tasks(to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(assets.TASKS, to)
     for path in (to / "targets").glob("*.yaml"):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        content["expected"] = {"test": ROWS, "dev": ROWS}
+        # UDPOS and BUCC's corpora have sizes that nobody knows for sure; for them MANIFEST.tsv has to say "complete".
+        if path.stem != "udpos":
+            content["expected"] = {"test": ROWS, "dev": ROWS}
         content.pop("total", None)
         for line in content["languages"].values():
             for split in ("test", "dev"):
                 if line:
                     line.pop(split, None)
         if "candidates" in content:
-            sizes = {"lareqa": 2 * ROWS * len(content["languages"]), "mewslix": 5, "bucc2018": 4}
+            sizes = {"lareqa": 2 * ROWS * len(content["languages"]), "mewslix": 5, "bucc2018": None}
             content["candidates"]["expected"] = {"test": sizes[path.stem], "dev": sizes[path.stem]}
         path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
     monkeypatch.setattr(assets, "TASKS", to)
@@ -55,6 +57,11 @@ def write_data(to: Path) -> Path:
         source = target.sources[0]
         if source.repo is None or task == "mewslix":
             RAW[task](to / "raw", target)
+            lines += [
+                f"raw/{release}\t{code}\t{split}\t{ROWS}\tcomplete\there\tnone"
+                for release, split in FROM_ARCHIVES.get(task, ())
+                for code in target.languages
+            ]
             continue
         configs: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for code in target.languages:
@@ -178,4 +185,9 @@ def write_mewslix(raw: Path, target: spec.TaskSpec) -> None:
     (folder / "candidate_set_entities.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+# What `fetch` writes down of archives that came whole.
+FROM_ARCHIVES = {
+    "udpos": [("ud-treebanks-v2.5", "test"), ("ud-treebanks-v2.7", "test")],
+    "bucc2018": [("bucc2018", "training"), ("bucc2018", "sample")],
+}
 RAW = {"udpos": write_udpos, "bucc2018": write_bucc, "lareqa": write_lareqa, "mewslix": write_mewslix}

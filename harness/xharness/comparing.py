@@ -204,19 +204,22 @@ class _Session:
     def mined(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> Compared:
         """Return the pairs of two corpora that score at least the threshold, which is tuned on development data."""
         pairs, dropped = self._pairs(language, split, examples, loaded)
-        digest = loaded.hash
+        dev = loaded
+        right = gold(self.spec, examples)
         if split == "dev":
-            tuned = mining.tune(pairs, gold(self.spec, examples))
+            tuned = mining.tune(pairs, right)
         else:
             dev = self.comparer.load(self.spec, language, "dev")
-            digest = dev.hash
             of_dev, _ = self._pairs(language, "dev", dev.examples, dev)
-            tuned = mining.tune(of_dev, gold(self.spec, dev.examples))
+            right = gold(self.spec, dev.examples)
+            tuned = mining.tune(of_dev, right)
         selection = {
             "threshold": tuned.value,
             "threshold_from": f"{language} dev",
             "dev_f1": tuned.f1,
-            "dev_hash": digest,
+            "dev_hash": dev.hash,
+            "dev_n": len(right),
+            "dev_expected_n": dev.expected_n,
         }
         counts = {"mined": len(pairs), "repeated_sentences": dropped, **self.cut}
         return Compared(mining.extract(pairs, tuned.value), counts, selection, self.tokens)

@@ -90,8 +90,14 @@ class Score:
 
     @property
     def searched_all(self) -> bool:
-        """Whether all candidates were searched that there should be; fewer make the task easier."""
-        return self.candidates.get("expected_n") in (None, self.candidates.get("n"))
+        """Whether all candidates were searched that there should be; fewer make the task easier.
+
+        Where their number is not known for sure, data that is said to be complete is believed.
+        """
+        if not self.candidates:
+            return True
+        expected = self.candidates.get("expected_n")
+        return self.data_status == "complete" if expected is None else expected == self.candidates.get("n")
 
     def changed(
         self, *, data_hash: str, spec_hash: str, predictions_sha256: str, candidates_hash: str | None = None

@@ -31,6 +31,10 @@ def why_incomplete(spec: TaskSpec, there: Mapping[str, Score], missing: tuple[st
     if unsure and total is None:
         reasons.append(f"the right number of examples is not known for {' '.join(unsure)}")
     reasons += _pool_problems(spec, there)
+    tuned = {c: (s.selection.get("dev_n"), s.selection.get("dev_expected_n")) for c, s in there.items()}
+    cut = [f"{c} {found:,} of {right:,}" for c, (found, right) in tuned.items() if found and right not in (None, found)]
+    if cut:
+        reasons.append(f"threshold tuned on another number of development pairs than there are: {', '.join(cut)}")
     if len({s.dtype for s in there.values()}) > 1:
         reasons.append("languages computed in different types")
     if len({(s.model_sha or s.model_hash, s.seed) for s in there.values()}) > 1:
@@ -50,6 +54,10 @@ def _pool_problems(spec: TaskSpec, there: Mapping[str, Score]) -> list[str]:
         words = f"only {found:,} of" if found < expected else f"{found:,} instead of"
         where = "" if codes == list(there) else f" in {' '.join(codes)}"
         problems.append(f"{words} {expected:,} candidates{where}")
+    unsure = [c for c, s in there.items() if s.candidates and s.candidates.get("expected_n") is None]
+    unsure = [code for code in unsure if there[code].data_status != "complete"]
+    if unsure:
+        problems.append(f"the right number of candidates is not known for {' '.join(unsure)}")
     shared = spec.candidates is not None and spec.candidates.scope == "task"
     if shared and len({s.candidates.get("hash") for s in there.values()}) > 1:
         problems.append("languages searched among different candidates")
