@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -248,3 +249,12 @@ def test_without_a_known_count_only_the_manifest_can_say_complete():
         result = averages.task_result(spec, scores, "xtreme")
         assert result.complete is complete
         assert result.why.startswith("the right number of examples is not known") is not complete
+
+
+def test_a_number_that_one_language_lacks_has_no_mean():
+    # LAReQA's uncut mean needs ranks, and files from elsewhere may come without.
+    with_ranks = replace(score("lareqa", "de"), scores={"map@20": 10.0, "map": 5.0})
+    without = replace(score("lareqa", "en"), scores={"map@20": 20.0})
+    for order in ([with_ranks, without], [without, with_ranks]):
+        mean = aggregate(order, specs("lareqa")).tasks["lareqa"].mean
+        assert set(mean) == {"map@20", "score"}

@@ -583,3 +583,10 @@ def test_a_file_of_mentions_without_a_language(evaluate, raw):
     found = evaluate("mewslix", pooling="mean")
     [failure] = [sentence for sentence in found.provenance["failures"] if "'ta'" in sentence]
     assert "holds no example for 'ta'" in failure
+
+
+def test_a_layer_does_not_change_the_poolers_output_and_that_is_said(evaluate, raw):
+    raw_data.write_lareqa(raw)
+    said: list[str] = []
+    evaluate("lareqa", languages=["de"], layer=1, say=said.append)
+    assert said == ["lareqa: the pooler's output has no layers; --layer does not change it."]

@@ -620,3 +620,36 @@ def test_the_mirror_is_read(task, mirror):
             assert len(loaded.examples) == loaded.expected_n
         assert loaded.counts.get("unaligned", 0) == 0
     assert there or task == "mlqa"  # the mirror has only dev rows of MLQA
+
+
+def test_files_that_changed_since_they_were_written_down_are_not_called_complete(folder):
+    path = folder / "raw/ud-treebanks-v2.5/UD_Toy-X/de_x-ud-test.conllu"
+    path.parent.mkdir(parents=True)
+    sentence = "1\tJa\t_\tINTJ\t_\t_\t0\troot\t_\t_\n\n"
+    path.write_text(sentence * 3, encoding="utf-8")
+    head = "hub_id\tconfig\tsplit\trows\tstatus\tsource\tlicence\n"
+    (folder / "MANIFEST.tsv").write_text(f"{head}raw/ud-treebanks-v2.5\tde\ttest\t3\tcomplete\there\tnone\n")
+    assert data.load(load_task("udpos"), "de", "test", folder).status == "complete"
+    path.write_text(sentence * 2, encoding="utf-8")
+    assert data.load(load_task("udpos"), "de", "test", folder).status == "unknown"
+
+
+LATIN = b'{"premise": "p\xe9", "question": "cause", "choice1": "a", "choice2": "b", "label": 0, "idx": 1}\n'
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "cannot be read"), (LATIN, "is not UTF-8")])
+def test_an_empty_or_wrongly_encoded_file_is_named(content, words, folder):
+    path = folder / "cambridgeltl/xcopa/it/test.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        data.load(load_task("xcopa"), "it", "test", folder)
+
+
+def test_a_choice_whose_column_is_missing(folder):
+    path = folder / "cambridgeltl/xcopa/it/test.jsonl"
+    path.parent.mkdir(parents=True)
+    row = {"premise": "p", "question": "cause", "choice1": "a", "chioce2": "b", "label": 0, "idx": 1}
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=r"has no column 'choice2' \(the spec's fields\.choice2\)"):
+        data.load(load_task("xcopa"), "it", "test", folder)

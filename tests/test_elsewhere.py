@@ -90,8 +90,12 @@ def test_answers_go_as_records_of_squad(module):
 
 
 def test_only_finite_numbers_are_kept(module):
-    path = module("string", "return {'share': 0.5, 'n': 3, 'per': {}, 'ok': True, 'nan': float('nan'), 'text': 'x'}")
-    assert measure(path, ["a"], ["a"], scale=100).scores == {"share": 50.0, "n": 300.0}
+    body = "{'share': 0.5, 'rows': 3, 'n': 3, 'big': 10**400, 'per': {}, 'ok': True, 'nan': float('nan'), 'text': 'x'}"
+    path = module("string", f"return {body}")
+    assert measure(path, ["a"], ["a"], scale=100).scores == {"share": 50.0, "rows": 300.0}
+    # Results have an n of their own.
+    with pytest.raises(UsageError, match="a score cannot be named 'n'"):
+        measure(path, ["a"], ["a"], keys=["n"])
     with pytest.raises(UsageError, match=r"odd: 'nan' is nan, expected one finite number"):
         measure(path, ["a"], ["a"], keys=["nan"])
 
@@ -172,3 +176,9 @@ def test_without_the_library_its_extra_is_named(module, monkeypatch):
     monkeypatch.setitem(sys.modules, "evaluate", None)
     with pytest.raises(UsageError, match=r"pip install 'xharness\[evaluate\]'"):
         measure(module("string", SHARE), ["a"], ["a"])
+
+
+def test_a_module_that_ends_the_program_does_not(module):
+    path = module("string", "raise SystemExit(3)")
+    with pytest.raises(UsageError, match="evaluate:"):
+        measure(path, ["a"], ["a"])

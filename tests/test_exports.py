@@ -180,6 +180,27 @@ def test_two_predictions_for_one_language_are_refused_unless_they_are_alike(run,
         exports.submission([two], tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"files": None}, "files is null, expected an object"),
+        ({"files": [1]}, r"files is \[1\], expected an object"),
+        ({}, "files is null"),
+        ({"files": {"xnli/test-de.tsv": 3}}, 'the entry "xnli/test-de.tsv" is 3, expected an object'),
+        ({"files": {"xnli/test-de.tsv": {"seed": math.nan}}}, "is .*NaN.*, expected an object of plain values"),
+        ({"files": {"xnil/test-de.tsv": {}}}, "is of no target of xtreme or xtreme-r; the nearest is 'xnli'"),
+        (None, "not written by xharness"),
+    ],
+)
+def test_a_damaged_metadata_file_is_named_before_anything_is_written(told, words, run, tmp_path):
+    path = tmp_path / "to" / "metadata.json"
+    path.parent.mkdir()
+    path.write_text("[" * 100_000 if told is None else json.dumps({"made_by": "xharness 0.1.0", **told}))
+    with pytest.raises(OutputError, match=rf"metadata\.json: .*{words}"):
+        exports.submission([run("one", ["xnli"])], path.parent)
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_what_belongs_to_no_benchmark_is_left_out_by_name(run, runner, tmp_path):
     folder = run("one", ["xnli", "udpos-hub", "pawsx"])
     record = json.loads((folder / "run.json").read_text())

@@ -207,6 +207,13 @@ def test_report_against_something_unknown(name, runner, run):
     assert "--list-references" in found.err
 
 
+@pytest.mark.parametrize("names", ["", ",", " "])
+def test_report_against_nothing(names, runner, run):
+    found = runner("report", run, "--against", names)
+    assert found.exit_code == 2
+    assert "No reference is named. `xharness report --list-references` lists them." in found.err
+
+
 def test_references_are_listed(runner):
     listed = runner("report", "--list-references")
     assert listed.exit_code == 0

@@ -603,3 +603,28 @@ def test_the_revisions_of_candidates_are_pinned_too() -> None:
     found = pinning._revisions(text)
     assert [(repo, revision) for repo, revision, _, _ in found] == [("izhx/mewsli-x", "main")] * 2
     assert [text[start:end] for _, _, start, end in found] == ["main", "main"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'raw: "bucc2018/{lang}-en.{split}"\n      format: bucc_english',
+            'raw: "{lang"\n      format: bucc_english',
+            "braces",
+        ),
+        (
+            "fields: {id: id, text: text}\n  scope",
+            "fields: {text: text}\n  scope",
+            "candidates.fields.id: field required",
+        ),
+        ("metric: bucc_f1", "metric: bucc_f1\nmetric_scale: .nan", "metric_scale"),
+    ],
+)
+def test_mistakes_about_candidates_and_scale_are_named(old, new, words, tmp_path) -> None:
+    text = (assets.TASKS / "targets" / "bucc2018.yaml").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "bucc2018.yaml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(SpecError, match=words):
+        spec.read_task(path)

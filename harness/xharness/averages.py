@@ -229,7 +229,9 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
     wanted = spec.languages_in(benchmark)
     there = {code: scores[code] for code in wanted if code in scores}
     missing = tuple(code for code in wanted if code not in scores)
-    metrics = list(next(iter(there.values())).scores) if there else []
+    # A number that only some languages have (LAReQA's uncut mean, where ranks are not given) has no mean.
+    first = next(iter(there.values())).scores if there else {}
+    metrics = [name for name in first if all(name in score.scores for score in there.values())]
     mean = {m: _mean(spec, [(s.scores[m], s.n) for s in there.values()]) for m in metrics}
     if there:
         mean["score"] = task_score(spec.score_keys, mean)

@@ -63,7 +63,7 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
         raise DataError(f"{spec.name}: {where} holds no example for '{language}'. Fetch it again.")
     if source.format != "hub":
         columns = {canonical: canonical for canonical in columns if canonical in table.column_names}
-    check_columns(spec, columns, table.column_names, where)
+    check_columns(spec, {**columns, **{column: column for column in spec.choices}}, table.column_names, where)
     rows = _kept(table, source, spec, language)
     if rows is not None:
         table = table.select(rows)
@@ -75,6 +75,10 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
         counts = {"empty": len(table) - len(filled)}
         table = table.select(filled) if counts["empty"] else table
     examples = Examples(table, convert)
+    try:
+        digest = data_hash(examples)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{spec.name}: {where} is not UTF-8 ({error}). Save it as UTF-8, or fetch it again.") from None
     if spec.kind == "span_qa":
         counts = _survey_answers(examples, columns, f"{spec.name}: {where}")
     if not len(examples):
@@ -85,7 +89,7 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
         _check_targets(examples, pool, f"{spec.name}: {where}")
     expected = spec.expected_count(language, split)
     status = _status(source, spec, language, split, data_dir, count(spec, examples), expected)
-    return Data(examples, data_hash(examples), source.name, revision, status, expected, counts, pool)
+    return Data(examples, digest, source.name, revision, status, expected, counts, pool)
 
 
 def count(spec: DataSpec, examples: Sequence[Example]) -> int:
@@ -169,7 +173,11 @@ def _status(
         key = (str(source.repo), spec.fill(source.config, language), named(spec, source, split))
         if source.raw is not None:
             key = (f"raw/{source.raw.split('/')[0]}", language, key[-1])
-        return manifest.read_statuses(data_dir.resolve()).get(key, manifest.UNKNOWN)
+        said = manifest.read_statuses(data_dir.resolve()).get(key, manifest.Said(manifest.UNKNOWN, None))
+        # Files that were cut or added since are not what was written down. A table of several languages has other rows.
+        if source.raw is not None and said.status == manifest.COMPLETE and said.rows not in (None, n):
+            return manifest.UNKNOWN
+        return said.status
     if expected is None:
         return manifest.UNKNOWN
     return manifest.COMPLETE if n == expected else manifest.SAMPLE

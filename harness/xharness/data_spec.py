@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -151,7 +152,7 @@ class DataSpec(Strict):
     metric: str
     metric_scores: list[str] = Field(default_factory=list)
     """Only for ``evaluate:`` metrics: which of their numbers enter the average."""
-    metric_scale: float = 1.0
+    metric_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """Only for ``evaluate:`` metrics: the factor that makes percent of their numbers (100 for fractions)."""
     metric_options: dict[str, Any] = Field(default_factory=dict)
     """Only for ``evaluate:`` metrics: further arguments of their ``compute``."""
@@ -242,8 +243,19 @@ class DataSpec(Strict):
         return problems
 
     def _source_problems(self) -> list[str]:
+        problems = self.pattern_problems(self.sources, "sources")
+        if not self.sources and not self.unavailable:
+            problems.append("sources: name at least one source, or say why there is none in 'unavailable'.")
+        if self.sources and self.sources[0].raw and not self.sources[0].download:
+            problems.append(
+                "sources.0: the first source is the one that is fetched, so it must be a 'repo' or have a 'download'."
+            )
+        return problems
+
+    def pattern_problems(self, sources: Sequence[Source], where: str) -> list[str]:
+        """Return what is wrong with the patterns and languages of some sources, as sentences."""
         problems = []
-        for i, source in enumerate(self.sources):
+        for i, source in enumerate(sources):
             keep = source.keep or Keep(column="", prefix="")
             url = source.download.url if source.download else None
             patterns = {"config": source.config, "keep": keep.equals or keep.prefix}
@@ -254,18 +266,12 @@ class DataSpec(Strict):
                     (pattern or "").format(**names)
                 except (KeyError, IndexError, ValueError, AttributeError):
                     allowed = ", ".join(f"{{{name}}}" for name in list(names)[:-1]) + f" and {{{list(names)[-1]}}}"
-                    problems.append(f"sources.{i}.{field}: '{pattern}': only {allowed} can stand in braces.")
+                    problems.append(f"{where}.{i}.{field}: '{pattern}': only {allowed} can stand in braces.")
             problems += [
-                f"sources.{i}.languages: '{code}' is not one of the languages.{did_you_mean(code, self.languages)}"
+                f"{where}.{i}.languages: '{code}' is not one of the languages.{did_you_mean(code, self.languages)}"
                 for code in source.languages or ()
                 if code not in self.languages
             ]
-        if not self.sources and not self.unavailable:
-            problems.append("sources: name at least one source, or say why there is none in 'unavailable'.")
-        if self.sources and self.sources[0].raw and not self.sources[0].download:
-            problems.append(
-                "sources.0: the first source is the one that is fetched, so it must be a 'repo' or have a 'download'."
-            )
         return problems
 
     @property

@@ -205,6 +205,7 @@ class Desk:
             and score.settings.get("limit") == options.limit
             and self._chosen_alike(spec, language, score)
             and all(math.isfinite(value) for value in score.scores.values())
+            and all(key in score.scores for key in spec.score_keys)
             and not score.changed(
                 data_hash=loaded.hash,
                 spec_hash=spec.hash,

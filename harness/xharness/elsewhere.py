@@ -72,7 +72,7 @@ def measure(
             references, made = _numbered(references, made, numbers)
         try:
             found = loaded.compute(predictions=made, references=references, **(options or {}))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(
                 f"evaluate:{module} cannot measure this task ({kind}): {_first_line(error)}. Check metric and "
                 "metric_options in the task file."
@@ -96,7 +96,7 @@ def _load(module: str) -> Any:
     try:
         # In memory, no two runs can write to the same temporary file.
         loaded = evaluate.load(source, module_type="metric", keep_in_memory=True)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"The metric evaluate:{module} cannot be loaded: {_first_line(error)}. Name a metric that is published "
             "as evaluate-metric/<name> on the Hub, or a local folder x that holds x.py; without a network, only "
@@ -147,19 +147,41 @@ def _numbered(golds: Any, predictions: Any, numbers: Mapping[str, int]) -> tuple
     return numbered(golds, gold_number), numbered(predictions, lambda label: numbers.get(label, beyond))
 
 
+# What else stands beside the scores of a language in `--json`.
+_RESERVED = {"n", "score", "counts", "data_status", "data_hash", "predictions_sha256", "dtype", "layer"} | {
+    "encoding",
+    "selection",
+    "candidates",
+    "notes",
+}
+
+
+def _percentage(value: Any, scale: float) -> float | None:
+    """Return a number in percent; None for what is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value) * scale
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _percentages(module: str, found: Any, keys: Sequence[str], scale: float) -> dict[str, float]:
     if not isinstance(found, Mapping):
         raise UsageError(
             f"evaluate:{module} returned {type(found).__name__}, expected numbers by name. It cannot be a metric here."
         )
-    scores = {
-        str(name): float(value) * scale
-        for name, value in found.items()
-        if not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
-    }
+    scores = {str(name): number for name, value in found.items() if (number := _percentage(value, scale)) is not None}
+    for name in _RESERVED & scores.keys():
+        if name in keys:
+            raise UsageError(
+                f"evaluate:{module}: a score cannot be named '{name}', which results use for something else."
+            )
+        del scores[name]
     for key in keys:
         if key in found and key not in scores:
-            raise UsageError(f"evaluate:{module}: '{key}' is {str(found[key])[:40]}, expected one finite number.")
+            raise UsageError(f"evaluate:{module}: '{key}' is {repr(found[key])[:40]}, expected one finite number.")
         if key not in scores:
             raise UsageError(
                 f"evaluate:{module} returned no '{key}' (found: {', '.join(scores) or 'no number'})."

@@ -9,7 +9,7 @@ from typing import Any
 from xharness import pools, sweep
 from xharness.averages import Results, aggregate
 from xharness.comparing import Comparer
-from xharness.desk import Choice, Desk, open_shelf
+from xharness.desk import EMBEDDING, Choice, Desk, open_shelf, with_overrides
 from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
 from xharness.preparation import Options, Prepared, prepare
 from xharness.progress import bar
@@ -59,6 +59,10 @@ def run(
         chosen, refused = sweep.choose(prepared, steps, Path(output), shelf, say, progress)
         failures += refused.values()
         steps = [step for step in steps if step.task not in refused]
+    for step in steps:
+        asked = options.layer not in (None, "dev") and step.spec is not None and step.spec.kind in EMBEDDING
+        if asked and step.spec is not None and with_overrides(step.spec, options).input.pooling == "pooler":
+            say(f"{step.task}: the pooler's output has no layers; --layer does not change it.")
     comparer = Comparer(folder / "vectors", prepared.data_dir, shelf.device, prepared.checkpoint.id, progress=progress)
     desk = Desk(prepared, folder, shelf, comparer, say, chosen)
     for step in steps:

@@ -10,10 +10,10 @@ from typing import Any
 
 from xharness import __version__, files, predictions
 from xharness.benchmark import benchmarks
-from xharness.errors import NothingToDo, OutputError, PredictionError, UsageError, unknown
-from xharness.results import Score
+from xharness.errors import NothingToDo, OutputError, PredictionError, UsageError, did_you_mean, unknown
+from xharness.results import OBJECT, Score, shown
 from xharness.runs import Run, read_run
-from xharness.spec import load_task
+from xharness.spec import list_tasks, load_task
 
 METADATA = "metadata.json"
 _MADE_BY = "xharness"
@@ -89,18 +89,40 @@ def _metadata(path: Path) -> dict[str, Any]:
         return {"files": {}}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not str(content.get("made_by")).startswith(_MADE_BY):
         raise OutputError(f"{path}: not written by xharness, and would be overwritten. Choose another folder.")
+    problem = _damage(content.get("files"))
+    if problem:
+        raise OutputError(f"{path}: damaged: {problem}. Restore it, or choose another folder.")
     return content
+
+
+def _damage(entries: Any) -> str | None:
+    """Return what is wrong with the entries of an earlier call; they are written again beside the new ones."""
+    if not isinstance(entries, dict):
+        return f"files is {shown(entries)}, expected an object"
+    official = _official_tasks()
+    for name, entry in entries.items():
+        if (problem := OBJECT.problem(f"the entry {shown(name)}", entry)) is not None:
+            return problem
+        task = name.partition("/")[0]
+        if task not in official:
+            hint = did_you_mean(task, official).rstrip("?").replace(" Did you mean", "; the nearest is")
+            return f"the entry {shown(name)} is of no target of {' or '.join(benchmarks())}{hint}"
+    return None
+
+
+def _official_tasks() -> set[str]:
+    return {task for benchmark in benchmarks().values() for task in benchmark.tasks if task in list_tasks()}
 
 
 def _official(run: Run) -> tuple[list[Score], list[str]]:
     """Return the scores of a RUN whose predictions belong into a submission, and why the others do not."""
     if run.record["settings"]["split"] != "test":
         raise UsageError(f"{run.folder}: predictions for {run.record['settings']['split']}; a submission is of test.")
-    official = {task for benchmark in benchmarks().values() for task in benchmark.tasks}
+    official = _official_tasks()
     reasons = {}
     for score in run.scores:
         if score.task in run.own_files:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from xharness import __version__, files
-from xharness.averages import PARTIAL, Results, TaskResult, aggregate
+from xharness.averages import PARTIAL, Results, TaskResult
 from xharness.exports import refuse_other
 from xharness.results import Score
-from xharness.runs import Run, read_run
+from xharness.runs import Run, averaged, fitting, read_run
 
 # Our names of scores -> theirs; the others are called alike.
 _NAMES = {"accuracy": "acc"}
@@ -27,7 +27,8 @@ def write(folder: Path, path: Path, benchmark: str | None = None) -> None:
 
     Raises:
         OutputError: another file stands there, or it cannot be written.
-        NothingToDo, DataError: see ``runs.read_run``.
+        NothingToDo, DataError, PredictionError: see ``runs.read_run``.
+        UsageError: an unknown benchmark, or one that has none of the languages of a target.
     """
     run = read_run(folder)
     content = results_of(run, benchmark)
@@ -43,7 +44,7 @@ def results_of(run: Run, benchmark: str | None = None) -> dict[str, Any]:
     *partial* in its alias. A standard error stands only where the score is a share of the examples.
     """
     specs = run.specs()
-    found = aggregate(run.scores, specs, benchmark=benchmark, provenance=run.facts())
+    found = averaged(fitting(run, specs), specs, benchmark, run.facts())
     content: dict[str, Any] = {key: {} for key in ("results", "groups", "group_subtasks", "configs", "versions")}
     content |= {key: {} for key in ("n-shot", "higher_is_better", "n-samples")}
     for name, task in found.tasks.items():
@@ -62,7 +63,8 @@ def _task(content: dict[str, Any], name: str, task: TaskResult, score: Score) ->
     for metric, value in score.scores.items():
         key, share = _NAMES.get(metric, metric), value / 100
         values[f"{key},none"] = share
-        known = own and metric in _SHARES and score.n > 1
+        # Out of 0 to 1 it is no share, whatever it is called.
+        known = own and metric in _SHARES and score.n > 1 and 0 <= share <= 1
         values[f"{key}_stderr,none"] = math.sqrt(share * (1 - share) / (score.n - 1)) if known else "N/A"
     content["results"][name] = values
     content["configs"][name] = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 from xharness import files
 from xharness.errors import DataError
@@ -57,15 +57,23 @@ def plain_status(status: str) -> str:
     return next((word for word in (COMPLETE, STAND_IN, UNKNOWN) if said.startswith(word)), SAMPLE)
 
 
-def read_statuses(data_dir: Path) -> dict[tuple[str, str, str], str]:
-    """Return (hub id, config, split) -> the one word of its status, for a data folder.
+class Said(NamedTuple):
+    """What a line of a manifest says of a split."""
+
+    status: str
+    """One of the four words."""
+    rows: int | None
+
+
+def read_statuses(data_dir: Path) -> dict[tuple[str, str, str], Said]:
+    """Return (hub id, config, split) -> the one word of its status, and its rows, for a data folder.
 
     The manifest may also lie beside the folder; what the folder's own says counts more.
 
     Raises:
         DataError: a file cannot be read, or a line lacks one of the columns that this needs.
     """
-    found: dict[tuple[str, str, str], str] = {}
+    found: dict[tuple[str, str, str], Said] = {}
     for folder in (data_dir.parent, data_dir):
         text = _read(folder / _NAME)
         if text is not None:
@@ -75,14 +83,16 @@ def read_statuses(data_dir: Path) -> dict[tuple[str, str, str], str]:
 
 # By the text and not by the folder: a fetch in the same process may have added to it.
 @cache
-def _statuses(path: Path, text: str) -> dict[tuple[str, str, str], str]:
+def _statuses(path: Path, text: str) -> dict[tuple[str, str, str], Said]:
     names, lines = _table(path, text)
-    found: dict[tuple[str, str, str], str] = {}
+    found: dict[tuple[str, str, str], Said] = {}
     for line in lines:
         row = dict(zip(names, line, strict=False))
         if set(_NEEDED) - row.keys():
             raise DataError(f"{path}: every line needs {', '.join(_NEEDED[:-1])} and {_NEEDED[-1]}.")
-        found[row["hub_id"], row["config"], row["split"]] = plain_status(row["status"])
+        rows = row.get("rows", "")
+        said = Said(plain_status(row["status"]), int(rows) if rows.isdecimal() else None)
+        found[row["hub_id"], row["config"], row["split"]] = said
     return found
 
 

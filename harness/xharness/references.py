@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from xharness.averages import PARTIAL, Results, TaskResult, is_foreign, task_result
 from xharness.benchmark import Figures, Reference, benchmarks
-from xharness.errors import unknown
+from xharness.errors import UsageError, unknown
 
 _TABULATE = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
 
@@ -85,8 +85,10 @@ def named(names: Sequence[str]) -> list[Published]:
     """Return the references of these names.
 
     Raises:
-        UsageError: there is none of a name (says the nearest).
+        UsageError: there is none of a name (says the nearest), or no name.
     """
+    if not names:
+        raise UsageError("No reference is named. `xharness report --list-references` lists them.")
     known = {published.name: published for published in listed()}
     slugs = [name.strip().lower().replace("_", "-").replace(" ", "-") for name in names]
     for slug, name in zip(slugs, names, strict=True):

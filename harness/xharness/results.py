@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -121,25 +123,158 @@ def load(path: Path) -> Score:
     """Read a result file.
 
     Raises:
-        DataError: it is not a result file of this version.
+        DataError: it is not a result file of this version, or a field holds what no eval writes.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise DataError(
-                f"{path}: schema_version is {content['schema_version']}, this version reads {SCHEMA_VERSION}. "
-                "Run eval again, or use the version that wrote it."
-            )
-        shapes = {"task": str, "language": str, "scores": dict, "n": int, "counts": dict, "settings": dict}
-        for name, shape in shapes.items():
-            if not isinstance(content[name], shape):
-                raise TypeError(f"{name} is {content[name]!r}")
-        if not all(isinstance(v, int | float) for v in content["scores"].values()):
-            raise TypeError(f"scores are {content['scores']!r}")
-        known = {f.name for f in fields(Score)}
-        content["notes"] = tuple(content.get("notes", ()))
-        return Score(**{k: v for k, v in content.items() if k in known})
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path}: not a result file of xharness ({type(error).__name__}: {error}).") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a result file of xharness ({type(error).__name__}: {error}). {_AGAIN}") from None
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise DataError(f"{path}: not a result file of xharness (it has no schema_version). {_AGAIN}")
+    if content["schema_version"] != SCHEMA_VERSION:
+        raise DataError(
+            f"{path}: schema_version is {shown(content['schema_version'])}, this version reads {SCHEMA_VERSION}. "
+            "Run eval again, or use the version that wrote it."
+        )
+    wrong = next(_problems(content), None)
+    if wrong is not None:
+        raise DataError(f"{path}: not a result file of xharness: {wrong}. {_AGAIN}")
+    known = {k: v for k, v in content.items() if k in _FIELDS}
+    return Score(**known | {"notes": tuple(known.get("notes", ()))})
+
+
+_AGAIN = "Run eval again: only what changed is computed."
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value of a JSON file has to be: in words, and as a test."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+    def __or__(self, other: Rule) -> Rule:
+        return Rule(f"{self.words} or {other.words}", lambda v: self.fits(v) or other.fits(v))
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """Return what is wrong with a value, as ``n is "5", expected a whole number``; None if it fits."""
+        return None if self.fits(value) else f"{name} is {shown(value)}, expected {self.words}"
+
+
+def shown(value: Any) -> str:
+    """Return a value of a JSON file as an error shows it, cut where it is long."""
+    try:
+        text = json.dumps(value, ensure_ascii=True)
+    except (ValueError, RecursionError):
+        text = f"a {type(value).__name__} too long or too deep to show"
+    return text if len(text) <= 60 else f"{text[:60]} ..."
+
+
+def _is_text(value: Any) -> bool:
+    # A lone surrogate, which JSON can spell, cannot be printed.
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value))
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and abs(value) < 2**63
+
+
+def _is_number(value: Any) -> bool:
+    # Bounded, so that no sum or product of them overflows; NaN is smaller than nothing.
+    return _is_whole(value) or (type(value) is float and abs(value) <= 1e100)
+
+
+def _is_plain(value: Any, depth: int = 20) -> bool:
+    """Whether a value of any shape can be written as JSON and shown: finite, and not nested without end."""
+    if isinstance(value, dict | list) and depth:
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return all(_is_plain(each, depth - 1) for each in inner)
+    return value is None or isinstance(value, bool) or _is_text(value) or _is_number(value)
+
+
+def _mapping(words: str, rule: Rule) -> Rule:
+    return Rule(
+        words, lambda v: isinstance(v, dict) and all(_is_text(key) and rule.fits(each) for key, each in v.items())
+    )
+
+
+NULL = Rule("null", lambda v: v is None)
+TEXT = Rule("text", _is_text)
+WHOLE = Rule("a whole number", _is_whole)
+LIMIT = Rule("a whole number from 1", lambda v: _is_whole(v) and v >= 1)
+SPLIT = Rule('"test" or "dev"', lambda v: v in ("test", "dev"))
+OBJECT = Rule("an object of plain values", lambda v: isinstance(v, dict) and _is_plain(v))
+TEXTS = _mapping("an object of texts", TEXT)
+_COUNT = Rule("a whole number from 0", lambda v: _is_whole(v) and v >= 0)
+_NUMBER = Rule("a finite number", _is_number)
+_LANGUAGE = Rule("a code of two or three letters", lambda v: _is_text(v) and bool(re.fullmatch("[a-z]{2,3}", v)))
+
+# Field -> what it has to be; and the same for what the other modules read out of the fields that hold any object.
+_FIELDS: dict[str, Rule] = {
+    "task": TEXT,
+    "language": _LANGUAGE,
+    "split": SPLIT,
+    "scores": Rule("an object of finite numbers", lambda v: bool(v) and _mapping("", _NUMBER).fits(v)),
+    "n": _COUNT,
+    "expected_n": _COUNT | NULL,
+    "counts": _mapping("an object of whole numbers", WHOLE),
+    "metric": TEXT,
+    "model": TEXT | NULL,
+    "model_sha": TEXT | NULL,
+    "model_hash": TEXT | NULL,
+    "data_hash": TEXT,
+    "data_source": TEXT,
+    "data_revision": TEXT | NULL,
+    "data_status": TEXT,
+    "spec_hash": TEXT,
+    "settings": OBJECT,
+    "layer": WHOLE | NULL,
+    "pooling": TEXT | NULL,
+    "encoding": OBJECT,
+    "selection": OBJECT,
+    "candidates": OBJECT,
+    "dtype": TEXT | NULL,
+    "device": TEXT | NULL,
+    "batch_tokens": WHOLE | NULL,
+    "seed": WHOLE | NULL,
+    "selected_by": TEXT,
+    "predictions_sha256": TEXT,
+    "versions": TEXTS,
+    "seconds": _NUMBER | NULL,
+    "tokens": WHOLE | NULL,
+    "notes": Rule("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v))),
+    "schema_version": WHOLE,
+}
+_INNER: dict[str, dict[str, Rule]] = {
+    "settings": {"limit": LIMIT | NULL},
+    "selection": {
+        "threshold": _NUMBER,
+        "threshold_from": TEXT,
+        "dev_f1": _NUMBER | NULL,
+        "dev_n": _COUNT | NULL,
+        "dev_expected_n": _COUNT | NULL,
+    },
+    "candidates": {"n": _COUNT, "expected_n": _COUNT | NULL, "hash": TEXT | NULL},
+}
+_NEEDED = [f.name for f in fields(Score) if f.default is MISSING and f.default_factory is MISSING]
+
+
+def _problems(content: dict[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the fields of a result file, as sentences without a full stop."""
+    for name in _NEEDED:
+        if name not in content:
+            yield f"it has no field '{name}'"
+    yield from problems(content, _FIELDS)
+    for name, rules in _INNER.items():
+        yield from problems(content.get(name, {}), rules, f"{name}.")
+    if content.get("candidates") and "n" not in content["candidates"]:
+        yield f"candidates has no field 'n', expected {_COUNT.words}"
+
+
+def problems(content: dict[str, Any], rules: dict[str, Rule], where: str = "") -> Iterator[str]:
+    """Yield what is wrong with the fields that are there; ``where`` stands before their names."""
+    for name, rule in rules.items():
+        if name in content and (problem := rule.problem(where + name, content[name])):
+            yield problem

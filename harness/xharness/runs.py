@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xharness import results
 from xharness.averages import Results, aggregate
-from xharness.errors import DataError, NothingToDo, UsageError
+from xharness.benchmark import benchmarks
+from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, did_you_mean, unknown
 from xharness.results import Score
 from xharness.scoring import run_record
 from xharness.spec import TaskSpec, load_task
@@ -23,11 +24,13 @@ class Run:
         folder: where it is.
         record: its run.json.
         scores: the result files, by target and language in the order of their names.
+        files: (target, language) -> the result file.
     """
 
     folder: Path
     record: dict[str, Any]
     scores: list[Score]
+    files: Mapping[tuple[str, str], Path] = field(default_factory=dict)
 
     @property
     def own_files(self) -> dict[str, str]:
@@ -69,7 +72,22 @@ def read_run(folder: Path) -> Run:
         raise NothingToDo(
             f"{folder} is no RUN with results (a folder with run.json and results/, made by xharness eval)."
         )
-    return Run(folder, record, [results.load(path) for path in paths])
+    settings = record.get("settings", {})
+    for name in ("dtype", "split"):
+        if name not in settings:
+            lacking = f"settings.{name}" if "settings" in record else "settings"
+            raise PredictionError(f"{folder / 'run.json'}: it has no field '{lacking}'. Run eval again.")
+    scores, files = [], dict[tuple[str, str], Path]()
+    for path in paths:
+        score = results.load(path)
+        other = files.setdefault((score.task, score.language), path)
+        if other is not path:
+            raise DataError(
+                f"{path}: a score of {score.task} in {score.language}, as {other} is one. Remove the one that is not "
+                "where it belongs, or run eval again."
+            )
+        scores.append(score)
+    return Run(folder, record, scores, files)
 
 
 def begun(folder: Path) -> bool:
@@ -81,7 +99,7 @@ def load_run(folder: Path, benchmark: str | None = None) -> Results:
     """Return the results that lie in a RUN, with averages; errors as ``read_run`` and ``Run.specs``."""
     run = read_run(folder)
     specs = run.specs()
-    return aggregate(_known(run.scores, specs), specs, benchmark=benchmark, provenance=run.facts())
+    return averaged(fitting(run, specs), specs, benchmark, run.facts())
 
 
 def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
@@ -101,7 +119,7 @@ def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
         for name, spec in run.specs().items():
             if specs.setdefault(name, spec).hash != spec.hash:
                 raise UsageError(f"{run.folder}: its task file for {name} is another than that of the other RUNs.")
-        for score in _known(run.scores, specs):
+        for score in fitting(run, specs):
             other = origin.setdefault((score.task, score.language), run)
             if other is not run:
                 raise UsageError(
@@ -111,12 +129,53 @@ def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
             scores.append(score)
     facts = [{**run.facts(), "targets": list(dict.fromkeys(s.task for s in run.scores))} for run in runs]
     shared = {k: v for k, v in facts[0].items() if k in _SHARED and all(each[k] == v for each in facts)}
-    return aggregate(scores, specs, benchmark=benchmark, provenance={**shared, "runs": facts})
+    return averaged(scores, specs, benchmark, {**shared, "runs": facts})
 
 
 # What a joined result says in its title, where all RUNs agree.
 _SHARED = ("model", "model_sha", "model_hash", "seed", "dtype", "split")
 
 
-def _known(scores: list[Score], specs: dict[str, TaskSpec]) -> list[Score]:
-    return [s for s in scores if s.language in specs[s.task].languages]
+def fitting(run: Run, specs: Mapping[str, TaskSpec]) -> list[Score]:
+    """Return the scores of a RUN, each proved to be one that its target can have.
+
+    Raises:
+        DataError: a score is of another language, or lacks one that makes the target's.
+    """
+    for score in run.scores:
+        spec, path = specs[score.task], run.files.get((score.task, score.language), run.folder)
+        if score.language not in spec.languages:
+            hint = did_you_mean(score.language, spec.languages)
+            raise DataError(f"{path}: {score.task} has no language '{score.language}'.{hint} Run eval again.")
+        lacking = [key for key in spec.score_keys if key not in score.scores]
+        if lacking:
+            raise DataError(
+                f"{path}: scores has no '{lacking[0]}', found {', '.join(score.scores)}. Run eval again: only what "
+                "changed is computed."
+            )
+        if spec.average == "examples" and not score.n:
+            raise DataError(f"{path}: n is 0, but the mean of {score.task} is over its examples. Run eval again.")
+    return run.scores
+
+
+def averaged(
+    scores: Sequence[Score], specs: Mapping[str, TaskSpec], benchmark: str | None, provenance: dict[str, Any]
+) -> Results:
+    """Return scores with the averages of a benchmark; None: see ``aggregate``.
+
+    Raises:
+        UsageError: of a target no language was scored that the benchmark has.
+    """
+    known = benchmarks()
+    if benchmark is not None and benchmark not in known:
+        raise unknown("benchmark", benchmark, known)
+    for name in dict.fromkeys(s.task for s in scores):
+        there = [s.language for s in scores if s.task == name]
+        if benchmark is None or name not in known[benchmark].tasks:
+            continue
+        if not set(there) & set(specs[name].languages_in(benchmark)):
+            raise UsageError(
+                f"{name} was scored in {' '.join(there)} only, and {benchmark} has none of these languages. "
+                "Leave --benchmark out, or score one that it has."
+            )
+    return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)

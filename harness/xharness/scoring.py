@@ -231,14 +231,35 @@ def data_folder(data_dir: str | Path | None) -> Path | None:
 
 
 def run_record(root: Path) -> dict[str, Any]:
-    """Return what run.json says of a folder; {} if it is no RUN."""
+    """Return what run.json says of a folder; {} if it is no RUN.
+
+    Raises:
+        PredictionError: it is not JSON, of another version, or a field holds what no eval writes.
+    """
+    path = root / "run.json"
     try:
-        content = json.loads((root / "run.json").read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         return {}
-    except ValueError as error:
-        raise PredictionError(f"{root / 'run.json'}: not valid JSON ({error}).") from None
-    return content if isinstance(content, dict) else {}
+    except (ValueError, RecursionError) as error:
+        raise PredictionError(f"{path}: not valid JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise PredictionError(f"{path}: {results.shown(content)} stands there, expected an object. Run eval again.")
+    version = content.get("schema_version")
+    if version != results.SCHEMA_VERSION:
+        raise PredictionError(
+            f"{path}: schema_version is {results.shown(version)}, this version reads {results.SCHEMA_VERSION}. "
+            "Run eval again, or use the version that wrote it."
+        )
+    text, null = results.TEXT, results.NULL
+    rules = {"settings": results.OBJECT, "targets": results.TEXTS, "seed": results.WHOLE | null}
+    rules |= dict.fromkeys(("model", "model_sha", "model_hash", "revision"), text | null)
+    inner = {"limit": results.LIMIT | null, "split": results.SPLIT, "dtype": text}
+    wrong = next(results.problems(content, rules), None)
+    wrong = wrong or next(results.problems(content.get("settings", {}), inner, "settings."), None)
+    if wrong is not None:
+        raise PredictionError(f"{path}: {wrong}. Run eval again, or restore the file.")
+    return content
 
 
 def _chosen(

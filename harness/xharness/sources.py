@@ -132,6 +132,7 @@ def _open_hub(
         RuntimeError,
         LookupError,
         NotImplementedError,
+        StopIteration,  # of an empty JSON file
         yaml.YAMLError,
         datasets.exceptions.DatasetsError,
     ) as error:

@@ -56,6 +56,19 @@ class TaskSpec(DataSpec):
                 "fields.targets: name either the queries' column of right candidates, or in candidates.fields.answers "
                 "the candidates' column of queries that they answer."
             )
+        if self.candidates is None:
+            return self
+        problems = self.pattern_problems(self.candidates.sources, "candidates.sources")
+        fields = [{**self.candidates.fields, **source.fields} for source in self.candidates.sources]
+        problems += [
+            f"candidates.fields.{name}: field required."
+            for name in ("id", "text")
+            if any(name not in each for each in fields)
+        ]
+        if not self.candidates.sources:
+            problems.append("candidates.sources: name at least one source.")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
     @model_validator(mode="after")

@@ -59,7 +59,7 @@ def report(
         runs = tuple(path for path in runs if path not in empty)
         for path in empty:
             say(f"{path} is left out: it has no result yet.")
-    published = references.named(names(against) or [])
+    published = [] if against is None else references.named(names(against) or [])
     if join:
         found = [("joined", folders.join(runs, benchmark))]
     else:
