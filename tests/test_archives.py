@@ -197,3 +197,15 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left on device"):
         take(tar(FILES), "a.tar", tmp_path / "other", "ud-v2.5/*/ar_*.conllu")
     assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == []
+
+
+def test_a_disk_that_gets_full(tmp_path, monkeypatch):
+    real = archives.os.fdopen
+
+    def on_full_disk(descriptor: int, mode: str) -> object:
+        archives.os.close(descriptor)
+        return real(archives.os.open("/dev/full", archives.os.O_WRONLY), mode)
+
+    monkeypatch.setattr(archives.os, "fdopen", on_full_disk)
+    with pytest.raises(OutputError, match="cannot be written: No space left on device"):
+        take(tar(FILES), "a.tar", tmp_path, "ud-v2.5/*/ar_*.conllu")

@@ -263,3 +263,10 @@ def test_real_treebanks(mirror, name, count, fused):
     assert len(made) == count
     assert made == restated(path, DEFAULT)
     assert sum(len(sentence.ranges) for sentence in conllu.read_sentences(path)) == fused
+
+
+@pytest.mark.parametrize(("name", "head", "deps"), [("9", "0", "_"), ("1", "9", "_"), ("1", "0", "9:x")])
+def test_numbers_that_are_too_long(name, head, deps, tmp_path):
+    name, head, deps = (text.replace("9", "9" * 5000) for text in (name, head, deps))
+    with pytest.raises(DataError, match=r"test\.conllu: line 2: "):
+        read(tmp_path, document([line(name, "a", "X", head, deps)]))

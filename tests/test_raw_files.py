@@ -181,7 +181,7 @@ def test_one_archive_for_several_languages_and_splits(server, spec, tmp_path):
     }
     assert server.paths == ["/files/ud-v2.5.tgz"]
     assert files(to) == {"MANIFEST.tsv"} | {f"raw/{name}" for name in UD if name.endswith(".conllu")}
-    assert read_statuses(to)["raw/ud-v2.5", "el", "dev"] == "complete"
+    assert read_statuses(to)["raw/ud-v2.5", "el", "dev"].status == "complete"
     assert read_manifest(to) == rows
 
 
@@ -357,7 +357,7 @@ def test_a_local_file_in_place_of_the_download(server, spec, tmp_path):
     assert local.exists(), "the user's own file is never removed"
     rows = fetch(spec(), to, f"{local}#sha256={other.upper()}")
     assert rows[0]["source"] == f"file:ud-v2.5.tgz#sha256={other}"
-    assert {row["status"] for row in rows} == {"complete"}
+    assert {row["status"] for row in rows} == {f"unknown: not the archive that the spec names; sha256 {other}"}
 
     unknown = spec(source={"download": {"url": f"{server.url}/files/ud-v2.5.tgz"}})
     rows = fetch(unknown, tmp_path / "new", str(local))
@@ -390,6 +390,29 @@ def test_names_that_are_those_of_no_download(server, spec, tmp_path):
     with pytest.raises(UsageError, match="nothing of what was asked for is downloaded from elsewhere than the Hub"):
         fetch(hub, tmp_path, "/x/ud-v2.5.tgz")
     assert not tmp_path.joinpath("MANIFEST.tsv").exists()
+
+
+def test_a_fetch_that_fails_leaves_the_files_of_an_earlier_one(spec, tmp_path):
+    local, to = tmp_path / "ud-v2.5.tgz", tmp_path / "data"
+    local.write_bytes(ARCHIVE)
+    fetch(spec(), to, str(local))
+    before = {name: (to / name).read_bytes() for name in files(to)}
+    broken = tgz({name: conllu("new") for name in UD})
+    for content in (broken[:-30], tgz(dict.fromkeys(UD, b"1\tnew\n"))):
+        local.write_bytes(content)
+        with pytest.raises(DataError):
+            fetch(spec(), to, f"{local}#sha256={hashlib.sha256(content).hexdigest()}")
+        assert {name: (to / name).read_bytes() for name in files(to)} == before
+
+
+def test_places_that_cannot_be_read(spec, tmp_path):
+    with pytest.raises(UsageError, match="is no address that can be read"):
+        fetch(spec(), tmp_path, "http://[::1/ud-v2.5.tgz")
+    with pytest.raises(UsageError, match="has bytes that are not UTF-8"):
+        fetch(spec(), tmp_path, "http://x/\udcff/ud-v2.5.tgz")
+    (tmp_path / "ud-v2.5.tgz").mkdir()
+    with pytest.raises(DataError, match="is a folder, expected the file"):
+        fetch(spec(), tmp_path / "data", str(tmp_path / "ud-v2.5.tgz"))
 
 
 def test_names_of_files_from_addresses():

@@ -427,3 +427,45 @@ def test_a_long_file_is_read_as_it_is_asked_for(tmp_path):
     assert next(found)["id"] == "Q586"
     with pytest.raises(DataError, match="line 2: cannot be read"):
         next(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["sentence_breaks"], [[False, True]], "expected pairs"),
+        (["sentence_breaks"], [], "'sentence_breaks' is empty"),
+        (["sentence_breaks"], [[-3, 7]], "holds -3-7"),
+        (["sentence_breaks"], [[0, 7], [3, 9]], "holds 3-9, expected a start from 7"),
+        (["sentence_breaks"], [[0, 999]], "holds 0-999"),
+        (["qas", 0, "answers", 0, "answer_start"], 999, "'answer_start' is 999, but the context has 28"),
+        (["qas", 0, "answers", 0, "answer_start"], -1, "'answer_start' is -1"),
+    ],
+)
+def test_xquad_r_places_outside_of_the_text(path, value, words, tmp_path):
+    with pytest.raises(DataError, match=rf"de\.json: paragraph 1: .*{words}"):
+        rows("xquad_r_questions", xquad_r(tmp_path, changed(PARAGRAPH, path, value)))
+
+
+def test_mewsli_places_outside_of_the_text(tmp_path):
+    for spans in ([{"start": -2, "end": 5}], [{"start": 0, "end": 999}], [{"start": 5, "end": 2}]):
+        with pytest.raises(DataError, match=r"line 1: .*'sentence_spans'"):
+            rows("mewsli_entities", jsonl(tmp_path / "e.jsonl", {**ENTITY, "sentence_spans": spans}))
+        broken = changed(MENTIONS, ["context", "sentence_spans"], spans)
+        with pytest.raises(DataError, match=r"line 1: .*'sentence_spans'"):
+            rows("mewsli_mentions", jsonl(tmp_path / "m.jsonl", broken))
+    empty = changed(MENTIONS, ["mentions", 0, "mention_span"], {"start": 0, "end": 0, "text": ""})
+    with pytest.raises(DataError, match="the mention is empty"):
+        rows("mewsli_mentions", jsonl(tmp_path / "m.jsonl", empty))
+
+
+def test_json_that_is_nested_too_deeply_or_holds_half_a_character_or_nothing(tmp_path):
+    deep = "[" * 200_000
+    with pytest.raises(DataError, match=r"de\.json: cannot be read as JSON"):
+        rows("xquad_r_questions", write(tmp_path / "de.json", deep))
+    with pytest.raises(DataError, match=r"e\.jsonl: line 1: cannot be read as JSON"):
+        rows("mewsli_entities", write(tmp_path / "e.jsonl", deep))
+    half = json.dumps({**ENTITY, "description": "\ud800" * 40})
+    with pytest.raises(DataError, match=r"e\.jsonl: line 1: 'description' holds half a character"):
+        rows("mewsli_entities", write(tmp_path / "e.jsonl", half))
+    with pytest.raises(DataError, match=r"e\.jsonl: holds nothing"):
+        rows("mewsli_entities", write(tmp_path / "e.jsonl", ""))

@@ -208,7 +208,8 @@ def _write(path: Path, unpack: Callable[[], IO[bytes]]) -> None:
         with _on_disk(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(descriptor, "wb") as target:
+        target = os.fdopen(descriptor, "wb")
+        try:
             source = unpack()
             while piece := source.read(_PIECE):
                 with _on_disk(path):
@@ -216,6 +217,10 @@ def _write(path: Path, unpack: Callable[[], IO[bytes]]) -> None:
             with _on_disk(path):
                 target.flush()
                 os.fsync(target.fileno())
+        finally:
+            # Closing writes what is still held back, so a full disk refuses here once more.
+            with _on_disk(path):
+                target.close()
         umask = os.umask(0)
         os.umask(umask)
         with _on_disk(path):

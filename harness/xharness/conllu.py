@@ -11,7 +11,8 @@ from xharness.errors import DataError
 from xharness.text_files import read_lines
 
 _COLUMNS = 10
-_ID = re.compile(r"(?P<word>[0-9]+)|(?P<first>[0-9]+)-(?P<last>[0-9]+)|[0-9]+\.[0-9]+")
+_DIGITS = 9  # of a number; int() refuses thousands of them
+_ID = re.compile(r"(?P<word>[0-9]{1,9})|(?P<first>[0-9]{1,9})-(?P<last>[0-9]{1,9})|[0-9]{1,9}\.[0-9]{1,9}")
 _LEFT_OUT = str.maketrans("", "", "\u200c ")
 
 
@@ -174,6 +175,8 @@ def _heads(head: str, enhanced: str, where: str) -> set[int]:
     if head != "_" and not _is_number(head):
         raise DataError(f"{where}: HEAD is '{head[:40]}', expected the number of a word, 0 for the root, or '_'.")
     heads = [head, *(edge.partition(":")[0] for edge in enhanced.split("|"))]
+    if long := next((node for node in heads if _is_number(node) and len(node) > _DIGITS), None):
+        raise DataError(f"{where}: the head is '{long[:40]}', which is too long for the number of a word.")
     # Empty nodes (8.1) are no part of the tree, and so no heads in it.
     return {int(node) for node in heads if _is_number(node)}
 

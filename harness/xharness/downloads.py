@@ -43,6 +43,12 @@ class Published:
         Raises:
             UsageError: what stands after ``#sha256=`` or ``#md5=`` is no such checksum, or the URL holds a password.
         """
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{text!a}: has bytes that are not UTF-8. Rename the file or write the address anew."
+            ) from None
         found = _CHECKSUM.fullmatch(text)
         if not found:
             return cls(text)._without_password()
@@ -68,7 +74,13 @@ class Published:
         return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5) if self.md5 else None
 
     def _without_password(self) -> Published:
-        if self.remote and "@" in urlsplit(self.place).netloc:
+        try:
+            named = self.remote and "@" in urlsplit(self.place).netloc
+        except ValueError as error:
+            raise UsageError(
+                f"'{self.place}': is no address that can be read: {error}. Look at how it is written."
+            ) from None
+        if named:
             raise UsageError("An address with a name or password in it is not asked; download the file, and give that.")
         return self
 
@@ -85,6 +97,8 @@ def local_copy(published: Published, folder: Path, progress: bool) -> Path:
     """
     if not published.remote:
         path = Path(published.place).expanduser()
+        if path.is_dir():
+            raise DataError(f"{published.place}: is a folder, expected the file that was published.")
         if not path.is_file():
             raise DataError(f"{published.place}: there is no such file, and it is no address (http:// or https://).")
         return path

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 
 from xharness import archives, readers
 from xharness.completeness import DIFFERS
 from xharness.downloads import Published, local_copy, prove
-from xharness.errors import DataError, UsageError, unknown
+from xharness.errors import DataError, OutputError, UsageError, unknown
 from xharness.manifest import COMPLETE, UNKNOWN, Row, read_manifest, write_manifest
 from xharness.needs import RawNeed
 
@@ -90,22 +93,54 @@ def _fetch_file(file: Published, needs: Sequence[RawNeed], to: Path, progress: b
     if absent:
         path = local_copy(file, root / ".downloads", progress)
         sha = prove(file, path)
-        _extract(file, path, absent, root, progress)
     missing = []
-    for need in absent:
-        found = readers.find(root, need.pattern, need.format)
-        if not found:
-            missing.append(need)
-            continue
-        try:
-            there[need.key] = _row(need, file, _source(file, need, str(sha)), _count(need, found))
-        except DataError as error:
-            problems.append(f"{need.use.spec.name}: {error}")
+    if absent:
+        # Beside their place: what an earlier run took out stays as it is until the new files have been read.
+        with _aside(root) as new:
+            _extract(file, path, absent, new, progress)
+            good = []
+            for need in absent:
+                found = readers.find(new, need.pattern, need.format)
+                if not found:
+                    missing.append(need)
+                    continue
+                try:
+                    there[need.key] = _row(need, file, _source(file, need, str(sha)), _count(need, found))
+                    good.append(need)
+                except DataError as error:
+                    problems.append(f"{need.use.spec.name}: {str(error).replace(f'{new}/', '')}")
+            _move(good, new, root)
     if missing:
         wanted = ", ".join(f"'{need.config}' {need.split} ({need.pattern})" for need in missing)
         names = ", ".join(sorted({need.use.spec.name for need in missing}))
         problems.append(f"{names}: {file.name} does not have all files for {wanted}.")
     return [there[key] for key in dict.fromkeys(need.key for need in needs) if key in there]
+
+
+@contextmanager
+def _aside(root: Path) -> Iterator[Path]:
+    """Give a folder on the same disk, whose name hides it from readers, and remove it afterwards."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(dir=root, prefix=".new-")
+    except OSError as error:
+        raise OutputError(f"{root}: cannot be written: {error.strerror or error}. Choose another folder.") from None
+    with folder as name:
+        yield Path(name)
+
+
+def _move(needs: Sequence[RawNeed], new: Path, root: Path) -> None:
+    """Put the files of what was read well in their place."""
+    wanted = {pattern: None for need in needs for pattern in readers.patterns(need.pattern, need.format)}
+    for path in sorted(path for path in new.rglob("*") if path.is_file()):
+        own = path.relative_to(new)
+        if not any(archives.Wanted(pattern).tail(own.as_posix()) == own.as_posix() for pattern in wanted):
+            continue
+        try:
+            (root / own).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, root / own)
+        except OSError as error:
+            raise OutputError(f"{root / own}: cannot be written: {error.strerror or error}.") from None
 
 
 def _extract(file: Published, path: Path, needs: Sequence[RawNeed], root: Path, progress: bool) -> None:
@@ -168,11 +203,21 @@ def _source(file: Published, need: RawNeed, sha: str) -> str:
     return f"{need.download.url if same else f'file:{file.name}'}#sha256={sha}"
 
 
+def _is_named(need: RawNeed, file: Published, source: str) -> bool:
+    """Return False if the spec gives a checksum and the file is not proved by it, but by one that the user gave."""
+    download = need.download
+    if download.sha256:
+        return source.endswith(f"#sha256={download.sha256.lower()}")
+    return download.md5 is None or file.md5 == download.md5.lower()
+
+
 def _row(need: RawNeed, file: Published, source: str, counted: tuple[int, int]) -> Row:
     rows, examples = counted
     use = need.use
     if use.expected is not None and examples != use.expected:
         status = f"{DIFFERS} {examples} examples for '{need.config}', the spec {use.spec.name} says {use.expected}"
+    elif not _is_named(need, file, source):
+        status = f"{UNKNOWN}: not the archive that the spec names; sha256 {source.rpartition('=')[2]}"
     elif file.checksum is not None or file.place == need.download.url:
         status = COMPLETE
     else:

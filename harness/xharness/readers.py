@@ -50,7 +50,7 @@ def squad_json(path: Path) -> list[Row]:
             for paragraph in article["paragraphs"]
             for qa in paragraph["qas"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not in SQuAD's JSON format ({type(error).__name__}: {error}).") from None
 
 

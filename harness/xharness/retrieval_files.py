@@ -136,7 +136,7 @@ def xquad_r_sentences(path: Path, language: str) -> Iterator[Row]:
 def _paragraphs(path: Path) -> Iterator[_Paragraph]:
     try:
         content = json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}. Fetch it again.") from None
     seen: set[str] = set()
     number = 0
@@ -146,9 +146,16 @@ def _paragraphs(path: Path) -> Iterator[_Paragraph]:
             where = f"{path}: paragraph {number}"
             context = _text(stored, "context", where)
             breaks = [_break(pair, where) for pair in _list(stored, "sentence_breaks", where)]
+            asked = _list(stored, "qas", where)
+            _check_spans(breaks, len(context), "sentence_breaks", where, needed=bool(asked))
             questions = []
-            for qa in _list(stored, "qas", where):
+            for qa in asked:
                 name, text, start = _question(qa, where)
+                if not 0 <= start < len(context):
+                    raise DataError(
+                        f"{where}: question '{name}': 'answer_start' is {start}, but the context has {len(context)} "
+                        "characters. Fetch it again."
+                    )
                 if name in seen:
                     raise DataError(f"{where}: the question id '{name}' comes twice. Fetch it again.")
                 seen.add(name)
@@ -160,9 +167,25 @@ def _paragraphs(path: Path) -> Iterator[_Paragraph]:
 
 def _break(pair: Any, where: str) -> tuple[int, int]:
     match pair:
-        case [int(start), int(end)]:
+        case [int(start), int(end)] if not isinstance(start, bool) and not isinstance(end, bool):
             return start, end
     raise DataError(f"{where}: 'sentence_breaks' holds {pair!r}, expected pairs [start, end]. Fetch it again.")
+
+
+def _check_spans(
+    spans: list[tuple[int, int]], length: int, key: str, where: str, needed: bool, ordered: bool = True
+) -> None:
+    """Refuse sentences that do not lie within their text, which slices would silently cut or wrap around."""
+    if needed and not spans:
+        raise DataError(f"{where}: '{key}' is empty, expected at least one sentence. Fetch it again.")
+    before = 0
+    for start, end in spans:
+        if not before <= start <= end <= length:
+            raise DataError(
+                f"{where}: '{key}' holds {start}-{end}, expected a start from {before} on and then an end of at most "
+                f"{length}. Fetch it again."
+            )
+        before = end if ordered else 0
 
 
 def _question(qa: Any, where: str) -> tuple[str, str, int]:
@@ -208,6 +231,8 @@ def mewsli_entities(stored: Stored) -> Iterator[Row]:
         name, description = _text(row, "entity_id", where), _text(row, "description", where)
         _once(name, seen, where)
         spans = [_span(span, where) for span in _list(row, "sentence_spans", where)]
+        # None at all is odd, but the official loader takes it, too, and a million others are fine.
+        _check_spans(spans, len(description), "sentence_spans", where, needed=False, ordered=False)
         yield {"id": name, "text": _one_line(" ".join(description[start:end] for start, end in spans))}
 
 
@@ -215,23 +240,31 @@ def stored_rows(paths: Iterable[Path]) -> Iterator[tuple[str, Any]]:
     """Yield what stands in the lines of JSON Lines files, each with its place.
 
     Raises:
-        DataError: a line is no JSON, as where a file was cut.
+        DataError: a line is no JSON, as where a file was cut, or a file is empty.
     """
     for path in paths:
+        number = 0
         for number, line in read_lines(path):
             where = f"{path}: line {number}"
             try:
                 yield where, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{where}: cannot be read as JSON: {error}. Fetch it again.") from None
+        if not number:
+            raise DataError(f"{path}: holds nothing. Fetch it again.")
 
 
 def _in_sentence(context: Any, mention_span: Any, where: str) -> str:
     text, mention = _text(context, "text", where), _text(mention_span, "text", where)
     start, end = _span(mention_span, where)
-    if text[start:end] != mention:
+    if not mention:
+        raise DataError(f"{where}: the mention is empty. Fetch it again.")
+    spans = [_span(span, where) for span in _list(context, "sentence_spans", where)]
+    # Their order is not looked at: the first that holds the mention counts, as officially.
+    _check_spans(spans, len(text), "sentence_spans", where, needed=True, ordered=False)
+    if not 0 <= start <= end or text[start:end] != mention:
         raise DataError(f"{where}: at {start}-{end} stands {text[start:end]!r}, not the mention {mention!r}.")
-    for first, last in (_span(span, where) for span in _list(context, "sentence_spans", where)):
+    for first, last in spans:
         if first <= start and end <= last:
             left, right = _BRACES.sub(r"(\1)", text[first:start]), _BRACES.sub(r"(\1)", text[end:last])
             return _one_line(f"{mention}: {left} {{ {mention} }} {right}")
@@ -267,6 +300,11 @@ def _typed(record: Any, key: str, where: str, kind: type, said: str) -> Any:
 
 def _text(record: Any, key: str, where: str) -> str:
     text: str = _typed(record, key, where, str, "a text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # JSON may name half of a pair of surrogates, which no table of texts can hold.
+        raise DataError(f"{where}: '{key}' holds half a character: {text[:60]!a}. Fetch it again.") from None
     return text
 
 
