@@ -536,8 +536,8 @@ def test_the_spec_settings_tell_vectors_apart(evaluate, raw, monkeypatch, tmp_pa
 
 
 def test_forgetting_a_language_keeps_the_others_and_the_pool(tmp_path):
-    comparer = comparing.Comparer(tmp_path, None, torch.device("cpu"), "id")
-    folder = tmp_path / "lareqa" / "float32"
+    comparer = comparing.Comparer(tmp_path / "vectors", None, torch.device("cpu"), "id")
+    folder = tmp_path / "vectors" / "lareqa" / "float32"
     folder.mkdir(parents=True)
     names = ["de-test.2.npy", "de-dev-english.json", "de-test-0.changed.npy", "el-test.2.npy", "candidates.2.npy"]
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,8 @@ class Comparer:
         folder = self.folder / task
         if language is None:
             shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # of another task something is there
+                self.folder.rmdir()
             return
         for path in folder.glob(f"*/{language}-*"):
             path.unlink(missing_ok=True)

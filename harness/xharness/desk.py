@@ -7,6 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,11 @@ class Desk:
             notes=(*plain.notes, *work.notes),
         )
         results.save(score, score_path)
-        self._budget_file(spec, language).unlink(missing_ok=True)
+        budget_file = self._budget_file(spec, language)
+        budget_file.unlink(missing_ok=True)
+        with suppress(OSError):  # another language has begun
+            budget_file.parent.rmdir()
+            budget_file.parent.parent.rmdir()
         if not self._comparer.every_layer:
             self._comparer.forget(spec.name, language)
         return score
