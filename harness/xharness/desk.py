@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 import xharness
-from xharness import data, files, hub, models, predictions, results
-from xharness.checkpoint import Checkpoint
+from xharness import data, files, models, predictions, results
 from xharness.comparing import Comparer, described, resolve_layer
 from xharness.errors import DataError, ModelError
 from xharness.kinds import KINDS
@@ -27,14 +26,13 @@ from xharness.preparation import Options, Prepared
 from xharness.progress import Ticker
 from xharness.results import Score
 from xharness.scoring import in_file_order, score_file
+from xharness.shelf import Shelf
 from xharness.spec import TaskSpec
 
 # Examples that are tokenised, sorted by length and run together: enough to fill batches of even length, and few
 # enough that memory does not grow with the number of examples.
 CHUNK = 16_000
 SMALLEST_BUDGET = 64
-EMBEDDING = ("retrieval", "mining", "ranking")
-"""Kinds of task that compare vectors, and need no head."""
 
 
 @dataclass(frozen=True)
@@ -47,40 +45,11 @@ class Choice:
 
 def with_overrides(spec: TaskSpec, options: Options) -> TaskSpec:
     """Return a target with the settings of its vectors as the user asked for them."""
-    if spec.kind not in EMBEDDING:
+    if not spec.compares_vectors:
         return spec
     asked = {name: getattr(options, name) for name in ("pooling", "prefix", "special_tokens", "center", "whiten")}
     changes = {name: value for name, value in asked.items() if value is not None}
     return spec.model_copy(update={"input": spec.input.model_copy(update=changes)})
-
-
-class Shelf:
-    """Holds the loaded checkpoint, one at a time: another head or type takes its place."""
-
-    def __init__(self, checkpoint: Checkpoint, path: Path, device: torch.device, dtype: str, trust: bool) -> None:
-        self.device = device
-        self.dtype = dtype
-        self._checkpoint, self._path, self._trust = checkpoint, path, trust
-        self._loaded: tuple[tuple[str, str, bool], Encoder] | None = None
-
-    def encoder(self, spec: TaskSpec, dtype: str) -> Encoder:
-        """Return the checkpoint with the head that a target needs, in a type."""
-        kind = KINDS[spec.kind]
-        pooler = kind.decode is None and spec.input.pooling == "pooler"
-        key = (kind.auto_class, dtype, pooler)
-        if self._loaded is None or self._loaded[0] != key:
-            self._loaded = None  # let go of the other one before a second is made
-            encoder = models.load(
-                self._path,
-                kind,
-                name=self._checkpoint.name,
-                device=self.device,
-                dtype=dtype,
-                pooling="pooler" if pooler else None,
-                trust_remote_code=self._trust,
-            )
-            self._loaded = (key, encoder)
-        return self._loaded[1]
 
 
 @dataclass(frozen=True)
@@ -96,16 +65,6 @@ class Work:
     selection: dict[str, Any] = field(default_factory=dict)
     encoding: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-def open_shelf(prepared: Prepared) -> Shelf:
-    """Return the shelf of a run: its device, its type, and the checkpoint's files, which are downloaded if need be."""
-    options = prepared.options
-    device = models.choose_device(options.device)
-    torch.manual_seed(options.seed)
-    path = hub.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
-    dtype = models.choose_dtype(options.dtype, device)
-    return Shelf(prepared.checkpoint, path, device, dtype, options.trust_remote_code)
 
 
 class Desk:
@@ -130,7 +89,6 @@ class Desk:
         chosen: Mapping[str, Choice] | None = None,
     ) -> None:
         self._checkpoint = prepared.checkpoint
-        self._data_dir = prepared.data_dir
         self._options = prepared.options
         self._folder = folder
         self._shelf = shelf

@@ -9,12 +9,13 @@ from typing import Any
 from xharness import pools, sweep
 from xharness.averages import Results, aggregate
 from xharness.comparing import Comparer
-from xharness.desk import EMBEDDING, Choice, Desk, open_shelf, with_overrides
+from xharness.desk import Choice, Desk
 from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
 from xharness.preparation import Options, Prepared, prepare
 from xharness.progress import bar
 from xharness.results import Score
 from xharness.run_folders import run_folder
+from xharness.shelf import open_shelf
 
 
 def run(
@@ -60,8 +61,8 @@ def run(
         failures += refused.values()
         steps = [step for step in steps if step.task not in refused]
     for step in steps:
-        asked = options.layer not in (None, "dev") and step.spec is not None and step.spec.kind in EMBEDDING
-        if asked and step.spec is not None and with_overrides(step.spec, options).input.pooling == "pooler":
+        asked = options.layer not in (None, "dev") and step.spec is not None and step.spec.compares_vectors
+        if asked and not sweep.has_layers(step, prepared):
             say(f"{step.task}: the pooler's output has no layers; --layer does not change it.")
     comparer = Comparer(folder / "vectors", prepared.data_dir, shelf.device, prepared.checkpoint.id, progress=progress)
     desk = Desk(prepared, folder, shelf, comparer, say, chosen)

@@ -218,7 +218,7 @@ def _fit(
     """Return whether the checkpoint's head and labels fit a target, why not, and its labels by canonical name."""
     if checkpoint.encoder_decoder:
         return "cannot", f"the checkpoint is a sequence-to-sequence model ({checkpoint.model_type}), not an encoder", ()
-    if spec.kind in ("retrieval", "mining", "ranking"):
+    if spec.compares_vectors:
         return "encoder only", spec.note or "", ()
     if checkpoint.head != spec.kind:
         own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
@@ -11,9 +12,9 @@ E = TypeVar("E")
 class _Read(Sequence[E]):
     """A sequence that can read what lies between two places; all other ways to ask come down to that."""
 
+    @abstractmethod
     def between(self, start: int, stop: int) -> list[E]:
         """Return the items from ``start`` up to ``stop``, both within the sequence."""
-        raise NotImplementedError
 
     @overload
     def __getitem__(self, index: int) -> E: ...

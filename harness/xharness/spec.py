@@ -89,6 +89,11 @@ class TaskSpec(DataSpec):
             raise ValueError("\n".join(problems))
         return self
 
+    @property
+    def compares_vectors(self) -> bool:
+        """Whether any encoder can be scored, as texts are compared as vectors and no head is needed."""
+        return self.kind in ("retrieval", "mining", "ranking")
+
     def languages_in(self, benchmark: str | None) -> list[str]:
         """Return the codes of the languages that a benchmark (None: any) has for this task, in order."""
         return [

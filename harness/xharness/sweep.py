@@ -10,13 +10,14 @@ from typing import Any
 from xharness import data, pools
 from xharness.averages import TaskResult, task_result
 from xharness.comparing import Comparer, resolve_layer
-from xharness.desk import EMBEDDING, Choice, Desk, Shelf, open_shelf, with_overrides
+from xharness.desk import Choice, Desk, with_overrides
 from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
 from xharness.plan import Selection, Step
 from xharness.preparation import Prepared
 from xharness.progress import bar
 from xharness.results import Score
 from xharness.run_folders import checkpoint_folder, digest, run_folder, settings_of
+from xharness.shelf import Shelf, open_shelf
 from xharness.spec import load_task
 
 
@@ -85,7 +86,7 @@ def run(
         NothingToDo: no target of the plan compares vectors of layers.
     """
     say = say or (lambda sentence: None)
-    steps = [step for step in prepared.steps if step.runs and _has_layers(step, prepared)]
+    steps = [step for step in prepared.steps if step.runs and has_layers(step, prepared)]
     without = {step.task: _why_without(step) for step in prepared.steps if step not in steps}
     if not steps:
         raise NothingToDo(
@@ -140,8 +141,8 @@ def choose(
     refused: dict[str, XharnessError] = {}
     known: dict[str, Choice] = {}
     for step in steps:
-        if not _has_layers(step, prepared):
-            if step.spec is not None and step.spec.kind in EMBEDDING:
+        if not has_layers(step, prepared):
+            if step.spec is not None and step.spec.compares_vectors:
                 say(f"{step.task}: the pooler's output has no layers to choose from; it is taken as it is.")
             continue
         try:
@@ -164,13 +165,14 @@ def choose(
 def _why_without(step: Step) -> str:
     if not step.runs:
         return step.reason
-    if step.spec is not None and step.spec.kind in EMBEDDING:
+    if step.spec is not None and step.spec.compares_vectors:
         return "it compares the pooler's output, which has no layers; --pooling mean or cls gives it a curve."
     return "its head reads the last layer."
 
 
-def _has_layers(step: Step, prepared: Prepared) -> bool:
-    if step.spec is None or step.spec.kind not in EMBEDDING:
+def has_layers(step: Step, prepared: Prepared) -> bool:
+    """Whether a target compares vectors that are taken from a layer, and not the pooler's output."""
+    if step.spec is None or not step.spec.compares_vectors:
         return False
     return bool(with_overrides(step.spec, prepared.options).input.pooling != "pooler")
 

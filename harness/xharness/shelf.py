@@ -1,0 +1,53 @@
+"""The shelf that holds a run's checkpoint while it is loaded, with the head that a target needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from xharness import hub, models
+from xharness.checkpoint import Checkpoint
+from xharness.kinds import KINDS
+from xharness.models import Encoder
+from xharness.preparation import Prepared
+from xharness.spec import TaskSpec
+
+
+class Shelf:
+    """Holds the loaded checkpoint, one at a time: another head or type takes its place."""
+
+    def __init__(self, checkpoint: Checkpoint, path: Path, device: torch.device, dtype: str, trust: bool) -> None:
+        self.device = device
+        self.dtype = dtype
+        self._checkpoint, self._path, self._trust = checkpoint, path, trust
+        self._loaded: tuple[tuple[str, str, bool], Encoder] | None = None
+
+    def encoder(self, spec: TaskSpec, dtype: str) -> Encoder:
+        """Return the checkpoint with the head that a target needs, in a type."""
+        kind = KINDS[spec.kind]
+        pooler = kind.decode is None and spec.input.pooling == "pooler"
+        key = (kind.auto_class, dtype, pooler)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # let go of the other one before a second is made
+            encoder = models.load(
+                self._path,
+                kind,
+                name=self._checkpoint.name,
+                device=self.device,
+                dtype=dtype,
+                pooling="pooler" if pooler else None,
+                trust_remote_code=self._trust,
+            )
+            self._loaded = (key, encoder)
+        return self._loaded[1]
+
+
+def open_shelf(prepared: Prepared) -> Shelf:
+    """Return the shelf of a run: its device, its type, and the checkpoint's files, which are downloaded if need be."""
+    options = prepared.options
+    device = models.choose_device(options.device)
+    torch.manual_seed(options.seed)
+    path = hub.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
+    dtype = models.choose_dtype(options.dtype, device)
+    return Shelf(prepared.checkpoint, path, device, dtype, options.trust_remote_code)
