@@ -404,7 +404,8 @@ def test_task_score_is_what_enters_the_average():
     scores = {"exact_match": 60.0, "f1": 71.0, "accuracy": 80.0, "token_accuracy": 90.0, "mrr@20": 50.0, "map@20": 40.0}
     tags_and_pairs = {"entity_f1": 71.0, "udpos_f1": 71.0, "bucc_f1": 71.0}
     answers_and_rankings = {"squad": 65.5, "mlqa": 65.5, "mrr_at_20": 50.0, "map_at_20": 40.0}
-    expected = {"accuracy": 80.0, **tags_and_pairs, **answers_and_rankings}
+    of_training_sets = {"accuracy_f1": 75.5, "token_accuracy": 90.0, "squad_v2": 65.5}
+    expected = {"accuracy": 80.0, **tags_and_pairs, **answers_and_rankings, **of_training_sets}
     assert {metric: metrics.task_score(keys, scores) for metric, keys in metrics.SCORE_KEYS.items()} == expected
     assert set(metrics.SCORE_KEYS) == set(metrics.METRICS)
 

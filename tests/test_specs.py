@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 import yaml
 
-from xharness import assets, benchmark, data_spec, inputs, language, pinning, spec, strict_yaml
+from xharness import assets, benchmark, data_spec, inputs, language, pinning, recipe, spec, strict_yaml
 from xharness.benchmark import benchmarks
 from xharness.errors import SpecError, UsageError
 from xharness.language import languages
 
 TARGETS = sorted(path.stem for path in (assets.TASKS / "targets").glob("*.yaml"))
 TRAINING = sorted(
-    path.stem for folder in ("intermediate", "english") for path in (assets.TASKS / folder).glob("*.yaml")
+    path.stem
+    for folder in ("intermediate", "english", "parts")
+    for path in (assets.TASKS / folder).glob("*.yaml")
+    if path.stem != "multitask"
 )
 
 # The languages of every task, copied from evaluate.py of google-research/xtreme at commit 838c13b, apart from
@@ -73,10 +76,12 @@ def test_target_loads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_training_set_loads_and_is_english_only(name: str) -> None:
+def test_training_set_loads_and_is_english_where_nothing_else_is_said(name: str) -> None:
     training = spec.load_training(name)
     assert training.name == name
-    assert list(training.languages) == ["en"]
+    assert name in spec.list_training()
+    assert training.default_languages == ["en"]
+    assert training.languages["en"].origin == "native"
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -202,6 +207,17 @@ def test_totals() -> None:
 @pytest.mark.parametrize(
     ("name", "train", "dev"),
     [
+        ("anli", None, None),
+        ("anli_r1", 16946, 1000),
+        ("anli_r2", 45460, 1000),
+        ("anli_r3", 100459, 1200),
+        ("snli", None, None),
+        ("qqp", 363846, 40430),
+        ("squad_v2", 130319, 11873),
+        ("hellaswag", 39905, 10042),
+        ("ccg", None, None),
+        ("cosmosqa", 25262, 2985),
+        ("commonsenseqa", 9741, 1221),
         ("mnli", 392702, 9815),
         ("squad_v1", 87599, 10570),
         ("paws", 49401, 2000),
@@ -316,7 +332,8 @@ def test_an_untouched_copy_is_fine(tmp_path: Path) -> None:
         ),
         (
             lambda c: c.update(metric="acuracy"),
-            "xnli.yaml: metric: found 'acuracy', expected accuracy for this kind, or evaluate:<module>. Did you mean",
+            "xnli.yaml: metric: found 'acuracy', expected accuracy or accuracy_f1 for this kind, or "
+            "evaluate:<module>. Did you mean",
         ),
         (
             lambda c: c.update(kind="clasification"),
@@ -571,7 +588,8 @@ def test_the_handbook_names_every_field() -> None:
         for _, record in inspect.getmembers(module, inspect.isclass)
         if issubclass(record, strict_yaml.Strict) and record is not strict_yaml.Strict
     ]
-    assert len(records) >= 15
+    records += [recipe.Recipe, recipe.Values]
+    assert len(records) >= 20
     missing = {
         f"{record.__name__}.{field.alias or name}"
         for record in records

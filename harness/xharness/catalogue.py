@@ -13,7 +13,17 @@ from xharness import assets, strict_yaml
 from xharness.benchmark import Benchmark, benchmarks, read_benchmark
 from xharness.errors import SpecError
 from xharness.language import languages
-from xharness.spec import TaskSpec, read_task, read_training
+from xharness.recipe import load_recipe
+from xharness.spec import (
+    MixtureSpec,
+    TaskSpec,
+    TrainingSpec,
+    list_training,
+    parts_of,
+    read_mixture,
+    read_task,
+    read_training,
+)
 
 
 @dataclass(frozen=True)
@@ -130,30 +140,47 @@ def check(files: Sequence[Path] = ()) -> Checked:
             problems.append(str(error))
     targets = {spec.name: spec for spec in specs if isinstance(spec, TaskSpec)}
     if not files and not problems:
-        problems += _dangling(targets)
+        problems += _dangling(specs)
     if problems:
         raise SpecError("\n".join(problems))
     return Checked(len(chosen), [] if files else [_coverage(b, targets) for b in benchmarks().values()])
 
 
 def _reader(path: Path) -> Callable[[Path], Any]:
-    """Return what reads a file: benchmarks have ``tasks``, targets a ``test_split``, training sets neither."""
+    """Return what reads a file: benchmarks, mixtures and recipes have ``tasks``, training sets a ``train_split``."""
     content = strict_yaml.read(path)
+    if "default" in content or isinstance(content.get("tasks"), dict):
+        return lambda path: load_recipe(str(path))
     if "tasks" in content:
-        return read_benchmark
+        return read_benchmark if {"groups", "language_count"} & content.keys() else read_mixture
     if "train_split" in content:
         return read_training
     return read_task
 
 
-def _dangling(targets: Mapping[str, TaskSpec]) -> list[str]:
-    """Return a sentence for each training set that a target names and nobody has."""
-    known = {p.stem for folder in ("intermediate", "english") for p in (assets.TASKS / folder).glob("*.yaml")}
-    return [
-        f"{spec.name}.yaml: train: there is no training set '{spec.train}' under intermediate/ or english/."
-        for spec in targets.values()
-        if spec.train is not None and spec.train not in known
-    ]
+def _dangling(specs: Sequence[Any]) -> list[str]:
+    """Return a sentence for each training set that a file names and nobody has, or that does not fit there."""
+    problems = []
+    for spec in specs:
+        named = {
+            "train": [spec.train] if isinstance(spec, TaskSpec) and spec.train is not None else [],
+            "after": [spec.after] if isinstance(spec, TrainingSpec) and spec.after is not None else [],
+            "members": spec.members if isinstance(spec, TrainingSpec) else [],
+            "tasks": spec.tasks if isinstance(spec, MixtureSpec) else [],
+        }
+        missing = [
+            f"{spec.name}.yaml: {field}: there is no training set '{name}' under intermediate/, english/ or parts/."
+            for field, names in named.items()
+            for name in names
+            if name not in list_training()
+        ]
+        if isinstance(spec, TrainingSpec) and not missing:
+            try:
+                parts_of(spec)
+            except SpecError as error:
+                missing.append(str(error))
+        problems += missing
+    return problems
 
 
 def _coverage(benchmark: Benchmark, targets: Mapping[str, TaskSpec]) -> Coverage:

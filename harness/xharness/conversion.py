@@ -71,13 +71,13 @@ def converter(
         case "multiple_choice":
             context, question, label = columns["context"], columns["question"], columns["label"]
             to_choice = _labels(spec, features.get(label), label, where)
-            return lambda row, i: Choice(
-                name_of(row, i),
-                text(row, context, i),
-                text(row, question, i),
-                tuple(text(row, column, i) for column in spec.choices),
-                to_choice(row[label], i),
-            )
+            choices = _choices(spec, where)
+
+            def choice(row: dict[str, Any], i: int) -> Choice:
+                before, asked = text(row, context, i), text(row, question, i)
+                return Choice(name_of(row, i), before, asked, choices(row, i, before, asked), to_choice(row[label], i))
+
+            return choice
         case "mining" | "ranking":
             body, targets = columns["text"], columns.get("targets")
             known = answers_of or {}
@@ -112,17 +112,58 @@ def _texts(spec: DataSpec, where: str) -> Callable[[dict[str, Any], str, int], s
     return text
 
 
+def _choices(spec: DataSpec, where: str) -> Callable[[dict[str, Any], int, str, str], tuple[str, ...]]:
+    """Return what reads the choices of (row, its number, context, question), in the order of the labels."""
+    listed = spec.choice_list
+    if listed is None:
+        text = _texts(spec, where)
+        return lambda row, number, *_: tuple(text(row, column, number) for column in spec.choices)
+
+    def read(row: dict[str, Any], number: int, column: str) -> list[str]:
+        value: Any = row
+        for part in column.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, list) or any(not isinstance(item, str) for item in value):
+            raise DataError(f"{spec.name}: {where}: row {number} has no list of texts in '{column}' ({value!r}).")
+        if len(value) != len(spec.labels):
+            raise DataError(
+                f"{spec.name}: {where}: row {number} has {len(value)} texts in '{column}', expected "
+                f"{len(spec.labels)}, one for each label."
+            )
+        return value
+
+    def choices(row: dict[str, Any], number: int, context: str, question: str) -> tuple[str, ...]:
+        found = read(row, number, listed.column)
+        if listed.names is not None:
+            names = [spec.label_map.get(name, name) for name in read(row, number, listed.names)]
+            if sorted(names) != sorted(spec.labels):
+                raise DataError(
+                    f"{spec.name}: {where}: row {number} names its choices {', '.join(names)} in '{listed.names}', "
+                    f"expected {', '.join(spec.labels)}."
+                )
+            found = [found[names.index(label)] for label in spec.labels]
+        prefix = listed.prefix.format(context=context, question=question)
+        return tuple(prefix + choice if prefix.strip() else choice for choice in found)
+
+    return choices
+
+
+def stored_label(feature: Any, value: Any) -> str:
+    """Return a label as the data has it: its name, where the column's type knows names, else its text."""
+    names: list[str] | None = getattr(feature, "names", None)
+    return names[value] if names is not None and isinstance(value, int) and 0 <= value < len(names) else str(value)
+
+
 def _labels(spec: DataSpec, feature: Any, column: str, where: str) -> Callable[[Any, int], str]:
     """Return what turns a label as stored into the canonical one, by name."""
-    names: list[str] | None = getattr(feature, "names", None)
     known = set(spec.labels)
 
     def convert(value: Any, row: int) -> str:
         if value is None or isinstance(value, list | dict):
             raise DataError(f"{spec.name}: {where}: row {row} has no label in '{column}' ({value!r}).")
-        name = names[value] if names is not None and isinstance(value, int) and 0 <= value < len(names) else str(value)
+        name = stored_label(feature, value)
         name = spec.label_map.get(name, name)
-        if name not in known:
+        if name not in known and not (spec.finds_labels and name):
             raise DataError(
                 f"{spec.name}: {where}: row {row} has the label '{name}', which is not one of "
                 f"{', '.join(spec.labels)}. Add it to 'label_map' in the spec if it only has another name."

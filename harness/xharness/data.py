@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xharness import manifest
-from xharness.conversion import converter, nearest, points_at, stored_answers
+from xharness import ccgbank, manifest, readers, tables
+from xharness.conversion import converter, nearest, points_at, stored_answers, stored_label
 from xharness.data_spec import DataSpec, Source, Split
-from xharness.errors import DataError
+from xharness.errors import DataError, did_you_mean
 from xharness.examples import Example, data_hash
 from xharness.pools import Pool, load_pool
-from xharness.sequences import Examples
-from xharness.sources import absent, check_columns, choose, named, open_table, where_of
-from xharness.spec import TaskSpec
+from xharness.sequences import Examples, Joined
+from xharness.sources import absent, check_columns, choose, named, open_file, open_table, where_of
+from xharness.spec import TaskSpec, TrainingSpec, parts_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Data:
         revision: the Hub's sha; None for a folder.
         status: ``complete``, ``sample``, ``stand-in`` or ``unknown``.
         expected_n: examples of the complete split, None where not known for sure.
-        counts: ``realigned`` answers, ``unaligned`` answers, ``empty`` sentences left out.
+        counts: ``realigned`` answers, ``unaligned`` answers, ``empty`` sentences left out, rows without a label
+            (``unlabelled``) left out.
         pool: mining and ranking: what is searched.
     """
 
@@ -54,33 +57,22 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
     """
     if spec.unavailable:
         raise DataError(f"{spec.name}: {spec.unavailable}")
-    source = choose(spec, spec.sources, language, split, data_dir)
+    if isinstance(spec, TrainingSpec) and spec.members:
+        return _joined([load(part, language, split, data_dir) for part in parts_of(spec)])
+    source = _choose(spec, language, split, data_dir)
     where = where_of(spec, source, language, split)
     table, revision = open_table(spec, source, language, split, data_dir)
     columns = {**spec.fields, **source.fields}
-    counts: dict[str, int] = {}
     if source.format != "hub" and not len(table):  # rows that are none have no columns either
         raise DataError(f"{spec.name}: {where} holds no example for '{language}'. Fetch it again.")
     if source.format != "hub":
         columns = {canonical: canonical for canonical in columns if canonical in table.column_names}
-    check_columns(spec, {**columns, **{column: column for column in spec.choices}}, table.column_names, where)
+    _expect_columns(spec, columns, table, where)
     rows = _kept(table, source, spec, language)
     if rows is not None:
         table = table.select(rows)
     pool = load_pool(spec, language, split, data_dir) if isinstance(spec, TaskSpec) and spec.candidates else None
-    convert = converter(spec, columns, getattr(table, "features", {}), where, pool.answers if pool else {})
-    if spec.kind == "tagging":
-        # A sentence without words cannot stand in a prediction file; the official data has none.
-        filled = [place for place, words in enumerate(table[columns["tokens"]]) if words != []]
-        counts = {"empty": len(table) - len(filled)}
-        table = table.select(filled) if counts["empty"] else table
-    examples = Examples(table, convert)
-    try:
-        digest = data_hash(examples)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{spec.name}: {where} is not UTF-8 ({error}). Save it as UTF-8, or fetch it again.") from None
-    if spec.kind == "span_qa":
-        counts = _survey_answers(examples, columns, f"{spec.name}: {where}")
+    examples, digest, counts = _examples(spec, table, columns, where, pool)
     if not len(examples):
         raise DataError(
             f"{spec.name}: {where} holds no example for '{language}'. Fetch it again, or check the spec's 'keep'."
@@ -88,8 +80,158 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
     if pool is not None:
         _check_targets(examples, pool, f"{spec.name}: {where}")
     expected = spec.expected_count(language, split)
-    status = _status(source, spec, language, split, data_dir, count(spec, examples), expected)
+    stored = count(spec, examples) + counts.get("unlabelled", 0)
+    status = _status(source, spec, language, split, data_dir, stored, expected)
     return Data(examples, digest, source.name, revision, status, expected, counts, pool)
+
+
+def load_file(spec: DataSpec, path: Path, language: str, split: Split) -> Data:
+    """Return the examples of a file of the user's own, in place of a source of the spec.
+
+    Args:
+        spec: a spec without candidates; the file has its columns, or columns called as its fields are, and need not
+            have ids. For a joined training set the file has the columns of the first member.
+        path: .jsonl, .json, .csv, .tsv or .parquet; for questions also SQuAD's .json; for tags also .conllu; for CCG
+            also the folder of CCGbank, or a table of words and supertags. All but parquet may be packed with gzip.
+        language: the file's language, for messages and for words that are put together again.
+        split: which part of CCGbank's folder is read.
+
+    Raises:
+        DataError: there is no such file (says the nearest name), or it is empty; else as `load`.
+    """
+    if isinstance(spec, TrainingSpec) and spec.members:
+        spec = parts_of(spec)[0].model_copy(update={"name": spec.name})
+    where = f"{path} ('{language}')"
+    found = _own_files(spec, path, language, split)
+    format = _own_format(spec, path)
+    if format is not None:
+        precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
+        table = tables.from_rows(readers.READERS[format](found, readers.Asked(language, tuple(precedence))))
+        columns = {canonical: canonical for canonical in spec.fields if canonical in table.column_names}
+    else:
+        table = open_file(spec, path)
+        columns = _own_columns(spec, table.column_names)
+    if not len(table):
+        raise DataError(f"{spec.name}: {where} holds no example.")
+    _expect_columns(spec, columns, table, where)
+    examples, digest, counts = _examples(spec, table, columns, where, None)
+    if not len(examples):
+        raise DataError(f"{spec.name}: {where} holds no example that has a label or words.")
+    return Data(examples, digest, path.name, None, manifest.UNKNOWN, None, counts)
+
+
+def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[Path]:
+    """Return the file that a user named, or those of a split where it is the folder of CCGbank."""
+    where = f"'{path}' ('{language}')"
+    if path.is_dir():
+        found = ccgbank.find(path, split) if spec.finds_labels else []
+        if not found:
+            kind = f"there is no file of CCGbank for {split} below" if spec.finds_labels else "expected a file, found"
+            raise DataError(f"{spec.name}: {kind} the folder {where}.")
+        return found
+    if not path.is_file():
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"{spec.name}: there is no file {where}.{did_you_mean(path.name, beside)}")
+    if not path.stat().st_size:
+        raise DataError(f"{spec.name}: {path} ('{language}') is empty.")
+    return [path]
+
+
+def _own_columns(spec: DataSpec, found: Sequence[str]) -> dict[str, str]:
+    """Return canonical field -> column of the user's file: called as in the spec, or as the field itself."""
+    columns = {}
+    for name, column in spec.fields.items():
+        there = [each for each in (column, name) if each in found]
+        if there or name not in spec.optional_fields:
+            columns[name] = there[0] if there else column
+    return columns
+
+
+def _own_format(spec: DataSpec, path: Path) -> str | None:
+    """Return the original format of a file of the user's own, a key of ``readers.READERS``; None: a plain table."""
+    name = path.name.removesuffix(".gz")
+    if spec.finds_labels and (path.is_dir() or name.endswith((".auto", ".tsv", ".txt"))):
+        return "ccgbank"
+    if spec.kind == "tagging" and name.endswith(".conllu"):
+        return "conllu"
+    if spec.kind == "span_qa" and name.endswith(".json") and readers.is_squad_json(path):
+        return "squad_json"
+    return None
+
+
+def _joined(parts: Sequence[Data]) -> Data:
+    """Return the data of several training sets as that of one."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part.counts)
+    statuses = [part.status for part in parts]
+    weakest = next((s for s in (manifest.STAND_IN, manifest.SAMPLE, manifest.UNKNOWN) if s in statuses), statuses[0])
+    expected = [part.expected_n for part in parts]
+    return Data(
+        Joined([part.examples for part in parts]),
+        hashlib.sha256(" ".join(part.hash for part in parts).encode()).hexdigest(),
+        " + ".join(dict.fromkeys(part.source for part in parts)),
+        None,
+        weakest,
+        None if None in expected else sum(n for n in expected if n is not None),
+        dict(counts),
+    )
+
+
+def _choose(spec: DataSpec, language: str, split: Split, data_dir: Path | None) -> Source:
+    """Return the source to use; where users lay the data there themselves, say so if it is not there."""
+    try:
+        return choose(spec, spec.sources, language, split, data_dir)
+    except DataError:
+        if isinstance(spec, TrainingSpec) and spec.by_hand and (data_dir is None or data_dir.is_dir()):
+            raise DataError(f"{spec.name}: {' '.join(spec.by_hand.split())}") from None
+        raise
+
+
+def _expect_columns(spec: DataSpec, columns: dict[str, str], table: Any, where: str) -> None:
+    listed = spec.choice_list
+    lists = [name.partition(".")[0] for name in (listed.column, listed.names) if name] if listed else []
+    check_columns(
+        spec, {**columns, **{column: column for column in [*spec.choices, *lists]}}, table.column_names, where
+    )
+
+
+def _examples(
+    spec: DataSpec, table: Any, columns: dict[str, str], where: str, pool: Pool | None
+) -> tuple[Examples[Any], str, dict[str, int]]:
+    """Return the examples of a table, their hash, and what was counted on the way."""
+    counts: dict[str, int] = {}
+    features = getattr(table, "features", {})
+    if isinstance(spec, TrainingSpec) and spec.drop_labels:
+        column = columns["label"]
+        labels = [stored_label(features.get(column), value) for value in table[column]]
+        rows = [row for row, label in enumerate(labels) if label not in spec.drop_labels]
+        counts["unlabelled"] = len(table) - len(rows)
+        table = table.select(rows) if counts["unlabelled"] else table
+    if spec.kind == "tagging":
+        # A sentence without words cannot stand in a prediction file; the official data has none.
+        filled = [place for place, words in enumerate(table[columns["tokens"]]) if words != []]
+        counts["empty"] = len(table) - len(filled)
+        table = table.select(filled) if counts["empty"] else table
+    examples: Examples[Any] = Examples(table, converter(spec, columns, features, where, pool.answers if pool else {}))
+    try:
+        digest = data_hash(examples)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{spec.name}: {where} is not UTF-8 ({error}). Save it as UTF-8, or fetch it again.") from None
+    if spec.kind == "span_qa":
+        counts |= _survey_answers(examples, columns, f"{spec.name}: {where}")
+    return examples, digest, counts
+
+
+def found_labels(examples: Iterable[Example]) -> list[str]:
+    """Return the tags that examples have, sorted: the labels of a training set whose spec does not list them."""
+    return sorted({tag for example in examples for tag in getattr(example, "tags", ())})
+
+
+def count_unseen(examples: Iterable[Example], labels: Collection[str]) -> int:
+    """Return how many words have a tag that is none of the labels, and so cannot be predicted."""
+    known = set(labels)
+    return sum(tag not in known for example in examples for tag in getattr(example, "tags", ()))
 
 
 def count(spec: DataSpec, examples: Sequence[Example]) -> int:
@@ -118,8 +260,11 @@ def available(spec: DataSpec, language: str, split: Split, data_dir: Path | None
     """Return None if the data can be had, else the reason; looks into the folder only, not at the network."""
     if spec.unavailable:
         return spec.unavailable
+    if isinstance(spec, TrainingSpec) and spec.members:
+        reasons = [available(part, language, split, data_dir) for part in parts_of(spec)]
+        return next((reason for reason in reasons if reason is not None), None)
     try:
-        source = choose(spec, spec.sources, language, split, data_dir)
+        source = _choose(spec, language, split, data_dir)
         if isinstance(spec, TaskSpec) and spec.candidates is not None:
             choose(spec, spec.candidates.sources, language, split, data_dir)
         # A table that holds all languages may lack this one.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from xharness.benchmark import benchmarks
+from xharness.dev_metrics import POSITIVE
 from xharness.errors import did_you_mean
 from xharness.language import languages
 from xharness.metrics import SCORE_KEYS
@@ -28,11 +29,18 @@ Format = Literal[
     "xquad_r_sentences",
     "mewsli_mentions",
     "mewsli_entities",
+    "ccgbank",
 ]
 """``hub``: rows as they are on the Hub; the others are the original formats that `readers` knows."""
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 ELSEWHERE = "evaluate:"
+ADDED_LATER: dict[str, dict[str, Any]] = {
+    "": {"choice_list": None},
+    "input": {"no_answer": False, "null_threshold": 0.0},
+}
+"""Place -> fields that are no part of the hash while they have these values, so that the results of specs that were
+written before there were such fields stay theirs."""
 
 
 class Keep(Strict):
@@ -118,6 +126,27 @@ class TaskLanguage(Strict):
     only_in: list[str] | None = Field(default=None, alias="in")
 
 
+class ChoiceList(Strict):
+    """Where the choices of a row are, if they are one list and not each in a column of its own."""
+
+    column: str
+    """The column of the list; ``a.b`` is the list ``b`` inside the column ``a``."""
+    names: str | None = None
+    """The list beside it that holds the choices' names, if they have any: they are then put in the order of
+    ``labels``. Without it the first choice is the first of the labels, and so on."""
+    prefix: str = ""
+    """What is put before each choice, with ``{context}`` and ``{question}``."""
+
+    @field_validator("prefix")
+    @classmethod
+    def _names_what_there_is(cls, value: str) -> str:
+        try:
+            value.format(context="", question="")
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise ValueError(f"'{value}': only {{context}} and {{question}} can stand in braces.") from None
+        return value
+
+
 class CandidateSpec(Strict):
     """What the queries of a task are answered from: sentences or entities, with the ids that answers name."""
 
@@ -158,12 +187,14 @@ class DataSpec(Strict):
     """Only for ``evaluate:`` metrics: further arguments of their ``compute``."""
     choices: list[str] = Field(default_factory=list)
     """Multiple choice: the columns that hold the choices, in the order of ``labels``."""
+    choice_list: ChoiceList | None = None
+    """Multiple choice: in place of ``choices``, where the data has them as a list."""
     tag_precedence: dict[str, list[str]] = Field(default_factory=dict)
     """CoNLL-U: language (or ``default``) -> tags, the first of which a fused word gets where its parts are equally
     high in the tree."""
     mean_characters: Positive
     """Mean characters per example (both texts together), for the plan's estimate of tokens."""
-    languages: dict[str, TaskLanguage]
+    languages: Mapping[str, TaskLanguage]
 
     required_fields: ClassVar[dict[str, tuple[str, ...]]] = {
         "classification": ("text_a", "text_b", "label"),
@@ -176,9 +207,9 @@ class DataSpec(Strict):
     }
     optional_fields: ClassVar[tuple[str, ...]] = ("id", "targets")
     metrics: ClassVar[dict[str, tuple[str, ...]]] = {
-        "classification": ("accuracy",),
-        "tagging": ("entity_f1", "udpos_f1"),
-        "span_qa": ("squad", "mlqa"),
+        "classification": ("accuracy", "accuracy_f1"),
+        "tagging": ("entity_f1", "udpos_f1", "token_accuracy"),
+        "span_qa": ("squad", "squad_v2", "mlqa"),
         "retrieval": ("accuracy",),
         "multiple_choice": ("accuracy",),
         "mining": ("bucc_f1",),
@@ -193,18 +224,20 @@ class DataSpec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        needed = self.required_fields[self.kind]
+        needed = () if self.is_joined else self.required_fields[self.kind]
         problems = [f"fields.{name}: field required." for name in needed if name not in self.fields]
-        allowed = needed + self.optional_fields
+        allowed = self.required_fields[self.kind] + self.optional_fields
         for place, fields in [
             ("fields", self.fields),
             *((f"sources.{i}.fields", s.fields) for i, s in enumerate(self.sources)),
         ]:
             problems += [f"{place}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed]
-        if self.kind in ("classification", "tagging", "multiple_choice") and not self.labels:
+        if self.kind in ("classification", "tagging", "multiple_choice") and not (self.labels or self.finds_labels):
             problems.append("labels: field required for this kind of task.")
         problems += self._metric_problems()
-        if self.kind == "multiple_choice" and len(self.choices) != len(self.labels):
+        if self.choice_list is not None and (self.choices or self.kind != "multiple_choice"):
+            problems.append("choice_list: it stands in place of 'choices', for multiple choice only.")
+        elif self.kind == "multiple_choice" and not self.choice_list and len(self.choices) != len(self.labels):
             problems.append(f"choices: found {len(self.choices)} columns for {len(self.labels)} labels; name one each.")
         problems += [
             f"label_map.{k}: '{v}' is not one of the labels.{did_you_mean(v, self.labels)}"
@@ -240,13 +273,15 @@ class DataSpec(Strict):
                 f"metric: found '{self.metric}', expected {' or '.join(known)} for this kind, or evaluate:<module>."
                 f"{did_you_mean(self.metric, known)}"
             )
+        if self.metric == "accuracy_f1" and (len(self.labels) != 2 or len(set(self.labels) & set(POSITIVE)) != 1):
+            problems.append(f"metric: accuracy_f1 is for two labels, one of them {' or '.join(POSITIVE)}.")
         return problems
 
     def _source_problems(self) -> list[str]:
         problems = self.pattern_problems(self.sources, "sources")
-        if not self.sources and not self.unavailable:
+        if not self.sources and not self.unavailable and not self.is_joined:
             problems.append("sources: name at least one source, or say why there is none in 'unavailable'.")
-        if self.sources and self.sources[0].raw and not self.sources[0].download:
+        if self.sources and self.sources[0].raw and not self.sources[0].download and not self.laid_by_hand:
             problems.append(
                 "sources.0: the first source is the one that is fetched, so it must be a 'repo' or have a 'download'."
             )
@@ -275,9 +310,34 @@ class DataSpec(Strict):
         return problems
 
     @property
+    def is_joined(self) -> bool:
+        """Whether the examples are those of other specs, so that there is no source of its own."""
+        return False
+
+    @property
+    def finds_labels(self) -> bool:
+        """Whether the labels are not in the spec but are found in the data."""
+        return False
+
+    @property
+    def laid_by_hand(self) -> bool:
+        """Whether the data cannot be fetched, and users lay it into the folder themselves."""
+        return False
+
+    @property
+    def default_languages(self) -> list[str]:
+        """The languages that are meant where none is named."""
+        return list(self.languages)
+
+    @property
     def hash(self) -> str:
         """The first 12 hex digits of a SHA-256 over the whole spec: changes when any number might."""
         content = self.model_dump(mode="json", by_alias=True)
+        for place, fields in ADDED_LATER.items():
+            record = content.get(place) if place else content
+            for field, silent in fields.items():
+                if isinstance(record, dict) and field in record and record[field] == silent:
+                    del record[field]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

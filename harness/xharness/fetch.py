@@ -11,14 +11,14 @@ from typing import Any
 
 import yaml
 
-from xharness import assets, completeness, files, hub, layouts, raw_files
+from xharness import completeness, files, hub, layouts, raw_files
 from xharness.benchmark import benchmarks
 from xharness.data_spec import DataSpec, Split
 from xharness.errors import DataError, Incomplete, OutputError, did_you_mean, unknown
 from xharness.hub_errors import Unreachable
 from xharness.manifest import UNKNOWN, Row, write_manifest
 from xharness.needs import Need, list_needs
-from xharness.spec import list_tasks, load_task, load_training
+from xharness.spec import MIXTURE, is_training, list_tasks, list_training, load_mixture, load_task, load_training
 
 
 def _to_stderr(sentence: str) -> None:
@@ -43,7 +43,7 @@ def fetch(
     Args:
         tasks: specs of targets and training sets; for each language the first source that has it is used.
         to: the folder; a data set lies in ``to/org/name``, files as published below ``to/raw``.
-        languages: two-letter codes; None: all of each spec.
+        languages: two-letter codes; None: all of each target, and English of each training set.
         splits: ``test``, ``dev``, ``train``; None: all that each spec has.
         progress: show a bar.
         say: is given sentences that the user should read (what was left out, counts that differ).
@@ -75,14 +75,13 @@ def fetch(
 def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list[DataSpec]:
     """Return the specs of targets, training sets and benchmarks by name, or from paths of YAML files.
 
-    A benchmark stands for its targets; those that have no spec yet are said. Each spec comes once.
+    A benchmark stands for its targets, those that have no spec yet are said; ``multitask`` stands for the intermediate
+    tasks. Each spec comes once.
 
     Raises:
         UsageError: a name is not known.
         SpecError: a YAML file is wrong.
     """
-    folders = (assets.TASKS / "intermediate", assets.TASKS / "english")
-    trainings = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
     found: dict[str, DataSpec] = {}
     for name in names:
         if name in benchmarks():
@@ -91,12 +90,15 @@ def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list
                     found[task] = load_task(task)
                 else:
                     say(f"{task} is left out: this version has no spec for it.")
-        elif name in trainings:
+        elif name == MIXTURE:
+            found |= {task: load_training(task) for task in load_mixture(name).tasks}
+        elif name in list_training() or (name.endswith((".yaml", ".yml")) and is_training(Path(name))):
             found[name] = load_training(name)
         elif name in list_tasks() or name.endswith((".yaml", ".yml")):
             found[name] = load_task(name)
         else:
-            raise unknown("target, training set or benchmark", name, [*list_tasks(), *trainings, *benchmarks()])
+            known = [*list_tasks(), *list_training(), MIXTURE, *benchmarks()]
+            raise unknown("target, training set or benchmark", name, known)
     return list(found.values())
 
 

@@ -9,27 +9,22 @@ digits; for the same reason nothing here uses ``sum`` on floats, which compensat
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from xharness.answer_scores import MLQA_LANGUAGES, normal_mlqa, normal_squad, word_f1
+from xharness.dev_metrics import accuracy_f1, squad_v2, token_accuracy
 from xharness.entity_chunks import chunks
 from xharness.errors import DataError, PredictionError, UsageError
+from xharness.measured import Measured as Measured
+from xharness.measured import (
+    count_ids,
+    expect_questions,
+    expect_same_number,
+    expect_same_shape,
+    share_of_right_tags,
+)
 from xharness.rank_scores import hits, precision_sum, problem_of
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a metric found in one language.
-
-    Attributes:
-        scores: name -> value in percent.
-        counts: things that happened on the way; for questions ``missing`` (gold ids without a prediction,
-            which score 0) and ``unknown`` (predicted ids that the gold data lacks, which are ignored).
-    """
-
-    scores: dict[str, float]
-    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ def accuracy(golds: Sequence[str | int], predictions: Sequence[str | int], langu
         DataError: there is no gold label.
         PredictionError: there are more or fewer predictions than gold labels.
     """
-    _same_number(golds, predictions, "labels", language)
+    expect_same_number(golds, predictions, "labels", language)
     correct = sum(str(gold) == str(predicted) for gold, predicted in zip(golds, predictions, strict=True))
     return Measured({"accuracy": correct / len(golds) * 100})
 
@@ -100,7 +95,7 @@ def entity_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str
         DataError: there is no gold sentence.
         PredictionError: a sentence is missing, or has another number of tags; the first such one is named.
     """
-    _same_shape(golds, predictions, language)
+    expect_same_shape(golds, predictions, language)
     return _overlap(chunks(golds), chunks(predictions))
 
 
@@ -121,15 +116,7 @@ def udpos_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]
         PredictionError: a sentence is missing, or has another number of tags; the first such one is named.
     """
     measured = entity_f1(golds, predictions, language)
-    words = sum(map(len, golds))
-    if not words:
-        raise DataError(f"The gold sentences ({language}) hold no word. Check the columns that the data was read from.")
-    correct = sum(
-        gold == predicted
-        for gold_tags, predicted_tags in zip(golds, predictions, strict=True)
-        for gold, predicted in zip(gold_tags, predicted_tags, strict=True)
-    )
-    return Measured({**measured.scores, "token_accuracy": correct / words * 100})
+    return Measured({**measured.scores, "token_accuracy": share_of_right_tags(golds, predictions, language)})
 
 
 def squad(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> Measured:
@@ -217,7 +204,7 @@ def mrr_at_20(
         right = entities[0].strip()
         reciprocal_ranks.append(1.0 / (first.index(right) + 1) if right in first else 0.0)
     score = mean(reciprocal_ranks) * 100
-    return Measured({"mrr@20": score, "map@20": score}, _ids(golds, predictions))
+    return Measured({"mrr@20": score, "map@20": score}, count_ids(golds, predictions))
 
 
 def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ranking], language: str) -> Measured:
@@ -258,7 +245,7 @@ def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ra
     scores = {"map@20": mean(cut) * 100}
     if None not in uncut:
         scores["map"] = mean(value for value in uncut if value is not None) * 100
-    return Measured(scores, _ids(golds, predictions))
+    return Measured(scores, count_ids(golds, predictions))
 
 
 METRICS: dict[str, Callable[[Any, Any, str], Measured]] = {
@@ -270,6 +257,10 @@ METRICS: dict[str, Callable[[Any, Any, str], Measured]] = {
     "bucc_f1": bucc_f1,
     "mrr_at_20": mrr_at_20,
     "map_at_20": map_at_20,
+    # Of training sets:
+    "accuracy_f1": accuracy_f1,
+    "token_accuracy": token_accuracy,
+    "squad_v2": squad_v2,
 }
 
 SCORE_KEYS: dict[str, tuple[str, ...]] = {
@@ -281,6 +272,9 @@ SCORE_KEYS: dict[str, tuple[str, ...]] = {
     "bucc_f1": ("f1",),
     "mrr_at_20": ("mrr@20",),
     "map_at_20": ("map@20",),
+    "accuracy_f1": ("accuracy", "f1"),
+    "token_accuracy": ("token_accuracy",),
+    "squad_v2": ("exact_match", "f1"),
 }
 """Metric -> the scores whose mean enters a benchmark's average (``avg_metric`` in evaluate.py)."""
 
@@ -332,46 +326,12 @@ def _answers(
         matches += predicted in correct
         f1 += max(word_f1(predicted, answer) for answer in correct)
     return Measured(
-        {"exact_match": 100.0 * matches / len(golds), "f1": 100.0 * f1 / len(golds)}, _ids(golds, predictions)
+        {"exact_match": 100.0 * matches / len(golds), "f1": 100.0 * f1 / len(golds)}, count_ids(golds, predictions)
     )
 
 
-# --- Shapes ---------------------------------------------------------------------------------------
-
-
-def _same_number(golds: Sequence[object], predictions: Sequence[object], what: str, language: str) -> None:
-    if not golds:
-        raise DataError(
-            f"There is nothing to score ({language}): the gold data holds no {what}. Check the split's name."
-        )
-    if len(golds) != len(predictions):
-        raise PredictionError(
-            f"Found {len(predictions)} predicted {what} ({language}), expected {len(golds)} as in the gold "
-            "data. Predict again on the same data."
-        )
-
-
-def _same_shape(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> None:
-    _same_number(golds, predictions, "sentences", language)
-    for number, (gold, predicted) in enumerate(zip(golds, predictions, strict=True), start=1):
-        if len(gold) != len(predicted):
-            raise PredictionError(
-                f"Sentence {number} ({language}): found {len(predicted)} predicted tags, expected "
-                f"{len(gold)}, one for every word. Predict again on the same data."
-            )
-
-
 def _expect_answers(golds: Mapping[str, Collection[str]], language: str) -> None:
-    if not golds:
-        raise DataError(f"There is no question to score ({language}): the gold data is empty. Check the split's name.")
+    expect_questions(golds, language)
     for question, answers in golds.items():
         if not answers:
             raise DataError(f"The question '{question}' ({language}) has no gold answer; expected at least one.")
-
-
-def _ids(golds: Mapping[str, object], predictions: Mapping[str, object]) -> dict[str, int]:
-    """Return the counts of ids that one side lacks."""
-    return {
-        "missing": sum(question not in predictions for question in golds),
-        "unknown": sum(question not in golds for question in predictions),
-    }

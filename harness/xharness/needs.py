@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from xharness.data_spec import CandidateSpec, DataSpec, Download, Keep, Source, Split
-from xharness.spec import TaskSpec
+from xharness.spec import TaskSpec, TrainingSpec, parts_of
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,19 @@ def list_needs(
 
     Args:
         tasks: specs of targets and training sets.
-        languages: two-letter codes; None: all of each spec.
+        languages: two-letter codes; None: all of each target, and English of each training set.
         splits: ``test``, ``dev``, ``train``; None: all that each spec has.
         say: is given a sentence on every spec that is left out.
     """
     collected = _Collected()
-    for spec in tasks:
+    for spec in _with_parts(tasks):
+        if isinstance(spec, TrainingSpec) and spec.by_hand:
+            say(f"{spec.name} is left out: {' '.join(spec.by_hand.split())}")
+            continue
         if spec.unavailable:
             say(f"{spec.name} is left out: {' '.join(spec.unavailable.split())}")
             continue
-        codes = [code for code in spec.languages if languages is None or code in languages]
+        codes = spec.default_languages if languages is None else [code for code in spec.languages if code in languages]
         if not codes:
             asked = ", ".join(languages or [])
             say(f"{spec.name} is left out: it has none of the languages asked for ({asked}).")
@@ -166,6 +169,14 @@ class _Collected:
         if (spec.name, pattern, source.format, config, name) not in self._raw:
             self._raw.add((spec.name, pattern, source.format, config, name))
             self.needs.raw.append(RawNeed(use, name, pattern, source.format, download, config))
+
+
+def _with_parts(specs: Sequence[DataSpec]) -> list[DataSpec]:
+    """Return the specs, each once, with those that a training set is made of in its place."""
+    parts: dict[str, DataSpec] = {}
+    for spec in specs:
+        parts |= {part.name: part for part in (parts_of(spec) if isinstance(spec, TrainingSpec) else [spec])}
+    return list(parts.values())
 
 
 def _is_of_language(pattern: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xharness import conllu, retrieval_files
+from xharness import ccgbank, conllu, retrieval_files
 from xharness.errors import DataError
 from xharness.text_files import present, read_lines, read_text
 
@@ -32,7 +32,8 @@ class Asked:
 def squad_json(path: Path) -> list[Row]:
     """Read a SQuAD v1.1 JSON file (XQuAD, MLQA and TyDiQA-GoldP as released): id, question, context, answers.
 
-    Contexts are kept as they are, not stripped as in the Hub's copies, so ``answer_start`` holds.
+    Contexts are kept as they are, not stripped as in the Hub's copies, so ``answer_start`` holds. A question of SQuAD
+    2.0 that has no answer gets none; its plausible answers are not read.
     """
     try:
         content = json.loads(read_text(path))
@@ -52,6 +53,15 @@ def squad_json(path: Path) -> list[Row]:
         ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not in SQuAD's JSON format ({type(error).__name__}: {error}).") from None
+
+
+def is_squad_json(path: Path) -> bool:
+    """Whether a JSON file holds SQuAD's articles, and not rows."""
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("data"), list)
 
 
 def tatoeba_lines(path: Path) -> list[Row]:
@@ -116,6 +126,7 @@ READERS: dict[str, Callable[[Sequence[Path], Asked], Iterable[Row]]] = {
         retrieval_files.stored_rows(paths), asked.language
     ),
     "mewsli_entities": lambda paths, _: retrieval_files.mewsli_entities(retrieval_files.stored_rows(paths)),
+    "ccgbank": _each(lambda path, _: ccgbank.read(path)),
 }
 """Format -> what reads files, in the order in which `find` gives them, as plain rows."""
 
@@ -149,9 +160,12 @@ def find(root: Path, pattern: str, format: str) -> list[Path]:
     Args:
         root: the folder.
         pattern: a spec's ``raw``, already filled; ``*`` stands for any part of a name. Every file may also be there
-            with ``.gz`` after its name.
+            with ``.gz`` after its name. CCGbank: the folder that holds it, and the split.
         format: a key of `READERS`; for those whose pattern is a stem, the stem is returned if its files are there.
     """
+    if format == "ccgbank":
+        place = root / pattern
+        return ccgbank.find(place.parent, place.name)
     if format in STEMS:
         stem = root / pattern
         return [stem] if all(present(path) for path in _parts(stem, format)) else []

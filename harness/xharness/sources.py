@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,19 +112,56 @@ def _open_hub(
         if not found:
             looked = [f"{source.repo}/{config} ({split_name})"]
             raise DataError(absent(spec, language, data_dir, looked))
-    bars = datasets.utils.logging.is_progress_bar_enabled()
-    datasets.utils.logging.disable_progress_bar()
-    try:
+
+    def advise(causes: list[BaseException]) -> str:
+        if data_dir is not None:
+            return f"The data was looked for in {tables.named_files(found, data_dir, causes)}."
+        return (
+            f"On a machine without network, fetch it elsewhere: xharness fetch --targets {spec.name} --to DIR, "
+            "and give --data-dir DIR."
+        )
+
+    with _reading(spec, f"{source.name} ({config}, {split_name})", advise):
         if data_dir is not None:
             folder = data_dir / str(source.repo)
             key = tables.content_key(folder, config, split_name, found)
-            cache = Path(datasets.config.HF_DATASETS_CACHE) / "xharness" / key
-            return tables.read_folder(folder, config, split_name, found, str(cache)), None
+            return tables.read_folder(folder, config, split_name, found, _cache(key)), None
         assert source.repo is not None
         sha = hub.resolve(source.repo, source.revision, "dataset")
         # Else the loader would try five times for each language before it gives up.
         hub.reach(source.repo, sha, "dataset")
         return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
+
+
+def open_file(spec: DataSpec, path: Path) -> Any:
+    """Return a file of the user's own (.jsonl, .json, .csv, .tsv, .parquet) as a table.
+
+    Raises:
+        DataError: it has another ending, or cannot be read.
+    """
+    if layouts.data_format(path) is None:
+        raise DataError(f"{spec.name}: {path} is no .jsonl, .json, .csv, .tsv or .parquet file.")
+    with _reading(spec, str(path), lambda _: "Look at the file."):
+        # No README beside it says anything on a config without a name.
+        cache = _cache(tables.content_key(path.parent, "", "train", [path]))
+        return tables.read_folder(path.parent, "", "train", [path], cache)
+
+
+def _cache(key: str) -> str:
+    import datasets
+
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / "xharness" / key)
+
+
+@contextmanager
+def _reading(spec: DataSpec, what: str, advise: Callable[[list[BaseException]], str]) -> Iterator[None]:
+    """Show no bars of the datasets library, and turn its errors into sentences; ``advise`` gets the causes of one."""
+    import datasets
+
+    bars = datasets.utils.logging.is_progress_bar_enabled()
+    datasets.utils.logging.disable_progress_bar()
+    try:
+        yield
     except (
         OSError,
         ValueError,
@@ -142,15 +180,7 @@ def _open_hub(
                 f"{spec.name}: the disk is full, or cannot be written. Copies of data sets lie under "
                 f"{datasets.config.HF_DATASETS_CACHE}; make room, or name another place with HF_HOME."
             ) from None
-        advice = (
-            f"On a machine without network, fetch it elsewhere: xharness fetch --targets {spec.name} --to DIR, "
-            "and give --data-dir DIR."
-        )
-        if data_dir is not None:
-            advice = f"The data was looked for in {tables.named_files(found, data_dir, causes)}."
-        raise DataError(
-            f"{spec.name}: {source.name} ({config}, {split_name}) cannot be read: {tables.reason(causes)} {advice}"
-        ) from error
+        raise DataError(f"{spec.name}: {what} cannot be read: {tables.reason(causes)} {advise(causes)}") from error
     finally:
         if bars:
             datasets.utils.logging.enable_progress_bar()

@@ -1,0 +1,77 @@
+"""What every metric has in common: what it gives back, and the checks of what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from xharness.errors import DataError, PredictionError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a metric found in one language.
+
+    Attributes:
+        scores: name -> value in percent.
+        counts: things that happened on the way; for questions ``missing`` (gold ids without a prediction,
+            which score 0) and ``unknown`` (predicted ids that the gold data lacks, which are ignored).
+    """
+
+    scores: dict[str, float]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def expect_same_number(golds: Sequence[object], predictions: Sequence[object], what: str, language: str) -> None:
+    """Raise DataError if there is no gold, PredictionError if there is another number of predictions."""
+    if not golds:
+        raise DataError(
+            f"There is nothing to score ({language}): the gold data holds no {what}. Check the split's name."
+        )
+    if len(golds) != len(predictions):
+        raise PredictionError(
+            f"Found {len(predictions)} predicted {what} ({language}), expected {len(golds)} as in the gold "
+            "data. Predict again on the same data."
+        )
+
+
+def expect_same_shape(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> None:
+    """Raise PredictionError for the first sentence that has another number of predicted tags than of gold ones."""
+    expect_same_number(golds, predictions, "sentences", language)
+    for number, (gold, predicted) in enumerate(zip(golds, predictions, strict=True), start=1):
+        if len(gold) != len(predicted):
+            raise PredictionError(
+                f"Sentence {number} ({language}): found {len(predicted)} predicted tags, expected "
+                f"{len(gold)}, one for every word. Predict again on the same data."
+            )
+
+
+def share_of_right_tags(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> float:
+    """Return the share of words, in percent, whose tag is right; the shapes are those of ``expect_same_shape``.
+
+    Raises:
+        DataError: there is no word.
+    """
+    words = sum(map(len, golds))
+    if not words:
+        raise DataError(f"The gold sentences ({language}) hold no word. Check the columns that the data was read from.")
+    correct = sum(
+        gold == predicted
+        for gold_tags, predicted_tags in zip(golds, predictions, strict=True)
+        for gold, predicted in zip(gold_tags, predicted_tags, strict=True)
+    )
+    return correct / words * 100
+
+
+def expect_questions(golds: Mapping[str, object], language: str) -> None:
+    """Raise DataError if there is no question."""
+    if not golds:
+        raise DataError(f"There is no question to score ({language}): the gold data is empty. Check the split's name.")
+
+
+def count_ids(golds: Mapping[str, object], predictions: Mapping[str, object]) -> dict[str, int]:
+    """Return how many ids one side lacks: ``missing`` predictions, and ``unknown`` ones."""
+    return {
+        "missing": sum(question not in predictions for question in golds),
+        "unknown": sum(question not in golds for question in predictions),
+    }
