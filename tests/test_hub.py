@@ -11,6 +11,7 @@ import pytest
 from loopback_hub import TOKEN, ClientError, LoopbackHub
 from xharness import hub as xhub
 from xharness.errors import ModelError
+from xharness.heads import numbered
 
 CONFIG = {
     "model_type": "xlm-roberta",
@@ -288,7 +289,8 @@ def folder(tmp_path):
 def test_a_local_folder(folder):
     found = xhub.read_checkpoint(str(folder))
     assert (found.path, found.sha, found.layers, found.id2label) == (folder, None, 6, ("LABEL_0", "LABEL_1"))
-    assert not found.label_names
+    assert numbered(found.id2label)
+    assert (found.heads, found.phase, found.trained_on) == ({}, None, ())
     assert xhub.download(found) == folder
     (folder / "training.log").write_text("not part of the checkpoint")
     assert xhub.read_checkpoint(str(folder)).content_hash == found.content_hash

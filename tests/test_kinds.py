@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 import synthetic
 import tiny
-from xharness import data, predictions, scoring
+from xharness import answer_scores, data, predictions, scoring
 from xharness.answer_text import answer_in_words
 from xharness.errors import ModelError
 from xharness.examples import Bitext, Choice, Pair, Question, Tagged
 from xharness.inputs import ChoiceInput, ClassificationInput, RetrievalInput, SpanInput, TaggingInput
 from xharness.kinds import KINDS, classification, retrieval, span_qa, tagging
-from xharness.kinds.base import Context, NonFiniteOutput, Template
+from xharness.kinds.base import IGNORED, Context, NonFiniteOutput, Template
 from xharness.models import Encoder, batches, forward, load
-from xharness.spec import load_task
+from xharness.spec import load_task, load_training
 
 NAN = float("nan")
 FAMILIES = list(tiny.FAMILIES)
@@ -287,6 +287,26 @@ def test_words_without_sub_words_or_with_too_many_become_unknown(family):
     assert made == [examples[0].tags]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("max_length", [9, 11, 60])
+def test_tags_are_learned_at_first_sub_words_only(max_length, family):
+    context = Context(tiny.tokenizer(family), max_length, TaggingInput(), TAGS)
+    examples = [tagged(*SENTENCE), tagged(), tagged("Porto", " ", ""), tagged(*reversed(SENTENCE))]
+    features = tagging.encode(examples, context)
+    learned = tagging.learn(examples, features, context)
+    assert learned.counts == {"empty": 1}
+    rows = [row for (row,) in learned.units]
+    assert [row for row, (index, _) in enumerate(features.rows) if index != 1] == rows
+    assert (len(rows) > 3) == (max_length < 60)
+    found: list[tuple[str, ...]] = [()] * len(examples)
+    for row, target in zip(rows, learned.targets, strict=True):
+        index, first = features.rows[row]
+        assert len(target) == features.lengths[row]
+        assert [place for place, tag in enumerate(target) if tag != IGNORED] == first
+        found[index] += tuple(TAGS[target[place]] for place in first)
+    assert found == [e.tags for e in examples]
+
+
 # --- Extractive question answering ------------------------------------------------------------------------------
 
 CONTEXT = (
@@ -347,6 +367,91 @@ def test_stretches_and_the_window_of_most_context(length, room, stride):
         assert owners[place] == max(scores, key=scores.__getitem__)
 
 
+def taught(question: Question, context: Context) -> tuple[Any, list[tuple[Any, str | None]]]:
+    """Return what is learned, and (window, the text that decode would read for what it learns) of each unit."""
+    features = span_qa.encode([question], context)
+    learned = span_qa.learn([question], features, context)
+    read = []
+    for (row,), (first, last) in zip(learned.units, learned.targets, strict=True):
+        window = features.rows[row]
+        text = None
+        if (first, last) != (0, 0):
+            text = span_qa._text(question, features, row, first - window.offset, last - window.offset, context)
+        read.append((window, text))
+    return learned, read
+
+
+LETTERS = "abeilnort ABP.,'()-—12\u00a0\u3000\t\u0301éİßﬁ１Åअनুที่กำ桥城灯한국🎉"
+
+
+@settings(max_examples=200)
+@given(
+    text=st.text(LETTERS, min_size=1, max_size=60) | st.sampled_from([CONTEXT, TEXT]),
+    place=st.tuples(st.integers(0, 200), st.integers(1, 40)),
+    family=st.sampled_from(FAMILIES),
+    lowercase=st.booleans(),
+    stride=st.integers(3, 40),
+)
+def test_the_span_that_is_learned_is_read_as_the_answer(text, place, family, lowercase, stride):
+    start = place[0] % len(text)
+    answer = text[start : start + place[1]]
+    settings = SpanInput(lowercase=lowercase, doc_stride=stride)
+    context = Context(tiny.tokenizer(family), 32, settings)
+    learned, read = taught(Question("q", "Who?", text, (answer,), (start,)), context)
+    if learned.counts["unaligned"]:
+        assert not read
+        # Nothing that a sub-word could be made of.
+        assert not context.tokenizer(answer, add_special_tokens=False)["input_ids"] or not answer.strip()
+        return
+    assert learned.counts["unanswerable"] == 0
+    assert learned.counts["split_answers"] == all(found is None for _, found in read)
+    assert len(read) == len(span_qa.encode([Question("q", "Who?", text, (), ())], context).input_ids)
+    first, stop = start + len(answer) - len(answer.lstrip()), start + len(answer.rstrip())
+    for window, found in read:
+        held = window.spans[0][0] <= first and stop <= window.spans[-1][1]
+        assert (found is not None) <= held
+        if found is not None:
+            assert answer.strip() in found
+            # No sub-word that lies wholly outside, such as the next word that begins with the answer's last blank.
+            assert len(found.split()) <= len(answer.split())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("answer", ["Three rivers", "Porto", "Alma ", " Helena Brandt", "1862", "31 metres high."])
+def test_windows_without_the_whole_answer_learn_the_first_position(answer, family):
+    context = Context(tiny.tokenizer(family), 40, SpanInput(doc_stride=13))
+    asked = question(CONTEXT, answer)
+    learned, read = taught(asked, context)
+    assert {text for _, text in read} == {answer.strip(), None}
+    assert [t == (0, 0) for t in learned.targets] == [text is None for _, text in read]
+    for window, text in read:
+        span = asked.starts[0] + len(answer) - len(answer.lstrip()), asked.starts[0] + len(answer.rstrip())
+        assert (text is not None) == bool(window.spans[0][0] <= span[0] and span[1] <= window.spans[-1][1])
+
+
+def test_of_several_answers_the_first_is_learned(tiny_tokenizer):
+    both = Question("q", "Who?", CONTEXT, ("Otto", "Helena Brandt"), (CONTEXT.index("Otto"), CONTEXT.index("Helena")))
+    _, read = taught(both, Context(tiny_tokenizer, 200, SpanInput()))
+    assert [text for _, text in read] == ["Otto"]
+
+
+@pytest.mark.parametrize("task", ["squad_v1", "tydiqa_en"])
+def test_real_answers_are_learned_as_they_are_read(task, mirror):
+    spec = load_training(task)
+    examples = data.load(spec, "en", "train", mirror).examples[:1000]
+    # Signs apart, as every real tokenizer has them: nearly all answers begin and end with a sub-word.
+    context = Context(tiny.tokenizer("bert"), 384, SpanInput())
+    exact = total = 0
+    for example in examples:
+        learned, read = taught(example, context)
+        found = [text for _, text in read if text is not None]
+        assert bool(found) != bool(learned.counts["unaligned"] + learned.counts["split_answers"])
+        assert all(example.answers[0].strip() in text for text in found)
+        exact += sum(answer_scores.normal_squad(t) == answer_scores.normal_squad(example.answers[0]) for t in found)
+        total += len(found)
+    assert exact / total > 0.98
+
+
 small = st.integers(-3, 3).map(float)
 
 
@@ -358,7 +463,7 @@ def windows(draw: st.DrawFn) -> list[tuple[span_qa.Window, np.ndarray]]:
         spans = np.array([[2 * i, 2 * i + 1] for i in range(size)]).reshape(-1, 2)
         own = np.array(draw(st.lists(st.booleans(), min_size=size, max_size=size)), dtype=bool)
         values = draw(st.lists(st.lists(small, min_size=size, max_size=size), min_size=2, max_size=2))
-        found.append((span_qa.Window(0, 3, spans, own), np.array(values, np.float32).reshape(2, size)))
+        found.append((span_qa.Window(0, 0, 3, spans, own), np.array(values, np.float32).reshape(2, size)))
     return found
 
 
@@ -496,6 +601,15 @@ def test_the_model_gets_an_axis_of_choices(tiny_checkpoint):
         expected = [encoder.model(torch.tensor([[ids]])).logits.item() for ids in features.input_ids]
     np.testing.assert_allclose([float(a) for a in arrays], expected, atol=1e-5)
     assert len(set(expected)) == 2
+
+
+def test_choices_are_learned_together(tiny_tokenizer):
+    examples = [choice("x", "a b", "c d", label="second"), choice("y", "e f", "g h", label="first")]
+    context = Context(tiny_tokenizer, 64, PROMPT, ("first", "second"))
+    chosen = KINDS["multiple_choice"]
+    assert chosen.learn is not None
+    learned = chosen.learn(examples, chosen.encode(examples, context), context)
+    assert (learned.units, learned.targets) == ([(0, 1), (2, 3)], [1, 0])
 
 
 # --- Texts as vectors -------------------------------------------------------------------------------------------

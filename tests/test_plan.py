@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from xharness import plan
+from xharness import fitting, heads, plan
 from xharness.benchmark import benchmarks
 from xharness.checkpoint import Checkpoint
 from xharness.errors import UsageError
+from xharness.heads import Head
+from xharness.preparation import Options
 from xharness.report import plan_table
 from xharness.spec import load_task
 
@@ -107,14 +110,14 @@ def test_reasons(model, task, words):
     ],
 )
 def test_canonical_labels(task, names, expected):
-    assert plan.canonical_labels(load_task(task), names) == expected
+    assert fitting.canonical_labels(load_task(task), names) == expected
 
 
 def test_a_label_that_the_spec_tolerates():
     spec = load_task("udpos-hub")
     names = ("_", "O", *sorted(spec.labels))
-    assert plan.canonical_labels(spec, names) == names
-    assert plan.canonical_labels(spec, (*names, "B")) is None
+    assert fitting.canonical_labels(spec, names) == names
+    assert fitting.canonical_labels(spec, (*names, "B")) is None
 
 
 def test_the_label_map_says_what_numbers_mean():
@@ -208,3 +211,120 @@ def test_data_that_is_not_there_is_left_out_and_named():
 def test_a_split_that_the_target_does_not_have():
     [step] = steps("tatoeba", checkpoint(), split="dev").values()
     assert (step.state, step.reason) == (CANNOT, "it has no dev split")
+
+
+# --- Several heads --------------------------------------------------------------------------------------------------
+
+ENDS = {kind: end for end, kind in heads.KINDS.items()}
+
+
+def with_heads(own: Checkpoint | None = None, **named: tuple[str, ...]) -> Checkpoint:
+    """Return a checkpoint with heads beside its encoder: name -> kind and labels."""
+    made = {
+        name: Head(name, f"heads/{name}.safetensors", kind, f"XLMRoberta{ENDS[kind]}", tuple(labels))
+        for name, (kind, *labels) in named.items()
+    }
+    return dataclasses.replace(own or checkpoint(), heads=made)
+
+
+NLI = ("classification", *XNLI)
+SPANS = ("span_qa",)
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "state", "head_name"),
+    [
+        # Named as the target's training set ...
+        (with_heads(mnli=NLI, anli=NLI, squad_v1=SPANS), "xnli", READY, "mnli"),
+        (with_heads(squad_v2=SPANS, squad_v1=SPANS), "xquad", READY, "squad_v1"),
+        (with_heads(squad_v2=SPANS, squad_v1=SPANS), "mlqa", READY, "squad_v1"),
+        # ... or the only one that fits, by kind and by the names of its labels ...
+        (with_heads(anli=NLI, qqp=("classification", "0", "1")), "xnli", READY, "anli"),
+        (with_heads(squad_v2=SPANS, mnli=NLI), "xquad", READY, "squad_v2"),
+        (with_heads(hellaswag=("multiple_choice",)), "xcopa", READY, "hellaswag"),
+        (with_heads(mnli=("classification", "a", "b"), anli=NLI), "xnli", READY, "anli"),
+        # ... but nobody guesses which of two is meant.
+        (with_heads(squad_v2=SPANS, squad_v1=SPANS), "tydiqa", CANNOT, None),
+        (with_heads(mnli=NLI, ccg=("tagging", "N", "NP")), "panx", TRAIN, None),
+        (with_heads(mnli=NLI), "tatoeba", ENCODER, None),
+        # The root's own head comes first; where it does not fit, the others are asked.
+        (with_heads(head("classification", *XNLI), mnli=NLI), "xnli", READY, None),
+        (with_heads(head("classification", "a", "b"), mnli=NLI), "xnli", READY, "mnli"),
+        (with_heads(head("span_qa"), mnli=NLI), "xnli", READY, "mnli"),
+    ],
+)
+def test_which_head(model, task, state, head_name):
+    [step] = steps(task, model).values()
+    assert (step.state, step.head) == (state, head_name)
+    assert step.to_json()["head"] == head_name
+    if head_name is not None:
+        assert step.reason == f"with its head '{head_name}'"
+
+
+def test_the_labels_are_those_of_the_head_that_was_chosen():
+    turned = ("classification", "contradictory", "neutral", "entailment")
+    [step] = steps("xnli", with_heads(mnli=turned)).values()
+    assert step.labels == ("contradiction", "neutral", "entailment")
+    unnamed = with_heads(mnli=("classification", *numbered(3)))
+    [step] = steps("xnli", unnamed).values()
+    assert (step.state, step.head) == (CANNOT, None)
+    assert step.reason.startswith("its head 'mnli' names the labels LABEL_0, LABEL_1, LABEL_2, which does not say")
+    mapping = {label: f"LABEL_{i}" for i, label in enumerate(XNLI)}
+    assert steps("xnli", unnamed, label_map=mapping)["xnli"].labels == XNLI
+    with pytest.raises(UsageError, match=r"has no label 'LABEL_7'\. Did you mean"):
+        steps("xnli", unnamed, label_map={"neutral": "LABEL_7"})
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "words"),
+    [
+        (with_heads(a=SPANS, b=SPANS), "xquad", "several of its heads fit: a, b. Choose one with --head NAME"),
+        (
+            with_heads(ccg=("tagging", "N"), mnli=NLI),
+            "xquad",
+            "none of the heads beside it fits: ccg (tagging), mnli (classification); `xharness eval --tune`",
+        ),
+        (
+            with_heads(head("span_qa"), mnli=NLI),
+            "panx",
+            "its head is for span qa, and none of the heads beside it fits: mnli (classification); `xharness",
+        ),
+        (with_heads(head("classification", *numbered(3)), squad_v1=SPANS), "xnli", "give it, for example --label-map"),
+        (with_heads(mnli=("classification", "a", "b")), "xnli", "the labels of its head 'mnli' are a, b, not entail"),
+    ],
+)
+def test_reasons_of_several_heads(model, task, words):
+    assert words in steps(task, model)[task].reason
+
+
+def test_a_head_is_chosen_by_name():
+    model = with_heads(squad_v1=SPANS, squad_v2=SPANS, mnli=NLI)
+    found = steps("xquad,tydiqa,xnli,tatoeba", model, head="squad_v2")
+    assert {t: (s.state, s.head) for t, s in found.items()} == {
+        "xquad": (READY, "squad_v2"),
+        "tydiqa": (READY, "squad_v2"),
+        "xnli": (CANNOT, None),
+        "tatoeba": (ENCODER, None),
+    }
+    assert found["xnli"].reason == "its head 'squad_v2' is for span qa (chosen by --head)"
+    with pytest.raises(UsageError, match=r"has no head 'squad_v3'\. Did you mean 'squad_v"):
+        steps("xquad", model, head="squad_v3")
+    with pytest.raises(UsageError, match=r"has no head 'zzz'\. Its heads: squad_v1, squad_v2, mnli\."):
+        steps("xquad", model, head="zzz")
+    with pytest.raises(UsageError, match=r"no heads to choose from.*Leave out --head"):
+        steps("xquad", head("span_qa"), head="squad_v1")
+
+
+def test_the_roots_own_head_may_have_a_name():
+    named = Head("mnli", None, "classification", "XLMRobertaForSequenceClassification", XNLI)
+    model = dataclasses.replace(head("classification", *XNLI), heads={"mnli": named})
+    assert (model.head, model.head_name) == ("classification", "mnli")
+    for asked in (None, "mnli"):
+        [step] = steps("xnli", model, head=asked).values()
+        assert (step.state, step.head, step.labels) == (READY, "mnli", XNLI)
+    assert steps("xquad", model, head="mnli")["xquad"].state == CANNOT
+
+
+def test_a_head_that_is_asked_for_is_another_run_and_none_is_the_run_as_it_was():
+    assert "head" not in Options().settings("float32")
+    assert Options(head="mnli").settings("float32") == {**Options().settings("float32"), "head": "mnli"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from xharness.heads import Head, kind_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class Checkpoint:
         encoder_decoder: the model is a sequence-to-sequence one (mT5), which has no plain encoder to load.
         remote_code: the config asks for Python code from the repository (``auto_map``).
         notes: things a user should know (a modules.json that is ignored, ...).
+        heads: heads by name, where its xharness.json names some: those in files of their own, and the root's own.
+        phase: ``intermediate`` or ``target`` where its xharness.json says so.
+        trained_on: the training sets that its xharness.json names.
     """
 
     name: str
@@ -39,6 +45,9 @@ class Checkpoint:
     encoder_decoder: bool = False
     remote_code: bool = False
     notes: tuple[str, ...] = ()
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    phase: str | None = None
+    trained_on: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -55,15 +64,9 @@ class Checkpoint:
     @property
     def head(self) -> str | None:
         """The kind of problem that the checkpoint's own head is for, None for a bare or masked-LM encoder."""
-        heads = {
-            "ForSequenceClassification": "classification",
-            "ForTokenClassification": "tagging",
-            "ForQuestionAnswering": "span_qa",
-            "ForMultipleChoice": "multiple_choice",
-        }
-        return next((kind for name in self.architectures for end, kind in heads.items() if name.endswith(end)), None)
+        return next((kind for name in self.architectures if (kind := kind_of(name)) is not None), None)
 
     @property
-    def label_names(self) -> bool:
-        """Whether the labels have names of their own (not LABEL_0, LABEL_1 ...)."""
-        return bool(self.id2label) and not all(name.upper() == f"LABEL_{i}" for i, name in enumerate(self.id2label))
+    def head_name(self) -> str | None:
+        """The name of the checkpoint's own head, where its xharness.json gives it one."""
+        return next((head.name for head in self.heads.values() if head.file is None), None)

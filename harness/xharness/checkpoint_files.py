@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from xharness import files
+from xharness import files, heads
 from xharness.checkpoint import Checkpoint
 from xharness.errors import ModelError
+from xharness.heads import ZooRecord
 
 # What a checkpoint is made of. Pickles (.bin, .pt, .pkl), .h5, .msgpack and onnx files are never among them:
 # a pickle can run any code when it is read, and the others are the same weights again.
 _CONFIG_AND_TOKENIZER = (
     "config.json",
-    "xharness.json",
+    heads.FILE,
     "tokenizer*.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -54,13 +55,14 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
     if not find_weights(names):
         raise no_weights(name, names, "")
     check_tokenizer(name, names)
-    heads = sorted(f"heads/{p.name}" for p in folder.glob("heads/*.safetensors"))
-    parts = sorted({*find_parts(names), *find_shards(name, names, lambda index: folder / index), *heads})
+    beside = find_heads(folder)
+    parts = sorted({*find_parts(names), *find_shards(name, names, lambda index: folder / index), *beside})
     if _names_code(folder):
         parts = sorted([*parts, *(n for n in names if n.endswith(".py"))])
     for part in parts:
         if part.endswith(".safetensors"):
             _check_whole(folder / part)
+    record = read_record(name, names, beside, lambda file: folder / file)
     digest = hashlib.sha256()
     for part in parts:
         try:
@@ -72,6 +74,7 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
         name,
         names,
         trust_remote_code,
+        record,
         path=folder,
         content_hash=digest.hexdigest(),
         sha=None,
@@ -79,14 +82,17 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
     )
 
 
-def describe(config: dict[str, Any], name: str, names: tuple[str, ...], trusted: bool, **where: Any) -> Checkpoint:
-    """Return what is known of a checkpoint from its config and the names of its files.
+def describe(
+    config: dict[str, Any], name: str, names: tuple[str, ...], trusted: bool, record: ZooRecord | None, **where: Any
+) -> Checkpoint:
+    """Return what is known of a checkpoint from its config, the names of its files and its xharness.json.
 
     Args:
         config: the content of config.json.
         name: what the user called it.
         names: of the files at the root.
         trusted: Python code that lies beside it may be run; only changes what the notes say.
+        record: from `read_record`.
         where: ``path`` and ``content_hash``, or ``sha`` and ``revision`` (see `Checkpoint`).
     """
     notes = []
@@ -107,18 +113,65 @@ def describe(config: dict[str, Any], name: str, names: tuple[str, ...], trusted:
     architectures = config.get("architectures") or []
     if not isinstance(architectures, list) or not all(isinstance(a, str) for a in architectures):
         raise ModelError(f"{name}: config.json: architectures must be a list of class names; found {architectures!r}.")
+    id2label = _labels(config, name) or _default_labels(config, name, architectures)
+    if record is not None:
+        _check_own_head(record, name, architectures, id2label)
     return Checkpoint(
         name=name,
         model_type=str(config.get("model_type") or ""),
         architectures=tuple(architectures),
-        id2label=_labels(config, name) or _default_labels(config, name, architectures),
+        id2label=id2label,
         layers=counts[0] if counts else None,
         files=names,
         encoder_decoder=bool(config.get("is_encoder_decoder")),
         remote_code=remote_code,
         notes=tuple(notes),
+        heads=record.heads if record is not None else {},
+        phase=record.phase if record is not None else None,
+        trained_on=record.tasks if record is not None else (),
         **where,
     )
+
+
+def find_heads(folder: Path) -> list[str]:
+    """Return the files with heads that lie beside a checkpoint's own weights, as ``heads/<name>.safetensors``."""
+    return sorted(f"heads/{p.name}" for p in folder.glob("heads/*.safetensors") if p.is_file())
+
+
+def read_record(
+    name: str, names: Iterable[str], beside: Collection[str], get: Callable[[str], Path]
+) -> ZooRecord | None:
+    """Return what the checkpoint's xharness.json says; None where it has none.
+
+    Args:
+        name: what the user called the checkpoint.
+        names: of the files at the root.
+        beside: the files with heads (`find_heads`).
+        get: returns the local path of a file at the root.
+
+    Raises:
+        ModelError: the file is wrong, or names a head whose file is not there.
+    """
+    return heads.read(get(heads.FILE), name, beside) if heads.FILE in set(names) else None
+
+
+def _check_own_head(record: ZooRecord, name: str, architectures: list[str], id2label: tuple[str, ...]) -> None:
+    """Raise ModelError if xharness.json and config.json tell two stories about the root's own head."""
+    own = next((head for head in record.heads.values() if head.file is None), None)
+    if own is None:
+        return
+    where = f"{name}: {heads.FILE}: heads.{own.name}"
+    if own.architecture not in architectures:
+        found = ", ".join(architectures) or "none"
+        raise ModelError(
+            f"{where}: has no file and so is the checkpoint's own, a {own.architecture}; but the architectures in "
+            f"config.json are: {found}. Do the two files belong together?"
+        )
+    if own.kind in heads.LABELLED and own.labels != id2label:
+        raise ModelError(
+            f"{where}.labels: {', '.join(own.labels[:6])}; but config.json (id2label) has "
+            f"{', '.join(id2label[:6]) or 'none'}. Do the two files belong together?"
+        )
 
 
 def read_config(path: Path, name: str) -> dict[str, Any]:

@@ -16,7 +16,16 @@ from typing import Any
 
 from xharness import checkpoint_files, files
 from xharness.checkpoint import Checkpoint
-from xharness.checkpoint_files import check_tokenizer, find_parts, find_shards, find_weights, has_tokenizer, no_weights
+from xharness.checkpoint_files import (
+    check_tokenizer,
+    find_heads,
+    find_parts,
+    find_shards,
+    find_weights,
+    has_tokenizer,
+    no_weights,
+    read_record,
+)
 from xharness.errors import ModelError, did_you_mean, nearest_folder
 from xharness.hub_errors import SHA, NoSuchFile, RepoType, Request, Unreachable, explained, http_error
 
@@ -209,18 +218,22 @@ def _read_repository(name: str, revision: str | None, trust_remote_code: bool) -
         ) from None
     config = checkpoint_files.read_config(path, name)
     try:
-        names = tuple(sorted(file for file in list_files(name, sha, "model") if "/" not in file))
+        listed = list_files(name, sha, "model")
+        names = tuple(sorted(file for file in listed if "/" not in file))
+        beside = [file for file in listed if file.startswith("heads/")]
     except Unreachable:
         # The config came from the cache; beside it lies whatever else an earlier run downloaded.
         names = tuple(sorted(p.name for p in path.parent.iterdir() if p.is_file()))
+        beside = find_heads(path.parent)
         if not find_weights(names) or not has_tokenizer(names):
             raise
     if not find_weights(names):
         raise no_weights(name, names, _conversion(name))
     check_tokenizer(name, names)
     _shards(name, sha, names)
+    record = read_record(name, names, beside, lambda file: download_file(name, sha, file, "model"))
     return checkpoint_files.describe(
-        config, name, names, trust_remote_code, path=None, content_hash=None, sha=sha, revision=revision
+        config, name, names, trust_remote_code, record, path=None, content_hash=None, sha=sha, revision=revision
     )
 
 

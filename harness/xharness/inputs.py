@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from xharness.strict_yaml import Strict
 
@@ -47,6 +47,18 @@ class SpanInput(Strict):
     """
     answer_text: Literal["offsets", "words"] = "offsets"
     """``offsets``: the characters of the span; ``words``: the whole words around it (the 2020 scripts)."""
+    no_answer: bool = False
+    """Questions may have no answer (SQuAD 2.0): the first position of a row stands for it, and '' is a prediction."""
+    null_threshold: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    """How far the score of no answer must be above the best span's for the prediction to be ''; only with
+    ``no_answer``."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_where_every_question_has_an_answer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # These two came later. At their defaults nothing changes, so the hashes of specs must not change either:
+        # results on disk carry them.
+        late = {name: type(self).model_fields[name].default for name in ("no_answer", "null_threshold")}
+        return {name: value for name, value in dump(self).items() if name not in late or value != late[name]}
 
 
 class ChoiceInput(Strict):

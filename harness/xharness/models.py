@@ -13,18 +13,15 @@ import torch
 import transformers
 
 from xharness.errors import ModelError, UsageError
+from xharness.heads import Head
 from xharness.kinds.base import Array, Context, Features, Kind
+from xharness.weights import check_complete, check_head, fill
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # A batch is closed at a change of length once it holds this part of the budget: from there on the processor is
 # busy anyway, and rows of one length need no padding and no mask.
 FULL_ENOUGH = 8
-
-# A weight of one layer of an encoder; heads of other tasks may have layers too, and buffers are computed anew.
-_OF_A_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
-_OTHER_HEADS = {"classifier", "qa_outputs", "lm_head", "pooler", "cls", "head", "decoder"}
-_BUFFERS = ("inv_freq", "position_ids", "masked_bias")
 
 
 @dataclass(frozen=True)
@@ -83,15 +80,26 @@ def load(
     device: torch.device,
     dtype: str,
     pooling: str | None = None,
+    head: Head | None = None,
     trust_remote_code: bool = False,
 ) -> Encoder:
     """Load a checkpoint from a local folder, with the head that a kind of problem needs.
+
+    Args:
+        path: the folder.
+        kind: of problem.
+        name: what the user called the checkpoint, for messages.
+        device: where it is to be.
+        dtype: name of the type of its weights.
+        pooling: how texts become vectors, for kinds that compare them.
+        head: one that has a file of its own; None, or a head without a file: the one in the checkpoint's own weights.
+        trust_remote_code: Python code that lies beside it may be run.
 
     Raises:
         ModelError: a weight that is needed is not in the checkpoint (nothing is ever filled with random values),
             weights, tokenizer, head and config.json do not belong together, or the folder cannot be read.
     """
-    with _quiet(), _as_model_error(name):
+    with quiet(), _as_model_error(name):
         options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
         if (
@@ -100,11 +108,14 @@ def load(
         ):
             # Byte-level tokenizers must see each word as if after a space.
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, add_prefix_space=True, **options)
+        beside = head if head is not None and head.file is not None else None
+        given = {} if beside is None else {"config": _config_of(beside, path, options)}
         model, report = getattr(transformers, kind.auto_class).from_pretrained(
-            path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **options
+            path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **given, **options
         )
-    _check_complete(model, report, name, pooling)
-    _check_head(model, kind, name, pooling)
+        filled = set() if beside is None else fill(model, set(report["missing_keys"]), path, beside, name)
+    check_complete(model, report, kind, name, pooling, filled)
+    check_head(model, kind, name, pooling)
     _check_vocabulary(model, tokenizer, name)
     model.eval().to(device)
     config = model.config
@@ -122,52 +133,15 @@ def load(
     return Encoder(model, tokenizer, device, dtype, positions, layers)
 
 
-def _check_complete(model: Any, report: dict[str, Any], name: str, pooling: str | None) -> None:
-    missing = sorted(report["missing_keys"])
-    mismatched = report.get("mismatched_keys") or []
-    if mismatched:
-        raise ModelError(f"{name}: weights do not fit config.json: {', '.join(str(m[0]) for m in mismatched)[:300]}.")
-    pooler = [key for key in missing if key.split(".")[0] == "pooler" or ".pooler." in key]
-    if pooler and pooling == "pooler":
-        raise ModelError(
-            f"{name}: the checkpoint has no pooler (weights missing: {', '.join(pooler)}), and a random one would give "
-            "meaningless scores. Use --pooling mean or cls."
-        )
-    if pooler and getattr(model, "pooler", None) is not None:
-        # It was made up by the loader, and nothing reads it.
-        model.pooler = None
-    others = [key for key in missing if key not in pooler]
-    if others:
-        raise ModelError(
-            f"{name}: {len(others)} weights that are needed are not in the checkpoint ({', '.join(others[:4])}"
-            f"{' ...' if len(others) > 4 else ''}); they are never filled with random values. "
-            "Is config.json that of these weights?"
-        )
-    unused = [
-        key
-        for key in sorted(report.get("unexpected_keys") or [])
-        if _OF_A_LAYER.search(key) and key.split(".")[0] not in _OTHER_HEADS and not key.endswith(_BUFFERS)
-    ]
-    if unused:
-        raise ModelError(
-            f"{name}: the checkpoint has {len(unused)} weights of layers that config.json does not have "
-            f"({', '.join(unused[:4])}{' ...' if len(unused) > 4 else ''}), and scores without them would not be the "
-            "model's. Is config.json that of these weights?"
-        )
-
-
-def _check_head(model: Any, kind: Kind, name: str, pooling: str | None) -> None:
-    if kind.auto_class == "AutoModel" and pooling == "pooler" and getattr(model, "pooler", None) is None:
-        raise ModelError(
-            f"{name}: {type(model).__name__} has no pooler, so there is no output of it. Use --pooling mean or cls."
-        )
-    if kind.auto_class == "AutoModelForQuestionAnswering":
-        head = getattr(model, "qa_outputs", None) or getattr(model, "classifier", None)
-        outputs = getattr(head, "out_features", 2)
-        if outputs != 2:
-            raise ModelError(
-                f"{name}: the question-answering head has {outputs} outputs, expected 2 (start and end of the answer)."
-            )
+def _config_of(head: Head, path: Path, options: dict[str, Any]) -> Any:
+    """Return the checkpoint's config as it would be if the head were its own: the stock class is built by it."""
+    config = transformers.AutoConfig.from_pretrained(path, **options)
+    # A head without names has outputs of which the class knows the number itself, but for question answering.
+    names = list(head.labels) or [f"LABEL_{i}" for i in range(2)]
+    config.id2label = dict(enumerate(names))
+    config.label2id = {label: i for i, label in enumerate(names)}
+    config.architectures = [head.architecture]
+    return config
 
 
 def _check_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
@@ -204,7 +178,7 @@ def _max_positions(model: Any) -> int | None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' load reports and bars off the terminal: what matters is checked and said by us."""
     before = transformers.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled()

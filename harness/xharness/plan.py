@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from xharness.benchmark import Benchmark, benchmarks
 from xharness.checkpoint import Checkpoint
 from xharness.data_spec import Split
 from xharness.errors import UsageError, did_you_mean, unknown
+from xharness.fitting import State, fit
 from xharness.spec import TaskSpec, list_tasks, load_task
-
-State = Literal["ready", "encoder only", "needs English target training", "cannot"]
 
 # Only for the estimate of work: multilingual sub-words of the XTREME languages are a little under four characters
 # long on average, fewer in scripts without spaces. The true number stands in each result.
@@ -45,12 +44,13 @@ class Step:
         task: name.
         spec: None where this version has none.
         state: what can be done with this checkpoint.
-        reason: why, or by what command; '' for a plain *ready*.
+        reason: why, by what command, or with which of several heads; '' for a plain *ready*.
         languages: codes that will be scored.
         left_out: code -> why its data cannot be had.
         examples: number of examples; None where a count is not known for sure.
         tokens: estimated sub-words, None where not known.
         labels: canonical label per output of the head; () without labels.
+        head: name of the checkpoint's head that predicts, where its heads have names.
     """
 
     task: str
@@ -62,6 +62,7 @@ class Step:
     examples: int | None = None
     tokens: int | None = None
     labels: tuple[str, ...] = ()
+    head: str | None = None
 
     @property
     def runs(self) -> bool:
@@ -73,6 +74,7 @@ class Step:
         return {
             "state": self.state,
             "reason": self.reason or None,
+            "head": self.head,
             "languages": list(self.languages),
             "left_out": dict(self.left_out),
             "examples": self.examples,
@@ -146,6 +148,7 @@ def make_plan(
     split: Split = "test",
     limit: int | None = None,
     label_map: Mapping[str, str] | None = None,
+    head: str | None = None,
 ) -> list[Step]:
     """Return one step per target.
 
@@ -157,13 +160,16 @@ def make_plan(
         split: which split is scored.
         limit: at most so many examples per language.
         label_map: canonical label -> the head's own name for it.
+        head: the head that is to predict; None: the one that fits.
 
     Raises:
-        UsageError: a label of ``label_map`` belongs to none of the targets.
+        UsageError: a label of ``label_map`` belongs to none of the targets, or the checkpoint has no such head.
     """
+    _check_head(checkpoint, head)
     _check_label_map(selection, checkpoint, label_map)
     steps = [
-        _step(spec, checkpoint, languages[spec.name], unavailable, split, limit, label_map) for spec in selection.specs
+        _step(spec, checkpoint, languages[spec.name], unavailable, split, limit, label_map, head)
+        for spec in selection.specs
     ]
     steps += [
         Step(t, None, "cannot", "this version of xharness has no spec for it yet") for t in selection.without_spec
@@ -180,6 +186,7 @@ def _step(
     split: Split,
     limit: int | None,
     label_map: Mapping[str, str] | None,
+    head: str | None,
 ) -> Step:
     if spec.unavailable:
         return Step(spec.name, spec, "cannot", spec.unavailable)
@@ -191,14 +198,25 @@ def _step(
     there = tuple(code for code in languages if code not in left_out)
     if not there:
         return Step(spec.name, spec, "cannot", next(iter(left_out.values())), left_out=left_out)
-    state, reason, labels = _fit(spec, checkpoint, label_map)
+    found = fit(spec, checkpoint, label_map, head)
     counts = [spec.expected_count(code, split) for code in there]
     known = [min(count, limit) if limit is not None else count for count in counts if count is not None]
     examples = sum(known) if len(known) == len(counts) else None
     if examples is None and limit is None and len(there) == len(spec.languages) and split != "train":
         examples = spec.total.get(split)
     tokens = _tokens(spec, examples, there, split)
-    return Step(spec.name, spec, state, reason, there, left_out, examples, tokens, labels)
+    return Step(
+        spec.name,
+        spec,
+        found.state,
+        found.reason,
+        there,
+        left_out,
+        examples,
+        tokens,
+        labels=found.labels,
+        head=found.head,
+    )
 
 
 def _tokens(spec: TaskSpec, examples: int | None, languages: Sequence[str], split: Split) -> int | None:
@@ -212,68 +230,16 @@ def _tokens(spec: TaskSpec, examples: int | None, languages: Sequence[str], spli
     return None if characters is None else round(characters / CHARACTERS_PER_TOKEN)
 
 
-def _fit(
-    spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None
-) -> tuple[State, str, tuple[str, ...]]:
-    """Return whether the checkpoint's head and labels fit a target, why not, and its labels by canonical name."""
-    if checkpoint.encoder_decoder:
-        return "cannot", f"the checkpoint is a sequence-to-sequence model ({checkpoint.model_type}), not an encoder", ()
-    if spec.compares_vectors:
-        return "encoder only", spec.note or "", ()
-    if checkpoint.head != spec.kind:
-        own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"
-        return "needs English target training", f"{own}; {_training(spec)}", ()
-    if spec.kind == "span_qa":
-        return "ready", "", ()
-    if spec.kind == "multiple_choice":
-        return "ready", "", tuple(spec.labels)
-    labels = canonical_labels(spec, checkpoint.id2label, label_map)
-    if labels is not None:
-        return "ready", "", labels
-    head = ", ".join(checkpoint.id2label[:6]) + (" ..." if len(checkpoint.id2label) > 6 else "")
-    if not checkpoint.label_names and len(checkpoint.id2label) in range(
-        len(spec.labels), len(spec.labels) + len(spec.tolerated_labels) + 1
-    ):
-        example = ",".join(f"{label}=LABEL_{i}" for i, label in enumerate(spec.labels))
-        return (
-            "cannot",
-            f"its config names the labels {head}, which does not say what they mean. Look up the order it was trained "
-            f"with and give it, for example --label-map {example}",
-            (),
+def _check_head(checkpoint: Checkpoint, head: str | None) -> None:
+    if head is None or head in checkpoint.heads:
+        return
+    if not checkpoint.heads:
+        raise UsageError(
+            f"--head: the checkpoint has no heads to choose from, so none is named '{head}': only checkpoints with an "
+            "xharness.json name theirs. Leave out --head."
         )
-    wanted = ", ".join(spec.labels[:6]) + (" ..." if len(spec.labels) > 6 else "")
-    return (
-        "needs English target training",
-        f"its labels are {head or 'not named'}, not {wanted}; {_training(spec)}",
-        (),
-    )
-
-
-def _training(spec: TaskSpec) -> str:
-    return f"`xharness eval --tune` will train it on '{spec.train}' (not in this version yet)"
-
-
-def canonical_labels(
-    spec: TaskSpec, head: Sequence[str], label_map: Mapping[str, str] | None = None
-) -> tuple[str, ...] | None:
-    """Return the canonical label per output of a head, by name; None where the names do not fit.
-
-    A head fits if each label of the task is one of its names (or of the aliases in the spec), once, and it has no
-    further ones but those that the spec tolerates.
-    """
-    names = {_plain(label): label for label in [*spec.labels, *spec.tolerated_labels]}
-    for label, aliases in spec.label_aliases.items():
-        names.update({_plain(alias): label for alias in aliases})
-    if label_map and set(label_map) <= set(spec.labels):
-        names.update({_plain(own): label for label, own in label_map.items()})
-    found = [names.get(_plain(name)) for name in head]
-    if any(label is None for label in found) or len(set(found)) != len(found) or set(spec.labels) - set(found):
-        return None
-    return tuple(label for label in found if label is not None)
-
-
-def _plain(name: str) -> str:
-    return name.strip().casefold().replace("-", "_").replace(" ", "_")
+    hint = did_you_mean(head, checkpoint.heads) or f" Its heads: {', '.join(checkpoint.heads)}."
+    raise UsageError(f"--head: the checkpoint has no head '{head}'.{hint}")
 
 
 def _check_label_map(selection: Selection, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> None:
@@ -284,7 +250,8 @@ def _check_label_map(selection: Selection, checkpoint: Checkpoint, label_map: Ma
         if label not in known:
             hint = did_you_mean(label, known) or f" Labels there: {', '.join(sorted(known))}."
             raise UsageError(f"--label-map: none of the chosen targets has the label '{label}'.{hint}")
+    names = list(dict.fromkeys([*checkpoint.id2label, *(n for h in checkpoint.heads.values() for n in h.labels)]))
     for own in label_map.values():
-        if checkpoint.id2label and own not in checkpoint.id2label:
-            hint = did_you_mean(own, checkpoint.id2label) or f" Its labels: {', '.join(checkpoint.id2label[:12])}."
+        if names and own not in names:
+            hint = did_you_mean(own, names) or f" Its labels: {', '.join(names[:12])}."
             raise UsageError(f"--label-map: the checkpoint's head has no label '{own}'.{hint}")

@@ -30,20 +30,25 @@ class Options:
     center: str | None = None
     whiten: bool | None = None
     label_map: Mapping[str, str] = field(default_factory=dict)
+    head: str | None = None
     split: Split = "test"
     limit: int | None = None
     seed: int = 0
     trust_remote_code: bool = False
+    tune: Mapping[str, Any] | None = None
+    """What tells runs of tuned checkpoints apart; None: the checkpoint is scored as it is."""
 
     def settings(self, dtype: str) -> dict[str, Any]:
         """Return the settings that tell runs of one checkpoint apart."""
-        vectors = {"special_tokens": self.special_tokens, "center": self.center, "whiten": self.whiten}
+        # Only where they are given: runs of earlier versions keep the names of their folders.
+        given = {"special_tokens": self.special_tokens, "center": self.center, "whiten": self.whiten, "head": self.head}
+        given["tune"] = None if self.tune is None else dict(self.tune)
         return {
             "dtype": dtype,
             "layer": self.layer,
             "pooling": self.pooling,
             "prefix": self.prefix,
-            **{name: value for name, value in vectors.items() if value is not None},
+            **{name: value for name, value in given.items() if value is not None},
             "label_map": dict(self.label_map),
             "split": self.split,
             "limit": self.limit,
@@ -99,6 +104,7 @@ def prepare(
         split=options.split,
         limit=options.limit,
         label_map=options.label_map,
+        head=options.head,
     )
     return Prepared(checkpoint, steps, selection, languages is not None, folder, options)
 

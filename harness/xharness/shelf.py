@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from xharness import hub, models
 from xharness.checkpoint import Checkpoint
+from xharness.heads import Head
 from xharness.kinds import KINDS
 from xharness.models import Encoder
 from xharness.preparation import Prepared
@@ -15,19 +17,38 @@ from xharness.spec import TaskSpec
 
 
 class Shelf:
-    """Holds the loaded checkpoint, one at a time: another head or type takes its place."""
+    """Holds the loaded checkpoint, one at a time: another head or type takes its place.
 
-    def __init__(self, checkpoint: Checkpoint, path: Path, device: torch.device, dtype: str, trust: bool) -> None:
+    Args:
+        checkpoint: what is known of it.
+        path: of its files.
+        device: to load it to.
+        dtype: the type that a run begins with.
+        trust: Python code that lies beside it may be run.
+        heads: target -> the head that the plan chose for it, where the checkpoint's heads have names.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        path: Path,
+        device: torch.device,
+        dtype: str,
+        trust: bool,
+        heads: Mapping[str, Head] | None = None,
+    ) -> None:
         self.device = device
         self.dtype = dtype
         self._checkpoint, self._path, self._trust = checkpoint, path, trust
-        self._loaded: tuple[tuple[str, str, bool], Encoder] | None = None
+        self._heads = heads or {}
+        self._loaded: tuple[tuple[str, str, bool, str | None], Encoder] | None = None
 
     def encoder(self, spec: TaskSpec, dtype: str) -> Encoder:
         """Return the checkpoint with the head that a target needs, in a type."""
         kind = KINDS[spec.kind]
         pooler = kind.decode is None and spec.input.pooling == "pooler"
-        key = (kind.auto_class, dtype, pooler)
+        head = self._heads.get(spec.name)
+        key = (kind.auto_class, dtype, pooler, head.name if head is not None else None)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # let go of the other one before a second is made
             encoder = models.load(
@@ -37,6 +58,7 @@ class Shelf:
                 device=self.device,
                 dtype=dtype,
                 pooling="pooler" if pooler else None,
+                head=head,
                 trust_remote_code=self._trust,
             )
             self._loaded = (key, encoder)
@@ -50,4 +72,6 @@ def open_shelf(prepared: Prepared) -> Shelf:
     torch.manual_seed(options.seed)
     path = hub.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
     dtype = models.choose_dtype(options.dtype, device)
-    return Shelf(prepared.checkpoint, path, device, dtype, options.trust_remote_code)
+    known = prepared.checkpoint.heads
+    heads = {step.task: known[step.head] for step in prepared.steps if step.head is not None}
+    return Shelf(prepared.checkpoint, path, device, dtype, options.trust_remote_code, heads)

@@ -1,4 +1,4 @@
-"""What every kind of problem has in common: features, batches, and the special tokens around a text."""
+"""What every kind of problem has in common: features, what is learned from them, and the special tokens of a text."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ import torch
 from xharness.errors import ModelError
 
 Array = npt.NDArray[Any]
+
+# The target that the losses of transformers' models leave out.
+IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,24 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What is to be learned from rows.
+
+    Attributes:
+        units: rows of each unit of training: one row, or all choices of one example. Rows from which nothing can be
+            learned are in no unit.
+        targets: one per unit. Classification and multiple choice: the number of the label or choice; tagging: a list
+            as long as the row, with the number of the tag at first sub-words and ``IGNORED`` elsewhere; span_qa:
+            (start, end) in positions of the row, (0, 0) where the row has no answer.
+        counts: things that happened on the way (``unaligned`` answers ...).
+    """
+
+    units: list[tuple[int, ...]]
+    targets: list[Any]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Context:
     """What encoding and reading back depend on beside the examples.
 
@@ -58,6 +79,11 @@ class Context:
     layers: tuple[int, ...] = ()
 
     @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Canonical label -> output of the head."""
+        return {label: number for number, label in enumerate(self.labels)}
+
+    @cached_property
     def template(self) -> Template:
         """The special tokens that the tokenizer puts around texts."""
         return Template.of(self.tokenizer)
@@ -75,6 +101,8 @@ class Kind:
         decode: (examples, features, arrays per row, context) -> one prediction per example; None for kinds that make
             vectors, whose predictions come from comparing them (``matching``).
         choices: the model reads an axis of choices, [batch, choices, length]; each of our rows is one choice.
+        learn: (examples, their features, context) -> Learned, with gold labels as numbers of ``context.labels``; None
+            for kinds that nothing is trained on.
     """
 
     auto_class: str
@@ -82,6 +110,7 @@ class Kind:
     reduce: Callable[[Any, torch.Tensor, list[Any], Context], list[Array]]
     decode: Callable[[Sequence[Any], Features, list[Array], Context], list[Any]] | None
     choices: bool = False
+    learn: Callable[[Sequence[Any], Features, Context], Learned] | None = None
 
 
 class NonFiniteOutput(Exception):

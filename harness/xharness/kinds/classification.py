@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from xharness.examples import Pair
-from xharness.kinds.base import Array, Context, Features, Kind, finite
+from xharness.kinds.base import Array, Context, Features, Kind, Learned, finite
 
 
 def encode(examples: Sequence[Pair], context: Context) -> Features:
@@ -48,4 +48,9 @@ def decode(examples: Sequence[Pair], features: Features, outputs: list[Array], c
     return [context.labels[int(index)] for index in outputs]
 
 
-KIND = Kind("AutoModelForSequenceClassification", encode, reduce, decode)
+def learn(examples: Sequence[Pair], features: Features, context: Context) -> Learned:
+    """Return one unit per pair, with the number of its label."""
+    return Learned([(row,) for row in range(len(examples))], [context.numbers[e.label] for e in examples])
+
+
+KIND = Kind("AutoModelForSequenceClassification", encode, reduce, decode, learn=learn)

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from xharness.errors import DataError
 from xharness.examples import Choice
-from xharness.kinds.base import Array, Context, Features, Kind, finite
+from xharness.kinds.base import Array, Context, Features, Kind, Learned, finite
 
 
 def encode(examples: Sequence[Choice], context: Context) -> Features:
@@ -39,4 +40,23 @@ def decode(examples: Sequence[Choice], features: Features, outputs: list[Array],
     return labels
 
 
-KIND = Kind("AutoModelForMultipleChoice", encode, reduce, decode, choices=True)
+def learn(examples: Sequence[Choice], features: Features, context: Context) -> Learned:
+    """Return one unit per example, with the rows of its choices and the number of the right one.
+
+    Raises:
+        DataError: an example has more or fewer choices than there are labels: choices of a batch make one tensor.
+    """
+    units: list[tuple[int, ...]] = []
+    place, expected = 0, len(context.labels)
+    for example in examples:
+        if len(example.choices) != expected:
+            raise DataError(
+                f"The example '{example.id}' has {len(example.choices)} choices, and the task has {expected} labels "
+                f"({', '.join(context.labels)}): each label stands for one choice. Correct the data, or the spec."
+            )
+        units.append(tuple(range(place, place + expected)))
+        place += expected
+    return Learned(units, [context.numbers[e.label] for e in examples])
+
+
+KIND = Kind("AutoModelForMultipleChoice", encode, reduce, decode, choices=True, learn=learn)

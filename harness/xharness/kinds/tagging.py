@@ -10,7 +10,7 @@ import torch
 
 from xharness.errors import ModelError
 from xharness.examples import Tagged
-from xharness.kinds.base import Array, Context, Features, Kind, finite
+from xharness.kinds.base import IGNORED, Array, Context, Features, Kind, Learned, finite
 
 
 def encode(examples: Sequence[Tagged], context: Context) -> Features:
@@ -90,4 +90,23 @@ def decode(
     return [tuple(context.labels[int(tag)] for tag in np.concatenate(part)) for part in parts]
 
 
-KIND = Kind("AutoModelForTokenClassification", encode, reduce, decode)
+def learn(examples: Sequence[Tagged], features: Features, context: Context) -> Learned:
+    """Return one unit per row, with the numbers of the tags at first sub-words; rows without words are left out."""
+    units: list[tuple[int, ...]] = []
+    targets: list[list[int]] = []
+    learned = [0] * len(examples)
+    for row, (index, first) in enumerate(features.rows):
+        if not first:
+            # Nothing but special tokens; the mean over no tags at all would be NaN.
+            continue
+        start = learned[index]
+        learned[index] += len(first)
+        target = [IGNORED] * len(features.input_ids[row])
+        for place, tag in zip(first, examples[index].tags[start : learned[index]], strict=True):
+            target[place] = context.numbers[tag]
+        units.append((row,))
+        targets.append(target)
+    return Learned(units, targets, {"empty": len(features.rows) - len(units)})
+
+
+KIND = Kind("AutoModelForTokenClassification", encode, reduce, decode, learn=learn)

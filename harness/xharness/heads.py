@@ -1,0 +1,241 @@
+"""xharness.json: what a checkpoint that xharness trained says of itself, its tasks and the heads beside its encoder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
+
+from xharness import files, strict_yaml
+from xharness.errors import ModelError, SpecError
+
+FILE = "xharness.json"
+SCHEMA_VERSION = 1
+
+Kind = Literal["classification", "multiple_choice", "tagging", "span_qa"]
+Phase = Literal["intermediate", "target"]
+Pooler = Literal["head", "encoder", "none"]
+
+KINDS: dict[str, Kind] = {
+    "ForSequenceClassification": "classification",
+    "ForTokenClassification": "tagging",
+    "ForQuestionAnswering": "span_qa",
+    "ForMultipleChoice": "multiple_choice",
+}
+"""How the name of a stock class ends -> the kind of problem that its head is for."""
+
+LABELLED = ("classification", "tagging")
+"""Kinds whose head has one output per label; the others have a fixed number of outputs."""
+
+# In this one folder, so that no file outside the checkpoint can be named, and the Hub is asked for no other.
+_HEAD_FILE = re.compile(r"heads/\w[\w.-]*\.safetensors", re.ASCII)
+
+_NEXT = (
+    "xharness writes this file beside the checkpoints that it trains. Copy the checkpoint again; or, where the file is "
+    "something else, rename it."
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head of a checkpoint.
+
+    Attributes:
+        name: of the training set that it was trained on.
+        file: ``heads/<name>.safetensors``, with the weights that the stock class has beside the encoder, under the
+            stock names; None for the head in the checkpoint's own model.safetensors.
+        kind: the kind of problem.
+        architecture: the stock class (``XLMRobertaForQuestionAnswering``).
+        labels: name of each output, in order; () for kinds whose outputs have no names.
+        pooler: whose pooler it reads: its own, in its file (``head``), the root's (``encoder``), or ``none``.
+    """
+
+    name: str
+    file: str | None
+    kind: Kind
+    architecture: str
+    labels: tuple[str, ...] = ()
+    pooler: Pooler = "none"
+
+
+@dataclass(frozen=True)
+class ZooRecord:
+    """The content of an xharness.json.
+
+    Attributes:
+        phase: what it was trained for: an intermediate checkpoint, or one tuned for a target.
+        tasks: names of the training sets.
+        base_name: the checkpoint that training began with, as the user called it.
+        base_id: its sha on the Hub, or the hash of its files.
+        heads: by name.
+        pooler: whether the encoder at the root has a pooler of its own.
+    """
+
+    phase: Phase
+    tasks: tuple[str, ...]
+    base_name: str
+    base_id: str
+    heads: Mapping[str, Head] = field(default_factory=dict)
+    pooler: Literal["encoder", "none"] = "none"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what stands in the file."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "phase": self.phase,
+            "tasks": list(self.tasks),
+            "base": {"name": self.base_name, "id": self.base_id},
+            "heads": {
+                name: {
+                    "file": head.file,
+                    "kind": head.kind,
+                    "architecture": head.architecture,
+                    "labels": list(head.labels),
+                    "pooler": head.pooler,
+                }
+                for name, head in self.heads.items()
+            },
+            "pooler": self.pooler,
+        }
+
+
+def kind_of(architecture: str) -> Kind | None:
+    """Return the kind of problem that a stock class is for; None for an encoder without a task's head.
+
+    >>> kind_of("XLMRobertaForQuestionAnswering"), kind_of("XLMRobertaForMaskedLM")
+    ('span_qa', None)
+    """
+    return next((kind for end, kind in KINDS.items() if architecture.endswith(end)), None)
+
+
+def numbered(labels: Sequence[str]) -> bool:
+    """Whether labels are only the numbers that transformers gives where nobody named them: LABEL_0, LABEL_1 ..."""
+    return all(label.upper() == f"LABEL_{i}" for i, label in enumerate(labels))
+
+
+def write(folder: Path, record: ZooRecord) -> Path:
+    """Write the xharness.json of a checkpoint's folder, whole or not at all, and return its path.
+
+    Raises:
+        ModelError: the record is one that could not be read again.
+        OutputError: the folder cannot be written.
+    """
+    content = record.to_json()
+    _parse(content, FILE)
+    files.write_json(folder / FILE, content)
+    return folder / FILE
+
+
+def read(path: Path, name: str, there: Collection[str]) -> ZooRecord:
+    """Return what an xharness.json says.
+
+    Args:
+        path: of the file.
+        name: what the user called the checkpoint, for messages.
+        there: files below ``heads/`` of the checkpoint, as ``heads/<name>.safetensors``.
+
+    Raises:
+        ModelError: it is not the file that xharness writes, was written by a later version, or names a file with a
+            head that is not there; names every wrong field.
+    """
+    where = f"{name}: {FILE}"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{where} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ModelError(f"{where} is not JSON ({error}). {_NEXT}") from None
+    if not isinstance(content, dict):
+        raise ModelError(f"{where} holds a {type(content).__name__}, expected an object with fields. {_NEXT}")
+    record = _parse(content, where)
+    for head in record.heads.values():
+        if head.file is not None and head.file not in there:
+            raise ModelError(
+                f"{where}: heads.{head.name}.file: there is no {head.file} in the checkpoint. Copy or download the "
+                "whole checkpoint again, the folder heads/ with it."
+            )
+    return record
+
+
+def _parse(content: dict[str, Any], where: str) -> ZooRecord:
+    version = content.get("schema_version")
+    if type(version) is int and version > SCHEMA_VERSION:
+        raise ModelError(
+            f"{where}: schema_version: found {version}; this version of xharness reads {SCHEMA_VERSION}. Install a "
+            "later xharness."
+        )
+    try:
+        found = strict_yaml.parse(_Content, content, where)
+    except SpecError as error:
+        raise ModelError(f"{error} {_NEXT}") from None
+    heads = {
+        name: Head(name, entry.file, entry.kind, entry.architecture, tuple(entry.labels), entry.pooler)
+        for name, entry in found.heads.items()
+    }
+    return ZooRecord(found.phase, tuple(found.tasks), found.base.name, found.base.id, heads, found.pooler)
+
+
+class _Base(strict_yaml.Strict):
+    name: str
+    id: str
+
+
+class _Entry(strict_yaml.Strict):
+    file: str | None
+    kind: Kind
+    architecture: str
+    labels: list[str]
+    pooler: Pooler
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        problems = []
+        if self.file is not None and not _HEAD_FILE.fullmatch(self.file):
+            problems.append(
+                f"file: found '{self.file}', expected heads/<name>.safetensors, or null for the root's own."
+            )
+        if kind_of(self.architecture) != self.kind:
+            end = next(end for end, kind in KINDS.items() if kind == self.kind)
+            problems.append(f"architecture: found '{self.architecture}', expected a class that ends with {end}.")
+        if self.kind in LABELLED and (not self.labels or not all(label.strip() for label in self.labels)):
+            problems.append(f"labels: found {self.labels}, expected the name of each output of the head, in order.")
+        if self.kind not in LABELLED and self.labels:
+            problems.append(f"labels: found {self.labels}, expected none: the outputs of this kind have no names.")
+        if len(set(self.labels)) != len(self.labels):
+            problems.append(f"labels: found {self.labels}, expected each name once.")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+class _Content(strict_yaml.Strict):
+    schema_version: Literal[1]
+    phase: Phase
+    tasks: list[str]
+    base: _Base
+    heads: dict[str, _Entry]
+    pooler: Literal["encoder", "none"]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        problems = []
+        if not self.tasks or not all(task.strip() for task in self.tasks):
+            problems.append(f"tasks: found {self.tasks}, expected the names of the training sets.")
+        if not all(name.strip() for name in self.heads):
+            problems.append("heads: found a head without a name.")
+        if sum(entry.file is None for entry in self.heads.values()) > 1:
+            own = ", ".join(name for name, entry in self.heads.items() if entry.file is None)
+            problems.append(f"heads: {own} have no file; only one can be the root's own.")
+        problems += [
+            f"heads.{name}.pooler: found 'encoder', but 'pooler' says that the encoder has none."
+            for name, entry in self.heads.items()
+            if entry.file is not None and entry.pooler == "encoder" and self.pooler == "none"
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
