@@ -32,6 +32,7 @@ def _own_environment() -> str | None:
     os.environ.update(
         HF_HOME=home,
         HF_DATASETS_CACHE=f"{home}/datasets",
+        XHARNESS_CACHE=f"{home}/cache",
         HF_HUB_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
         TOKENIZERS_PARALLELISM="false",

@@ -14,8 +14,10 @@ from xharness.commands.demonstration import demo
 from xharness.commands.evaluation import eval_command, score
 from xharness.commands.exports import export
 from xharness.commands.fetching import fetch
+from xharness.commands.planning import plan
 from xharness.commands.reports import report
 from xharness.commands.tasks import tasks
+from xharness.commands.training import train
 from xharness.errors import OutputError, XharnessError
 
 
@@ -27,12 +29,14 @@ def cli() -> None:
     \b
     xharness eval --model deepset/xlm-roberta-large-squad2 --targets xquad   score a checkpoint
     xharness score predictions/                                              score anyone's predictions
+    xharness train mnli --base FacebookAI/xlm-roberta-base --output mnli     train an English intermediate task
+    xharness plan all --base xlm-roberta-large --gpu h200                    what it would cost, before anything runs
     xharness tasks list                                                      what can be scored
     xharness demo                                                            all of it without network or weights
     """
 
 
-for command in (eval_command, score, report, export, tasks, fetch, demo):
+for command in (eval_command, score, train, plan, report, export, tasks, fetch, demo):
     cli.add_command(command)
 
 

@@ -12,6 +12,14 @@ from typing import Any
 from xharness.errors import OutputError
 
 
+def cache_folder() -> Path:
+    """Return the folder that holds what can be made again: XHARNESS_CACHE, else ``xharness`` in the user's cache."""
+    given = os.environ.get("XHARNESS_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xharness"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 with plain newlines, whole or not at all.
 

@@ -13,7 +13,7 @@ from xharness import data, elsewhere, files, pools, predictions, results
 from xharness.averages import Results, aggregate
 from xharness.benchmark import benchmarks
 from xharness.data import Data
-from xharness.data_spec import ELSEWHERE, Split
+from xharness.data_spec import ELSEWHERE, DataSpec, Split
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
 from xharness.examples import Bitext, Choice, Example, Pair, Query, Question, Tagged, english_order
 from xharness.metrics import METRICS, Measured
@@ -22,7 +22,7 @@ from xharness.results import Score
 from xharness.spec import TaskSpec, list_tasks, load_task
 
 
-def gold(spec: TaskSpec, examples: Sequence[Example]) -> Any:
+def gold(spec: DataSpec, examples: Sequence[Example]) -> Any:
     """Return the gold of a split in the order of its prediction file.
 
     Labels for pairs and choices, tags per sentence, answers by id for questions, targets by id for queries, the set
@@ -62,7 +62,7 @@ def in_file_order(examples: Sequence[Example], made: Any) -> Any:
     return made
 
 
-def measure(spec: TaskSpec, golds: Any, made: Any, language: str) -> Measured:
+def measure(spec: DataSpec, golds: Any, made: Any, language: str) -> Measured:
     """Return the scores of predictions that are in the order of ``gold``."""
     if spec.kind == "retrieval":
         golds, made = [str(g) for g in golds], [str(p) for p in made]

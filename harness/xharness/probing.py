@@ -1,0 +1,109 @@
+"""Development scores while training: fixed examples of a task in a language, read by the model as it stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import Any
+
+import torch
+
+from xharness import models
+from xharness.data_spec import DataSpec
+from xharness.examples import Choice, Example, Pair, Question, Tagged
+from xharness.joint import JointModel
+from xharness.kinds import KINDS
+from xharness.kinds.base import Context, Features, NonFiniteOutput
+from xharness.metrics import task_score
+from xharness.models import Encoder
+from xharness.scoring import gold, in_file_order, measure
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Examples that are scored at every evaluation of a run.
+
+    Attributes:
+        name: of the training set (``mnli``), or of a target and a language (``xnli/de``).
+        head: the task whose head reads them.
+        spec: says kind, metric and input.
+        language: two-letter code.
+        examples: the fixed development examples.
+        labels: canonical label per output of the head.
+        data_hash: of the whole development set that they are from.
+        whole: examples of that set.
+    """
+
+    name: str
+    head: str
+    spec: DataSpec
+    language: str
+    examples: Sequence[Example]
+    labels: tuple[str, ...]
+    data_hash: str
+    whole: int
+    _features: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def chance(self) -> float:
+        """What the best constant answer scores, in percent; 0 for entities and for answers that are always there."""
+        return chance(self.spec, self.examples)
+
+    def at_chance(self, score: float) -> bool:
+        """Whether a score is no better than chance, by two standard errors of a share over these examples."""
+        share = min(max(self.chance / 100, 0.0), 1.0)
+        return score <= self.chance + 200 * sqrt(share * (1 - share) / max(len(self.examples), 1))
+
+
+def chance(spec: DataSpec, examples: Sequence[Example]) -> float:
+    """Return what the best constant answer scores under a task's metric, in percent."""
+    if spec.metric == "entity_f1" or spec.kind == "span_qa":
+        unanswerable = sum(1 for e in examples if isinstance(e, Question) and not e.answers)
+        return 100 * unanswerable / max(len(examples), 1) if spec.kind == "span_qa" else 0.0
+    if spec.kind == "tagging":
+        tags = Counter(tag for e in examples if isinstance(e, Tagged) for tag in e.tags)
+        constant: Any = [(tags.most_common(1)[0][0],) * len(e.tags) for e in examples if isinstance(e, Tagged)]
+        scores = measure(spec, gold(spec, examples), constant, "en").scores
+        return task_score(spec.score_keys, scores)
+    best = 0.0
+    golds = gold(spec, examples)
+    for label in sorted({e.label for e in examples if isinstance(e, Pair | Choice)}):
+        scores = measure(spec, golds, [label] * len(golds), "en").scores
+        best = max(best, task_score(spec.score_keys, scores))
+    return best
+
+
+def score(
+    probe: Probe, model: JointModel, tokenizer: Any, positions: int | None, device: torch.device, bf16: bool
+) -> dict[str, float]:
+    """Return the scores of a probe by the metric of its spec, and ``score``, the mean of those that count.
+
+    Scores are NaN-free: a model that puts out NaN or infinity scores 0, and the run sees it in its loss.
+    """
+    kind = KINDS[probe.spec.kind]
+    assert kind.decode is not None
+    was_training = model.training
+    model.eval()
+    try:
+        with model.shell(probe.head) as shell:
+            context = _context(probe, tokenizer, positions)
+            features: Features = probe._features.setdefault("features", kind.encode(probe.examples, context))
+            layers = int(model.encoder.config.num_hidden_layers)
+            encoder = Encoder(shell, tokenizer, device, "bfloat16" if bf16 else "float32", positions, layers)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                arrays = models.forward(encoder, kind, features, context, models.default_budget(encoder))
+        made = kind.decode(probe.examples, features, arrays, context)
+    except NonFiniteOutput:
+        return {"score": 0.0}
+    finally:
+        model.train(was_training)
+    scores = measure(probe.spec, gold(probe.spec, probe.examples), in_file_order(probe.examples, made), probe.language)
+    return {**scores.scores, "score": task_score(probe.spec.score_keys, scores.scores)}
+
+
+def _context(probe: Probe, tokenizer: Any, positions: int | None) -> Context:
+    settings: Any = getattr(probe.spec, "input")  # noqa: B009 - targets and training sets have it, their base has not
+    longest = settings.max_length if positions is None else min(settings.max_length, positions)
+    return Context(tokenizer, longest, settings, probe.labels)

@@ -1,0 +1,132 @@
+"""The order of training: which task each optimiser step is for, and which of its units it holds; pure, from a seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from xharness.errors import UsageError
+
+Indices = npt.NDArray[np.int64]
+
+
+def mixture(sizes: Mapping[str, int], cap: int, temperature: float = 1.0) -> dict[str, float]:
+    """Return the probability of each task: its size, at most ``cap``, to the power of 1 / temperature, made to sum to 1.
+
+    Temperature 1 is sampling in proportion to capped sizes (T5's examples-proportional mixing with an artificial limit,
+    https://arxiv.org/abs/1910.10683; jiant's ``train_examples_cap``); a large one takes all tasks equally often.
+
+    >>> mixture({"mnli": 300, "copa": 100}, cap=200)
+    {'mnli': 0.6666666666666666, 'copa': 0.3333333333333333}
+    """
+    if cap < 1:
+        raise UsageError(f"--cap is {cap}: give a number of examples, 1 or more.")
+    if not 0 < temperature < math.inf:
+        raise UsageError(f"--temperature is {temperature}: give a number above 0 (1: in proportion to sizes).")
+    weights = {task: min(size, cap) ** (1.0 / temperature) for task, size in sizes.items()}
+    total = sum(weights.values())
+    return {task: weight / total for task, weight in weights.items()}
+
+
+def count_steps(
+    sizes: Mapping[str, int], batch_sizes: Mapping[str, int], epochs: Mapping[str, float], cap: int | None = None
+) -> int:
+    """Return the optimiser steps of a run: per task its epochs over its size (at most ``cap``), in whole batches.
+
+    The rule of jiant: ``max_steps = epochs x sum_t ceil(min(n_t, cap) / batch)``.
+
+    >>> count_steps({"mnli": 100}, {"mnli": 32}, {"mnli": 2})
+    7
+    """
+    if len(sizes) == 1:
+        task, size = next(iter(sizes.items()))
+        return max(1, math.ceil(size * epochs[task] / batch_sizes[task]))
+    capped = {task: size if cap is None else min(size, cap) for task, size in sizes.items()}
+    return max(1, round(sum(epochs[t] * math.ceil(size / batch_sizes[t]) for t, size in capped.items())))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What every step of a run holds, known for any step without the ones before, so that a resumed run goes on alike.
+
+    Each task's units are gone through in random order, all of them before any comes again; the order differs by
+    seed, task and pass.
+
+    Attributes:
+        sizes: task -> units.
+        batch_sizes: task -> units per optimiser step.
+        probabilities: task -> how often a step is for it; they sum to 1.
+        steps: of the whole run.
+        seed: all draws depend on it.
+        units: at most so many units in all, for a single task that ends in the middle of a batch; None: no bound.
+    """
+
+    sizes: Mapping[str, int]
+    batch_sizes: Mapping[str, int]
+    probabilities: Mapping[str, float]
+    steps: int
+    seed: int
+    units: int | None = None
+    _drawn: dict[str, npt.NDArray[np.int64]] = field(init=False, repr=False, default_factory=dict)
+    _passes: dict[tuple[str, int], Indices] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        tasks = list(self.sizes)
+        chances = np.array([self.probabilities[task] for task in tasks], dtype=np.float64)
+        chance = np.random.default_rng([self.seed, 0])
+        drawn = chance.choice(len(tasks), size=self.steps, p=chances / chances.sum())
+        # How many steps of its task come before each step: the place in the task's own order.
+        before = np.zeros(self.steps, dtype=np.int64)
+        for number in range(len(tasks)):
+            mine = drawn == number
+            before[mine] = np.arange(mine.sum())
+        self._drawn.update(task=drawn.astype(np.int64), before=before)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def task(self, step: int) -> str:
+        """Return the task of a step (from 0)."""
+        return list(self.sizes)[int(self._drawn["task"][step])]
+
+    def step(self, step: int) -> tuple[str, Indices]:
+        """Return the task of a step (from 0) and the units of its batch."""
+        task = self.task(step)
+        start = int(self._drawn["before"][step]) * self.batch_sizes[task]
+        stop = start + self.batch_sizes[task]
+        if self.units is not None:
+            stop = min(stop, self.units)
+        size = self.sizes[task]
+        parts = []
+        while start < stop:
+            number, place = divmod(start, size)
+            taken = min(stop - start, size - place)
+            parts.append(self._pass(task, number)[place : place + taken])
+            start += taken
+        return task, np.concatenate(parts)
+
+    def steps_per_task(self) -> dict[str, int]:
+        """Return how many steps of the run are for each task."""
+        counts = np.bincount(self._drawn["task"], minlength=len(self.sizes))
+        return {task: int(count) for task, count in zip(self.sizes, counts, strict=True)}
+
+    def _pass(self, task: str, number: int) -> Indices:
+        key = (task, number)
+        if key not in self._passes:
+            for old in [k for k in self._passes if k[0] == task and k[1] < number - 1]:
+                del self._passes[old]
+            place = list(self.sizes).index(task)
+            order = np.random.default_rng([self.seed, 1, place, number]).permutation(self.sizes[task])
+            self._passes[key] = order.astype(np.int64)
+        return self._passes[key]
+
+
+def single(task: str, size: int, batch_size: int, epochs: float, seed: int, steps: int | None = None) -> Schedule:
+    """Return the schedule of one task; it ends after exactly ``epochs`` passes, or after ``steps``."""
+    total = steps or count_steps({task: size}, {task: batch_size}, {task: epochs})
+    bound = None if steps is not None else max(1, round(size * epochs))
+    return Schedule({task: size}, {task: batch_size}, {task: 1.0}, total, seed, bound)

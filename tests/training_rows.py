@@ -1,0 +1,108 @@
+"""Training sets of a few dozen rows that a tiny encoder learns in seconds, in the layout of the Hub."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from synthetic import Row, write_dataset
+
+THINGS = "cat dog house river stone teacher city bread horse window".split()
+DEEDS = "sees finds likes opens sells paints".split()
+
+
+def make_training_folder(to: Path, *, rows: int = 96, dev: int = 32, seed: int = 0) -> Path:
+    """Write mnli, commonsenseqa, ud_en_hub, squad_v1 and squad_v2 below ``to`` and return it."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    chance = random.Random(seed)
+    text, whole = datasets.Value("string"), datasets.Value("int32")
+    names = ["entailment", "neutral", "contradiction"]
+    types: Any = {"premise": text, "hypothesis": text, "label": datasets.ClassLabel(names=names), "idx": whole}
+    pairs = {"train": _pairs(rows, chance), "validation_matched": _pairs(dev, chance)}
+    write_dataset(to / "nyu-mll/glue", {"mnli": pairs}, datasets.Features(types))
+    choices = datasets.Features(
+        {
+            "id": text,
+            "question": text,
+            "question_concept": text,
+            "choices": {"label": datasets.List(text), "text": datasets.List(text)},
+            "answerKey": text,
+        }
+    )
+    asked = {"train": _choices(rows, chance), "validation": _choices(dev, chance)}
+    write_dataset(to / "tau/commonsense_qa", {"default": asked}, choices)
+    tags = datasets.ClassLabel(names=_TAGS)
+    tagged = datasets.Features({"tokens": datasets.List(text), "pos_tags": datasets.List(tags)})
+    sentences = {"train": _tagged(rows, chance), "validation": _tagged(dev, chance)}
+    write_dataset(to / "google/xtreme", {"udpos.English": sentences}, tagged)
+    answers = {"text": datasets.List(text), "answer_start": datasets.List(whole)}
+    questions = datasets.Features({"id": text, "title": text, "context": text, "question": text, "answers": answers})
+    for repo, config, empty in (("rajpurkar/squad", "plain_text", 0.0), ("rajpurkar/squad_v2", "squad_v2", 0.4)):
+        splits = {"train": _questions(rows, chance, empty), "validation": _questions(dev, chance, empty)}
+        write_dataset(to / repo, {config: splits}, questions)
+    return to
+
+
+_TAGS = "NOUN PUNCT ADP NUM SYM SCONJ ADJ PART DET CCONJ PROPN PRON X _ ADV INTJ VERB AUX".split()
+
+
+def _sentence(chance: random.Random) -> list[str]:
+    return ["the", chance.choice(THINGS), chance.choice(DEEDS), "the", chance.choice(THINGS), "."]
+
+
+def _pairs(count: int, chance: random.Random) -> list[Row]:
+    made = []
+    for number in range(count):
+        label = number % 3
+        premise = " ".join(_sentence(chance))
+        hypothesis = ["yes", "perhaps", "no"][label] + " " + " ".join(_sentence(chance)[: 2 + number % 4])
+        made.append({"premise": premise, "hypothesis": hypothesis, "label": label, "idx": number})
+    return made
+
+
+def _choices(count: int, chance: random.Random) -> list[Row]:
+    made = []
+    for number in range(count):
+        right = chance.randrange(5)
+        texts = [f"{'good' if place == right else 'bad'} {chance.choice(THINGS)}" for place in range(5)]
+        made.append(
+            {
+                "id": f"q{number}",
+                "question": " ".join(_sentence(chance)),
+                "question_concept": "x",
+                "choices": {"label": list("ABCDE"), "text": texts},
+                "answerKey": "ABCDE"[right],
+            }
+        )
+    return made
+
+
+def _tagged(count: int, chance: random.Random) -> list[Row]:
+    kinds = dict.fromkeys(THINGS, "NOUN") | dict.fromkeys(DEEDS, "VERB") | {"the": "DET", ".": "PUNCT"}
+    sentences = [_sentence(chance)[: 3 + number % 4] for number in range(count)]
+    return [{"tokens": words, "pos_tags": [_TAGS.index(kinds[w]) for w in words]} for words in sentences]
+
+
+def _questions(count: int, chance: random.Random, empty: float) -> list[Row]:
+    made = []
+    for number in range(count):
+        words = [word for _ in range(3) for word in _sentence(chance)]
+        answer = chance.choice(THINGS)
+        place = chance.randrange(len(words))
+        words[place:place] = ["answer", answer]
+        context = " ".join(words)
+        start = context.index(f"answer {answer}") + len("answer ")
+        none = chance.random() < empty
+        made.append(
+            {
+                "id": f"s{number}",
+                "title": "t",
+                "context": context.replace("answer ", "") if none else context,
+                "question": "which answer ?",
+                "answers": {"text": [] if none else [answer], "answer_start": [] if none else [start]},
+            }
+        )
+    return made
