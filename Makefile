@@ -24,7 +24,7 @@ help:
 	@echo "make test      the fast tests"
 	@echo "make test-all  the slow ones too, and those with a published checkpoint"
 	@echo "make check     ruff, format and types"
-	@echo "make bench     speed of eval beside transformers' Trainer, of search beside faiss, and what both cost"
+	@echo "make bench     speed of eval and training beside Trainer, of search beside faiss"
 	@echo "make clean     remove $(VENV) and what tools left behind"
 
 demo: $(VENV)/.installed
@@ -45,6 +45,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/eval_speed.py
 	$(BIN)/python bench/encoding_cost.py
 	$(BIN)/python bench/search_speed.py
+	$(BIN)/python bench/train_speed.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, f1_score
 
 from xharness import dev_metrics, metrics
 from xharness.errors import DataError, PredictionError
@@ -33,6 +34,19 @@ def test_accuracy_f1_is_that_of_the_label_that_is_looked_for(pairs):
     assert found["accuracy"] == metrics.accuracy(golds, predictions, "en").scores["accuracy"]
     swapped = dev_metrics.accuracy_f1(predictions, golds, "en").scores
     assert swapped == pytest.approx(found)
+
+
+@given(st.lists(st.tuples(PAIRS, PAIRS), min_size=1, max_size=60))
+def test_accuracy_f1_is_what_glue_computes_with_scikit_learn(pairs):
+    golds, predictions = zip(*pairs, strict=True)
+    numbers = [[int(label == "duplicate") for label in labels] for labels in (golds, predictions)]
+    found = dev_metrics.accuracy_f1(golds, predictions, "en").scores
+    expected = {
+        "accuracy": 100 * accuracy_score(*numbers),
+        "f1": 100 * f1_score(*numbers, pos_label=1, zero_division=0.0),
+    }
+    assert found == expected
+    assert metrics.task_score(metrics.SCORE_KEYS["accuracy_f1"], found) == (expected["accuracy"] + expected["f1"]) / 2
 
 
 def test_accuracy_f1_by_hand():
@@ -99,19 +113,32 @@ def official(answers, prediction):
         if not gold or not found:
             best = max(best, float(gold == found))
             continue
-        common = sum((Counter(gold) & Counter(found)).values())
-        best = max(best, 2 * common / (len(gold) + len(found)))
+        if common := sum((Counter(gold) & Counter(found)).values()):
+            precision, recall = common / len(found), common / len(gold)
+            best = max(best, (2 * precision * recall) / (precision + recall))
     return float(found in golds), best
 
 
-@given(st.lists(st.tuples(st.lists(ANSWERS, max_size=3), ANSWERS), min_size=1, max_size=8))
-def test_squad_v2_is_the_mean_over_all_questions(questions):
+def percent(values):
+    """Return the mean in percent, added from left to right."""
+    total = 0.0
+    for value in values:
+        total += value
+    return 100.0 * total / len(values)
+
+
+@given(st.lists(st.tuples(st.lists(ANSWERS, max_size=3), ANSWERS), min_size=1, max_size=30))
+def test_squad_v2_is_the_official_mean_to_the_last_bit_where_no_prediction_is_missing(questions):
     golds = {str(i): answers for i, (answers, _) in enumerate(questions)}
     predictions = {str(i): prediction for i, (_, prediction) in enumerate(questions)}
     found = dev_metrics.squad_v2(golds, predictions, "en").scores
     scored = [official(answers, prediction) for answers, prediction in questions]
-    assert found["exact_match"] == pytest.approx(100 * sum(e for e, _ in scored) / len(scored))
-    assert found["f1"] == pytest.approx(100 * sum(f for _, f in scored) / len(scored))
+    assert found["exact_match"] == percent([e for e, _ in scored])
+    assert found["f1"] == percent([f for _, f in scored])
+    for answerable, names in [(True, ["answerable_exact_match", "answerable_f1"]), (False, ["unanswerable_accuracy"])]:
+        of_sort = [pair for pair, (answers, _) in zip(scored, questions, strict=True) if bool(answers) == answerable]
+        assert [name for name in names if name in found] == (names if of_sort else [])
+        assert all(found[name] == percent([pair[i] for pair in of_sort]) for i, name in enumerate(names) if of_sort)
     assert 0 <= found["exact_match"] <= found["f1"] + 1e-9
 
 
@@ -122,6 +149,31 @@ def test_squad_v2_is_squad_where_every_question_has_an_answer(answers, predictio
     new, old = dev_metrics.squad_v2(golds, given_answers, "en"), metrics.squad(golds, given_answers, "en")
     assert {name: new.scores[name] for name in old.scores} == pytest.approx(old.scores)
     assert "unanswerable_accuracy" not in new.scores
+
+
+@pytest.mark.parametrize(
+    ("answers", "prediction", "exact", "f1"),
+    [
+        (["the red lamp", "lamp"], "Red lamp!", 1, 1),
+        (["red lamp"], "a lamp", 0, 2 / 3),
+        (["red lamp", "big red lamp"], "red big", 0, 0.8),  # the best answer counts, words in any order
+        (["lamp lamp"], "lamp", 0, 2 / 3),
+        (["lamp"], "", 0, 0),
+        (["lamp"], "the ...", 0, 0),
+        ([], "", 1, 1),
+        ([], "the ...", 1, 1),  # nothing is left of it
+        ([], "lamp", 0, 0),
+        (["The", "..."], "", 1, 1),  # nothing is left of either: as if there were no answer
+        (["The", "lamp"], "", 0, 0),  # what nothing is left of is no answer beside others
+        (["The", "lamp"], "the", 0, 0),
+        (["Lampe"], "die Lampe", 0, 2 / 3),  # the articles are the English ones
+        (["red-lamp"], "redlamp", 1, 1),  # punctuation leaves no blank
+    ],
+)
+def test_one_question_of_squad_v2_by_hand(answers, prediction, exact, f1):
+    found = dev_metrics.squad_v2({"q": answers}, {"q": prediction}, "en").scores
+    assert (found["exact_match"], found["f1"]) == (100 * exact, pytest.approx(100 * f1))
+    assert found.get("answerable_f1", found.get("unanswerable_accuracy")) == found["f1"]
 
 
 def test_squad_v2_by_hand():

@@ -143,6 +143,7 @@ def test_padding_on_the_left_and_rows_without_sub_words() -> None:
     one, other = (values(m(**inputs), inputs["attention_mask"]) for m in (model, packed(model)))
     torch.testing.assert_close(one, other)
     assert packed(model)(**inputs).logits.isfinite().all()
+    assert packed(model)(**{**inputs, "attention_mask": 0 * inputs["attention_mask"]}).logits.shape == (3, 5, 2)
 
 
 def test_the_layers_see_no_padding_and_the_heads_see_zeros_there() -> None:

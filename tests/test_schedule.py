@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,7 +29,7 @@ def test_probabilities_sum_to_one_and_keep_the_order_of_sizes(sizes: dict[str, i
     found = mixture(sizes, cap, heat)
     assert sum(found.values()) == pytest.approx(1)
     by_size = sorted(sizes, key=lambda task: sizes[task])
-    assert all(found[a] <= found[b] + 1e-12 for a, b in zip(by_size, by_size[1:], strict=False))
+    assert all(found[a] <= found[b] + 1e-12 for a, b in pairwise(by_size))
 
 
 def test_a_large_temperature_takes_all_tasks_alike() -> None:

@@ -17,7 +17,7 @@ import transformers
 from safetensors.torch import load_file
 
 from training_rows import make_training_folder
-from xharness import assets, data, heads, joint, models, probing, trainer, training, training_record
+from xharness import assets, data, heads, joint, models, probing, trainer, training, training_record, watching
 from xharness.errors import DataError, ModelError, NothingToDo, UsageError
 from xharness.kinds import KINDS
 from xharness.probing import Probe
@@ -83,7 +83,9 @@ def scored_again(output: Path, task: str, folder: Path, limit: int | None = None
         head=head if head.file is not None else None,
     )
     examples = list(data.load(spec, "en", "dev", folder).examples)
-    context = probing._context(Probe(task, task, spec, "en", examples, tuple(spec.labels), "", 0), loaded.tokenizer, 512)
+    context = probing._context(
+        Probe(task, task, spec, "en", examples, tuple(spec.labels), "", 0), loaded.tokenizer, 512
+    )
     kind = KINDS[spec.kind]
     features = kind.encode(examples, context)
     made = kind.decode(examples, features, models.forward(loaded, kind, features, context, 4096), context)
@@ -228,10 +230,13 @@ def test_a_collapse_is_told_and_the_next_seed_is_tried(
     assert stuck.status == "collapsed"
     assert "chance 34.4" in str(stuck.reason)
     assert "learning rate 1e-09" in str(stuck.reason)
-    plain = training._Watcher.collapsed
-    monkeypatch.setattr(
-        training._Watcher, "collapsed", lambda self, p: "at chance" if self.run.seed == 0 else plain(self, p)
-    )
+    plain, calls = watching.Watcher.collapsed, []
+
+    def collapsed(self: Any, progress: Any) -> str | None:
+        calls.append(1)
+        return "at chance" if len(calls) == 1 else plain(self, progress)
+
+    monkeypatch.setattr(watching.Watcher, "collapsed", collapsed)
     record = run("mnli", base, folder, tmp_path / "again", retries=2, max_steps=60)
     assert (record.status, record.seed) == ("complete", 1)
     assert [(a["seed"], a["status"]) for a in record.attempts] == [(0, "collapsed")]
@@ -324,9 +329,7 @@ def test_copa_goes_on_with_the_head_of_what_came_before(base: Path, folder: Path
     run("commonsenseqa", base, folder, tmp_path / "first", max_steps=10)
     options = Options(device="cpu", dtype="float32", max_steps=1, given={**FAST, "learning_rate": 1e-12})
     for keep in (True, False):
-        plan = prepare(
-            ["commonsenseqa"], str(tmp_path / "first"), data_dir=folder, options=options, keep_head=keep
-        )
+        plan = prepare(["commonsenseqa"], str(tmp_path / "first"), data_dir=folder, options=options, keep_head=keep)
         training.train(plan, tmp_path / f"then-{keep}", progress=False)
     before, kept, fresh = (weights(tmp_path / n) for n in ("first", "then-True", "then-False"))
     name = "model.safetensors:classifier.weight"
@@ -351,7 +354,7 @@ def test_a_mixture_goes_on_without_the_tasks_that_are_not_there(base: Path, fold
 
 
 def test_two_processes_train_as_one(base: Path, folder: Path, tmp_path: Path) -> None:
-    # Adam turns a gradient of nearly nothing into a whole step, whichever its sign; a large epsilon keeps rounding small.
+    # Adam turns a gradient of nearly nothing into a whole step, whichever its sign; a large epsilon keeps it small.
     recipe = tmp_path / "smooth.yaml"
     text = (assets.TASKS / "recipes" / "jiant.yaml").read_text(encoding="utf-8").replace("name: jiant", "name: smooth")
     recipe.write_text(text.replace("adam_epsilon: 1.0e-8", "adam_epsilon: 1.0e-2"), encoding="utf-8")

@@ -192,7 +192,7 @@ def test_a_file_may_be_in_the_original_format(folder, tmp_path):
         ("fr.jsonl", [{**rows(1)[0], "label": 0}], DataError, "row 0 has the label '0', which is not one of"),
         ("fr.csv", [{"premis": "a", "hypothesis": "b", "label": "neutral"}], DataError, "has no column 'premise'"),
         ("fr.csv", [{"premis": "a", "hypothesis": "b", "label": "neutral"}], DataError, "Did you mean 'premis'?"),
-        ("fr.jsonl", [], DataError, "is empty"),
+        ("fr.jsonl", [], DataError, "('fr') is empty."),
     ],
 )
 def test_a_wrong_file_is_named_with_its_column(spec, folder, tmp_path, name, content, error, words):
@@ -211,6 +211,21 @@ def test_a_file_that_is_not_there_has_a_nearest_name(spec, folder, tmp_path):
     write(tmp_path / "mnli_fr.jsonl", rows(1))
     with pytest.raises(DataError, match=r"there is no file '.*mnli_rf.jsonl' \('fr'\). Did you mean 'mnli_fr.jsonl'"):
         load_train(spec, folder, languages=("fr",), files={"fr": tmp_path / "mnli_rf.jsonl"})
+
+
+def test_a_folder_is_no_file(spec, folder, tmp_path):
+    with pytest.raises(DataError, match=r"mnli: expected a file, found the folder '.*' \('fr'\)"):
+        load_train(spec, folder, languages=("fr",), files={"fr": tmp_path})
+
+
+def test_a_file_for_a_joined_set_has_the_columns_of_its_first_member(folder, tmp_path):
+    anli = load_training("anli")
+    own = write(tmp_path / "fr.jsonl", rows(6, "fr"))
+    found = load_train(anli, folder, languages=("fr",), files={"fr": own})
+    assert [(part.task, part.n, part.origin) for part in found.parts] == [("anli", 6, "own file")]
+    wrong = write(tmp_path / "fr.csv", [{"premis": "a", "hypothesis": "b", "label": "neutral"}])
+    with pytest.raises(DataError, match=r"anli: .*fr\.csv \('fr'\) has no column 'premise'"):
+        load_train(anli, folder, languages=("fr",), files={"fr": wrong})
 
 
 def joined_set(spec: TrainingSpec, folder: Path, **second: object) -> TrainingSpec:
@@ -252,6 +267,24 @@ def test_the_development_subsample_is_fixed_and_even(spec, folder):
     assert set(ids(small.examples)) < set(ids(large.examples))
     assert ids(small.examples) == ids(load_dev(spec, folder, languages=("en", "de", "sw"), limit=9).examples)
     assert len(load_dev(spec, folder, limit=500)) == 30
+
+
+def test_a_language_that_only_the_users_file_has_brings_no_development_data(spec, folder, tmp_path):
+    own = {"fr": write(tmp_path / "fr.jsonl", rows(9, "fr"))}
+    assert len(load_train(spec, folder, languages=("fr", "de"), files=own)) == 39
+    assert load_dev(spec, folder, languages=("fr",), limit=5) is None
+    assert [part.language for part in load_dev(spec, folder, languages=("fr", "de"), limit=5).parts] == ["de"]
+    both = load_dev(spec, folder, languages=("fr", "de"), files=own, limit=None)
+    assert [(part.language, part.origin, part.split) for part in both.parts] == [
+        ("fr", "own file", "dev"),
+        ("de", "machine-translated", "validation_matched"),
+    ]
+    joined = joined_set(spec, tmp_path, languages={"en": TrainingLanguage()})
+    assert load_dev(joined, folder, languages=("de",), limit=5) is None  # one of its members has no German
+    with pytest.raises(UsageError, match="no source language is named"):
+        load_dev(spec, folder, languages=(), limit=5)
+    with pytest.raises(UsageError, match="a file is named for 'fr'"):
+        load_dev(spec.model_copy(update={"dev_split": None}), folder, files=own, limit=5)
 
 
 def test_there_may_be_no_development_data(spec, folder, tmp_path):

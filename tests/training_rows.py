@@ -8,8 +8,8 @@ from typing import Any
 
 from synthetic import Row, write_dataset
 
-THINGS = "cat dog house river stone teacher city bread horse window".split()
-DEEDS = "sees finds likes opens sells paints".split()
+THINGS = ["cat", "dog", "house", "river", "stone", "teacher", "city", "bread", "horse", "window"]
+DEEDS = ["sees", "finds", "likes", "opens", "sells", "paints"]
 
 
 def make_training_folder(to: Path, *, rows: int = 96, dev: int = 32, seed: int = 0) -> Path:
@@ -46,7 +46,8 @@ def make_training_folder(to: Path, *, rows: int = 96, dev: int = 32, seed: int =
     return to
 
 
-_TAGS = "NOUN PUNCT ADP NUM SYM SCONJ ADJ PART DET CCONJ PROPN PRON X _ ADV INTJ VERB AUX".split()
+_TAGS = ["NOUN", "PUNCT", "ADP", "NUM", "SYM", "SCONJ", "ADJ", "PART", "DET"]
+_TAGS += ["CCONJ", "PROPN", "PRON", "X", "_", "ADV", "INTJ", "VERB", "AUX"]
 
 
 def _sentence(chance: random.Random) -> list[str]:

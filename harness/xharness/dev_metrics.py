@@ -22,7 +22,8 @@ POSITIVE = ("duplicate", "1")
 def accuracy_f1(golds: Sequence[str], predictions: Sequence[str], language: str) -> Measured:
     """Return ``accuracy``, and ``f1`` of the label that is looked for (QQP: ``duplicate``).
 
-    The task's score is the mean of both, as GLUE has it for QQP.
+    The task's score is the mean of both, as GLUE has it for QQP, where 1 stands for ``duplicate``. Where nothing is
+    looked for and nothing found, ``f1`` is 0.
 
     Args:
         golds: one label per example; of two labels, one of which is in ``POSITIVE``.
@@ -70,11 +71,15 @@ def token_accuracy(golds: Sequence[Sequence[str]], predictions: Sequence[Sequenc
 def squad_v2(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> Measured:
     """Return ``exact_match`` and ``f1`` of SQuAD 2.0, whose questions may have no answer.
 
-    As in the official evaluate-v2.0.py: answers and predictions go through the English rules of SQuAD v1.1; a gold
-    answer of which nothing is left ("the") is dropped; where no gold answer is left, a prediction of which nothing is
-    left is right and any other is wrong. Unlike there, a question without a prediction scores 0 and is not left out.
-    Beside them the scores of both sorts of questions: ``answerable_exact_match``, ``answerable_f1`` and
-    ``unanswerable_accuracy``, each where there are such questions.
+    Where every question has a prediction, equal to the last digit to ``exact`` and ``f1`` of the official
+    evaluate-v2.0.py without probabilities of no answer (added from left to right, as ``sum`` did up to Python 3.11):
+    answers and predictions go through the English rules of SQuAD v1.1; a gold answer of which nothing is left ("the")
+    is dropped; where no gold answer is left, a prediction of which nothing is left is right and any other is wrong.
+    Where predictions are missing, it differs: here they score 0 and are counted, so that leaving out what is hard
+    gains nothing. There they are left out of the mean, and then the script ends in a KeyError before it prints one.
+    Beside them the scores of both sorts of questions, by whether there is a gold answer before any is dropped:
+    ``answerable_exact_match``, ``answerable_f1`` (there ``HasAns_exact``, ``HasAns_f1``) and ``unanswerable_accuracy``
+    (``NoAns_exact``), each where there are such questions.
 
     Args:
         golds: id of a question -> its correct answers, the best one counts; none: it has no answer.
@@ -86,11 +91,13 @@ def squad_v2(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str],
         DataError: there is no question.
     """
     expect_questions(golds, language)
+    every: list[tuple[float, float]] = []
     sorts: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for question, answers in golds.items():
         found = _exact_and_f1(answers, predictions[question]) if question in predictions else (0.0, 0.0)
+        every.append(found)
         sorts[bool(answers)].append(found)
-    exact, f1 = _means([*sorts[True], *sorts[False]])
+    exact, f1 = _means(every)
     scores = {"exact_match": exact, "f1": f1}
     if sorts[True]:
         scores["answerable_exact_match"], scores["answerable_f1"] = _means(sorts[True])
@@ -109,6 +116,7 @@ def _exact_and_f1(answers: Sequence[str], prediction: str) -> tuple[float, float
 
 
 def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return both means in percent, added in the order of the questions: another one changes the last digits."""
     exact, f1 = 0.0, 0.0
     for one, other in pairs:
         exact += one

@@ -69,7 +69,8 @@ class JointModel(torch.nn.Module):
     @contextmanager
     def shell(self, task: str) -> Iterator[Any]:
         """Give the stock model of a task, with the pooler in its place."""
-        pooler = self.poolers[_key(task)] if _key(task) in self.poolers else None
+        key = _key(task)
+        pooler = self.poolers[key] if key in self.poolers else None  # noqa: SIM401 - a ModuleDict has no get
         if pooler is not None:
             self.encoder.pooler = pooler
         try:
@@ -89,7 +90,9 @@ class JointModel(torch.nn.Module):
             output = shell(**inputs, return_dict=True)
         if places:
             padding = inputs["attention_mask"].to(output.start_logits.device) == 0
-            logits = [each.float().masked_fill(padding, -torch.inf) for each in (output.start_logits, output.end_logits)]
+            logits = [
+                each.float().masked_fill(padding, -torch.inf) for each in (output.start_logits, output.end_logits)
+            ]
             losses = [cross_entropy(each, place) for each, place in zip(logits, places, strict=True)]
             output.loss = (losses[0] + losses[1]) / 2
         return output
@@ -182,8 +185,8 @@ def _masked_lm(path: Path, name: str) -> Any:
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(
-            f"{name}: it has no head for masked language modelling (missing: {', '.join(missing[:3])}), and a fresh one "
-            "would undo what the encoder knows. Leave --mlm out, or take a base model that has one."
+            f"{name}: it has no head for masked language modelling (missing: {', '.join(missing[:3])}), and a fresh "
+            "one would undo what the encoder knows. Leave --mlm out, or take a base model that has one."
         )
     return shell
 
@@ -225,7 +228,9 @@ def head_weights(model: JointModel, task: str) -> dict[str, torch.Tensor]:
     """Return the weights that a task has beside the encoder, on the CPU, under the names of its stock class."""
     shell = model.shells[task]
     found = {
-        f"{part}.{name}": value for part, module in _own_parts(shell).items() for name, value in module.state_dict().items()
+        f"{part}.{name}": value
+        for part, module in _own_parts(shell).items()
+        for name, value in module.state_dict().items()
     }
     if _key(task) in model.poolers:
         pooler = model.poolers[_key(task)].state_dict()

@@ -1,4 +1,4 @@
-"""Masked language modelling on the user's own text: which sub-words are hidden, drawn anew at every step from a seed."""
+"""Masked language modelling on the user's own text: which sub-words are hidden, drawn at every step from a seed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class MaskedTexts:
         mask = np.zeros((len(rows), longest), dtype=np.int64)
         for place, (row, asked) in enumerate(rows):
             ids[place, : len(row)], labels[place, : len(row)], mask[place, : len(row)] = row, asked, 1
-        return {name: torch.from_numpy(v) for name, v in (("input_ids", ids), ("attention_mask", mask), ("labels", labels))}
+        return {
+            name: torch.from_numpy(v) for name, v in (("input_ids", ids), ("attention_mask", mask), ("labels", labels))
+        }
 
     def _masked(self, unit: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the ids of a unit with some hidden, and what they were (-100 elsewhere)."""
@@ -95,9 +97,13 @@ def read_texts(path: Path, tokenizer: Any, max_length: int, seed: int) -> Masked
         )
     lines = [line for line in (text.strip() for _, text in text_files.read_lines(path)) if line]
     if not lines:
-        raise DataError(f"{path}: there is no line of text in it. Give a text file with one sentence or paragraph a line.")
+        raise DataError(
+            f"{path}: there is no line of text in it. Give a text file with one sentence or paragraph a line."
+        )
     encoded = tokenizer(lines, truncation=True, max_length=max_length)["input_ids"]
     special = np.zeros(len(tokenizer), dtype=np.bool_)
     special[[i for i in tokenizer.all_special_ids if i < len(special)]] = True
     ids = [np.asarray(row, dtype=np.int32) for row in encoded]
-    return MaskedTexts([row for row in ids if not special[row].all()], special, tokenizer.mask_token_id, len(tokenizer), seed)
+    return MaskedTexts(
+        [row for row in ids if not special[row].all()], special, tokenizer.mask_token_id, len(tokenizer), seed
+    )

@@ -15,7 +15,7 @@ Indices = npt.NDArray[np.int64]
 
 
 def mixture(sizes: Mapping[str, int], cap: int, temperature: float = 1.0) -> dict[str, float]:
-    """Return the probability of each task: its size, at most ``cap``, to the power of 1 / temperature, made to sum to 1.
+    """Return the probability of each task: its size, at most ``cap``, to the power of 1 / temperature, over their sum.
 
     Temperature 1 is sampling in proportion to capped sizes (T5's examples-proportional mixing with an artificial limit,
     https://arxiv.org/abs/1910.10683; jiant's ``train_examples_cap``); a large one takes all tasks equally often.

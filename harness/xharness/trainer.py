@@ -1,7 +1,8 @@
-"""transformers' Trainer with our batches: one task per step, cut by a budget of sub-words, saved whole or not at all."""
+"""transformers' Trainer with our batches: a task per step, cut by a budget of sub-words, saved whole or not at all."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from transformers.trainer_callback import PrinterCallback
 
 from xharness import files, packing
+from xharness.allocation import freed_memory_kept
 from xharness.errors import ModelError, OutputError
 from xharness.joint import JointModel, tied_names
 from xharness.schedule import Indices, Schedule
@@ -133,7 +135,7 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
         self._evaluate_now, self._tell, self._say = evaluate_now, tell, say
         self.packed = packing.supports(model.encoder)
         self._since_log: list[tuple[str, Any]] = []
-        self._started = time.perf_counter()
+        self._started: float | None = None
         self._local_tokens = 0
 
     # --- Batches ----------------------------------------------------------------------------------
@@ -153,6 +155,8 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
     def training_step(self, model: Any, inputs: int, num_items_in_batch: Any = None) -> torch.Tensor:
         """Do forward and backward passes of a step; return its mean loss over all processes' units."""
         step = inputs
+        if self._started is None:  # what comes before the first step is no training
+            self._started = time.perf_counter()
         task, units = self.plan.schedule.step(step)
         known = self.plan.units[task]
         source = known.at(step) if hasattr(known, "at") else known
@@ -193,12 +197,13 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
         total: Any = 0.0
         for number, part in enumerate(parts):
             chosen = [int(unit) for unit in part]
-            tensors = {k: v.to(self.args.device, non_blocking=True) for k, v in source.batch(chosen, self.plan.pad).items()}
+            made = source.batch(chosen, self.plan.pad)
+            tensors = {name: values.to(self.args.device, non_blocking=True) for name, values in made.items()}
             weight = 1.0 if items is None else source.items(chosen) / max(items, 1) * world
             weight = weight if len(mine) else 0.0
             last = number == len(parts) - 1
             with nullcontext() if last or world == 1 else self.accelerator.no_sync(model):
-                with self.compute_loss_context_manager():
+                with self.compute_loss_context_manager(), packing.known(made["attention_mask"]):
                     loss = model(task, **tensors).loss
                 loss = torch.nan_to_num(loss) * 0.0 if weight == 0.0 else loss * weight
                 self.accelerator.backward(loss)
@@ -213,7 +218,9 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
         used = 0
         for unit in units:
             length = int(lengths[unit])
-            cost = used + length if self.packed else int(lengths[current[0]] if current else length) * (len(current) + 1)
+            cost = (
+                used + length if self.packed else int(lengths[current[0]] if current else length) * (len(current) + 1)
+            )
             if current and cost > self.progress.budget:
                 parts.append(np.array(current))
                 current, used = [], 0
@@ -236,13 +243,16 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
             self._note_losses(step, rate)
         if not due:
             return
-        self.progress.seconds += time.perf_counter() - self._started
+        self.progress.seconds += self._elapsed()
         stop = self._evaluate_now(step, self.progress)
         if step < len(self.plan.schedule) and not stop:
             self._save_checkpoint(None, None)
         if stop:
             self.control.should_training_stop = True
-        self._started = time.perf_counter()
+        self._started = None
+
+    def _elapsed(self) -> float:
+        return 0.0 if self._started is None else time.perf_counter() - self._started
 
     def _note_losses(self, step: int, rate: float) -> None:
         """Write down the mean loss per task since last time, over all processes; NaN ends the run."""
@@ -258,7 +268,7 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
             if not math.isfinite(value):
                 raise Diverged(f"the loss of {task} is {value} at step {step}, learning rate {rate:.2g}")
             self.progress.losses.append([step, task, value, rate])
-        spent = time.perf_counter() - self._started + self.progress.seconds
+        spent = self._elapsed() + self.progress.seconds
         self.progress.tokens += self._local_tokens
         self._local_tokens = 0
         self._tell(step, float(means.mean()), self.progress.tokens / max(spent, 1e-9))
@@ -284,8 +294,8 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
                 _swap(new, place)
         except OSError as error:
             raise OutputError(
-                f"{self.folder}: the state of the run cannot be written: {error.strerror or error}. Make room; the same "
-                "command goes on from the state before."
+                f"{self.folder}: the state of the run cannot be written: {error.strerror or error}. Make room; the "
+                "same command goes on from the state before."
             ) from None
         self.accelerator.wait_for_everyone()
 
@@ -298,11 +308,12 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def resume(self, progress: Progress | None) -> None:
         """Train to the end, from a state if there is one."""
-        if progress is None:
-            self.train()
-            return
-        self.progress = progress
-        self.train(resume_from_checkpoint=str(self.folder / "state"))
+        with freed_memory_kept() if self.args.device.type == "cpu" else nullcontext():
+            if progress is None:
+                self.train()
+                return
+            self.progress = progress
+            self.train(resume_from_checkpoint=str(self.folder / "state"))
 
 
 def _swap(new: Path, place: Path) -> None:
@@ -322,8 +333,6 @@ def saved_state(folder: Path) -> dict[str, Any] | None:
         os.replace(old, place)
     if not (place / STATE).is_file():
         return None
-    import json
-
     content: dict[str, Any] = json.loads((place / STATE).read_text(encoding="utf-8"))
     return content
 
@@ -337,11 +346,10 @@ def arguments(
     seed: int,
     bf16: bool,
     cpu: bool,
-    gradient_checkpointing: bool,
-    several_tasks: bool,
+    unused_weights: bool,
 ) -> Any:
     """Return transformers' TrainingArguments for a run; what we do ourselves (logging, saving ...) is switched off."""
-    return transformers.TrainingArguments(
+    made = transformers.TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=1,
@@ -355,8 +363,7 @@ def arguments(
         seed=seed,
         bf16=bf16,
         use_cpu=cpu,
-        activation_checkpointing=False,
-        ddp_find_unused_parameters=several_tasks,
+        ddp_find_unused_parameters=unused_weights,
         logging_strategy="no",
         eval_strategy="no",
         save_strategy="no",
@@ -367,6 +374,9 @@ def arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    # One process drives one GPU; else several would be driven by threads of this one (DataParallel).
+    made._n_gpu = min(made.n_gpu, 1)
+    return made
 
 
 def _out_of_memory(error: BaseException) -> bool:

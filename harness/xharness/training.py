@@ -6,53 +6,32 @@ import hashlib
 import json
 import os
 import platform
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
 
 import xharness
-from xharness import files, heads, hub, joint, lessons, masking, models, probing, trainer, training_record
-from xharness.errors import ModelError, OutputError, UsageError
+from xharness import costs, files, heads, hub, joint, lessons, masking, models, trainer, training_record
+from xharness.errors import ModelError, UsageError, XharnessError
 from xharness.joint import HeadPlan, JointModel
 from xharness.kinds.base import Context
 from xharness.probing import Probe
 from xharness.progress import bar
 from xharness.schedule import Schedule, single
 from xharness.trainer import Diverged, JointTrainer, Plan, Progress
-from xharness.training_plan import MLM, Part, TrainingPlan, comparable, differences, key_of
+from xharness.training_folder import TrainingFolder
+from xharness.training_plan import MLM, Part, TrainingPlan, key_of
 from xharness.training_record import Record
+from xharness.watching import ENGLISH, Scene, Watch, Watcher, warmup_steps
 
-LAST = "last"
-AVERAGE = "average"
-ENGLISH = "english-dev"
-# A run is given up as collapsed after so many evaluations at chance past the warm-up, if a third of it is done.
-PATIENCE_AT_CHANCE = 5
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What is looked at beside the tasks' own development data, and what is chosen by it.
-
-    Attributes:
-        probes: scored at every evaluation.
-        choices: name of a choice (``target-dev:de``) -> the probes whose mean it is made by.
-    """
-
-    probes: Sequence[Probe] = ()
-    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    def request(self) -> dict[str, Any]:
-        """Return what a run's request holds of it: what is scored, and what is chosen by it."""
-        looked = {p.name: [p.spec.hash, p.data_hash, len(p.examples)] for p in self.probes}
-        choices = {name: list(own) for name, own in self.choices.items()}
-        return {"choices": choices, **({"watched": looked} if looked else {})}
+# Sub-words that one process computes at once where none are given.
+BUDGETS = {"cpu": 16_384, "cuda": 32_768}
 
 
 def train(
@@ -66,7 +45,7 @@ def train(
     """Train what the plan says and leave a checkpoint in ``output``; go on where an earlier call was stopped.
 
     The checkpoint is that of the best mean development score of the tasks, or the last state where there is no
-    development data. What else was chosen (``watch``, the last state, an average) lies below ``steps/``.
+    development data. What else was chosen (by ``watch``, the last state, an average) lies below ``steps/``.
 
     Returns:
         The record, which lies beside the checkpoint; its status may be ``collapsed``, and ``diverged`` where no
@@ -81,6 +60,28 @@ def train(
     return _Run(plan, Path(output), watch or Watch(), say, progress).go()
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """A model with what it is trained on.
+
+    Attributes:
+        model: on the CPU.
+        head_plans: of its heads.
+        units: task -> what it is learned from.
+        schedule: of the steps.
+    """
+
+    model: JointModel
+    head_plans: list[HeadPlan]
+    units: dict[str, Any]
+    schedule: Schedule
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Task -> its units."""
+        return {name: len(each) for name, each in self.units.items()}
+
+
 class _Run:
     """One call of ``train``, on one process of perhaps several."""
 
@@ -91,153 +92,77 @@ class _Run:
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         self.say = say if self.rank == 0 else (lambda sentence: None)
         self.shown = progress and self.rank == 0
-        self.folder = output / ".run"
-        self.request = {**plan.request(), "dtype": self._dtype(), **watch.request()}
+        self.device = models.choose_device(plan.options.device)
+        if self.device.type == "cuda" and self.device.index is not None:
+            raise UsageError("--device: training takes cpu or cuda; choose the GPU with CUDA_VISIBLE_DEVICES=N.")
+        self.dtype = models.choose_dtype(plan.options.dtype, self.device)
+        self.request = {**plan.request(), "dtype": self.dtype, **watch.request()}
+        self.folder = TrainingFolder(output, self.request, writes=self.rank == 0)
         self.tokenizer: Any = None
         self.positions: int | None = None
-        self.seed = plan.options.seed
-
-    # --- The whole --------------------------------------------------------------------------------
 
     def go(self) -> Record:
-        done = self._finished()
+        """Train until a seed succeeds, or no retry is left."""
+        done = self.folder.finished()
         if done is not None:
             self.say(f"{self.output}: trained already with these settings; nothing to do.")
             return done
-        self._claim()
-        attempts = self._attempts()
+        self.folder.claim()
+        attempts = self.folder.attempts()
         while True:
             seed = self.plan.options.seed + len(attempts)
             record = self._attempt(seed, attempts)
             if record.status == "complete" or len(attempts) >= self.plan.options.retries:
                 break
             self.say(f"Seed {seed} {record.status} ({record.reason}); trying seed {seed + 1}.")
-            attempts.append(
-                {
-                    "seed": seed,
-                    "learning_rate": self.plan.settings.learning_rate,
-                    "status": record.status,
-                    "reason": record.reason,
-                    "evaluations": record.evaluations,
-                }
-            )
-            self._put_away(seed, attempts)
-        if self.rank == 0:
-            self._finish(record)
+            told = {"status": record.status, "reason": record.reason, "evaluations": record.evaluations}
+            attempts.append({"seed": seed, "learning_rate": self.plan.settings.learning_rate, **told})
+            self.folder.put_away(attempts)
+            self._wait()
+        self.folder.finish(record)
         self._wait()
         return training_record.load(self.output) or record
 
-    def _finished(self) -> Record | None:
-        record = training_record.load(self.output)
-        if record is None:
-            return None
-        self._same(record.request)
-        return record
-
-    def _same(self, then: Mapping[str, Any]) -> None:
-        found = list(differences(comparable(then), comparable(self.request)))
-        if found:
-            more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-            raise UsageError(
-                f"{self.output} holds a run of other settings: {'; '.join(found[:3])}{more}. Choose another --output, "
-                "give the settings of that run, or remove the folder."
-            )
-
-    def _claim(self) -> None:
-        """Write down whose run this folder holds, or find that it is ours already."""
-        path = self.folder / "request.json"
-        if path.is_file():
-            self._same(json.loads(path.read_text(encoding="utf-8")))
-            return
-        if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())) and self.rank == 0:
-            raise UsageError(f"{self.output} is there and holds no run of `xharness train`. Choose another --output.")
-        if self.rank == 0:
-            files.write_json(path, self.request)
-
-    def _attempts(self) -> list[dict[str, Any]]:
-        path = self.folder / "attempts.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-
-    def _put_away(self, seed: int, attempts: list[dict[str, Any]]) -> None:
-        if self.rank == 0:
-            files.write_json(self.folder / "attempts.json", attempts)
-            for name in ("state", "steps"):
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-        self._wait()
-
-    # --- One attempt ------------------------------------------------------------------------------
-
     def _attempt(self, seed: int, attempts: list[dict[str, Any]]) -> Record:
-        plan, options = self.plan, self.plan.options
-        self.seed = seed
-        device = models.choose_device(options.device)
-        if device.type == "cuda" and device.index is not None:
-            raise UsageError("--device: training takes cpu or cuda; choose the GPU with CUDA_VISIBLE_DEVICES=N.")
-        path = hub.download(plan.checkpoint, trust_remote_code=options.trust_remote_code)
-        head_plans = [HeadPlan(part.name, part.spec.kind, part.labels, plan.keeps_head(part)) for part in plan.parts]
-        if options.mlm is not None:
-            head_plans.append(HeadPlan(MLM, joint.MASKED_LM))
-        built = joint.build(path, plan.checkpoint.name, head_plans, seed, trust_remote_code=options.trust_remote_code)
-        model, self.tokenizer, self.positions = built.model, built.tokenizer, built.positions
-        units = self._units(built.positions, seed)
-        sizes = {name: len(each) for name, each in units.items()}
-        steps = plan.steps(sizes)
-        schedule = _schedule(plan, sizes, steps, seed)
-        evaluate_at = frozenset([*range(plan.settings.eval_every, steps, plan.settings.eval_every), steps])
-        self._check_disk(model, len(evaluate_at))
-        _prepare_model(model, options.lora, options.gradient_checkpointing, seed)
-        bf16 = self._dtype() == "bfloat16"
-        warmup = plan.settings.warmup
-        arguments = trainer.arguments(
-            self.folder,
-            plan.settings,
-            steps=steps,
-            warmup_steps=_warmup_steps(warmup, steps),
-            seed=seed,
-            bf16=bf16,
-            cpu=device.type == "cpu",
-            gradient_checkpointing=options.gradient_checkpointing,
-            several_tasks=len(units) > 1 or options.lora is not None,
+        plan = self.plan
+        ready = self._ready(seed)
+        steps = len(ready.schedule)
+        every = plan.settings.eval_every
+        evaluate_at = frozenset([*range(every, steps, every), steps])
+        weights = 4 * sum(p.numel() for p in ready.model.parameters())
+        self.folder.check_room(
+            weights, min(len(evaluate_at), 1 + len(self.watch.choices) + max(plan.options.average_last, 1))
         )
-        budget = options.batch_tokens or _budget(device)
-        pad = self.tokenizer.pad_token_id
-        if pad is None:
-            raise ModelError(f"{plan.checkpoint.name}: the tokenizer has no padding token, which training needs.")
-        probes = [*self._own_probes(built.positions), *self.watch.probes]
-        choices = {**({ENGLISH: [p.name for p in probes[: len(probes) - len(self.watch.probes)]]}), **self.watch.choices}
-        choices = {name: list(own) for name, own in choices.items() if own}
-        watcher = _Watcher(self, model, probes, choices, head_plans, arguments, steps, bf16)
-        rows = plan.table(sizes)
+        arguments = self._arguments(ready, seed)
+        own = self._probes()
+        probes = [*own, *self.watch.probes]
+        choices = {ENGLISH: [probe.name for probe in own], **self.watch.choices}
+        watcher = Watcher(self._scene(ready, arguments), probes, {name: list(of) for name, of in choices.items() if of})
+        budget = plan.options.batch_tokens or BUDGETS[self.device.type]
+        the_steps = Plan(ready.schedule, ready.units, self.tokenizer.pad_token_id, budget, evaluate_at)
+        reason = None
         with bar("training", steps, self.shown, unit="step") as shown:
 
             def tell(step: int, loss: float | None, rate: float) -> None:
                 shown.update(step - shown.n)
                 shown.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
 
-            engine = JointTrainer(
-                model,
-                arguments,
-                Plan(schedule, units, pad, budget, evaluate_at),
-                self.folder,
-                watcher.evaluate,
-                tell,
-                self.say,
-            )
-            watcher.engine = engine
-            saved = trainer.saved_state(self.folder) if self.rank == 0 or self.world > 1 else None
+            engine = JointTrainer(ready.model, arguments, the_steps, self.folder.run, watcher.evaluate, tell, self.say)
+            saved = trainer.saved_state(self.folder.run)
+            self._wait()
             if saved is not None:
                 self.say(f"Going on after step {saved['step']:,} of {steps:,}.")
-            status, reason = "complete", None
             try:
                 engine.resume(Progress(**saved) if saved is not None else None)
             except Diverged as error:
-                status, reason = "diverged", str(error)
+                reason = str(error)
         found = engine.progress
-        if status == "complete":
-            reason = watcher.collapsed(found)
-            status = "collapsed" if reason else "complete"
+        diverged = reason is not None
+        reason = reason or watcher.collapsed(found)
+        rows = {row["task"]: row for row in plan.table(ready.sizes)}
+        drawn = ready.schedule.steps_per_task()
         return Record(
-            status=status,  # type: ignore[arg-type]
+            status="diverged" if diverged else "collapsed" if reason else "complete",
             reason=reason,
             key=key_of(self.request),
             request=self.request,
@@ -245,20 +170,35 @@ class _Run:
             attempts=list(attempts),
             steps=found.step,
             planned_steps=steps,
-            mixture={row["task"]: {k: v for k, v in row.items() if k != "task"} | {"steps": schedule.steps_per_task()[row["task"]]} for row in rows},
+            data={
+                part.name: {
+                    "train": [asdict(each) for each in part.train.parts],
+                    "dev": [asdict(each) for each in part.dev.parts] if part.dev is not None else [],
+                }
+                for part in plan.parts
+            },
+            mixture={
+                task: {
+                    "units": row["units"],
+                    "batch": row["batch"],
+                    "probability": row["probability"],
+                    "steps": drawn[task],
+                }
+                for task, row in rows.items()
+            },
             losses=found.losses,
             evaluations=found.evaluations,
-            probes={p.name: _described(p) for p in probes},
-            selections=watcher.selections(found) if status != "diverged" else {},
+            probes={probe.name: _described(probe) for probe in probes},
+            selections={} if diverged else watcher.selections(found),
             tokens=found.tokens,
             seconds=round(found.seconds, 3),
             tokens_per_second=round(found.tokens / max(found.seconds, 1e-9), 1),
             hardware={
-                "device": models.device_name(device),
+                "device": models.device_name(self.device),
                 "processes": self.world,
                 "batch_tokens": found.budget,
                 "packed": engine.packed,
-                "peak_memory_bytes": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+                **self._against_the_gpu(ready, found),
             },
             versions={
                 "xharness": xharness.__version__,
@@ -269,265 +209,168 @@ class _Run:
             notes=[*(f"{task} was left out: {why}" for task, why in plan.left_out.items()), *_notes(plan)],
         )
 
-    def _dtype(self) -> str:
-        return models.choose_dtype(self.plan.options.dtype, models.choose_device(self.plan.options.device))
+    # --- Before the first step --------------------------------------------------------------------
 
-    def _units(self, positions: int | None, seed: int) -> dict[str, Any]:
-        """Encode the tasks' examples, or find them encoded; the first process does it for all."""
-        found: dict[str, Any] = {}
-        for part in self.plan.parts:
-            context = self._context(part, positions)
-            if part.spec.kind == "tagging" and self.tokenizer.unk_token_id is None:
-                raise ModelError(f"{self.plan.checkpoint.name}: the tokenizer has no unknown token, which tagging needs.")
-            digest = _digest(part, context, self.tokenizer, self.plan.checkpoint.id)
-            with bar(f"encoding {part.name}", len(part.train.examples), self.shown) as shown, self._one_by_one():
-                found[part.name] = lessons.encode(
-                    part.spec.kind,
-                    part.train.examples,
-                    context,
-                    folder=files.cache_folder() / "lessons" / digest,
-                    digest=digest,
-                    tick=shown.update,
-                )
-            if not len(found[part.name]):
-                raise ModelError(f"{part.name}: no example is left to train on.")
-        if self.plan.options.mlm is not None:
-            length = min(self.plan.settings.max_length, positions or self.plan.settings.max_length)
-            found[MLM] = masking.read_texts(self.plan.options.mlm, self.tokenizer, length, seed)
+    def _ready(self, seed: int) -> _Ready:
+        """Build the model, encode the examples, and lay out the steps."""
+        plan, options = self.plan, self.plan.options
+        name, trust = plan.checkpoint.name, options.trust_remote_code
+        path = hub.download(plan.checkpoint, trust_remote_code=trust)
+        head_plans = [HeadPlan(part.name, part.spec.kind, part.labels, plan.keeps_head(part)) for part in plan.parts]
+        if options.mlm is not None:
+            head_plans.append(HeadPlan(MLM, joint.MASKED_LM))
+        built = joint.build(path, name, head_plans, seed, trust_remote_code=trust)
+        self.tokenizer, self.positions = built.tokenizer, built.positions
+        if self.tokenizer.pad_token_id is None:
+            raise ModelError(f"{name}: the tokenizer has no padding token, which training needs.")
+        units: dict[str, Any] = {part.name: self._units(part) for part in plan.parts}
+        if options.mlm is not None:
+            length = min(plan.settings.max_length, built.positions or plan.settings.max_length)
+            units[MLM] = masking.read_texts(options.mlm, self.tokenizer, length, seed)
+        sizes = {task: len(each) for task, each in units.items()}
+        batches = plan.batch_sizes()
+        if len(sizes) == 1:
+            task, part = next(iter(sizes)), plan.parts[0]
+            schedule = single(task, sizes[task], batches[task], part.settings.epochs, seed, options.max_steps)
+        else:
+            schedule = Schedule(sizes, batches, plan.probabilities(sizes), plan.steps(sizes), seed)
+            told = ", ".join(f"{task} {count:,}" for task, count in schedule.steps_per_task().items())
+            self.say(f"Steps of each task, as drawn with seed {seed}: {told}; {len(schedule):,} in all.")
+        _adapt(built.model, options.lora, options.gradient_checkpointing, seed)
+        return _Ready(built.model, head_plans, units, schedule)
+
+    def _units(self, part: Part) -> lessons.Lessons:
+        """Encode a task's examples, or find them encoded; the first process does it for all."""
+        if part.spec.kind == "tagging" and self.tokenizer.unk_token_id is None:
+            raise ModelError(f"{self.plan.checkpoint.name}: the tokenizer has no unknown token, which tagging needs.")
+        context = self._context(part)
+        digest = _digest(part, context, self.plan.checkpoint.id)
+        with bar(f"encoding {part.name}", len(part.train.examples), self.shown) as shown, self._first_one_first():
+            found = lessons.encode(
+                part.spec.kind,
+                part.train.examples,
+                context,
+                folder=files.cache_folder() / "lessons" / digest,
+                digest=digest,
+                tick=shown.update,
+            )
+        if not len(found):
+            raise ModelError(f"{part.name}: no example is left to train on.")
         return found
 
-    def _context(self, part: Part, positions: int | None) -> Context:
-        longest = min(part.settings.max_length, positions or part.settings.max_length)
+    def _context(self, part: Part) -> Context:
+        longest = min(part.settings.max_length, self.positions or part.settings.max_length)
         return Context(self.tokenizer, longest, part.spec.input, part.labels)
 
+    def _probes(self) -> list[Probe]:
+        """Return the development data of the run's own tasks, cut as their training data is."""
+        found = []
+        for part in self.plan.parts:
+            if part.dev is None:
+                continue
+            longest = self._context(part).max_length
+            spec = part.spec.model_copy(update={"input": part.spec.input.model_copy(update={"max_length": longest})})
+            whole = sum(each.available for each in part.dev.parts)
+            examples = list(part.dev.examples)
+            language = part.dev.parts[0].language
+            found.append(Probe(part.name, part.name, spec, language, examples, part.labels, part.dev.hash, whole))
+        return found
+
+    def _arguments(self, ready: _Ready, seed: int) -> Any:
+        steps = len(ready.schedule)
+        settings = self.plan.settings
+        return trainer.arguments(
+            self.folder.run,
+            settings,
+            steps=steps,
+            warmup_steps=warmup_steps(settings.warmup, steps),
+            seed=seed,
+            bf16=self.dtype == "bfloat16",
+            cpu=self.device.type == "cpu",
+            unused_weights=len(ready.units) > 1 or self.plan.options.lora is not None,
+        )
+
+    def _scene(self, ready: _Ready, arguments: Any) -> Scene:
+        plan = self.plan
+        record = heads.ZooRecord(
+            plan.phase, tuple(part.name for part in plan.parts), plan.checkpoint.name, plan.checkpoint.id
+        )
+        return Scene(
+            ready.model,
+            self.tokenizer,
+            self.positions,
+            ready.head_plans,
+            record,
+            plan.settings,
+            len(ready.schedule),
+            self.folder.run,
+            arguments.device,
+            self.dtype == "bfloat16",
+            self.rank,
+            self.world,
+            self._wait,
+            self.say,
+            plan.options.average_last,
+        )
+
+    # --- Several processes ------------------------------------------------------------------------
+
     @contextmanager
-    def _one_by_one(self) -> Any:
+    def _first_one_first(self) -> Iterator[None]:
         """Let the first process go first: what it writes the others find."""
-        if self.world > 1 and self.rank > 0:
+        if self.rank > 0:
             self._wait()
         yield
-        if self.world > 1 and self.rank == 0:
+        if self.rank == 0:
             self._wait()
 
     def _wait(self) -> None:
         if self.world > 1:
             from accelerate import PartialState
 
-            PartialState(cpu=self.plan.options.device == "cpu" or not torch.cuda.is_available()).wait_for_everyone()
+            PartialState(cpu=self.device.type == "cpu").wait_for_everyone()
 
-    def _own_probes(self, positions: int | None) -> list[Probe]:
-        found = []
-        for part in self.plan.parts:
-            if part.dev is None:
-                continue
-            longest = self._context(part, positions).max_length
-            spec = part.spec.model_copy(update={"input": part.spec.input.model_copy(update={"max_length": longest})})
-            whole = sum(each.available for each in part.dev.parts)
-            found.append(
-                Probe(part.name, part.name, spec, "en", list(part.dev.examples), part.labels, part.dev.hash, whole)
+    # --- After the last step ----------------------------------------------------------------------
+
+    def _against_the_gpu(self, ready: _Ready, found: Progress) -> dict[str, Any]:
+        """Return the run's speed beside what its GPU allows; {} on a CPU, less for a GPU that is not in gpus.yaml."""
+        if self.device.type != "cuda":
+            return {}
+        told: dict[str, Any] = {"peak_memory_bytes": torch.cuda.max_memory_allocated()}
+        gpu = costs.find_gpu(torch.cuda.get_device_name(self.device))
+        try:
+            encoder = costs.from_config(ready.model.encoder.config.to_dict(), self.plan.checkpoint.name)
+            if gpu is None or not found.step:
+                return told
+            dtype: costs.Dtype = "bfloat16" if self.dtype == "bfloat16" else "float32"
+            length = _length(ready.units)
+            tokens, seconds = found.tokens / found.step, found.seconds / found.step
+            least = costs.bound(encoder, gpu, tokens, length, dtype=dtype, gpus=self.world)
+            used = costs.utilisation(
+                costs.training_flop(encoder, found.tokens, length), found.seconds, gpu, dtype=dtype, gpus=self.world
             )
-        return found
-
-    def _check_disk(self, model: JointModel, evaluations: int) -> None:
-        """Refuse a run whose checkpoints the disk has no room for."""
-        if self.rank > 0:
-            return
-        size = 4 * sum(p.numel() for p in model.parameters())
-        kept = min(evaluations, 1 + len(self.watch.choices) + self.plan.options.average_last)
-        # The state with both moments twice (the new one is written before the old one goes), and what is kept.
-        needed = 2 * 3 * size + (kept + 1) * size
-        self.folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise OutputError(
-                f"{self.output}: the run needs up to {needed / 2**30:,.1f} GiB for its states and checkpoints, and "
-                f"{free / 2**30:,.1f} GiB are free. Make room or choose another --output."
-            )
-
-    # --- The end ----------------------------------------------------------------------------------
-
-    def _finish(self, record: Record) -> None:
-        """Put the checkpoint in its place; training.json, written last, says that it is whole."""
-        steps = self.folder / "steps"
-        selections = {}
-        if record.selections:
-            root = next(iter(record.selections.values()))["step"]
-            for name, selection in record.selections.items():
-                at = selection["step"]
-                selections[name] = {**selection, "folder": "." if at == root else f"steps/{at}"}
-            for folder in sorted({s["folder"] for s in selections.values()} - {"."}):
-                place = self.output / folder
-                shutil.rmtree(place, ignore_errors=True)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(self.folder / folder, place)
-            for path in sorted((steps / str(root)).rglob("*")):
-                if path.is_file():
-                    place = self.output / path.relative_to(steps / str(root))
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(path, place)
-        weights = {str(p.relative_to(self.output)): files.sha256(p) for p in sorted(self.output.glob("*.safetensors"))}
-        weights |= {f"heads/{p.name}": files.sha256(p) for p in sorted(self.output.glob("heads/*.safetensors"))}
-        record = replace(record, selections=selections, weights=weights)
-        if training_record.draw(record, self.output) is None:
-            record.notes.append("no picture of the curves: matplotlib is not installed (pip install 'xharness[train]')")
-        training_record.save(record, self.output)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class _Watcher:
-    """Scores the probes, and keeps the states that are the best by some choice, or among the last."""
-
-    engine: JointTrainer
-
-    def __init__(
-        self,
-        run: _Run,
-        model: JointModel,
-        probes: Sequence[Probe],
-        choices: Mapping[str, Sequence[str]],
-        head_plans: Sequence[HeadPlan],
-        arguments: Any,
-        steps: int,
-        bf16: bool,
-    ) -> None:
-        self.run, self.model, self.probes, self.choices = run, model, probes, choices
-        self.head_plans, self.arguments, self.steps, self.bf16 = head_plans, arguments, steps, bf16
-
-    def evaluate(self, step: int, progress: Progress) -> bool:
-        """Score all probes, keep what is worth it, and return whether the run is over."""
-        scores = self._scores()
-        chosen = {
-            name: sum(scores[probe]["score"] for probe in own) / len(own) for name, own in self.choices.items()
+        except XharnessError:
+            return told
+        return told | {
+            "gpu": gpu.title,
+            "seconds_per_step": seconds,
+            "bound_seconds_per_step": least.total,
+            "share_of_bound": least.total / seconds,
+            "utilisation": used,
         }
-        progress.evaluations.append({"step": step, "scores": scores, "chosen": chosen})
-        best: dict[str, dict[str, Any]] = progress.memory.setdefault("best", {})
-        gained = False
-        for name, value in chosen.items():
-            if name not in best or value > best[name]["score"]:
-                best[name] = {"step": step, "score": value}
-                gained = gained or name == ENGLISH
-        progress.memory["without_gain"] = 0 if gained else progress.memory.get("without_gain", 0) + 1
-        if self.run.rank == 0:
-            self._keep(step, progress)
-        self.run._wait()
-        patience = self.run.plan.settings.patience
-        if patience is not None and ENGLISH in self.choices and progress.memory["without_gain"] >= patience:
-            self.run.say(f"No gain in {patience} evaluations; training ends at step {step:,} of {self.steps:,}.")
-            return True
-        if self._hopeless(step, progress):
-            self.run.say(f"The development scores are at chance at step {step:,}; training ends.")
-            return True
-        return False
-
-    def _scores(self) -> dict[str, dict[str, float]]:
-        scores: dict[str, dict[str, float]] = {}
-        if self.run.rank == 0:
-            device = self.arguments.device
-            for probe in self.probes:
-                scores[probe.name] = probing.score(probe, self.model, self.run.tokenizer, self.run.positions, device, self.bf16)
-        if self.run.world > 1:
-            from accelerate.utils import broadcast_object_list
-
-            scores = broadcast_object_list([scores])[0]
-        return scores
-
-    def _needed(self, progress: Progress) -> set[int]:
-        steps = [entry["step"] for entry in progress.evaluations]
-        recent = steps[-max(self.run.plan.options.average_last, 1) :]
-        return {each["step"] for each in progress.memory["best"].values()} | set(recent)
-
-    def _keep(self, step: int, progress: Progress) -> None:
-        """Write this state as a checkpoint, and remove those that nothing needs any more."""
-        steps = self.run.folder / "steps"
-        needed = self._needed(progress)
-        for old in list(steps.glob("*")) if steps.is_dir() else []:
-            if not old.name.isdecimal() or int(old.name) not in needed or int(old.name) >= step:
-                shutil.rmtree(old, ignore_errors=True)
-        plan = self.run.plan
-        record = heads.ZooRecord(
-            plan.phase,  # type: ignore[arg-type]
-            tuple(part.name for part in plan.parts),
-            plan.checkpoint.name,
-            plan.checkpoint.id,
-        )
-        part = steps / f".{step}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        joint.export(self.model, self.run.tokenizer, self.head_plans, record, part)
-        os.replace(part, steps / str(step))
-
-    def _past_warmup(self, progress: Progress) -> list[dict[str, Any]]:
-        begin = _warmup_steps(self.run.plan.settings.warmup, self.steps)
-        return [entry for entry in progress.evaluations if entry["step"] > begin]
-
-    def _at_chance(self, entry: Mapping[str, Any]) -> bool:
-        own = [probe for probe in self.probes if probe.name in self.choices.get(ENGLISH, ())]
-        return bool(own) and all(probe.at_chance(entry["scores"][probe.name]["score"]) for probe in own)
-
-    def _hopeless(self, step: int, progress: Progress) -> bool:
-        late = self._past_warmup(progress)
-        return (
-            step < self.steps
-            and 3 * step >= self.steps
-            and len(late) >= PATIENCE_AT_CHANCE
-            and all(self._at_chance(entry) for entry in late)
-        )
-
-    def collapsed(self, progress: Progress) -> str | None:
-        """Return why a run counts as collapsed: at the end every development score is at chance; None if it does not."""
-        if ENGLISH not in self.choices or not progress.evaluations:
-            return None
-        best = progress.memory["best"][ENGLISH]
-        entry = next(e for e in progress.evaluations if e["step"] == best["step"])
-        if not self._at_chance(entry):
-            return None
-        told = [
-            f"{probe.name} {entry['scores'][probe.name]['score']:.1f} (chance {probe.chance:.1f})"
-            for probe in self.probes
-            if probe.name in self.choices[ENGLISH]
-        ]
-        rate = self.run.plan.settings.learning_rate
-        return f"the best development score is at chance: {', '.join(told)}; learning rate {rate:g}"
-
-    def selections(self, progress: Progress) -> dict[str, dict[str, Any]]:
-        """Return each choice with its step; the first one is what the checkpoint is."""
-        best = progress.memory.get("best", {})
-        last = {"step": progress.evaluations[-1]["step"], "score": None}
-        # Without development data of its own a run ends in its last state, whatever else is chosen.
-        found: dict[str, dict[str, Any]] = {} if ENGLISH in best else {LAST: last}
-        found |= {name: dict(best[name]) for name in self.choices if name in best}
-        found[LAST] = last
-        count = self.run.plan.options.average_last
-        if count:
-            steps = [entry["step"] for entry in progress.evaluations][-count:]
-            if self.run.rank == 0:
-                _average([self.run.folder / "steps" / str(s) for s in steps], self.run.folder / "steps" / AVERAGE)
-            found[AVERAGE] = {"step": AVERAGE, "score": None, "of": steps}
-        return found
 
 
-def _average(folders: Sequence[Path], to: Path) -> None:
-    """Write the checkpoint whose every weight is the mean of those of several (https://arxiv.org/abs/2305.16834)."""
-    shutil.rmtree(to, ignore_errors=True)
-    shutil.copytree(folders[-1], to)
-    for path in sorted(to.rglob("*.safetensors")):
-        name = path.relative_to(to)
-        total: dict[str, torch.Tensor] = {}
-        for folder in folders:
-            for key, value in load_file(folder / name).items():
-                total[key] = total[key] + value.double() if key in total else value.double()
-        save_file({k: (v / len(folders)).float() for k, v in total.items()}, path, metadata={"format": "pt"})
+def _length(units: Mapping[str, Any]) -> float:
+    """Return how many sub-words the row of a mean sub-word has, over all tasks."""
+    squares = total = 0.0
+    for each in units.values():
+        lengths = getattr(each, "row_lengths", each.lengths).astype(float)
+        squares, total = squares + float((lengths**2).sum()), total + float(lengths.sum())
+    return squares / max(total, 1.0)
 
 
-def _schedule(plan: TrainingPlan, sizes: Mapping[str, int], steps: int, seed: int) -> Schedule:
-    batches = plan.batch_sizes()
-    if len(sizes) == 1:
-        name = next(iter(sizes))
-        settings = plan.parts[0].settings
-        return single(name, sizes[name], batches[name], settings.epochs, seed, plan.options.max_steps)
-    return Schedule(dict(sizes), batches, plan.probabilities(sizes), steps, seed)
-
-
-def _prepare_model(model: JointModel, lora: int | None, gradient_checkpointing: bool, seed: int) -> None:
+def _adapt(model: JointModel, lora: int | None, gradient_checkpointing: bool, seed: int) -> None:
+    """Put adapters into the encoder, and have it compute its layers twice, where that is asked for."""
     if lora is not None:
         try:
             import peft
@@ -544,15 +387,7 @@ def _prepare_model(model: JointModel, lora: int | None, gradient_checkpointing: 
         enable({"use_reentrant": False})
 
 
-def _warmup_steps(warmup: float, steps: int) -> int:
-    return min(steps, -int(-(warmup * steps) // 1) if warmup < 1 else int(warmup))
-
-
-def _budget(device: torch.device) -> int:
-    return 16_384 if device.type == "cpu" else 32_768
-
-
-def _digest(part: Part, context: Context, tokenizer: Any, base: str) -> str:
+def _digest(part: Part, context: Context, base: str) -> str:
     """Return what stands for everything that encoded examples depend on."""
     content = {
         "data": part.train.hash,
@@ -581,18 +416,17 @@ def _described(probe: Probe) -> dict[str, Any]:
 
 def _notes(plan: TrainingPlan) -> list[str]:
     found = []
-    rates = {part.settings.learning_rate for part in plan.parts}
+    rates = sorted({part.settings.learning_rate for part in plan.parts})
     if len(rates) > 1:
-        found.append(f"the recipe's learning rates differ ({', '.join(f'{r:g}' for r in sorted(rates))}); the smallest is used")
-    kept = {p.status for part in plan.parts for p in part.train.parts if p.status in ("sample", "stand-in")}
-    if kept:
-        found.append(f"training data is partial: {' and '.join(sorted(kept))}")
+        told = ", ".join(f"{rate:g}" for rate in rates)
+        found.append(f"the recipe's learning rates differ ({told}); the smallest is used")
+    partial = {each.status for part in plan.parts for each in part.train.parts} & {"sample", "stand-in"}
+    if partial:
+        found.append(f"training data is partial: {' and '.join(sorted(partial))}")
     return found
 
 
 def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return version(package)
     except PackageNotFoundError:

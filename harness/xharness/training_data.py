@@ -15,7 +15,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from xharness import data, layouts, sources
+from xharness import data
 from xharness.errors import DataError, UsageError, did_you_mean
 from xharness.examples import Example, Pair
 from xharness.sequences import Joined
@@ -141,8 +141,7 @@ def load_train(
         spec: the training set.
         data_dir: folder with data; None: the Hub.
         languages: source languages; each is read from the user's file where ``files`` has one, else from the spec.
-        files: language -> file of the user's own with the spec's columns, or named as the canonical fields
-            (jsonl, json, csv, tsv or parquet, perhaps packed with gzip).
+        files: language -> file of the user's own, as ``data.load_file`` reads it.
         n: examples of each language, drawn without replacement; None: all. A smaller draw is part of a larger one.
         shots: examples of each label in each language (classification), or of each language (other kinds).
         seed: of the draw. It depends on the data, the seed and nothing else.
@@ -156,7 +155,9 @@ def load_train(
     for flag, value in (("--train-n", n), ("--shots", shots)):
         if value is not None and value < 1:
             raise UsageError(f"{flag}: found {value}, expected a number above 0.")
-    pools = _pools(spec, data_dir, "train", languages, files or {})
+    files = files or {}
+    _check_asked(spec, languages, files)
+    pools = _pools(spec, data_dir, "train", languages, files)
     if n is not None:
         too_small = [f"{len(pool.examples):,} in '{pool.language}'" for pool in pools if len(pool.examples) < n]
         if too_small:
@@ -179,27 +180,31 @@ def load_dev(
     limit: int | None,
     seed: int = 0,
 ) -> TrainingData | None:
-    """Return the examples that training is watched on; None where the set has no development data that may be used.
+    """Return the examples that training is watched on; None where there are none in these languages that may be used.
 
     Args:
         spec: the training set.
         data_dir: folder with data; None: the Hub.
         languages: as for ``load_train``.
-        files: language -> file of the user's own with development examples.
+        files: language -> file of the user's own with development examples. A file with training examples brings
+            none: languages that only such a file has are left out here.
         limit: examples in all, the same for every model and as even over the languages as their sizes allow; None: all.
         seed: of the draw; leave it as it is where scores are to be compared.
 
     Raises:
-        UsageError: a language that the set does not have, or a limit that is not above 0.
+        UsageError: no language, a file for another one, or a limit that is not above 0.
         DataError: data is missing or wrong.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"eval_examples: found {limit}, expected a number above 0.")
     files = files or {}
-    watched = [part for part in parts_of(spec) if part.dev_split is not None]
-    if not watched and not files:
+    _check_asked(spec, languages, files)
+    members = parts_of(spec)
+    known = _languages(members) if any(member.dev_split is not None for member in members) else []
+    watched = [language for language in languages if language in known or language in files]
+    if not watched:
         return None
-    pools = _pools(spec, data_dir, "dev", languages, files)
+    pools = _pools(spec, data_dir, "dev", watched, files)
     shares = even_shares([len(pool.examples) for pool in pools], limit)
     return _data(pools, [_drawn(pool, seed, share) for pool, share in zip(pools, shares, strict=True)])
 
@@ -297,13 +302,6 @@ def _pools(
     files: Mapping[str, Path],
 ) -> list[_Pool]:
     """Return all examples of each language, from the user's file where there is one."""
-    if not languages:
-        raise UsageError(f"{spec.name}: no source language is named. Known: {', '.join(spec.languages)}.")
-    if strange := sorted(files.keys() - set(languages)):
-        raise UsageError(
-            f"{spec.name}: a file is named for '{strange[0]}', which is not one of the source languages "
-            f"({', '.join(languages)}).{did_you_mean(strange[0], languages)}"
-        )
     members = parts_of(spec)
     pools = []
     for language in dict.fromkeys(languages):
@@ -312,40 +310,55 @@ def _pools(
             loaded = [_of(spec.name, own, language, split, OWN_FILE)]
         else:
             _check_language(spec, members, language)
-            of_split = [member for member in members if member.split_name(split) is not None]
-            if not of_split:
-                raise UsageError(
-                    f"{spec.name}: it has no {split} split that may be used, and no file stands in for it."
+            loaded = [
+                _of(
+                    member.name,
+                    data.load(member, language, split, data_dir),
+                    language,
+                    str(member.split_name(split)),
+                    member.languages[language].origin,
                 )
-            loaded = [_of(member, language, split, data_dir) for member in of_split]
+                for member in members
+                if member.split_name(split) is not None
+            ]
         examples = [found for found, _ in loaded]
         joined = examples[0] if len(examples) == 1 else Joined(examples)
         pools.append(_Pool(language, joined, tuple(part for _, part in loaded)))
     return pools
 
 
+def _check_asked(spec: TrainingSpec, languages: Sequence[str], files: Mapping[str, Path]) -> None:
+    """Refuse no language, and a file for a language that is not asked for."""
+    if not languages:
+        raise UsageError(f"{spec.name}: no source language is named. Known: {', '.join(spec.languages)}.")
+    if strange := sorted(files.keys() - set(languages)):
+        raise UsageError(
+            f"{spec.name}: a file is named for '{strange[0]}', which is not one of the source languages "
+            f"({', '.join(languages)}).{did_you_mean(strange[0], languages)}"
+        )
+
+
+def _languages(members: Sequence[TrainingSpec]) -> list[str]:
+    """Return the languages that all members of a training set have."""
+    return [code for code in members[0].languages if all(code in member.languages for member in members)]
+
+
 def _check_language(spec: TrainingSpec, members: Sequence[TrainingSpec], language: str) -> None:
     """Refuse a language that a training set does not have, with those that it has and the way out."""
-    lines = {
-        code: [member.languages[code] for member in members]
-        for code in spec.languages
-        if all(code in member.languages for member in members)
-    }
-    if language in lines:
+    known = _languages(members)
+    if language in known:
         return
-    translated = [code for code, of in lines.items() if any(line.origin == TRANSLATED for line in of)]
+    translated = [code for code in known if any(m.languages[code].origin == TRANSLATED for m in members)]
     machine = f", of which machine-translated: {', '.join(translated)}" if translated else ""
     columns = [*members[0].fields.values(), *members[0].choices]
     raise UsageError(
-        f"{spec.name}: there is no training data in '{language}'. It has: {', '.join(lines)}{machine}."
-        f"{did_you_mean(language, lines)} Or name a file of your own: --source-data {language}=FILE "
+        f"{spec.name}: there is no training data in '{language}'. It has: {', '.join(known)}{machine}."
+        f"{did_you_mean(language, known)} Or name a file of your own: --source-data {language}=FILE "
         f"(jsonl, json, csv, tsv or parquet, with the columns {', '.join(columns)})."
     )
 
 
-def _of(
-    task: str, found: data.Data, language: str, split: str, origin: str
-) -> tuple[Sequence[Example], Part]:
+def _of(task: str, found: data.Data, language: str, split: str, origin: str) -> tuple[Sequence[Example], Part]:
     """Return the examples of a training set in a language, and what they are."""
     n = len(found.examples)
     return found.examples, Part(

@@ -1,4 +1,4 @@
-"""What a training run will do: base, tasks, data, recipe and mixture, put together before anything is computed; no torch."""
+"""What a training run will do: base, tasks, data, recipe and mixture, before anything is computed; without torch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from xharness import files, hub
 from xharness.checkpoint import Checkpoint
 from xharness.data import found_labels
 from xharness.errors import DataError, NothingToDo, UsageError, unknown
+from xharness.heads import Phase
 from xharness.recipe import DEFAULT, Settings, load_recipe
 from xharness.schedule import count_steps, mixture
 from xharness.scoring import data_folder
@@ -111,7 +112,7 @@ class TrainingPlan:
     temperature: float
     left_out: Mapping[str, str]
     data_dir: Path | None
-    phase: str = "intermediate"
+    phase: Phase = "intermediate"
     keep_head: bool = False
 
     def keeps_head(self, part: Part) -> bool:
@@ -175,7 +176,7 @@ class TrainingPlan:
                     "dev": None if part.dev is None else part.dev.hash,
                     "n": len(part.train.examples),
                     "labels": list(part.labels),
-                    "settings": {name: value for name, value in part.settings.values.items()},
+                    "settings": part.settings.values,
                     "origins": dict(part.settings.origins),
                 }
                 for part in self.parts
@@ -196,7 +197,7 @@ class TrainingPlan:
 
 
 def key_of(request: Mapping[str, Any]) -> str:
-    """Return the 12 hex digits that stand for a request, the seed and the base left out: what tuned models lie under."""
+    """Return the 12 hex digits that stand for a request but for seed and base: what tuned models lie under."""
     content = {name: value for name, value in comparable(request).items() if name not in ("seed", "base")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -238,7 +239,9 @@ def tasks_of(names: Sequence[str]) -> tuple[list[str], bool]:
     """
     wanted = [name.strip() for name in names if name.strip()]
     if not wanted:
-        raise UsageError("No task was named. Name training sets with commas between, such as mnli,squad_v1, or multitask.")
+        raise UsageError(
+            "No task was named. Name training sets with commas between, such as mnli,squad_v1, or multitask."
+        )
     if MIXTURE in wanted:
         if len(wanted) > 1:
             raise UsageError(f"'{MIXTURE}' is all intermediate tasks; name it alone, or name the tasks you want.")
@@ -258,7 +261,7 @@ def prepare(
     *,
     data_dir: str | Path | None = None,
     options: Options | None = None,
-    phase: str = "intermediate",
+    phase: Phase = "intermediate",
     keep_head: bool = False,
 ) -> TrainingPlan:
     """Resolve base, specs, recipe and data of a run; nothing is computed.
@@ -272,6 +275,11 @@ def prepare(
     options = options or Options()
     _check(options)
     names, whole = tasks_of(tasks)
+    if options.files and len(names) > 1:
+        raise UsageError(
+            "--source-data holds the data of one task. Name one task, or give each a task file whose sources say where "
+            "its data is."
+        )
     folder = data_folder(data_dir)
     if folder is not None and not folder.is_dir():
         raise DataError(f"There is no data folder '{folder}' (--data-dir or XHARNESS_DATA_DIR).")
@@ -280,7 +288,9 @@ def prepare(
     if not isinstance(checkpoint, Checkpoint):
         checkpoint = hub.read_checkpoint(checkpoint, trust_remote_code=options.trust_remote_code)
     if checkpoint.encoder_decoder:
-        raise UsageError(f"{checkpoint.name} is a sequence-to-sequence model ({checkpoint.model_type}); only encoders are trained.")
+        raise UsageError(
+            f"{checkpoint.name} is a sequence-to-sequence model ({checkpoint.model_type}); only encoders are trained."
+        )
     parts: list[Part] = []
     left_out: dict[str, str] = {}
     for name in names:
@@ -304,7 +314,10 @@ def prepare(
 def _part(spec: TrainingSpec, settings: Settings, folder: Path | None, options: Options) -> Part:
     draw: dict[str, Any] = {"languages": options.languages, "files": options.files, "seed": options.seed}
     train = load_train(spec, folder, n=options.train_n, shots=options.shots, **draw)
-    dev = load_dev(spec, folder, limit=settings.eval_examples, languages=("en",) if "en" in spec.languages else options.languages)
+    looked_at = ("en",) if "en" in spec.languages else options.languages
+    # A folder, as CCGbank's, holds all splits; a file is training data.
+    own = {code: path for code, path in options.files.items() if path.is_dir() and code in looked_at}
+    dev = load_dev(spec, folder, limit=settings.eval_examples, languages=looked_at, files=own)
     labels = tuple(spec.labels)
     if spec.finds_labels:
         # Of all examples, also where only some are drawn.
@@ -323,7 +336,9 @@ def _check(options: Options) -> None:
     if not 0 < options.mlm_share < 1:
         raise UsageError(f"--mlm-share is {options.mlm_share}: give a share of the steps between 0 and 1.")
     if options.mlm is not None and not options.mlm.is_file():
-        raise DataError(f"{options.mlm}: there is no such file (--mlm). Give a text file with one sentence or paragraph a line.")
+        raise DataError(
+            f"{options.mlm}: there is no such file (--mlm). Give a text file with one sentence or paragraph a line."
+        )
     if options.retries < 0:
         raise UsageError(f"--retries is {options.retries}: give 0 or more.")
     if options.dtype not in ("auto", "float32", "bfloat16"):

@@ -1,4 +1,4 @@
-"""The record of a training run, training.json: all that its checkpoint depends on, its losses and its development scores."""
+"""The record of a training run, training.json: all that its checkpoint depends on, its losses and its scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "training.json"
 CURVE = "training_curve.png"
 SCHEMA_VERSION = 1
 
-Status = Literal["complete", "collapsed", "diverged", "stopped"]
+Status = Literal["complete", "collapsed", "diverged"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class Record:
         seed: of the attempt that the checkpoint is from.
         attempts: earlier seeds that collapsed or diverged: {seed, learning_rate, status, reason}.
         steps, planned_steps: optimiser steps done and planned (fewer where training ended early).
+        data: task -> {train, dev}: for each part its source, revision, split, n, status, origin, hash and counts.
         mixture: task -> {units, batch_size, probability, steps}.
         losses: (step, task, mean loss since the last entry of the task, learning rate).
         evaluations: {step, scores: probe -> metric -> value, chosen: choice -> mean score} in order.
@@ -49,6 +50,7 @@ class Record:
     attempts: list[dict[str, Any]] = field(default_factory=list)
     steps: int
     planned_steps: int
+    data: dict[str, dict[str, list[dict[str, Any]]]]
     mixture: dict[str, dict[str, Any]]
     losses: list[list[Any]]
     evaluations: list[dict[str, Any]]
@@ -93,7 +95,9 @@ def load(folder: Path) -> Record | None:
             raise ValueError(f"schema_version is {content['schema_version']}, this version reads {SCHEMA_VERSION}")
         return Record(**{name: value for name, value in content.items() if name in known})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: not a training record of xharness ({error}). Train again into another folder.") from None
+        raise ModelError(
+            f"{path}: not a training record of xharness ({error}). Train again into another folder."
+        ) from None
 
 
 def draw(record: Record, folder: Path) -> Path | None:

@@ -11,6 +11,8 @@ from tabulate import tabulate
 from xharness.training_plan import MLM, TrainingPlan
 from xharness.training_record import Record
 
+_DEVELOPMENT = ("development set", "metric", "score", "chance", "examples")
+
 
 def plan_table(plan: TrainingPlan) -> str:
     """Return what a run will do, as text for a terminal: tasks, probabilities, steps, settings and their origin."""
@@ -20,6 +22,7 @@ def plan_table(plan: TrainingPlan) -> str:
         for row in plan.table(sizes)
     ]
     total = plan.steps(sizes)
+    several = any(part.spec.kind in ("span_qa", "tagging") for part in plan.parts) and plan.options.max_steps is None
     lines = [
         tabulate(
             rows,
@@ -29,10 +32,8 @@ def plan_table(plan: TrainingPlan) -> str:
             disable_numparse=[3],
         ),
         "",
-        f"{total:,} optimiser steps on {plan.checkpoint.name} @{plan.checkpoint.id[:12]}, seed {plan.options.seed}. "
-        "Long texts make several units of one example, so the steps may grow once the data is encoded."
-        if any(part.spec.kind in ("span_qa", "tagging") for part in plan.parts)
-        else f"{total:,} optimiser steps on {plan.checkpoint.name} @{plan.checkpoint.id[:12]}, seed {plan.options.seed}.",
+        f"{total:,} optimiser steps on {plan.checkpoint.name} @{plan.checkpoint.id[:12]}, seed {plan.options.seed}."
+        + (" Long texts make several units of one example, so there may be more." if several else ""),
     ]
     lines += [f"Recipe {plan.settings.recipe}: {settings_line(plan)}"]
     lines += [f"{task} is left out: {why}" for task, why in plan.left_out.items()]
@@ -46,7 +47,9 @@ def settings_line(plan: TrainingPlan) -> str:
     for name in ("learning_rate", "epochs", "warmup", "weight_decay", "max_length", "eval_every", "patience"):
         origin = settings.origins.get(name, settings.recipe)
         mark = "" if origin == settings.recipe else f" ({origin})"
-        told.append(f"{name.replace('_', ' ')} {getattr(settings, name):g}{mark}" if getattr(settings, name) is not None else "")
+        told.append(
+            f"{name.replace('_', ' ')} {getattr(settings, name):g}{mark}" if getattr(settings, name) is not None else ""
+        )
     return ", ".join(part for part in told if part) + "."
 
 
@@ -74,14 +77,23 @@ def record_table(record: Record, folder: Path) -> str:
     if rows:
         lines += [
             "",
-            tabulate(rows, ["development set", "metric", "score", "chance", "examples"], floatfmt=".1f", missingval="-"),
+            tabulate(
+                rows, ["development set", "metric", "score", "chance", "examples"], floatfmt=".1f", missingval="-"
+            ),
         ]
     lines += [
         "",
-        f"{record.steps:,} of {record.planned_steps:,} steps, seed {record.seed}, checkpoint of step {first.get('step', '-')}; "
-        f"{record.tokens:,} sub-words in {record.seconds:,.0f} s, {record.tokens_per_second:,.0f} tokens/s "
-        f"on {record.hardware['device']}.",
+        f"{record.steps:,} of {record.planned_steps:,} steps, seed {record.seed}, checkpoint of step "
+        f"{first.get('step', '-')}; {record.tokens:,} sub-words in {record.seconds:,.0f} s, "
+        f"{record.tokens_per_second:,.0f} tokens/s on {record.hardware['device']}.",
     ]
+    if "share_of_bound" in record.hardware:
+        speed = record.hardware
+        lines.append(
+            f"{speed['gpu']}: {1000 * speed['seconds_per_step']:.1f} ms a step, at least "
+            f"{1000 * speed['bound_seconds_per_step']:.1f} by its data sheet ({speed['share_of_bound']:.0%} of the "
+            f"bound); model FLOP utilisation {speed['utilisation']:.1%}."
+        )
     lines += [f"Seed {a['seed']} {a['status']}: {a['reason']}" for a in record.attempts]
     return "\n".join([*lines, *record.notes])
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
 from xharness.commands.options import AS_JSON, DATA_DIR, names, print_json, say
+from xharness.errors import Incomplete, UsageError
 
 
 def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
@@ -35,11 +38,18 @@ RECIPE = [
     click.option("--epochs", type=float, metavar="N", help="In place of the recipe's."),
     click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Examples per optimiser step."),
     click.option("--max-length", type=click.IntRange(min=8), metavar="N", help="Sub-words per row."),
-    click.option("--warmup", type=click.FloatRange(min=0), metavar="X", help="A share of the steps (below 1), or steps."),
+    click.option(
+        "--warmup", type=click.FloatRange(min=0), metavar="X", help="A share of the steps (below 1), or steps."
+    ),
     click.option("--eval-every", type=click.IntRange(min=1), metavar="N", help="Steps between evaluations."),
     click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many optimiser steps."),
-    click.option("--train-n", type=click.IntRange(min=1), metavar="N", help="Train on N examples, drawn by the seed."),
-    click.option("--lora", type=click.IntRange(min=1), metavar="RANK", help="Train low-rank adapters, merged at the end."),
+    click.option(
+        "--train-n",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Train on N examples, drawn by the seed.",
+    ),
+    click.option("--lora", type=click.IntRange(min=1), metavar="RANK", help="Train low-rank adapters and merge them."),
     click.option("--gradient-checkpointing", is_flag=True, help="Less memory for more time."),
 ]
 GIVEN = ("learning_rate", "epochs", "batch_size", "max_length", "warmup", "eval_every")
@@ -62,7 +72,9 @@ def given_of(options: dict[str, Any]) -> dict[str, Any]:
 @click.command()
 @click.argument("tasks", metavar="TASK[,TASK...]|multitask")
 @click.option("--base", required=True, metavar="PATH_OR_ID[@REVISION]", help="The encoder to begin with.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The checkpoint's folder.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The checkpoint's folder."
+)
 @with_recipe
 @click.option("--seed", type=int, default=0, show_default=True, help="Of order, fresh heads and dropout.")
 @click.option(
@@ -78,7 +90,7 @@ def given_of(options: dict[str, Any]) -> dict[str, Any]:
     multiple=True,
     metavar="CODE=FILE",
     callback=_pairs,
-    help="Your own training data in a language (jsonl, csv, tsv, parquet), translated or native; repeatable.",
+    help="Your own training data in a language (jsonl, json, csv, tsv, parquet ...); repeatable.",
 )
 @click.option("--cap", type=click.IntRange(min=1), metavar="N", help="Several tasks: examples of each that count.")
 @click.option("--temperature", type=float, metavar="T", help="Several tasks: 1 is in proportion to their sizes.")
@@ -134,28 +146,29 @@ def train(
     for note in plan.checkpoint.notes:
         say(note)
     if dry_run:
-        print_json(training_report.plan_json(plan)) if as_json else click.echo(training_report.plan_table(plan))
+        if as_json:
+            print_json(training_report.plan_json(plan))
+        else:
+            click.echo(training_report.plan_table(plan))
         return
     say(training_report.plan_table(plan) + "\n")
-    _needs_accelerate()
+    needs_accelerate()
     from xharness.training import train as run
 
     record = run(plan, output, say=say)
-    if int(__import__("os").environ.get("RANK", "0")) > 0:
-        return
-    print_json(training_report.record_json(record, output)) if as_json else click.echo(
-        training_report.record_table(record, output)
-    )
+    if int(os.environ.get("RANK", "0")) > 0:
+        return  # one process of several speaks
+    if as_json:
+        print_json(training_report.record_json(record, output))
+    else:
+        click.echo(training_report.record_table(record, output))
     if record.status != "complete":
-        from xharness.errors import Incomplete
+        raise Incomplete(
+            f"{output}: seed {record.seed} {record.status}: {record.reason}. Try --retries, or a lower --learning-rate."
+        )
 
-        raise Incomplete(f"{output}: seed {record.seed} {record.status}: {record.reason}. Try --retries, or a smaller --learning-rate.")
 
-
-def _needs_accelerate() -> None:
-    from importlib.util import find_spec
-
+def needs_accelerate() -> None:
+    """Refuse to train where accelerate is not installed, with what to install."""
     if find_spec("accelerate") is None:
-        from xharness.errors import UsageError
-
         raise UsageError("Training needs the package accelerate: pip install 'xharness[train]'.")

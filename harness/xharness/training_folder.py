@@ -1,0 +1,136 @@
+"""The folder of a training run: whose it is, which seeds failed in it, and how the checkpoint is put in its place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from xharness import files, training_record
+from xharness.errors import OutputError, UsageError
+from xharness.training_plan import comparable, differences
+from xharness.training_record import Record
+
+
+class TrainingFolder:
+    """Where a run writes: the checkpoint at its root, and below ``.run/`` what is there only while it runs.
+
+    Args:
+        output: the folder.
+        request: what the run is to be.
+        writes: whether this process is the one of several that writes.
+    """
+
+    def __init__(self, output: Path, request: Mapping[str, Any], writes: bool) -> None:
+        self.output, self.request, self.writes = output, dict(request), writes
+        self.run = output / ".run"
+
+    def finished(self) -> Record | None:
+        """Return the record of a run with the same request that has come to its end, None if there is none.
+
+        Raises:
+            UsageError: the run there was another (names the difference).
+        """
+        record = training_record.load(self.output)
+        if record is not None:
+            self._check(record.request)
+        return record
+
+    def claim(self) -> None:
+        """Write down whose run this folder holds, or find that it is this one already.
+
+        Raises:
+            UsageError: it holds another run, or something else.
+        """
+        path = self.run / "request.json"
+        if path.is_file():
+            self._check(self._read(path))
+            return
+        if self.writes:
+            if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
+                raise UsageError(
+                    f"{self.output} is there and holds no run of `xharness train`. Choose another --output."
+                )
+            files.write_json(path, self.request)
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return the seeds that failed so far."""
+        path = self.run / "attempts.json"
+        return list(self._read(path)) if path.is_file() else []
+
+    def put_away(self, attempts: list[dict[str, Any]]) -> None:
+        """Write down the seeds that failed, and remove what the last of them left."""
+        if self.writes:
+            files.write_json(self.run / "attempts.json", attempts)
+            for name in ("state", "steps"):
+                shutil.rmtree(self.run / name, ignore_errors=True)
+
+    def check_room(self, weights: int, kept: int) -> None:
+        """Raise OutputError where the disk has no room for a run.
+
+        Args:
+            weights: bytes of all weights.
+            kept: checkpoints that are kept beside the state.
+        """
+        if not self.writes:
+            return
+        # The state with both moments twice (the new one is written before the old one goes), and what is kept.
+        needed = 2 * 3 * weights + (kept + 1) * weights
+        self.run.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.run).free
+        if needed > free:
+            raise OutputError(
+                f"{self.output}: the run needs up to {needed / 2**30:,.1f} GiB for its states and checkpoints, and "
+                f"{free / 2**30:,.1f} GiB are free. Make room or choose another --output."
+            )
+
+    def finish(self, record: Record) -> None:
+        """Put the checkpoints in their places; training.json, written last, says that all is whole."""
+        if not self.writes:
+            return
+        selections = {}
+        root = next(iter(record.selections.values()))["step"] if record.selections else None
+        for name, selection in record.selections.items():
+            at = selection["step"]
+            selections[name] = {**selection, "folder": "." if at == root else f"steps/{at}"}
+        try:
+            for folder in sorted({s["folder"] for s in selections.values()} - {"."}):
+                # After a kill in between it may be there already.
+                if (self.run / folder).exists():
+                    shutil.rmtree(self.output / folder, ignore_errors=True)
+                    (self.output / folder).parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(self.run / folder, self.output / folder)
+            source = self.run / "steps" / str(root)
+            for path in sorted(source.rglob("*")):
+                if path.is_file():
+                    place = self.output / path.relative_to(source)
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(path, place)
+        except OSError as error:
+            raise OutputError(f"{self.output}: cannot be written: {error.strerror or error}.") from None
+        weights = [*self.output.glob("*.safetensors"), *self.output.glob("heads/*.safetensors")]
+        sums = {path.relative_to(self.output).as_posix(): files.sha256(path) for path in sorted(weights)}
+        record = replace(record, selections=selections, weights=sums)
+        if training_record.draw(record, self.output) is None:
+            record.notes.append("no picture of the curves: matplotlib is not installed (pip install 'xharness[train]')")
+        training_record.save(record, self.output)
+        shutil.rmtree(self.run, ignore_errors=True)
+
+    def _check(self, then: Mapping[str, Any]) -> None:
+        found = list(differences(comparable(then), comparable(self.request)))
+        if found:
+            more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+            raise UsageError(
+                f"{self.output} holds a run of other settings: {'; '.join(found[:3])}{more}. Choose another --output, "
+                "give the settings of that run, or remove the folder."
+            )
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: cannot be read ({error}). Remove {self.output} and train anew.") from None
