@@ -77,3 +77,104 @@ def test_the_search_finds_the_same_neighbours_as_on_the_cpu():
             assert (on_gpu.indices == on_cpu.indices).mean() > 0.999
     exact = [search.search(*whole, 20, device=device) for device in ("cuda", "cpu")]
     np.testing.assert_array_equal(exact[0].indices, exact[1].indices)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Return a data folder with 96 pairs to train on, and an encoder with random weights for them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from xharness import scratch
+
+    names = ("Ada", "Bob", "Cem", "Dora")
+    labels = ("entailment", "neutral", "contradiction")
+    rows = [
+        {
+            "premise": " ".join([names[i % 4], "sees", *names[: i % 5], "there."]),
+            "hypothesis": f"{names[i // 4 % 4]} is {('not ' if i % 3 == 2 else '')}there.",
+            "label": labels[i % 3],
+        }
+        for i in range(96)
+    ]
+    for split in ("train", "validation"):
+        place = tmp_path / "data" / "xharness" / "demo-nli" / "en" / f"{split}-00000-of-00001.parquet"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(rows), place)
+    texts = [text for row in rows for text in (row["premise"], row["hypothesis"])]
+    base = scratch.make(scratch.load_size("tiny"), texts, tmp_path / "base", pieces=100).folder
+    return tmp_path / "data", base
+
+
+def test_a_step_in_bfloat16_has_the_loss_of_a_step_on_the_cpu(pairs, tmp_path, monkeypatch):
+    from xharness import assets, training, training_plan
+
+    monkeypatch.setenv("XHARNESS_CACHE", str(tmp_path / "cache"))
+    data, base = pairs
+    task = str(assets.TASKS / "demo" / "training" / "demo_nli_en.yaml")
+    losses = {}
+    for device, dtype in (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16")):
+        options = training_plan.Options(
+            given={"learning_rate": 1e-3, "warmup": 0.0}, max_steps=10, device=device, dtype=dtype
+        )
+        plan = training_plan.prepare([task], str(base), data_dir=data, options=options)
+        record = training.train(plan, tmp_path / f"{device}-{dtype}", progress=False)
+        # The first entry is of the first step alone, the next of the nine after it.
+        losses[device, dtype] = [loss for _, _, loss, _ in record.losses]
+    assert len(losses["cpu", "float32"]) >= 2
+    assert losses["cuda", "float32"] == pytest.approx(losses["cpu", "float32"], rel=1e-3)
+    assert losses["cuda", "bfloat16"][0] == pytest.approx(losses["cpu", "float32"][0], rel=0.02)
+    assert losses["cuda", "bfloat16"][-1] == pytest.approx(losses["cpu", "float32"][-1], rel=0.1)
+
+
+def test_packed_and_padded_are_the_same_on_the_gpu(pairs):
+    import copy
+
+    import torch
+    import transformers
+
+    from xharness import packing
+
+    torch.manual_seed(0)
+    padded = transformers.AutoModelForSequenceClassification.from_pretrained(pairs[1]).cuda().train()
+    packed = copy.deepcopy(padded)
+    packing.install(packed)
+    lengths = torch.tensor([40, 7, 23, 1, 12, 40])
+    mask = (torch.arange(40) < lengths[:, None]).long()
+    rows = {
+        "input_ids": torch.where(mask.bool(), torch.randint(5, 60, mask.shape), torch.tensor(1)).cuda(),
+        "attention_mask": mask.cuda(),
+    }
+    for name, precision, near in (("float32", torch.float32, 1e-4), ("bfloat16", torch.bfloat16, 0.05)):
+        found = []
+        for model in (padded, packed):
+            model.zero_grad()
+            with torch.autocast("cuda", precision, enabled=name != "float32"):
+                logits = model(**rows).logits
+            logits.float().sin().sum().backward()
+            gradient = model.base_model.encoder.layer[0].output.dense.weight.grad
+            found.append((logits.detach().float(), gradient.clone()))
+        for one, other in zip(*found, strict=True):
+            # Against the largest value: a small one may be the difference of two large ones.
+            assert float((one - other).abs().max()) <= near * float(one.abs().max()), name
+
+
+@pytest.mark.timeout(1800)
+def test_gpu_check_writes_its_figures_down(mirror, tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    script = Path(__file__).resolve().parents[1] / "scripts" / "gpu_check.sh"
+    page = tmp_path / "page.md"
+    done = subprocess.run(
+        ["bash", str(script), "--data-dir", str(mirror), "--steps", "20", "--to", str(page), "--figures-only"],
+        env={**os.environ, "PYTHON": sys.executable, "XHARNESS_CACHE": str(tmp_path / "cache")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert "tokens/s" in text
+    assert "utilisation" in text

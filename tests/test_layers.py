@@ -33,6 +33,7 @@ FLOORS = [
         "progress",
         "packing",
         "allocation",
+        "seeds",
     },
     {
         "strict_yaml",
@@ -83,18 +84,19 @@ FLOORS = [
     {"data", "fetch", "lessons", "run_costs"},
     {"scoring", "training_data", "cost_report"},
     {"report", "preparation", "runs", "training_plan"},
-    {"models", "run_folders", "exports", "training_report", "training_folder"},
-    {"embeddings", "shelf", "lm_eval_file", "joint"},
+    {"models", "run_folders", "exports", "training_report", "training_folder", "tune_plan"},
+    {"embeddings", "shelf", "lm_eval_file", "joint", "tune_report", "scratch"},
     {"comparing", "probing", "trainer"},
     {"watching"},
     {"desk", "training"},
     {"sweep"},
     {"evaluation", "curve_report"},
-    {"demo.training"},
+    {"demo.training", "tuning"},
     {"demo.story"},
-    {"commands", "commands.options"},
+    {"commands", "commands.options", "commands.recipes"},
     {
         "commands.demonstration",
+        "commands.encoders",
         "commands.evaluation",
         "commands.exports",
         "commands.fetching",
@@ -121,6 +123,8 @@ COMPUTE = {u for u in FLOOR if u.split(".")[0] == "kinds"} | {
     "trainer",
     "watching",
     "training",
+    "tuning",
+    "scratch",
     "embeddings",
     "shelf",
     "comparing",
@@ -132,13 +136,13 @@ COMPUTE = {u for u in FLOOR if u.split(".")[0] == "kinds"} | {
     "demo.story",
 }
 # These join the wings, and import the compute wing only inside functions.
-DOORS = {"cli", "commands.evaluation", "commands.training", "commands.demonstration", "__init__"}
+DOORS = {"cli", "commands.evaluation", "commands.training", "commands.encoders", "commands.demonstration", "__init__"}
 
 # Packages that may be imported in some modules only.
 ROOMS = {
     "torch": COMPUTE,
-    "transformers": {"models", "packing", "joint", "trainer", "training", "demo.training"},
-    "tokenizers": {"models", "demo.training"},
+    "transformers": {"models", "packing", "joint", "trainer", "training", "scratch", "demo.training"},
+    "tokenizers": {"models", "scratch", "demo.training"},
     "datasets": {"sources", "tables"},
     "huggingface_hub": {"hub", "hub_errors"},
     "click": {"cli"} | {u for u in FLOOR if u.startswith("commands.")},
@@ -148,6 +152,7 @@ ROOMS = {
         "report",
         "training_report",
         "cost_report",
+        "tune_report",
         "catalogue",
         "references",
         "curve_report",

@@ -72,7 +72,7 @@ def test_states(model, states):
 @pytest.mark.parametrize(
     ("model", "task", "words"),
     [
-        (checkpoint(), "xnli", ["it has no task head", "train it on 'mnli'"]),
+        (checkpoint(), "xnli", ["it has no task head", "`--tune` trains it on 'mnli'"]),
         (head("span_qa"), "panx", ["its head is for span qa", "'panx_en'"]),
         (head("classification", "a", "b"), "xnli", ["its labels are a, b, not entailment, neutral, contradiction"]),
         (head("classification"), "xnli", ["its labels are not named"]),
@@ -282,12 +282,12 @@ def test_the_labels_are_those_of_the_head_that_was_chosen():
         (
             with_heads(ccg=("tagging", "N"), mnli=NLI),
             "xquad",
-            "none of the heads beside it fits: ccg (tagging), mnli (classification); `xharness eval --tune`",
+            "none of the heads beside it fits: ccg (tagging), mnli (classification); `--tune` trains",
         ),
         (
             with_heads(head("span_qa"), mnli=NLI),
             "panx",
-            "its head is for span qa, and none of the heads beside it fits: mnli (classification); `xharness",
+            "its head is for span qa, and none of the heads beside it fits: mnli (classification); `--tune` trains",
         ),
         (with_heads(head("classification", *numbered(3)), squad_v1=SPANS), "xnli", "give it, for example --label-map"),
         (with_heads(mnli=("classification", "a", "b")), "xnli", "the labels of its head 'mnli' are a, b, not entail"),

@@ -47,6 +47,33 @@ def test_a_well_formed_file_is_read_as_it_was_written(file):
     assert results.load(file) == score("bucc2018", "de", **MINED)
 
 
+def test_files_from_before_there_was_tuning_are_read(file):
+    change(file, phase=..., track=..., tuned=...)
+    found = results.load(file)
+    assert (found.phase, found.track, found.tuned) == ("as is", None, {})
+
+
+def test_a_score_that_was_chosen_on_what_it_scores_is_never_whole():
+    assert score("xnli", "de").whole
+    assert not score("xnli", "de", selected_by="test").whole
+
+
+@pytest.mark.parametrize(
+    ("tune", "words"),
+    [
+        ([], r"settings.tune is \[\], expected an object"),
+        ({"track": "zero"}, 'settings.tune.track is "zero"'),
+        ({"shots": 0}, "settings.tune.shots is 0"),
+        ({"languages": "en"}, "settings.tune.languages is"),
+    ],
+)
+def test_a_run_record_whose_tuning_is_wrong(tune, words, run):
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    change(run / "run.json", settings={**settings, "tune": tune})
+    with pytest.raises(PredictionError, match=words):
+        runs.read_run(run)
+
+
 def test_every_field_has_a_rule():
     assert list(results._FIELDS) == [f.name for f in results.fields(results.Score)]
 
@@ -85,6 +112,14 @@ def test_what_no_field_can_hold_is_named_with_the_field(field, value, file):
         ({"selection": {"threshold": 1, "threshold_from": 3}}, "selection.threshold_from is 3, expected text"),
         ({"settings": {"limit": 0}}, "settings.limit is 0, expected a whole number from 1 or null"),
         ({"encoding": {"a": [float("nan")]}}, "encoding is"),
+        ({"phase": "trained"}, 'phase is "trained", expected "as is" or "tuned"'),
+        ({"track": "zeroshot"}, 'track is "zeroshot", expected "zero-shot" or "translate-train" or .* or null'),
+        ({"phase": "tuned", "track": "native"}, "tuned has no field 'id'"),
+        ({"phase": "tuned", "tuned": {"id": "a", "training_set": "b", "seed": 1}}, "track is null, expected .*zero-sh"),
+        ({"tuned": {"seed": "1"}}, 'tuned.seed is "1", expected a whole number'),
+        ({"tuned": {"languages": "en"}}, 'tuned.languages is "en", expected a list of texts'),
+        ({"tuned": {"status": "fine"}}, 'tuned.status is "fine"'),
+        ({"settings": {"tune": []}}, r"settings.tune is \[\], expected an object"),
     ],
 )
 def test_a_wrong_field_is_said_with_what_was_expected(changes, words, file):

@@ -9,7 +9,7 @@ from typing import Any
 from xharness.benchmark import Benchmark, benchmarks
 from xharness.metrics import mean as mean_of
 from xharness.metrics import task_score
-from xharness.results import Score
+from xharness.results import TUNED, Score
 from xharness.spec import TaskSpec, list_tasks, load_task
 from xharness.wholeness import why_incomplete
 
@@ -123,6 +123,9 @@ def _task_json(task: TaskResult) -> dict[str, Any]:
                 "data_hash": s.data_hash,
                 "predictions_sha256": s.predictions_sha256,
                 **({"dtype": s.dtype} if s.dtype else {}),
+                "phase": s.phase,
+                "selected_by": s.selected_by,
+                **({"track": s.track, "tuned": s.tuned} if s.phase == TUNED else {}),
                 **({"layer": s.layer} if s.layer is not None else {}),
                 **{k: v for k in ("encoding", "selection", "candidates") if (v := getattr(s, k))},
                 **({"notes": list(s.notes)} if s.notes else {}),

@@ -11,6 +11,7 @@ import click
 
 from xharness import __version__
 from xharness.commands.demonstration import demo
+from xharness.commands.encoders import new_encoder
 from xharness.commands.evaluation import eval_command, score
 from xharness.commands.exports import export
 from xharness.commands.fetching import fetch
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (eval_command, score, train, plan, report, export, tasks, fetch, demo):
+for command in (eval_command, score, train, new_encoder, plan, report, export, tasks, fetch, demo):
     cli.add_command(command)
 
 

@@ -43,6 +43,27 @@ class Choice:
     record: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned checkpoint that a desk works with in place of the run's own, and what is to be recorded of it.
+
+    Attributes:
+        track: what it was trained on (``results.TRACKS``).
+        selected_by: how its state was chosen.
+        record: see ``Score.tuned``.
+        chosen_on: hashes of the data that it was chosen on; a score on the same data says so.
+    """
+
+    track: str
+    selected_by: str
+    record: dict[str, Any]
+    chosen_on: frozenset[str]
+
+    def chosen_by(self, data_hash: str) -> str:
+        """Return how the state was chosen, as a score on some data has to say it."""
+        return results.ON_TEST if data_hash in self.chosen_on else self.selected_by
+
+
 def with_overrides(spec: TaskSpec, options: Options) -> TaskSpec:
     """Return a target with the settings of its vectors as the user asked for them."""
     if not spec.compares_vectors:
@@ -77,6 +98,7 @@ class Desk:
         comparer: makes and compares vectors; several desks may share one.
         say: is given sentences about what happens.
         chosen: target -> what was chosen on other data, and how (a layer).
+        tuned: what the shelf holds, where it is not the run's checkpoint but one that was tuned from it.
     """
 
     def __init__(
@@ -87,6 +109,7 @@ class Desk:
         comparer: Comparer,
         say: Callable[[str], None],
         chosen: Mapping[str, Choice] | None = None,
+        tuned: Tuned | None = None,
     ) -> None:
         self._checkpoint = prepared.checkpoint
         self._options = prepared.options
@@ -97,6 +120,7 @@ class Desk:
         self._dtype = shelf.dtype
         self._say = say
         self._chosen = chosen or {}
+        self._tuned = tuned
 
     def cell(self, step: Step, language: str, bar: Any) -> Score:
         """Return the score of a target in a language: from disk if it is there and fits, else computed and kept."""
@@ -127,7 +151,7 @@ class Desk:
             pooling=work.encoding.get("pooling"),
             encoding=work.encoding,
             selection=work.selection,
-            selected_by=_selected_by(spec, work.selection),
+            **{"selected_by": _selected_by(spec, work.selection), **self._told_of_tuning(loaded.hash)},
             dtype=work.dtype,
             device=models.device_name(self._device),
             batch_tokens=work.budget,
@@ -167,6 +191,7 @@ class Desk:
             (score.task, score.language, score.split) == (spec.name, score_path.stem, options.split)
             and score.settings.get("limit") == options.limit
             and self._chosen_alike(spec, language, score)
+            and all(getattr(score, name) == value for name, value in self._told_of_tuning(loaded.hash).items())
             and all(math.isfinite(value) for value in score.scores.values())
             and all(key in score.scores for key in spec.score_keys)
             and not score.changed(
@@ -190,6 +215,13 @@ class Desk:
         if told != score:
             results.save(told, score_path)
         return told
+
+    def _told_of_tuning(self, data_hash: str) -> dict[str, Any]:
+        """Return the fields of a score that say which tuned checkpoint it is of; none where it is of the run's own."""
+        if self._tuned is None:
+            return {}
+        chosen = self._tuned.chosen_by(data_hash)
+        return {"phase": results.TUNED, "track": self._tuned.track, "tuned": self._tuned.record, "selected_by": chosen}
 
     def _chosen_alike(self, spec: TaskSpec, language: str, score: Score) -> bool:
         """Whether what was chosen on development data, a layer or a threshold, was chosen as it would be now."""

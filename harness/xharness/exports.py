@@ -11,8 +11,8 @@ from typing import Any
 from xharness import __version__, files, predictions
 from xharness.benchmark import benchmarks
 from xharness.errors import NothingToDo, OutputError, PredictionError, UsageError, did_you_mean, unknown
-from xharness.results import OBJECT, Score, shown
-from xharness.runs import Run, read_run
+from xharness.results import OBJECT, ON_TEST, Score, shown
+from xharness.runs import Run, check_alike, read_run
 from xharness.spec import list_tasks, load_task
 
 METADATA = "metadata.json"
@@ -48,7 +48,8 @@ def submission(folders: Sequence[Path], to: Path, benchmark: str | None = None) 
         benchmark: what should be whole; None: the one that has most of the targets.
 
     Raises:
-        UsageError: an unknown benchmark, a RUN of another split, or two predictions for one target and language.
+        UsageError: an unknown benchmark, a RUN of another split, two predictions for one target and language, or tuned
+            checkpoints of different tracks.
         PredictionError: a file is gone, or no longer what was scored.
         OutputError: another file stands where one belongs, or it cannot be written.
         NothingToDo: the RUNs hold no official target.
@@ -58,7 +59,9 @@ def submission(folders: Sequence[Path], to: Path, benchmark: str | None = None) 
     texts: dict[str, str] = {}
     metadata = _metadata(to / METADATA)
     entries, left_out, fresh = dict(metadata["files"]), [], []
-    for run in map(read_run, folders):
+    runs = [read_run(folder) for folder in folders]
+    check_alike(runs)
+    for run in runs:
         scores, reasons = _official(run)
         left_out += reasons
         for score in scores:
@@ -131,6 +134,8 @@ def _official(run: Run) -> tuple[list[Score], list[str]]:
             reasons[score.task] = f"{score.task}: left out, it is no target of {' or '.join(benchmarks())}."
         elif score.settings.get("limit") is not None:
             reasons[score.task] = f"{score.task}: left out, only the first {score.settings['limit']} were predicted."
+        elif score.selected_by == ON_TEST:
+            reasons[score.task] = f"{score.task}: left out, the checkpoint was chosen on the data that is scored."
     kept = [score for score in run.scores if score.task not in reasons]
     replace(run, scores=kept).specs()  # refuses what another version of a spec made
     return kept, list(reasons.values())
@@ -161,9 +166,15 @@ def _origin(run: Run, score: Score) -> dict[str, Any]:
         "model_sha": score.model_sha,
         "model_hash": score.model_hash,
         "seed": score.seed,
+        "phase": score.phase,
+        "selected_by": score.selected_by,
         "dtype": score.dtype,
         "settings": score.settings,
-        **{key: value for key in ("encoding", "selection", "candidates") if (value := getattr(score, key))},
+        **{
+            key: value
+            for key in ("encoding", "selection", "candidates", "track", "tuned")
+            if (value := getattr(score, key))
+        },
         "n": score.n,
         "data_hash": score.data_hash,
         "data_status": score.data_status,

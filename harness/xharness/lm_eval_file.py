@@ -121,7 +121,12 @@ def _head(run: Run, found: Results) -> dict[str, Any]:
     return {
         "config": {
             "model": "xharness",
-            "model_args": {"pretrained": facts["model"], "revision": sha, "dtype": facts["dtype"]},
+            "model_args": {
+                "pretrained": facts["model"],
+                "revision": sha,
+                "dtype": facts["dtype"],
+                **({"tune": run.tune} if run.tune else {}),
+            },
             "model_dtype": facts["dtype"],
             "model_revision": run.record.get("revision"),
             "model_sha": sha,

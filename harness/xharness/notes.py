@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 
 from xharness.averages import PARTIAL, Results, TaskResult, odd_type
-from xharness.results import Score
+from xharness.results import AS_IS, ON_TEST, TUNED, Score
 
 
-def notes(found: Results) -> list[str]:
-    """Return the sentences that have to stand below the table of a result, one a line."""
+def notes(found: Results, *, marks: bool = True) -> list[str]:
+    """Return the sentences that have to stand below the table of a result, one a line; the last tells its marks."""
     lines = []
     for name, task in found.tasks.items():
         if task.why:
@@ -19,13 +19,20 @@ def notes(found: Results) -> list[str]:
         lines.append(f"{name}: {_origin(task)}.")
         for note, codes in _grouped(task).items():
             lines.append(f"{name}: {note}{': ' + ', '.join(codes) if codes else ''}.")
+    if any(score.phase == TUNED for _, score in _cells(found)):
+        asis = [t for t in found.tasks.values() if any(s.phase == AS_IS for s in t.languages.values())]
+        lines += [f"{t.spec.name}: as is, by the checkpoint's own head." for t in asis if not t.spec.compares_vectors]
     lines += [_joined(run) for run in found.provenance.get("runs", ())]
-    legend = _legend(found)
+    legend = _legend(found) if marks else []
     return [*lines, ". ".join(legend) + "."] if legend else lines
 
 
+def _cells(found: Results) -> list[tuple[TaskResult, Score]]:
+    return [(t, s) for t in found.tasks.values() for s in t.languages.values()]
+
+
 def _legend(found: Results) -> list[str]:
-    cells = [(t, s) for t in found.tasks.values() for s in t.languages.values()]
+    cells = _cells(found)
     legend = []
     if any(not s.whole for _, s in cells):
         legend.append("* not the whole test data")
@@ -65,7 +72,7 @@ def _grouped(task: TaskResult) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     pools = {s.candidates["n"] for s in task.languages.values() if s.candidates}
     for code, score in task.languages.items():
-        named = [*score.notes, *_choices(score)]
+        named = [*score.notes, *_tuning(score), *_choices(score)]
         if score.layer is not None or score.encoding:
             named.append(encoding(score))
         if len(pools) == 1 and score.candidates:
@@ -115,9 +122,29 @@ def _choices(score: Score) -> list[str]:
     if "layer_from" in score.selection:
         codes = f" ({score.selection['layer_languages']})" if "layer_languages" in score.selection else ""
         chosen.append(f"layer chosen on {score.selection['layer_from']}{codes}")
-    if score.selected_by != "none" and not score.selection:
+    if score.selected_by == ON_TEST:
+        chosen.append("CHOSEN ON THE VERY DATA THAT IS SCORED HERE: no result, only a bound")
+    elif score.selected_by != "none" and not score.selection:
         chosen.append(f"chosen by {score.selected_by.replace('-', ' ')}")
     return chosen
+
+
+def _tuning(score: Score) -> list[str]:
+    """Return what a tuned checkpoint was trained on and how."""
+    if score.phase != TUNED:
+        return []
+    told = score.tuned
+    codes = " ".join(told.get("languages", ()))
+    size = f", {told['n']:,} examples" if "n" in told else ""
+    after = f", after {told['after']}" if "after" in told else ""
+    end = ", COLLAPSED in training" if told.get("status") == "collapsed" else ""
+    partial = {"sample", "stand-in"} & set(told.get("data_status", ()))
+    kind = f" ({' and '.join(sorted(partial))} data)" if partial else ""
+    state = f"state of step {told.get('step', 'not known')}"
+    if "of" in told:
+        state = f"average of the states of steps {', '.join(map(str, told['of']))}"
+    how = f"recipe {told.get('recipe', 'not known')}, seed {told['seed']}, {state}"
+    return [f"tuned, {score.track}: on {told['training_set']} ({codes}){size}{kind}{after}, {how}{end}"]
 
 
 def _threshold(score: Score) -> tuple[str, str]:

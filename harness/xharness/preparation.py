@@ -41,8 +41,13 @@ class Options:
     def settings(self, dtype: str) -> dict[str, Any]:
         """Return the settings that tell runs of one checkpoint apart."""
         # Only where they are given: runs of earlier versions keep the names of their folders.
-        given = {"special_tokens": self.special_tokens, "center": self.center, "whiten": self.whiten, "head": self.head}
-        given["tune"] = None if self.tune is None else dict(self.tune)
+        given: dict[str, Any] = {
+            "special_tokens": self.special_tokens,
+            "center": self.center,
+            "whiten": self.whiten,
+            "head": self.head,
+            "tune": None if self.tune is None else dict(self.tune),
+        }
         return {
             "dtype": dtype,
             "layer": self.layer,

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from xharness.averages import PARTIAL, Results, TaskResult, is_foreign, task_result
 from xharness.benchmark import Figures, Reference, benchmarks
 from xharness.errors import UsageError, unknown
+from xharness.results import ON_TEST, TUNED, ZERO_SHOT
 
 _TABULATE = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
 
@@ -157,7 +158,7 @@ def _split(splits: Sequence[str]) -> str:
 
 
 def _unlike(figures: Figures, ours: TaskResult, codes: Sequence[str]) -> dict[str, tuple[Any, Any]]:
-    """Return the settings of retrieval in which ours is known to differ, for any of these languages."""
+    """Return the settings in which ours is known to differ, for any of these languages."""
     found = {}
     for code in codes:
         score = ours.languages[code]
@@ -165,6 +166,10 @@ def _unlike(figures: Figures, ours: TaskResult, codes: Sequence[str]) -> dict[st
         for key, theirs in figures.settings.items():
             if own.get(key) is not None and own[key] != theirs:
                 found[key] = (own[key], theirs)
+        if score.track not in (None, ZERO_SHOT):
+            found["track"] = (score.track, ZERO_SHOT)
+        if score.phase == TUNED and score.selected_by in ("target-dev", ON_TEST):
+            found["choice of the state"] = (score.selected_by, "not seen by the target language")
     return found
 
 
@@ -221,7 +226,7 @@ def csv_lines(rows: Sequence[Row]) -> list[list[Any]]:
     found = {}
     for row in rows:
         line = [row.name, row.target, row.language or "mean", row.metric, repr(float(row.published)), "", ""]
-        found[(*line, _source(row.figures))] = [*line, "published", row.figures.split, *[""] * 6]
+        found[(*line, _source(row.figures))] = [*line, "published", row.figures.split, *[""] * 9]
     return list(found.values())
 
 

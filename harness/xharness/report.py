@@ -122,6 +122,8 @@ def _title(name: str, found: Results, format: Format) -> str:
     if model:
         parts.append(f"@{model[:12]}")
     described = [f"{key} {facts[key]}" for key in ("dtype", "seed", "split") if facts.get(key) is not None]
+    if facts.get("track") is not None:
+        described += [str(facts["track"]), f"chosen by {facts.get('selected_by', 'none')}"]
     text = " ".join(parts) + (f" ({', '.join(described)})" if described else "")
     return {"markdown": f"### {text}", "latex": f"% {text}"}.get(format, text)
 
@@ -162,17 +164,19 @@ def _csv(named: Sequence[tuple[str, Results]], further: Sequence[Sequence[object
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ["run", "task", "language", "metric", "value", "n", "expected_n", "data_status", "split", "dtype", "seed"]
-    writer.writerow([*head, "layer", "model_id", "data_hash", "spec_hash"])
+    writer.writerow([*head, "layer", "model_id", "data_hash", "spec_hash", "phase", "track", "selected_by"])
     for name, found in named:
         for task in found.tasks.values():
             for code, s in task.languages.items():
                 tail = [s.n, s.expected_n, s.data_status, s.split, s.dtype, s.seed, s.layer]
-                tail += [s.model_sha or s.model_hash, s.data_hash, s.spec_hash]
+                tail += [s.model_sha or s.model_hash, s.data_hash, s.spec_hash, s.phase, s.track, s.selected_by]
                 values = {**s.scores, "score": language_score(task.spec, s)}
                 for metric, value in values.items():
                     writer.writerow([name, task.spec.name, code, metric, repr(value), *tail])
             state = "complete" if task.complete else PARTIAL
+            kinds = {(s.phase, s.track, s.selected_by) for s in task.languages.values()}
+            kind = next(iter(kinds)) if len(kinds) == 1 else ("", "", "")
             for metric, value in task.mean.items():
-                writer.writerow([name, task.spec.name, "mean", metric, repr(value), "", "", state, *[""] * 7])
+                writer.writerow([name, task.spec.name, "mean", metric, repr(value), "", "", state, *[""] * 7, *kind])
     writer.writerows(further)
     return out.getvalue().rstrip("\n")

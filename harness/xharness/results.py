@@ -13,6 +13,13 @@ from xharness import files
 from xharness.errors import DataError
 
 SCHEMA_VERSION = 1
+AS_IS, TUNED = "as is", "tuned"
+ZERO_SHOT, TRANSLATE_TRAIN, NATIVE, FEW_SHOT = "zero-shot", "translate-train", "native", "few-shot"
+TRACKS = (ZERO_SHOT, TRANSLATE_TRAIN, NATIVE, FEW_SHOT)
+"""What the head of a target was trained on: English alone; machine translations; data of the language itself; or a
+few examples. Scores of different tracks are different experiments: they are never averaged or ranked together."""
+ON_TEST = "test"
+"""How a state was chosen that was chosen on the very data that is scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,13 @@ class Score:
         candidates: retrieval among many: how many were searched, how many there should be, and their hash.
         dtype, device, batch_tokens, seed: how it was computed.
         selected_by: how checkpoint, layer or threshold was chosen: ``none``, ``english-dev``, ``target-dev``,
-            ``other-dev`` (development data of another target), ``average`` or ``test``.
+            ``other-dev`` (development data of another target), ``last`` (the last state of a training), ``average``
+            (of its last states), or ``test``: on the very data that is scored.
+        phase: ``as is``: by the checkpoint's own head, or by its encoder alone; ``tuned``: by a head, and an encoder,
+            that ``eval --tune`` trained for it.
+        track: tuned only: what it was trained on: ``zero-shot``, ``translate-train``, ``native`` or ``few-shot``.
+        tuned: tuned only: the tuned checkpoint (``id``, its content hash), where it lies in the cache
+            (``training_set``, ``key``, ``seed``), and what made it (recipe, languages, hashes, step, status).
         predictions_sha256: hash of the prediction file that the scores were computed from.
         versions: package -> version.
         seconds, tokens: time and sub-words (padding not counted) of the forward passes and all around them.
@@ -75,6 +88,9 @@ class Score:
     batch_tokens: int | None = None
     seed: int | None = None
     selected_by: str = "none"
+    phase: str = AS_IS
+    track: str | None = None
+    tuned: dict[str, Any] = field(default_factory=dict)
     predictions_sha256: str
     versions: dict[str, str] = field(default_factory=dict)
     seconds: float | None = None
@@ -88,7 +104,8 @@ class Score:
         counted = self.expected_n is None or self.n == self.expected_n
         limited = self.settings.get("limit") is not None
         real = self.data_status not in ("sample", "stand-in")
-        return self.split == "test" and counted and self.searched_all and not limited and real
+        fair = self.selected_by != ON_TEST
+        return self.split == "test" and counted and self.searched_all and not limited and real and fair
 
     @property
     def searched_all(self) -> bool:
@@ -207,6 +224,14 @@ LIMIT = Rule("a whole number from 1", lambda v: _is_whole(v) and v >= 1)
 SPLIT = Rule('"test" or "dev"', lambda v: v in ("test", "dev"))
 OBJECT = Rule("an object of plain values", lambda v: isinstance(v, dict) and _is_plain(v))
 TEXTS = _mapping("an object of texts", TEXT)
+
+
+def _one_of(*words: str) -> Rule:
+    return Rule(" or ".join(f'"{word}"' for word in words), lambda v: isinstance(v, str) and v in words)
+
+
+TRACK = _one_of(*TRACKS)
+TEXT_LIST = Rule("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v)))
 _COUNT = Rule("a whole number from 0", lambda v: _is_whole(v) and v >= 0)
 _NUMBER = Rule("a finite number", _is_number)
 _LANGUAGE = Rule("a code of two or three letters", lambda v: _is_text(v) and bool(re.fullmatch("[a-z]{2,3}", v)))
@@ -240,15 +265,33 @@ _FIELDS: dict[str, Rule] = {
     "batch_tokens": WHOLE | NULL,
     "seed": WHOLE | NULL,
     "selected_by": TEXT,
+    "phase": _one_of(AS_IS, TUNED),
+    "track": TRACK | NULL,
+    "tuned": OBJECT,
     "predictions_sha256": TEXT,
     "versions": TEXTS,
     "seconds": _NUMBER | NULL,
     "tokens": WHOLE | NULL,
-    "notes": Rule("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v))),
+    "notes": TEXT_LIST,
     "schema_version": WHOLE,
 }
 _INNER: dict[str, dict[str, Rule]] = {
-    "settings": {"limit": LIMIT | NULL},
+    "settings": {"limit": LIMIT | NULL, "tune": OBJECT},
+    "tuned": {
+        "id": TEXT,
+        "training_set": TEXT,
+        "key": TEXT,
+        "seed": WHOLE,
+        "languages": TEXT_LIST,
+        "data_status": TEXT_LIST,
+        "of": Rule("a list of whole numbers", lambda v: isinstance(v, list) and all(map(_is_whole, v))),
+        "recipe": TEXT,
+        "step": WHOLE | TEXT,
+        "status": _one_of("complete", "collapsed"),
+        "spec_hash": TEXT,
+        "data_hash": TEXT,
+        "n": _COUNT,
+    },
     "selection": {
         "threshold": _NUMBER,
         "threshold_from": TEXT,
@@ -258,6 +301,14 @@ _INNER: dict[str, dict[str, Rule]] = {
     },
     "candidates": {"n": _COUNT, "expected_n": _COUNT | NULL, "hash": TEXT | NULL},
 }
+TUNE: dict[str, Rule] = {
+    "track": TRACK,
+    "selected_by": TEXT,
+    "languages": TEXT_LIST,
+    "shots": LIMIT | NULL,
+    "train_n": LIMIT | NULL,
+}
+"""What ``settings.tune`` of a RUN of tuned checkpoints has to hold, where it is there."""
 _NEEDED = [f.name for f in fields(Score) if f.default is MISSING and f.default_factory is MISSING]
 
 
@@ -269,6 +320,12 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
     yield from problems(content, _FIELDS)
     for name, rules in _INNER.items():
         yield from problems(content.get(name, {}), rules, f"{name}.")
+    if content.get("phase", AS_IS) == TUNED:
+        lacking = [name for name in ("id", "training_set", "seed") if name not in content.get("tuned", {})]
+        if lacking:
+            yield f"tuned has no field '{lacking[0]}'"
+        if content.get("track") is None:
+            yield f'track is null, expected {TRACK.words} where phase is "{TUNED}"'
     if content.get("candidates") and "n" not in content["candidates"]:
         yield f"candidates has no field 'n', expected {_COUNT.words}"
 

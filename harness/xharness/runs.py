@@ -38,6 +38,12 @@ class Run:
         found: dict[str, str] = self.record.get("targets", {})
         return found
 
+    @property
+    def tune(self) -> dict[str, Any]:
+        """What heads were trained on and how their state was chosen; {} where the checkpoint was scored as it is."""
+        found: dict[str, Any] = self.record.get("settings", {}).get("tune") or {}
+        return found
+
     def specs(self) -> dict[str, TaskSpec]:
         """Return the specs of the targets that have a score.
 
@@ -57,6 +63,7 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """Return checkpoint, seed and settings, as ``Results.provenance`` holds them."""
         facts = {k: self.record.get(k) for k in ("model", "model_sha", "model_hash", "seed")}
+        facts |= {name: self.tune[name] for name in ("track", "selected_by") if name in self.tune}
         return facts | {"run": str(self.folder), **{k: self.record["settings"][k] for k in ("dtype", "split")}}
 
 
@@ -108,10 +115,12 @@ def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
     ``provenance["runs"]`` says which targets came from where.
 
     Raises:
-        UsageError: two RUNs have a score for the same target and language, or other task files under one name.
+        UsageError: two RUNs have a score for the same target and language, other task files under one name, or heads
+            that were trained on different things or chosen in different ways.
         NothingToDo, DataError, PredictionError: as ``read_run`` and ``Run.specs``.
     """
     runs = [read_run(folder) for folder in folders]
+    check_alike(runs)
     specs: dict[str, TaskSpec] = {}
     origin: dict[tuple[str, str], Run] = {}
     scores = []
@@ -129,7 +138,34 @@ def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
             scores.append(score)
     facts = [{**run.facts(), "targets": list(dict.fromkeys(s.task for s in run.scores))} for run in runs]
     shared = {k: v for k, v in facts[0].items() if k in _SHARED and all(each[k] == v for each in facts)}
+    tuned = next((run.facts() for run in runs if run.tune), {})
+    shared |= {k: tuned[k] for k in ("track", "selected_by") if k in tuned}
     return averaged(scores, specs, benchmark, {**shared, "runs": facts})
+
+
+# What has to be the same in all RUNs of tuned checkpoints that make one result, and what it is called.
+_ALIKE = {
+    "track": "track",
+    "selected_by": "choice of the state",
+    "languages": "training languages",
+    "shots": "shots",
+    "train_n": "size of the training data",
+}
+
+
+def check_alike(runs: Sequence[Run]) -> None:
+    """Refuse RUNs of different tracks, or of states chosen in different ways: no one system has such scores."""
+    tuned = [run for run in runs if run.tune]
+    for run in tuned[1:]:
+        first = tuned[0]
+        for name, words in _ALIKE.items():
+            then, now = first.tune.get(name), run.tune.get(name)
+            if then != now:
+                raise UsageError(
+                    f"{run.folder} is of another {words} than {first.folder} ({results.shown(now)}, there "
+                    f"{results.shown(then)}): such scores are different experiments, and no mean of them says "
+                    "anything. Join RUNs that are alike; `report` without --join shows them one below the other."
+                )
 
 
 # What a joined result says in its title, where all RUNs agree.

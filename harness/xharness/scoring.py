@@ -183,11 +183,7 @@ def score(
                 raise PredictionError(f"{path}: not scored; predictions for {task} are expected as .{ending}.")
             loaded = data.load(spec, language, split, data_dir)
             fresh = score_file(spec, language, split, loaded, path, limit)
-            scores.append(
-                replace(
-                    fresh, notes=fresh.notes + _differs(fresh, Path(folder) / "results" / task / f"{language}.json")
-                )
-            )
+            scores.append(_as_recorded(fresh, Path(folder) / "results" / task / f"{language}.json"))
         except XharnessError as error:
             failures.append(error)
     if failures and not scores:
@@ -197,6 +193,8 @@ def score(
             f"{root} holds no prediction file for what was asked ({split}-<xx> files of {', '.join(specs)})."
         )
     provenance = {"folder": str(folder), "split": split, "failures": [str(f) for f in failures]}
+    tune = settings.get("tune") or {}
+    provenance |= {name: tune[name] for name in ("track", "selected_by") if name in tune}
     return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)
 
 
@@ -211,17 +209,22 @@ def _unknown_labels(kind: str, made: Any, known: set[str]) -> dict[str, int]:
     return {"unknown_labels": count} if count else {}
 
 
-def _differs(fresh: Score, recorded: Path) -> tuple[str, ...]:
-    """Return what has changed since a RUN recorded a score, as notes that are shown with the new one."""
-    if not recorded.is_file():
-        return ()
-    changed = results.load(recorded).changed(
+def _as_recorded(fresh: Score, path: Path) -> Score:
+    """Return a new score with what a RUN recorded of a tuned checkpoint, and with what has changed since as notes."""
+    if not path.is_file():
+        return fresh
+    recorded = results.load(path)
+    changed = recorded.changed(
         data_hash=fresh.data_hash,
         spec_hash=fresh.spec_hash,
         predictions_sha256=fresh.predictions_sha256,
         candidates_hash=fresh.candidates.get("hash"),
     )
-    return (f"scored with {' and '.join(changed)} than the RUN recorded",) if changed else ()
+    notes = (f"scored with {' and '.join(changed)} than the RUN recorded",) if changed else ()
+    if recorded.phase == results.TUNED:
+        names = ("phase", "track", "tuned", "selected_by")
+        fresh = replace(fresh, **{name: getattr(recorded, name) for name in names})
+    return replace(fresh, notes=fresh.notes + notes)
 
 
 def data_folder(data_dir: str | Path | None) -> Path | None:
@@ -254,9 +257,11 @@ def run_record(root: Path) -> dict[str, Any]:
     text, null = results.TEXT, results.NULL
     rules = {"settings": results.OBJECT, "targets": results.TEXTS, "seed": results.WHOLE | null}
     rules |= dict.fromkeys(("model", "model_sha", "model_hash", "revision"), text | null)
-    inner = {"limit": results.LIMIT | null, "split": results.SPLIT, "dtype": text}
+    inner = {"limit": results.LIMIT | null, "split": results.SPLIT, "dtype": text, "tune": results.OBJECT | null}
     wrong = next(results.problems(content, rules), None)
     wrong = wrong or next(results.problems(content.get("settings", {}), inner, "settings."), None)
+    tune = content.get("settings", {}).get("tune") if wrong is None else None
+    wrong = wrong or next(results.problems(tune or {}, results.TUNE, "settings.tune."), None)
     if wrong is not None:
         raise PredictionError(f"{path}: {wrong}. Run eval again, or restore the file.")
     return content

@@ -97,19 +97,13 @@ class TrainingFolder:
         for name, selection in record.selections.items():
             at = selection["step"]
             selections[name] = {**selection, "folder": "." if at == root else f"steps/{at}"}
+        shutil.rmtree(self.output / "steps", ignore_errors=True)  # of a call that was killed here
         try:
-            for folder in sorted({s["folder"] for s in selections.values()} - {"."}):
-                # After a kill in between it may be there already.
-                if (self.run / folder).exists():
-                    shutil.rmtree(self.output / folder, ignore_errors=True)
-                    (self.output / folder).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(self.run / folder, self.output / folder)
-            source = self.run / "steps" / str(root)
-            for path in sorted(source.rglob("*")):
-                if path.is_file():
-                    place = self.output / path.relative_to(source)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(path, place)
+            for folder in sorted({s["folder"] for s in selections.values()}):
+                source = self.run / (f"steps/{root}" if folder == "." else folder)
+                for path in sorted(source.rglob("*")):
+                    if path.is_file():
+                        _link(path, self.output / folder / path.relative_to(source))
         except OSError as error:
             raise OutputError(f"{self.output}: cannot be written: {error.strerror or error}.") from None
         weights = [*self.output.glob("*.safetensors"), *self.output.glob("heads/*.safetensors")]
@@ -134,3 +128,18 @@ class TrainingFolder:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: cannot be read ({error}). Remove {self.output} and train anew.") from None
+
+
+def _link(path: Path, place: Path) -> None:
+    """Have a file in a second place, without its bytes twice where the disk can do that; the first one stays.
+
+    What a run needs to come to its end again is so all there until training.json is written.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f".{place.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(path, part)
+    except OSError:
+        shutil.copy2(path, part)
+    os.replace(part, place)

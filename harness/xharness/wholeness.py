@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xharness.results import Score
+from xharness.results import ON_TEST, Score
 from xharness.spec import TaskSpec
 
 
@@ -39,7 +39,23 @@ def why_incomplete(spec: TaskSpec, there: Mapping[str, Score], missing: tuple[st
         reasons.append("languages computed in different types")
     if len({(s.model_sha or s.model_hash, s.seed) for s in there.values()}) > 1:
         reasons.append("languages of different checkpoints")
+    reasons += _tuning_problems(there)
     return "; ".join(reasons)
+
+
+def _tuning_problems(there: Mapping[str, Score]) -> list[str]:
+    """Return what is wrong with the heads that were trained for a target."""
+    problems = []
+    kinds = {(s.phase, s.track, s.tuned.get("training_set"), s.tuned.get("key")) for s in there.values()}
+    if len(kinds) > 1:
+        problems.append("languages of different tuned checkpoints")
+    partial = {status for s in there.values() for status in s.tuned.get("data_status", ())} & {"sample", "stand-in"}
+    if partial:
+        problems.append(f"tuned on {' and '.join(sorted(partial))} data")
+    peeked = [code for code, score in there.items() if score.selected_by == ON_TEST]
+    if peeked:
+        problems.append(f"the checkpoint was chosen on the very data that is scored in {' '.join(peeked)}")
+    return problems
 
 
 def _pool_problems(spec: TaskSpec, there: Mapping[str, Score]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from xharness.commands.options import AS_JSON, DATA_DIR, LANGUAGES, fail_if_incomplete, names, print_json, say, show
+from xharness.commands.recipes import RECIPE, given_of, needs_accelerate, with_recipe
 
 
 def _batch_tokens(context: click.Context, option: click.Parameter, value: str) -> int | None:
@@ -37,6 +38,75 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
     if len(set(names)) != len(names) or len(set(labels)) != len(labels):
         raise click.BadParameter("each NAME and each label may stand once.")
     return dict(zip(names, labels, strict=True))
+
+
+def _seeds(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    parts = names(value) or []
+    wrong = [part for part in parts if not part.isdecimal() or int(part) >= 2**32]
+    if wrong or not parts:
+        shown = f"'{wrong[0]}' is none: " if wrong else ""
+        raise click.BadParameter(f"{shown}give numbers from 0 on with commas between, such as 1,2,3.")
+    return tuple(int(part) for part in parts)
+
+
+def _also(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+    return () if value == "none" else tuple(names(value) or [])
+
+
+TUNING = [
+    click.option(
+        "--tune",
+        is_flag=True,
+        help="Train a head, and the encoder with it, for each target that needs one, once per seed; kept in the cache "
+        "and found again. The options from here on say how.",
+    ),
+    click.option("--fresh-head", is_flag=True, help="Also for targets that the checkpoint's own head fits."),
+    click.option("--seeds", metavar="1,2,3", callback=_seeds, help="Train with each, and report mean and deviation."),
+    click.option(
+        "--tune-language",
+        default="en",
+        show_default=True,
+        metavar="en|CODES|all",
+        help="Languages to train on: native or machine-translated data, as the training set has it; not zero-shot.",
+    ),
+    click.option(
+        "--shots",
+        type=click.IntRange(min=1),
+        metavar="K",
+        help="Train on K examples per label, or in all where there are none, drawn by the seed.",
+    ),
+    click.option(
+        "--average-last",
+        type=click.IntRange(min=1),
+        default=3,
+        show_default=True,
+        metavar="K",
+        help="How many of the last evaluated states are averaged.",
+    ),
+    click.option(
+        "--also",
+        default="last,average,target-dev",
+        show_default=True,
+        metavar="NAMES|none",
+        callback=_also,
+        help="States to score beside that of the English development data; target-dev is the oracle.",
+    ),
+    click.option(
+        "--tuned-dir",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder for tuned checkpoints, in place of the cache (XHARNESS_CACHE).",
+    ),
+]
+
+
+def _with_tuning(command: Any) -> Any:
+    """Add the options of tuning to a command."""
+    for option in reversed(TUNING):
+        command = option(command)
+    return command
 
 
 @click.command("eval")
@@ -109,6 +179,11 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
     callback=_label_map,
     help="What the head's labels mean, where its config does not say.",
 )
+@click.option(
+    "--head",
+    metavar="NAME",
+    help="Which head predicts, where a checkpoint has several (xharness.json names them); else the one that fits.",
+)
 @click.option("--split", type=click.Choice(["test", "dev"]), default="test", show_default=True)
 @click.option(
     "--limit",
@@ -122,6 +197,8 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @AS_JSON
+@_with_tuning
+@with_recipe
 def eval_command(
     model: str,
     targets: str,
@@ -142,9 +219,12 @@ def eval_command(
     xharness eval --model sentence-transformers/LaBSE --targets tatoeba --layer last --pooling cls
     xharness eval --model org/xlmr-squad --targets tatoeba --layer all
     xharness eval --model ./my-checkpoint --data-dir /data/hub --dtype float32 --dry-run
+    xharness eval --model ./my-checkpoint --targets xtreme --tune --seeds 1,2,3
     """
     from xharness import report
     from xharness.preparation import Options, prepare
+
+    tuning = _tuning_of(click.get_current_context(), options)
 
     prepared = prepare(
         model,
@@ -155,6 +235,9 @@ def eval_command(
     )
     for note in prepared.checkpoint.notes:
         say(note)
+    if tuning is not None:
+        _tune(prepared, tuning, output, dry_run, as_json)
+        return
     if dry_run:
         if as_json:
             print_json(
@@ -177,6 +260,56 @@ def eval_command(
     show(found, str(prepared.checkpoint.folder_name), as_json)
     say(f"\nResults, predictions and what they depend on: {found.provenance['run']}")
     fail_if_incomplete(found.provenance["failures"])
+
+
+def _tuning_of(context: click.Context, options: dict[str, Any]) -> dict[str, Any] | None:
+    """Take the options of tuning out of the command's; None without ``--tune``, where none of them may be given."""
+    given = {name for name in options if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
+    own = {p.name: p.opts[-1] for p in context.command.params if p.name in _names_of(TUNING) | _names_of(RECIPE)}
+    found = {str(name): options.pop(str(name)) for name in own}
+    if not found.pop("tune"):
+        if stray := sorted(given & own.keys()):
+            raise click.UsageError(f"{own[stray[0]]} says how a head is trained: add --tune, or leave it out.", context)
+        return None
+    if found["seeds"] is not None and "seed" in given:
+        raise click.UsageError("--seed and --seeds cannot be meant together: give one of them.", context)
+    found["seeds"] = found["seeds"] or (options["seed"],)
+    found["languages"] = tuple(names(found.pop("tune_language")) or [])
+    found["root"] = found.pop("tuned_dir")
+    return {"given": given_of(found), **found}
+
+
+def _names_of(decorators: list[Any]) -> set[str]:
+    """Return the names of the parameters that decorators add."""
+
+    def bare() -> None: ...
+
+    for decorator in decorators:
+        decorator(bare)
+    return {str(parameter.name) for parameter in bare.__click_params__}  # type: ignore[attr-defined]
+
+
+def _tune(prepared: Any, options: dict[str, Any], output: Path, dry_run: bool, as_json: bool) -> None:
+    """Train what is needed, score it, and print the tables."""
+    from xharness import report, tune_plan, tune_report
+
+    plan = tune_plan.make(prepared, tune_plan.Tuning(**options), say)
+    steps = plan.prepared.steps
+    if dry_run:
+        if as_json:
+            content = {"model": prepared.checkpoint.name, "id": prepared.checkpoint.id}
+            print_json({**content, "plan": {s.task: s.to_json() for s in steps}, "tuning": plan.to_json()})
+        else:
+            click.echo(report.plan_table(steps))
+        return
+    say(report.plan_table(steps) + "\n")
+    needs_accelerate()
+    from xharness import tuning
+
+    found = tuning.run(plan, output, say=say)
+    print_json(found.to_json()) if as_json else click.echo(tune_report.table(found))
+    say("\n" + "\n  ".join(["Results, predictions and what they depend on:", *found.runs]))
+    fail_if_incomplete(found.failures)
 
 
 def _curve(prepared: Any, output: Path, as_json: bool) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
 from xharness.commands.options import AS_JSON, DATA_DIR, names, print_json, say
-from xharness.errors import Incomplete, UsageError
+from xharness.commands.recipes import given_of, needs_accelerate, with_recipe
+from xharness.errors import Incomplete
 
 
 def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
@@ -23,50 +23,6 @@ def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ..
             raise click.BadParameter(f"the language '{code}' stands twice.")
         found[code] = Path(path)
     return found
-
-
-# Options that training and tuning share: what is learned, how, and on what. (name of Options, option)
-RECIPE = [
-    click.option(
-        "--recipe",
-        default="jiant",
-        show_default=True,
-        metavar="NAME|FILE",
-        help="Settings by name: jiant (the method's authors) or xtreme (the benchmark's scripts), or a YAML file.",
-    ),
-    click.option("--learning-rate", type=float, metavar="RATE", help="In place of the recipe's."),
-    click.option("--epochs", type=float, metavar="N", help="In place of the recipe's."),
-    click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Examples per optimiser step."),
-    click.option("--max-length", type=click.IntRange(min=8), metavar="N", help="Sub-words per row."),
-    click.option(
-        "--warmup", type=click.FloatRange(min=0), metavar="X", help="A share of the steps (below 1), or steps."
-    ),
-    click.option("--eval-every", type=click.IntRange(min=1), metavar="N", help="Steps between evaluations."),
-    click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many optimiser steps."),
-    click.option(
-        "--train-n",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Train on N examples, drawn by the seed.",
-    ),
-    click.option("--lora", type=click.IntRange(min=1), metavar="RANK", help="Train low-rank adapters and merge them."),
-    click.option("--gradient-checkpointing", is_flag=True, help="Less memory for more time."),
-]
-GIVEN = ("learning_rate", "epochs", "batch_size", "max_length", "warmup", "eval_every")
-"""Options that stand in place of a recipe's settings."""
-
-
-def with_recipe(command: Any) -> Any:
-    """Add the options of recipes to a command."""
-    for option in reversed(RECIPE):
-        command = option(command)
-    return command
-
-
-def given_of(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the recipe's settings that the user gave out of a command's options."""
-    found = {name: options.pop(name) for name in GIVEN}
-    return {name: value for name, value in found.items() if value is not None}
 
 
 @click.command()
@@ -166,9 +122,3 @@ def train(
         raise Incomplete(
             f"{output}: seed {record.seed} {record.status}: {record.reason}. Try --retries, or a lower --learning-rate."
         )
-
-
-def needs_accelerate() -> None:
-    """Refuse to train where accelerate is not installed, with what to install."""
-    if find_spec("accelerate") is None:
-        raise UsageError("Training needs the package accelerate: pip install 'xharness[train]'.")

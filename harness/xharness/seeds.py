@@ -1,0 +1,90 @@
+"""Statistics over seeds: mean and deviation with every seed that gave a score, and again without those that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import fsum, sqrt
+from typing import Any
+
+COMPLETE, COLLAPSED, DIVERGED, FAILED = "complete", "collapsed", "diverged", "failed"
+"""How a training ended: as it should; no better than chance; in NaN or infinity; or not at all."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and deviation of some numbers.
+
+    Attributes:
+        n: how many.
+        mean: None where there is none.
+        deviation: sample standard deviation (over n - 1); None where there are fewer than two.
+    """
+
+    n: int
+    mean: float | None
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One number under several seeds.
+
+    Attributes:
+        scores: seed -> score, in percent; None where the seed gave none.
+        states: seed -> how its training ended.
+        every: over all seeds that have a score, the collapsed ones among them.
+        good: over the seeds whose training was complete.
+    """
+
+    scores: Mapping[int, float | None]
+    states: Mapping[int, str]
+    every: Spread
+    good: Spread
+
+    def seeds(self, state: str) -> list[int]:
+        """Return the seeds whose training ended so."""
+        return [seed for seed, found in self.states.items() if found == state]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "mean": self.every.mean,
+            "deviation": self.every.deviation,
+            "ran": len(self.states),
+            "scored": self.every.n,
+            "collapsed": self.seeds(COLLAPSED),
+            "diverged": self.seeds(DIVERGED),
+            "failed": self.seeds(FAILED),
+            "without_collapsed": {"mean": self.good.mean, "deviation": self.good.deviation, "scored": self.good.n},
+            "seeds": {str(seed): {"score": self.scores[seed], "state": self.states[seed]} for seed in self.states},
+        }
+
+
+def spread(values: list[float]) -> Spread:
+    """Return mean and sample standard deviation.
+
+    >>> spread([80.0, 82.0])
+    Spread(n=2, mean=81.0, deviation=1.4142135623730951)
+    >>> spread([80.0])
+    Spread(n=1, mean=80.0, deviation=None)
+    """
+    if not values:
+        return Spread(0, None, None)
+    mean = fsum(values) / len(values)
+    if len(values) < 2:
+        return Spread(1, mean, None)
+    return Spread(len(values), mean, sqrt(fsum((value - mean) ** 2 for value in values) / (len(values) - 1)))
+
+
+def summary(scores: Mapping[int, float | None], states: Mapping[int, str]) -> Summary:
+    """Return the statistics of a number over seeds; a seed that failed is never left out in silence.
+
+    Args:
+        scores: seed -> score; a seed that is not there, or has None, gave none.
+        states: seed -> how its training ended, for every seed that was run.
+    """
+    known = {seed: scores.get(seed) for seed in states}
+    there = {seed: value for seed, value in known.items() if value is not None}
+    good = [value for seed, value in there.items() if states[seed] == COMPLETE]
+    return Summary(known, dict(states), spread(list(there.values())), spread(good))

@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Reproduce the table, or one row of it: train a head for each target on English, and evaluate it in all languages.
+#
+#   scripts/reproduce.sh --zoo zoo --base FacebookAI/xlm-roberta-large --to results --targets xtreme --seeds 1,2,3
+#   scripts/reproduce.sh --zoo zoo --rows squad_v1 --to results --targets xquad,mlqa
+#   scripts/reproduce.sh --smoke --zoo /tmp/zoo --to /tmp/results      after train_zoo.sh --smoke --to /tmp/zoo
+#
+#   --zoo FOLDER        what train_zoo.sh made: every checkpoint in it is a row
+#   --base MODEL        also a row, the first one: the encoder without an intermediate task
+#   --rows NAME,...     some of the zoo's checkpoints, and base
+#   --targets NAME,...  targets, or a benchmark (xtreme)
+#   --to FOLDER         for results and predictions; what is there already is not made again
+#   --jobs N            so many rows at once (1; with --smoke 2)
+#   --smoke             settings and targets for a zoo that was made with --smoke; by default the rows base, mnli and
+#                       multitask, in four languages
+# All other options are given to each `xharness eval --tune`, such as --recipe xtreme or --data-dir.
+#
+# Ends with 8 if a row is not complete; the table shows what there is.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+base='' zoo='' to='' rows='' targets='' jobs='' smoke='' options=() more=()
+while (($#)); do
+  case $1 in
+    -h | --help) help_of "${BASH_SOURCE[0]}"; exit 0 ;;
+    --smoke) smoke=yes; shift ;;
+    --base | --zoo | --to | --rows | --targets | --jobs)
+      (($# > 1)) || usage "$1 needs a value."
+      declare "${1#--}=$2"; shift 2 ;;
+    --model | --output | --dry-run | --json) usage "$1 is an option of a single \`xharness eval\`." ;;
+    *) options+=("$1"); shift ;;
+  esac
+done
+[[ -n $zoo && -d $zoo ]] || usage "Give --zoo FOLDER, as train_zoo.sh made it."
+[[ -n $to ]] || usage "Where to? Give --to FOLDER."
+own=$targets
+[[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || usage "--jobs is '$jobs': give a number from 1 on."
+[[ -z $smoke ]] || { smoke "$zoo"; jobs=${jobs:-2} more+=(--also none --languages "$languages"); }
+targets=${own:-$targets}
+[[ -n $targets ]] || usage "Which targets? Give --targets, such as xtreme or xquad,mlqa."
+
+there=()
+for record in "$zoo"/*/training.json; do
+  [[ ! -e $record ]] || there+=("$(basename "$(dirname "$record")")")
+done
+[[ -z $base ]] || there=(base ${there[@]+"${there[@]}"})
+if [[ -n $smoke && -z $rows ]]; then
+  for name in ${there[@]+"${there[@]}"}; do
+    case $name in base | mnli | demo_nli | *multitask) rows+=${rows:+,}$name ;; esac
+  done
+fi
+for name in ${rows//,/ }; do
+  [[ " ${there[*]-} " == *" $name "* ]] || usage "--rows: there is no '$name' in $zoo. There are: ${there[*]-none}."
+done
+mkdir -p "$to/logs"
+
+trap 'kill $(jobs -p) 2>/dev/null; wait; echo "Stopped; the same command goes on from there." >&2; exit 130' INT TERM
+row() { # name
+  local code=0 log=$to/logs/$1 model=$zoo/$1
+  [[ $1 != base ]] || model=$base
+  "${xharness[@]}" eval --model "$model" --tune --targets "$targets" --output "$to/$1" \
+    ${more[@]+"${more[@]}"} ${options[@]+"${options[@]}"} >"$log.txt" 2>"$log.err" &
+  trap 'kill $! 2>/dev/null' TERM
+  wait $! || code=$?
+  echo "$code" >"$log.code"
+  ((code == 0)) && echo "$1: done" >&2 || echo "$1: exit code $code: $(tail -n 1 "$log.err")" >&2
+}
+
+chosen=() failed=() runs=()
+for name in ${there[@]+"${there[@]}"}; do
+  [[ -z $rows || ",$rows," == *",$name,"* ]] || continue
+  chosen+=("$name")
+  while (($(jobs -rp | wc -l) >= ${jobs:-1})); do wait -n || true; done
+  echo "$name: training heads and evaluating ..." >&2
+  row "$name" &
+done
+wait
+
+for name in ${chosen[@]+"${chosen[@]}"}; do
+  [[ $(cat "$to/logs/$name.code") == 0 ]] || failed+=("$name")
+  for run in "$to/$name"/*/*/*/seed*/; do [[ ! -d $run ]] || runs+=("$run"); done
+done
+((${#runs[@]} == 0)) || "${xharness[@]}" report "${runs[@]}"
+((${#failed[@]} == 0)) || { echo "Not complete: ${failed[*]}; see $to/logs." >&2; exit 8; }
