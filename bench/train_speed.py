@@ -149,7 +149,8 @@ def xharness(model: Any, tokenizer: Any, rows: Rows, folder: Path, dtype: str) -
         unused_weights=False,
     )
     plan = Plan(order, {"mnli": lessons_of(rows)}, tokenizer.pad_token_id, BUDGETS["cpu"], frozenset())
-    engine = Timed(joint, arguments, plan, folder / "run", lambda *_: False, lambda *_: None, lambda _: None)
+    silent = [lambda *_: False, lambda *_: None, lambda *_: None, lambda *_: None]
+    engine = Timed(joint, arguments, plan, folder / "run", *silent)
     engine.resume(None)
     return found
 

@@ -10,6 +10,8 @@
 #   --rows NAME,...     some of the zoo's checkpoints, and base
 #   --targets NAME,...  targets, or a benchmark (xtreme)
 #   --to FOLDER         for results and predictions; what is there already is not made again
+#   --own-heads         score with a checkpoint's own head where it fits (SQuAD's on XQuAD), and train none there;
+#                       without it all targets get a fresh head, in every row, as the method has it
 #   --jobs N            so many rows at once (1; with --smoke 2)
 #   --smoke             settings and targets for a zoo that was made with --smoke; by default the rows base, mnli and
 #                       multitask, in four languages
@@ -19,11 +21,12 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-base='' zoo='' to='' rows='' targets='' jobs='' smoke='' options=() more=()
+base='' zoo='' to='' rows='' targets='' jobs='' smoke='' options=() more=() fresh=(--fresh-head)
 while (($#)); do
   case $1 in
     -h | --help) help_of "${BASH_SOURCE[0]}"; exit 0 ;;
     --smoke) smoke=yes; shift ;;
+    --own-heads) fresh=(); shift ;;
     --base | --zoo | --to | --rows | --targets | --jobs)
       (($# > 1)) || usage "$1 needs a value."
       declare "${1#--}=$2"; shift 2 ;;
@@ -58,8 +61,8 @@ trap 'kill $(jobs -p) 2>/dev/null; wait; echo "Stopped; the same command goes on
 row() { # name
   local code=0 log=$to/logs/$1 model=$zoo/$1
   [[ $1 != base ]] || model=$base
-  "${xharness[@]}" eval --model "$model" --tune --targets "$targets" --output "$to/$1" \
-    ${more[@]+"${more[@]}"} ${options[@]+"${options[@]}"} >"$log.txt" 2>"$log.err" &
+  "${xharness[@]}" eval --model "$model" --tune ${fresh[@]+"${fresh[@]}"} --targets "$targets" \
+    --output "$to/$1" ${more[@]+"${more[@]}"} ${options[@]+"${options[@]}"} >"$log.txt" 2>"$log.err" &
   trap 'kill $! 2>/dev/null' TERM
   wait $! || code=$?
   echo "$code" >"$log.code"

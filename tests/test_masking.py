@@ -19,7 +19,8 @@ MASK = 4
 
 
 def texts(rows: list[list[int]], seed: int = 0) -> MaskedTexts:
-    return MaskedTexts([np.array([0, *row, 2], dtype=np.int32) for row in rows], SPECIAL, MASK, 100, seed)
+    ids = [np.array([0, *row, 2], dtype=np.int32) for row in rows]
+    return MaskedTexts(ids, SPECIAL, MASK, 100, seed, np.array([len(row) for row in ids]))
 
 
 ROWS = st.lists(st.lists(st.integers(5, 99), min_size=1, max_size=30), min_size=1, max_size=6)

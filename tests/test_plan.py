@@ -244,7 +244,7 @@ SPANS = ("span_qa",)
         (with_heads(hellaswag=("multiple_choice",)), "xcopa", READY, "hellaswag"),
         (with_heads(mnli=("classification", "a", "b"), anli=NLI), "xnli", READY, "anli"),
         # ... but nobody guesses which of two is meant.
-        (with_heads(squad_v2=SPANS, squad_v1=SPANS), "tydiqa", CANNOT, None),
+        (with_heads(squad_v2=SPANS, squad_v1=SPANS), "tydiqa", TRAIN, None),
         (with_heads(mnli=NLI, ccg=("tagging", "N", "NP")), "panx", TRAIN, None),
         (with_heads(mnli=NLI), "tatoeba", ENCODER, None),
         # The root's own head comes first; where it does not fit, the others are asked.
@@ -278,7 +278,11 @@ def test_the_labels_are_those_of_the_head_that_was_chosen():
 @pytest.mark.parametrize(
     ("model", "task", "words"),
     [
-        (with_heads(a=SPANS, b=SPANS), "xquad", "several of its heads fit: a, b. Choose one with --head NAME"),
+        (
+            with_heads(a=SPANS, b=SPANS),
+            "xquad",
+            "several of its heads fit (a, b; --head NAME chooses one); `--tune` trains it on 'squad_v1'",
+        ),
         (
             with_heads(ccg=("tagging", "N"), mnli=NLI),
             "xquad",

@@ -32,11 +32,18 @@ def test_chance_of_choices_tags_and_answers() -> None:
     sentence = Tagged("0", ("the", "cat", "sees"), ("DET", "NOUN", "NOUN"))
     assert 0 <= chance(load_training("ud_en_hub"), [sentence]) <= 100
     assert chance(load_training("panx_en"), [replace(sentence, tags=("O", "O", "B-PER"))]) == 0.0
-    asked = [Question(str(i), "q", "text", ("text",) * (i > 0), (0,) * (i > 0)) for i in range(4)]
+    texts = ["one two three four five six seven", "word"]
+    asked = [Question(str(i), "q", texts[0], ("six",) * (i > 0), (19,) * (i > 0)) for i in range(4)]
     assert chance(load_training("squad_v2"), asked) == 25.0
+    whole = [Question("0", "q", texts[1], ("word",), (0,))]
+    assert chance(load_training("squad_v1"), whole) == 100.0
+    begins = [Question("0", "q", texts[0], ("one two three four five",), (0,))]
+    assert chance(load_training("squad_v1"), begins) == 100.0
 
 
-@pytest.mark.parametrize(("n", "score", "expected"), [(500, 37.0, True), (500, 45.0, False), (9, 60.0, True)])
+@pytest.mark.parametrize(
+    ("n", "score", "expected"), [(500, 37.0, True), (500, 45.0, False), (9, 40.0, False), (9, 33.3, True)]
+)
 def test_a_score_within_two_standard_errors_is_at_chance(n: int, score: float, expected: bool) -> None:
     labels = ["neutral", "entailment", "contradiction"] * (n // 3 + 1)
     spec = load_training("mnli")

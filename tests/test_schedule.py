@@ -51,6 +51,15 @@ def test_one_task_sees_every_unit_once_in_each_pass(size: int, batch: int, epoch
         assert sorted(drawn[number * size : (number + 1) * size]) == list(range(size))
 
 
+@given(st.integers(1, 300), st.integers(1, 40), st.floats(0.01, 3.5))
+def test_a_part_of_a_pass_ends_with_a_step_that_holds_something(size: int, batch: int, epochs: float) -> None:
+    schedule = single("a", size, batch, epochs, 0)
+    drawn = [len(schedule.step(step)[1]) for step in range(len(schedule))]
+    assert min(drawn) >= 1
+    assert sum(drawn) == max(1, round(size * epochs))
+    assert count_steps({"a": size}, {"a": batch}, {"a": epochs}) == len(schedule)
+
+
 @given(TASKS, st.integers(1, 20), st.integers(0, 2**32 - 1), st.data())
 def test_a_resumed_run_sees_the_batches_of_one_that_was_not_stopped(
     sizes: dict[str, int], batch: int, seed: int, data: st.DataObject

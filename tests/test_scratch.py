@@ -147,6 +147,6 @@ def test_a_tiny_encoder_learns_english_parts_of_speech(mirror, tmp_path, monkeyp
     record = training.train(plan, tmp_path / "tagger", progress=False)
     assert record.status == "complete"
     found = xharness.evaluate(
-        str(tmp_path / "tagger"), targets="udpos-hub", languages="en", data_dir=mirror, output=tmp_path / "results"
+        str(tmp_path / "tagger"), targets="udpos-hub", languages=["en"], data_dir=mirror, output=tmp_path / "results"
     )
-    assert found.tasks["udpos-hub"].languages["en"].scores["accuracy"] > 80
+    assert found.tasks["udpos-hub"].languages["en"].scores["token_accuracy"] > 80

@@ -132,10 +132,11 @@ def test_a_table_has_a_row_for_each_checkpoint_of_the_zoo_and_the_base(run, tmp_
     done, calls = run("reproduce.sh", *common, "--base", "org/base", "--seeds", "1,2")
     models = [call.split()[2] for call in calls if call.startswith("eval")]
     assert models == ["org/base", "zoo/mnli", "zoo/multitask", "zoo/qqp"]
-    assert calls[0] == "eval --model org/base --tune --targets xnli,panx --output out/base --seeds 1,2"
+    assert calls[0] == "eval --model org/base --tune --fresh-head --targets xnli,panx --output out/base --seeds 1,2"
     assert done.stdout == "a table of 4 runs\n"
     assert (done.returncode, done.stderr.splitlines()[-1]) == (8, "Not complete: mnli; see out/logs.")
-    row, calls = run("reproduce.sh", *common, "--rows", "qqp")
+    row, calls = run("reproduce.sh", *common, "--rows", "qqp", "--own-heads")
+    assert calls[0] == "eval --model zoo/qqp --tune --targets xnli,panx --output out/qqp"
     assert row.returncode == 0
     assert len([call for call in calls if call.startswith("eval")]) == 1
     unknown, _ = run("reproduce.sh", *common, "--rows", "qpq")

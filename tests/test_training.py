@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from training_rows import make_training_folder
-from xharness import assets, data, heads, joint, models, probing, trainer, training, training_record, watching
-from xharness.errors import DataError, ModelError, NothingToDo, UsageError
+from xharness import (
+    assets,
+    data,
+    heads,
+    joint,
+    models,
+    probing,
+    trainer,
+    training,
+    training_folder,
+    training_plan,
+    training_record,
+    watching,
+)
+from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError
 from xharness.kinds import KINDS
 from xharness.probing import Probe
-from xharness.spec import load_training
+from xharness.spec import load_mixture, load_training
 from xharness.training_plan import Options, differences, prepare
 
 FAST: dict[str, Any] = {"learning_rate": 3e-3, "eval_every": 10, "batch_size": 16}
@@ -112,6 +128,11 @@ def test_a_single_task_is_a_plain_transformers_repository(task: str, base: Path,
     assert said["request"]["tasks"][task]["spec"] == spec.hash
     assert (tmp_path / "out" / training_record.CURVE).read_bytes().startswith(b"\x89PNG")
     assert not (tmp_path / "out" / ".run").exists()
+    assert not (tmp_path / "out" / "steps").exists()
+    assert (tmp_path / "out" / "model.safetensors").stat().st_mode & 0o044
+    cut = json.loads((tmp_path / "out" / "tokenizer.json").read_text())
+    assert (cut["truncation"], cut["padding"]) == (None, None)
+    assert said["data"][task]["train"][0]["licence"] == spec.licence
 
 
 def test_several_tasks_give_an_encoder_and_a_head_each(base: Path, folder: Path, tmp_path: Path) -> None:
@@ -166,6 +187,73 @@ def _text(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"
     path.write_text("the cat sees the dog .\nthe river finds the stone .\n" * 20, encoding="utf-8")
     return path
+
+
+def test_a_kill_after_an_evaluation_loses_no_checkpoint(
+    base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([60.0, 70.0, 59.0, 50.0])
+    monkeypatch.setattr(watching.probing, "score", lambda *_: {"score": next(scores), "accuracy": 0.0})
+    save = trainer.JointTrainer._save_checkpoint
+
+    def saved(self: Any, *rest: Any) -> None:
+        if self.progress.step == 20:
+            raise Killed
+        save(self, *rest)
+
+    monkeypatch.setattr(trainer.JointTrainer, "_save_checkpoint", saved)
+    with pytest.raises(Killed):
+        run("mnli", base, folder, tmp_path / "out")
+    monkeypatch.setattr(trainer.JointTrainer, "_save_checkpoint", save)
+    record = run("mnli", base, folder, tmp_path / "out")
+    assert record.selections[training.ENGLISH] == {"step": 10, "score": 60.0, "folder": "."}
+    assert record.weights
+    transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+
+
+def test_a_kill_while_the_checkpoint_is_put_in_its_place_loses_nothing(
+    base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = training_folder._link
+
+    def link(path: Path, place: Path) -> None:
+        if path.name == "tokenizer.json":
+            raise Killed
+        plain(path, place)
+
+    monkeypatch.setattr(training_folder, "_link", link)
+    with pytest.raises(Killed):
+        run("mnli", base, folder, tmp_path / "out", average_last=2)
+    assert not (tmp_path / "out" / training_record.FILE).exists()
+    monkeypatch.setattr(training_folder, "_link", plain)
+    record = run("mnli", base, folder, tmp_path / "out", average_last=2)
+    run("mnli", base, folder, tmp_path / "whole", average_last=2)
+    same(tmp_path / "whole", tmp_path / "out")
+    assert record.status == "complete"
+
+
+@pytest.mark.parametrize("error", [SafetensorError("No space left"), OSError(28, "No space left")])
+def test_a_full_disk_is_a_sentence(
+    error: Exception, base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(joint, "save_file", full)
+    with pytest.raises(OutputError, match=r"cannot be written.*No space left.*Make room"):
+        run("mnli", base, folder, tmp_path / "out", max_steps=2)
+
+
+def test_room_that_the_run_has_taken_already_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = training_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5000))
+    with pytest.raises(OutputError, match="Make room"):
+        place.check_room(1000, 1)
+    (place.run / "state").mkdir(parents=True)
+    (place.run / "state" / "model.safetensors").write_bytes(b"0" * 3500)
+    place.check_room(1000, 1)
 
 
 def test_a_state_cut_short_by_a_kill_is_not_read(base: Path, folder: Path, tmp_path: Path) -> None:
@@ -230,6 +318,11 @@ def test_a_collapse_is_told_and_the_next_seed_is_tried(
     assert stuck.status == "collapsed"
     assert "chance 34.4" in str(stuck.reason)
     assert "learning rate 1e-09" in str(stuck.reason)
+    assert run("mnli", base, folder, tmp_path / "stuck", given={"learning_rate": 1e-9}) == stuck
+    more = run("mnli", base, folder, tmp_path / "stuck", given={"learning_rate": 1e-9}, retries=1)
+    assert (more.seed, [attempt["seed"] for attempt in more.attempts]) == (1, [0])
+    asked = run("squad_v1", base, folder, tmp_path / "asked", given={"learning_rate": 1e-9})
+    assert asked.status == "collapsed"
     plain, calls = watching.Watcher.collapsed, []
 
     def collapsed(self: Any, progress: Any) -> str | None:
@@ -337,19 +430,23 @@ def test_copa_goes_on_with_the_head_of_what_came_before(base: Path, folder: Path
     assert not torch.allclose(before[name], fresh[name], atol=1e-3)
 
 
-def test_a_mixture_goes_on_without_the_tasks_that_are_not_there(base: Path, folder: Path) -> None:
+def test_a_mixture_goes_on_without_ccg_alone(base: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"anli.*Without it, name the others: mnli,qqp"):
+        prepare(["multitask"], str(base), data_dir=folder)
+    smaller = load_mixture("multitask").model_copy(update={"tasks": ["mnli", "ccg", "squad_v1"]})
+    monkeypatch.setattr(training_plan, "load_mixture", lambda name: smaller)
     plan = prepare(["multitask"], str(base), data_dir=folder, options=Options())
-    assert {part.name for part in plan.parts} == {"mnli", "commonsenseqa", "squad_v1", "squad_v2"}
+    assert [part.name for part in plan.parts] == ["mnli", "squad_v1"]
     assert "LDC" in plan.left_out["ccg"]
-    with pytest.raises(DataError, match="hellaswag"):
-        prepare(["hellaswag"], str(base), data_dir=folder)
     with pytest.raises(UsageError, match="Did you mean 'mnli'"):
         prepare(["mnil"], str(base), data_dir=folder)
     with pytest.raises(UsageError, match="no recipe"):
         prepare(["mnli"], str(base), data_dir=folder, options=Options(recipe="jaint"))
     empty = folder.parent / "empty"
     empty.mkdir(exist_ok=True)
-    with pytest.raises(NothingToDo, match="mnli"):
+    alone = smaller.model_copy(update={"tasks": ["ccg"]})
+    monkeypatch.setattr(training_plan, "load_mixture", lambda name: alone)
+    with pytest.raises(NothingToDo, match="LDC"):
         prepare(["multitask"], str(base), data_dir=empty)
 
 

@@ -69,7 +69,8 @@ def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str]
     fitting = [name for name, found in fits.items() if found.state == "ready"]
     if len(fitting) > 1:
         # Which of them is better only scores would tell, and choosing by the scores of a test set would be cheating.
-        return Fit("cannot", f"several of its heads fit: {', '.join(fitting)}. Choose one with --head NAME")
+        told = f"several of its heads fit ({', '.join(fitting)}; --head NAME chooses one)"
+        return Fit("needs English target training", told)
     if fitting:
         return fits[fitting[0]]
     if spec.train in fits:

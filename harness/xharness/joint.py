@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
@@ -20,6 +21,8 @@ from xharness import heads, models, packing
 from xharness.errors import ModelError, OutputError
 from xharness.kinds import KINDS, retrieval
 
+WRITING = (OSError, SafetensorError, RuntimeError)
+"""What is raised where weights cannot be written: by Python, by safetensors, and by torch."""
 MASKED_LM = "masked_lm"
 """The kind of the extra task that goes on with masked language modelling."""
 
@@ -257,7 +260,7 @@ def export(model: JointModel, tokenizer: Any, plans: Sequence[HeadPlan], record:
     try:
         folder.mkdir(parents=True)
         with models.quiet():
-            tokenizer.save_pretrained(folder)
+            _save_tokenizer(tokenizer, folder)
         if len(tasks) == 1:
             shell = model.shells[tasks[0].task]
             weights = {f"{shell.base_model_prefix}.{name}": value for name, value in encoder.items()}
@@ -273,8 +276,10 @@ def export(model: JointModel, tokenizer: Any, plans: Sequence[HeadPlan], record:
         config.dtype = "float32"
         config.save_pretrained(folder)
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    except OSError as error:
-        raise OutputError(f"{folder}: the checkpoint cannot be written: {error.strerror or error}.") from None
+    except WRITING as error:
+        raise OutputError(
+            f"{folder}: the checkpoint cannot be written: {error}. Make room and run the same again."
+        ) from None
     for plan in tasks:
         pooled = _key(plan.task) in model.poolers
         described[plan.task] = heads.Head(
@@ -290,10 +295,27 @@ def export(model: JointModel, tokenizer: Any, plans: Sequence[HeadPlan], record:
     _flush(folder)
 
 
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Save a tokenizer as it came: a fast one remembers how the last texts were cut, and would cut everybody's."""
+    core = getattr(tokenizer, "backend_tokenizer", None)
+    if core is not None:
+        core.no_truncation()
+        core.no_padding()
+    tokenizer.save_pretrained(folder)
+
+
+def readable(path: Path) -> None:
+    """Give a file the permissions that new files have; safetensors makes files that only their owner can read."""
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
 def _flush(folder: Path) -> None:
     """Flush what other libraries wrote to the disk, so that a rename never shows half a file after a crash."""
     for path in folder.rglob("*"):
         if path.is_file():
+            readable(path)
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
 

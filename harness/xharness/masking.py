@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class MaskedTexts:
         mask: id of the mask.
         vocabulary: number of ids.
         seed: of the draws.
+        lengths: sub-words of each text.
         step: the step that the draws are for; see ``at``.
     """
 
@@ -37,19 +38,15 @@ class MaskedTexts:
     mask: int
     vocabulary: int
     seed: int
+    lengths: npt.NDArray[np.int64]
     step: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """Sub-words per unit."""
-        return np.array([len(ids) for ids in self.ids], dtype=np.int64)
-
     def at(self, step: int) -> MaskedTexts:
         """Return the same texts with the draws of a step, which are the same on every process and after a resume."""
-        return MaskedTexts(self.ids, self.special, self.mask, self.vocabulary, self.seed, step)
+        return replace(self, step=step)
 
     def items(self, units: Sequence[int]) -> int:
         """Return how many sub-words of some units are hidden: what the loss is a mean over."""
@@ -104,6 +101,6 @@ def read_texts(path: Path, tokenizer: Any, max_length: int, seed: int) -> Masked
     special = np.zeros(len(tokenizer), dtype=np.bool_)
     special[[i for i in tokenizer.all_special_ids if i < len(special)]] = True
     ids = [np.asarray(row, dtype=np.int32) for row in encoded]
-    return MaskedTexts(
-        [row for row in ids if not special[row].all()], special, tokenizer.mask_token_id, len(tokenizer), seed
-    )
+    filled = [row for row in ids if not special[row].all()]
+    lengths = np.array([len(row) for row in filled], dtype=np.int64)
+    return MaskedTexts(filled, special, tokenizer.mask_token_id, len(tokenizer), seed, lengths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Any
@@ -20,6 +20,9 @@ from xharness.metrics import task_score
 from xharness.models import Encoder
 from xharness.scoring import gold, in_file_order, measure
 
+MANY = 400
+"""Examples from which a share's standard error is small enough to say that a score is not above chance."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -34,6 +37,7 @@ class Probe:
         labels: canonical label per output of the head.
         data_hash: of the whole development set that they are from.
         whole: examples of that set.
+        spec_hash: of the spec as it is written, where ``spec`` is a copy with another length.
     """
 
     name: str
@@ -44,24 +48,41 @@ class Probe:
     labels: tuple[str, ...]
     data_hash: str
     whole: int
+    spec_hash: str = ""
     _features: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def chance(self) -> float:
-        """What the best constant answer scores, in percent; 0 for entities and for answers that are always there."""
+        """What the best constant answer scores, in percent; 0 for entities."""
         return chance(self.spec, self.examples)
 
     def at_chance(self, score: float) -> bool:
-        """Whether a score is no better than chance, by two standard errors of a share over these examples."""
+        """Whether a score is no better than chance: by two standard errors of a share, where examples are many.
+
+        Of few examples (COPA has 100) so much is more than an honest model may gain; there chance itself is the bound.
+        """
         share = min(max(self.chance / 100, 0.0), 1.0)
-        return score <= self.chance + 200 * sqrt(share * (1 - share) / max(len(self.examples), 1))
+        few = len(self.examples) < MANY
+        return score <= self.chance + (0.0 if few else 200 * sqrt(share * (1 - share) / len(self.examples)))
 
 
 def chance(spec: DataSpec, examples: Sequence[Example]) -> float:
     """Return what the best constant answer scores under a task's metric, in percent."""
-    if spec.metric == "entity_f1" or spec.kind == "span_qa":
-        unanswerable = sum(1 for e in examples if isinstance(e, Question) and not e.answers)
-        return 100 * unanswerable / max(len(examples), 1) if spec.kind == "span_qa" else 0.0
+    if spec.metric == "entity_f1":
+        return 0.0
+    if spec.kind == "span_qa":
+        # No answer, the whole text, and its beginning: what a head that learned nothing amounts to.
+        asked = [e for e in examples if isinstance(e, Question)]
+        constant_answers: list[Callable[[str], str]] = [
+            lambda text: "",
+            lambda text: text,
+            lambda text: " ".join(text.split()[:5]),
+        ]
+        measured = [
+            measure(spec, gold(spec, asked), {e.id: answer(e.context) for e in asked}, "en").scores
+            for answer in constant_answers
+        ]
+        return max(task_score(spec.score_keys, scores) for scores in measured)
     if spec.kind == "tagging":
         tags = Counter(tag for e in examples if isinstance(e, Tagged) for tag in e.tags)
         constant: Any = [(tags.most_common(1)[0][0],) * len(e.tags) for e in examples if isinstance(e, Tagged)]

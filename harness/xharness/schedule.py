@@ -27,7 +27,8 @@ def mixture(sizes: Mapping[str, int], cap: int, temperature: float = 1.0) -> dic
         raise UsageError(f"--cap is {cap}: give a number of examples, 1 or more.")
     if not 0 < temperature < math.inf:
         raise UsageError(f"--temperature is {temperature}: give a number above 0 (1: in proportion to sizes).")
-    weights = {task: min(size, cap) ** (1.0 / temperature) for task, size in sizes.items()}
+    largest = max(min(size, cap) for size in sizes.values())
+    weights = {task: (min(size, cap) / largest) ** (1.0 / temperature) for task, size in sizes.items()}
     total = sum(weights.values())
     return {task: weight / total for task, weight in weights.items()}
 
@@ -44,7 +45,7 @@ def count_steps(
     """
     if len(sizes) == 1:
         task, size = next(iter(sizes.items()))
-        return max(1, math.ceil(size * epochs[task] / batch_sizes[task]))
+        return math.ceil(_drawn_units(size, epochs[task]) / batch_sizes[task])
     capped = {task: size if cap is None else min(size, cap) for task, size in sizes.items()}
     return max(1, round(sum(epochs[t] * math.ceil(size / batch_sizes[t]) for t, size in capped.items())))
 
@@ -125,8 +126,12 @@ class Schedule:
         return self._passes[key]
 
 
+def _drawn_units(size: int, epochs: float) -> int:
+    return max(1, round(size * epochs))
+
+
 def single(task: str, size: int, batch_size: int, epochs: float, seed: int, steps: int | None = None) -> Schedule:
     """Return the schedule of one task; it ends after exactly ``epochs`` passes, or after ``steps``."""
     total = steps or count_steps({task: size}, {task: batch_size}, {task: epochs})
-    bound = None if steps is not None else max(1, round(size * epochs))
+    bound = None if steps is not None else _drawn_units(size, epochs)
     return Schedule({task: size}, {task: batch_size}, {task: 1.0}, total, seed, bound)

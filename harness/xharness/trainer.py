@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from transformers.trainer_callback import PrinterCallback
 from xharness import files, packing
 from xharness.allocation import freed_memory_kept
 from xharness.errors import ModelError, OutputError
-from xharness.joint import JointModel, tied_names
+from xharness.joint import WRITING, JointModel, tied_names
 from xharness.schedule import Indices, Schedule
 
 LOG_EVERY = 10
@@ -114,7 +114,8 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
         args: transformers' TrainingArguments.
         plan: the steps.
         folder: where the state lies from which a killed run goes on.
-        evaluate_now: (step, progress) -> what the evaluation found, and whether to stop; called on every process.
+        evaluate_now: (step, progress) -> whether to stop; called on every process.
+        saved: is called after the progress was written down.
         tell: is given the number of steps done, the loss and the rate of sub-words.
         say: is given sentences.
     """
@@ -126,13 +127,14 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
         plan: Plan,
         folder: Path,
         evaluate_now: Callable[[int, Progress], bool],
+        saved: Callable[[Progress], None],
         tell: Callable[[int, float | None, float], None],
         say: Callable[[str], None],
     ) -> None:
         super().__init__(model=model, args=args)
         self.remove_callback(PrinterCallback)
         self.plan, self.folder, self.progress = plan, folder, Progress(budget=plan.budget)
-        self._evaluate_now, self._tell, self._say = evaluate_now, tell, say
+        self._evaluate_now, self._saved, self._tell, self._say = evaluate_now, saved, tell, say
         self.packed = packing.supports(model.encoder)
         self._since_log: list[tuple[str, Any]] = []
         self._started: float | None = None
@@ -247,6 +249,7 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
         stop = self._evaluate_now(step, self.progress)
         if step < len(self.plan.schedule) and not stop:
             self._save_checkpoint(None, None)
+            self._saved(self.progress)
         if stop:
             self.control.should_training_stop = True
         self._started = None
@@ -292,9 +295,9 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
                 self.state.save_to_json(str(new / "trainer_state.json"))
                 files.write_json(new / STATE, vars(self.progress))
                 _swap(new, place)
-        except OSError as error:
+        except WRITING as error:
             raise OutputError(
-                f"{self.folder}: the state of the run cannot be written: {error.strerror or error}. Make room; the "
+                f"{self.folder}: the state of the run cannot be written: {error}. Make room; the "
                 "same command goes on from the state before."
             ) from None
         self.accelerator.wait_for_everyone()
@@ -330,7 +333,8 @@ def saved_state(folder: Path) -> dict[str, Any] | None:
     """Return the content of the state that a run left, None if it left none; mends what a kill left half done."""
     place, old = folder / "state", folder / ".old"
     if not place.exists() and old.exists():
-        os.replace(old, place)
+        with suppress(FileNotFoundError):  # another process did it
+            os.replace(old, place)
     if not (place / STATE).is_file():
         return None
     content: dict[str, Any] = json.loads((place / STATE).read_text(encoding="utf-8"))

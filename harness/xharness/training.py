@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from xharness.kinds.base import Context
 from xharness.probing import Probe
 from xharness.progress import bar
 from xharness.schedule import Schedule, single
+from xharness.spec import load_training
 from xharness.trainer import Diverged, JointTrainer, Plan, Progress
-from xharness.training_folder import TrainingFolder
-from xharness.training_plan import MLM, Part, TrainingPlan, key_of
+from xharness.training_data import TrainingData
+from xharness.training_folder import TrainingFolder, failure
+from xharness.training_plan import MLM, Part, TrainingPlan, adapters, key_of
 from xharness.training_record import Record
 from xharness.watching import ENGLISH, Scene, Watch, Watcher, warmup_steps
 
@@ -104,9 +107,14 @@ class _Run:
     def go(self) -> Record:
         """Train until a seed succeeds, or no retry is left."""
         done = self.folder.finished()
-        if done is not None:
-            self.say(f"{self.output}: trained already with these settings; nothing to do.")
+        if done is not None and (done.status == "complete" or len(done.attempts) >= self.plan.options.retries):
+            came = "trained already" if done.status == "complete" else f"{done.status} already"
+            self.say(f"{self.output}: {came} with these settings; nothing to do.")
             return done
+        if done is not None:
+            self._wait()
+            self.folder.reopen(done)
+            self._wait()
         self.folder.claim()
         attempts = self.folder.attempts()
         while True:
@@ -115,8 +123,7 @@ class _Run:
             if record.status == "complete" or len(attempts) >= self.plan.options.retries:
                 break
             self.say(f"Seed {seed} {record.status} ({record.reason}); trying seed {seed + 1}.")
-            told = {"status": record.status, "reason": record.reason, "evaluations": record.evaluations}
-            attempts.append({"seed": seed, "learning_rate": self.plan.settings.learning_rate, **told})
+            attempts.append(failure(record))
             self.folder.put_away(attempts)
             self._wait()
         self.folder.finish(record)
@@ -147,7 +154,9 @@ class _Run:
                 shown.update(step - shown.n)
                 shown.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
 
-            engine = JointTrainer(ready.model, arguments, the_steps, self.folder.run, watcher.evaluate, tell, self.say)
+            engine = JointTrainer(
+                ready.model, arguments, the_steps, self.folder.run, watcher.evaluate, watcher.prune, tell, self.say
+            )
             saved = trainer.saved_state(self.folder.run)
             self._wait()
             if saved is not None:
@@ -171,10 +180,7 @@ class _Run:
             steps=found.step,
             planned_steps=steps,
             data={
-                part.name: {
-                    "train": [asdict(each) for each in part.train.parts],
-                    "dev": [asdict(each) for each in part.dev.parts] if part.dev is not None else [],
-                }
+                part.name: {"train": _parts(part.train), "dev": _parts(part.dev) if part.dev is not None else []}
                 for part in plan.parts
             },
             mixture={
@@ -273,7 +279,9 @@ class _Run:
             whole = sum(each.available for each in part.dev.parts)
             examples = list(part.dev.examples)
             language = part.dev.parts[0].language
-            found.append(Probe(part.name, part.name, spec, language, examples, part.labels, part.dev.hash, whole))
+            found.append(
+                Probe(part.name, part.name, spec, language, examples, part.labels, part.dev.hash, whole, part.spec.hash)
+            )
         return found
 
     def _arguments(self, ready: _Ready, seed: int) -> Any:
@@ -311,6 +319,7 @@ class _Run:
             self._wait,
             self.say,
             plan.options.average_last,
+            plan.phase == "target" or plan.options.average_last > 0,
         )
 
     # --- Several processes ------------------------------------------------------------------------
@@ -328,7 +337,8 @@ class _Run:
         if self.world > 1:
             from accelerate import PartialState
 
-            PartialState(cpu=self.device.type == "cpu").wait_for_everyone()
+            # The first process may encode for long while the others wait.
+            PartialState(cpu=self.device.type == "cpu", timeout=timedelta(hours=3)).wait_for_everyone()
 
     # --- After the last step ----------------------------------------------------------------------
 
@@ -378,7 +388,7 @@ def _adapt(model: JointModel, lora: int | None, gradient_checkpointing: bool, se
             raise UsageError("--lora needs the package peft: pip install 'xharness[lora]'.") from None
         torch.manual_seed(seed)
         try:
-            peft.inject_adapter_in_model(peft.LoraConfig(r=lora, lora_alpha=2 * lora, lora_dropout=0.05), model.encoder)
+            peft.inject_adapter_in_model(peft.LoraConfig(**adapters(lora)), model.encoder)
         except ValueError as error:
             raise ModelError(f"--lora: peft does not know which weights of this encoder to adapt ({error}).") from None
     if gradient_checkpointing:
@@ -402,13 +412,18 @@ def _digest(part: Part, context: Context, base: str) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
+def _parts(data: TrainingData) -> list[dict[str, Any]]:
+    """Return where data is from, part by part, each with the licence that its spec gives."""
+    return [{**asdict(each), "licence": load_training(each.task).licence} for each in data.parts]
+
+
 def _described(probe: Probe) -> dict[str, Any]:
     return {
         "language": probe.language,
         "n": len(probe.examples),
         "of": probe.whole,
         "data_hash": probe.data_hash,
-        "spec_hash": probe.spec.hash,
+        "spec_hash": probe.spec_hash or probe.spec.hash,
         "metric": probe.spec.metric,
         "chance": round(probe.chance, 4),
     }
@@ -420,6 +435,8 @@ def _notes(plan: TrainingPlan) -> list[str]:
     if len(rates) > 1:
         told = ", ".join(f"{rate:g}" for rate in rates)
         found.append(f"the recipe's learning rates differ ({told}); the smallest is used")
+    licences = sorted({each["licence"] for part in plan.parts for each in _parts(part.train)})
+    found.append(f"licences of the training data: {'; '.join(licences)}")
     partial = {each.status for part in plan.parts for each in part.train.parts} & {"sample", "stand-in"}
     if partial:
         found.append(f"training data is partial: {' and '.join(sorted(partial))}")

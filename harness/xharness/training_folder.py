@@ -38,7 +38,20 @@ class TrainingFolder:
         record = training_record.load(self.output)
         if record is not None:
             self._check(record.request)
+            if self.writes:
+                shutil.rmtree(self.run, ignore_errors=True)  # of a call that was killed at its very end
         return record
+
+    def reopen(self, record: Record) -> None:
+        """Make a finished run that failed one that goes on with its next seed."""
+        if not self.writes:
+            return
+        files.write_json(self.run / "request.json", self.request)
+        files.write_json(self.run / "attempts.json", [*record.attempts, failure(record)])
+        (self.output / training_record.FILE).unlink()
+        for path in self.output.iterdir():
+            if path != self.run:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def claim(self) -> None:
         """Write down whose run this folder holds, or find that it is this one already.
@@ -65,9 +78,10 @@ class TrainingFolder:
     def put_away(self, attempts: list[dict[str, Any]]) -> None:
         """Write down the seeds that failed, and remove what the last of them left."""
         if self.writes:
-            files.write_json(self.run / "attempts.json", attempts)
-            for name in ("state", "steps"):
+            # In this order: a kill in between has the failed seed run once more, and not the next one from its weights.
+            for name in ("state", ".old", "steps"):
                 shutil.rmtree(self.run / name, ignore_errors=True)
+            files.write_json(self.run / "attempts.json", attempts)
 
     def check_room(self, weights: int, kept: int) -> None:
         """Raise OutputError where the disk has no room for a run.
@@ -82,7 +96,8 @@ class TrainingFolder:
         needed = 2 * 3 * weights + (kept + 1) * weights
         self.run.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.run).free
-        if needed > free:
+        there = sum(path.stat().st_size for path in self.run.rglob("*") if path.is_file())
+        if needed > free + there:
             raise OutputError(
                 f"{self.output}: the run needs up to {needed / 2**30:,.1f} GiB for its states and checkpoints, and "
                 f"{free / 2**30:,.1f} GiB are free. Make room or choose another --output."
@@ -97,6 +112,11 @@ class TrainingFolder:
         for name, selection in record.selections.items():
             at = selection["step"]
             selections[name] = {**selection, "folder": "." if at == root else f"steps/{at}"}
+        if root is not None and not (self.run / "steps" / str(root) / "model.safetensors").is_file():
+            raise OutputError(
+                f"{self.run}: the checkpoint of step {root}, which was chosen, is not there any more. Remove "
+                f"{self.output} and train anew."
+            )
         shutil.rmtree(self.output / "steps", ignore_errors=True)  # of a call that was killed here
         try:
             for folder in sorted({s["folder"] for s in selections.values()}):
@@ -128,6 +148,17 @@ class TrainingFolder:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: cannot be read ({error}). Remove {self.output} and train anew.") from None
+
+
+def failure(record: Record) -> dict[str, Any]:
+    """Return what is kept of a seed that failed."""
+    return {
+        "seed": record.seed,
+        "learning_rate": min(task["settings"]["learning_rate"] for task in record.request["tasks"].values()),
+        "status": record.status,
+        "reason": record.reason,
+        "evaluations": record.evaluations,
+    }
 
 
 def _link(path: Path, place: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from xharness import files, hub
 from xharness.checkpoint import Checkpoint
-from xharness.data import found_labels
+from xharness.data import available, found_labels
 from xharness.errors import DataError, NothingToDo, UsageError, unknown
 from xharness.heads import Phase
 from xharness.recipe import DEFAULT, Settings, load_recipe
@@ -189,11 +189,16 @@ class TrainingPlan:
             "cap": self.cap,
             "temperature": self.temperature,
             "mlm": None if options.mlm is None else {"sha256": files.sha256(options.mlm), "share": options.mlm_share},
-            "lora": options.lora,
+            "lora": None if options.lora is None else adapters(options.lora),
             "average_last": options.average_last,
             "keep_head": any(self.keeps_head(part) for part in self.parts),
             "seed": options.seed,
         }
+
+
+def adapters(rank: int) -> dict[str, Any]:
+    """Return peft's settings of LoRA's adapters (https://arxiv.org/abs/2106.09685); all but the rank are ours."""
+    return {"r": rank, "lora_alpha": 2 * rank, "lora_dropout": 0.05}
 
 
 def key_of(request: Mapping[str, Any]) -> str:
@@ -299,9 +304,11 @@ def prepare(
         try:
             parts.append(_part(spec, settings, folder, options))
         except DataError as error:
-            if not whole:
-                raise
-            left_out[name] = str(error)
+            reason = available(spec, "en", "train", folder) if spec.by_hand and not options.files else None
+            if not whole or reason is None:
+                hint = f" Without it, name the others: {','.join(n for n in names if n != name)}." if whole else ""
+                raise DataError(f"{error}{hint}") from None
+            left_out[name] = reason
     if not parts:
         raise NothingToDo("Nothing can be trained:\n" + "\n".join(f"  {name}: {why}" for name, why in left_out.items()))
     several = len(parts) > 1

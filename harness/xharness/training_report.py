@@ -8,6 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from xharness import text_files
 from xharness.training_plan import MLM, TrainingPlan
 from xharness.training_record import Record
 
@@ -109,8 +110,7 @@ def record_json(record: Record, folder: Path) -> dict[str, Any]:
 def _sizes(plan: TrainingPlan) -> dict[str, int]:
     sizes = {part.name: len(part.train.examples) for part in plan.parts}
     if plan.options.mlm is not None:
-        with plan.options.mlm.open("rb") as file:
-            sizes[MLM] = sum(1 for line in file if line.strip())
+        sizes[MLM] = sum(1 for _, line in text_files.read_lines(plan.options.mlm) if line.strip())
     return sizes
 
 

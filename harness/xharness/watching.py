@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xharness import heads, joint, probing
-from xharness.joint import HeadPlan, JointModel
+from xharness.errors import OutputError
+from xharness.joint import WRITING, HeadPlan, JointModel
 from xharness.probing import Probe
 from xharness.recipe import Settings
 from xharness.trainer import Progress
@@ -62,6 +63,7 @@ class Scene:
         wait: until all processes have come here.
         say: is given sentences.
         average_last: so many last states are averaged; 0: none.
+        keep_last: whether the last state is a checkpoint of its own where it is not the best.
     """
 
     model: JointModel
@@ -79,6 +81,7 @@ class Scene:
     wait: Callable[[], None]
     say: Callable[[str], None]
     average_last: int
+    keep_last: bool
 
 
 class Watcher:
@@ -107,7 +110,7 @@ class Watcher:
                 gained = gained or name == ENGLISH
         progress.memory["without_gain"] = 0 if gained else progress.memory.get("without_gain", 0) + 1
         if scene.rank == 0:
-            self._keep(step, progress)
+            self._keep(step)
         scene.wait()
         patience = scene.settings.patience
         if patience is not None and ENGLISH in self.choices and progress.memory["without_gain"] >= patience:
@@ -135,20 +138,26 @@ class Watcher:
     def _needed(self, progress: Progress) -> set[int]:
         steps = [entry["step"] for entry in progress.evaluations]
         recent = steps[-max(self.scene.average_last, 1) :]
-        return {each["step"] for each in progress.memory["best"].values()} | set(recent)
+        return {each["step"] for each in progress.memory.get("best", {}).values()} | set(recent)
 
-    def _keep(self, step: int, progress: Progress) -> None:
-        """Write this state as a checkpoint, and remove those that nothing needs any more."""
+    def _keep(self, step: int) -> None:
+        """Write this state as a checkpoint."""
         scene = self.scene
-        steps = scene.folder / "steps"
-        needed = self._needed(progress)
-        for old in list(steps.glob("*")) if steps.is_dir() else []:
-            if not old.name.isdecimal() or int(old.name) not in needed or int(old.name) >= step:
-                shutil.rmtree(old, ignore_errors=True)
-        part = steps / f".{step}.part"
-        shutil.rmtree(part, ignore_errors=True)
+        part, place = (scene.folder / "steps" / name for name in (f".{step}.part", str(step)))
+        for old in (part, place):  # a kill may have left them
+            shutil.rmtree(old, ignore_errors=True)
         joint.export(scene.model, scene.tokenizer, scene.head_plans, scene.record, part)
-        os.replace(part, steps / str(step))
+        os.replace(part, place)
+
+    def prune(self, progress: Progress) -> None:
+        """Remove the checkpoints that nothing needs any more.
+
+        Only once it is on the disk what is needed: a run that goes on from an earlier state still needs what was.
+        """
+        needed = self._needed(progress)
+        for old in (self.scene.folder / "steps").glob("*") if self.scene.rank == 0 else ():
+            if not old.name.isdecimal() or int(old.name) not in needed:
+                shutil.rmtree(old, ignore_errors=True)
 
     def _at_chance(self, entry: Mapping[str, Any]) -> bool:
         own = [probe for probe in self.probes if probe.name in self.choices.get(ENGLISH, ())]
@@ -190,7 +199,8 @@ class Watcher:
         # Without development data of its own a run ends in its last state, whatever else is chosen.
         found: dict[str, dict[str, Any]] = {} if ENGLISH in best else {LAST: last}
         found |= {name: dict(best[name]) for name in self.choices if name in best}
-        found[LAST] = last
+        if self.scene.keep_last:
+            found[LAST] = last
         count = self.scene.average_last
         if count:
             steps = [entry["step"] for entry in progress.evaluations][-count:]
@@ -204,6 +214,13 @@ class Watcher:
 def _average(folders: Sequence[Path], to: Path) -> None:
     """Write the checkpoint whose every weight is the mean of those of several (https://arxiv.org/abs/2305.16834)."""
     shutil.rmtree(to, ignore_errors=True)
+    try:
+        _write_mean(folders, to)
+    except WRITING as error:
+        raise OutputError(f"{to}: the average cannot be written: {error}. Make room and run the same again.") from None
+
+
+def _write_mean(folders: Sequence[Path], to: Path) -> None:
     shutil.copytree(folders[-1], to)
     for path in sorted(to.rglob("*.safetensors")):
         name = path.relative_to(to)
@@ -212,6 +229,7 @@ def _average(folders: Sequence[Path], to: Path) -> None:
             for key, value in load_file(folder / name).items():
                 total[key] = total[key] + value.double() if key in total else value.double()
         save_file({k: (v / len(folders)).float() for k, v in total.items()}, path, metadata={"format": "pt"})
+        joint.readable(path)
 
 
 def warmup_steps(warmup: float, steps: int) -> int:

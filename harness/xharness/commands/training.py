@@ -56,7 +56,13 @@ def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ..
     metavar="FILE",
     help="Go on with masked language modelling on this text, one sentence or paragraph a line.",
 )
-@click.option("--mlm-share", type=float, default=0.2, show_default=True, help="Share of the steps that are for it.")
+@click.option(
+    "--mlm-share",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="Of the steps; the default is ours.",
+)
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @click.option(
     "--dtype",
@@ -99,7 +105,8 @@ def train(
     languages = tuple(names(source_language) or source_data or ("en",))
     options |= {"given": given_of(options), "languages": languages, "files": source_data}
     plan = prepare(names(tasks) or [], base, data_dir=data_dir, options=Options(**options))
-    for note in plan.checkpoint.notes:
+    first = os.environ.get("RANK", "0") == "0"  # one process of several speaks
+    for note in plan.checkpoint.notes if first else ():
         say(note)
     if dry_run:
         if as_json:
@@ -107,13 +114,14 @@ def train(
         else:
             click.echo(training_report.plan_table(plan))
         return
-    say(training_report.plan_table(plan) + "\n")
+    if first:
+        say(training_report.plan_table(plan) + "\n")
     needs_accelerate()
     from xharness.training import train as run
 
     record = run(plan, output, say=say)
-    if int(os.environ.get("RANK", "0")) > 0:
-        return  # one process of several speaks
+    if not first:
+        return
     if as_json:
         print_json(training_report.record_json(record, output))
     else:
