@@ -30,8 +30,9 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/xharness demo
 
+# Two processes or more, a file of tests in one of them.
 test: $(VENV)/.installed-dev
-	$(PYTEST)
+	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile
 
 test-all: $(VENV)/.installed-weights
 	$(PYTEST) -m "not gpu and not network"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Results", "Score", "__version__", "evaluate", "list_tasks", "load_task", "score"]
+__all__ = ["Results", "Score", "__version__", "evaluate", "list_tasks", "load_task", "score", "tune"]
 
 if TYPE_CHECKING:
     from xharness.averages import Results
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xharness.results import Score
     from xharness.scoring import score
     from xharness.spec import list_tasks, load_task
+    from xharness.tuning import tune
 
 # Imported when first used: torch and datasets take seconds, and `xharness --help` needs neither.
 _WHERE = {
@@ -28,6 +29,7 @@ _WHERE = {
     "list_tasks": "spec",
     "load_task": "spec",
     "score": "scoring",
+    "tune": "tuning",
 }
 
 

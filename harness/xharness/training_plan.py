@@ -35,7 +35,7 @@ class Options:
         languages: that are trained on.
         files: language -> a file of the user's own with training data, in place of the spec's source.
         train_n: so many examples, drawn by the seed; None: all.
-        shots: so many examples per label (classification), or in all; None: all.
+        shots: so many examples per language and label, or per language where there are no labels; None: all.
         max_steps: of the optimiser; None: as many as the recipe's epochs have.
         cap, temperature: of the mixture; None: as the mixture's YAML says.
         mlm: text to go on with masked language modelling on; ``mlm_share`` of the steps are for it.

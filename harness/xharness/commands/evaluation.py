@@ -75,7 +75,7 @@ TUNING = [
         "--shots",
         type=click.IntRange(min=1),
         metavar="K",
-        help="Train on K examples per label, or in all where there are none, drawn by the seed.",
+        help="Train on K examples per language and label (or per language, without labels), drawn by the seed.",
     ),
     click.option(
         "--average-last",
