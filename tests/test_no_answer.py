@@ -120,9 +120,7 @@ def test_what_is_learned_is_read_again(family):
 
 def test_targets_without_it_keep_their_hash():
     """Results on disk carry the hash of a spec; fields that came later are in it only where they say something."""
-    assert {"no_answer", "null_threshold"}.isdisjoint(SpanInput().model_dump())
-    assert SpanInput(no_answer=True).model_dump()["no_answer"] is True
-    assert SpanInput(null_threshold=-1.5).model_dump()["null_threshold"] == -1.5
+    assert load_task("xquad").hash == "3c0fc41313f5"  # before there were such fields
     task = load_task("xquad")
     hashes = {
         task.model_copy(update={"input": task.input.model_copy(update=change)}).hash

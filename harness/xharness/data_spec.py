@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from xharness.benchmark import benchmarks
 from xharness.dev_metrics import POSITIVE
 from xharness.errors import did_you_mean
+from xharness.inputs import Prompt
 from xharness.language import languages
 from xharness.metrics import SCORE_KEYS
 from xharness.strict_yaml import Strict
@@ -134,17 +135,8 @@ class ChoiceList(Strict):
     names: str | None = None
     """The list beside it that holds the choices' names, if they have any: they are then put in the order of
     ``labels``. Without it the first choice is the first of the labels, and so on."""
-    prefix: str = ""
-    """What is put before each choice, with ``{context}`` and ``{question}``."""
-
-    @field_validator("prefix")
-    @classmethod
-    def _names_what_there_is(cls, value: str) -> str:
-        try:
-            value.format(context="", question="")
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise ValueError(f"'{value}': only {{context}} and {{question}} can stand in braces.") from None
-        return value
+    prefix: Prompt = ""
+    """What is put before each choice."""
 
 
 class CandidateSpec(Strict):

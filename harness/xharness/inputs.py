@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import AfterValidator, Field
 
 from xharness.strict_yaml import Strict
 
@@ -53,29 +53,26 @@ class SpanInput(Strict):
     """How far the score of no answer must be above the best span's for the prediction to be ''; only with
     ``no_answer``."""
 
-    @model_serializer(mode="wrap")
-    def _as_before_where_every_question_has_an_answer(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # These two came later. At their defaults nothing changes, so the hashes of specs must not change either:
-        # results on disk carry them.
-        late = {name: type(self).model_fields[name].default for name in ("no_answer", "null_threshold")}
-        return {name: value for name, value in dump(self).items() if name not in late or value != late[name]}
+
+def checked_braces(text: str) -> str:
+    """Return a text that may name ``{context}`` and ``{question}``; raise ValueError if it names anything else."""
+    try:
+        text.format(context="", question="")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        raise ValueError(f"'{text}': only {{context}} and {{question}} can stand in braces.") from None
+    return text
+
+
+Prompt = Annotated[str, AfterValidator(checked_braces)]
+"""A text with ``{context}`` and ``{question}``."""
 
 
 class ChoiceInput(Strict):
     """How a text and each of its choices are put before the encoder."""
 
     max_length: Positive = 128
-    prompt: str
-    """The text before each choice, with ``{context}`` and ``{question}``."""
-
-    @field_validator("prompt")
-    @classmethod
-    def _names_what_there_is(cls, value: str) -> str:
-        try:
-            value.format(context="", question="")
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise ValueError(f"'{value}': only {{context}} and {{question}} can stand in braces.") from None
-        return value
+    prompt: Prompt
+    """The text before each choice."""
 
 
 class RetrievalInput(Strict):
