@@ -30,13 +30,13 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from small_models import train_tokenizer
 from xharness import data, packing
+from xharness.costs import BATCH_TOKENS
 from xharness.joint import JointModel
 from xharness.lessons import Lessons
 from xharness.recipe import load_recipe
 from xharness.spec import load_training
 from xharness.trainer import JointTrainer, Plan
 from xharness.trainer import arguments as training_arguments
-from xharness.training import BUDGETS
 
 BATCH, LONGEST, LEARNING_RATE = 32, 128, 3e-4
 
@@ -148,7 +148,7 @@ def xharness(model: Any, tokenizer: Any, rows: Rows, folder: Path, dtype: str) -
         cpu=True,
         unused_weights=False,
     )
-    plan = Plan(order, {"mnli": lessons_of(rows)}, tokenizer.pad_token_id, BUDGETS["cpu"], frozenset())
+    plan = Plan(order, {"mnli": lessons_of(rows)}, tokenizer.pad_token_id, BATCH_TOKENS["cpu"], frozenset())
     silent = [lambda *_: False, lambda *_: None, lambda *_: None, lambda *_: None]
     engine = Timed(joint, arguments, plan, folder / "run", *silent)
     engine.resume(None)

@@ -23,6 +23,8 @@ Dtype = Literal["bfloat16", "float16", "float32"]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+BATCH_TOKENS = {"cpu": 16_384, "cuda": 32_768}
+"""Sub-words that one process of a training computes at once, where none are given."""
 ASSUMED_SHARE = 0.8
 """The share of the bound that plans assume until a run was measured: the aim of the project, not a measurement."""
 _FLOAT32 = 4

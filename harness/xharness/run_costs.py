@@ -9,8 +9,6 @@ from xharness import costs
 from xharness.costs import Dtype, Encoder, Gpu
 from xharness.workload import Evaluation, Run
 
-# One sub-batch on the GPU; the examples of an optimiser step are mostly fewer than fill it.
-BATCH_TOKENS = 16_384
 # An id of a sub-word in the encoded training set.
 _ID_BYTES = 4
 
@@ -23,7 +21,7 @@ class Machine:
         gpu: its kind.
         gpus: how many.
         dtype: of the matrix products.
-        batch_tokens: sub-words on one GPU at once, at most.
+        batch_tokens: sub-words on one GPU at once, at most; the examples of a step mostly have fewer.
         checkpointing: activations are computed again in the backward pass.
         share: of the bound that is reached, assumed or measured.
     """
@@ -31,7 +29,7 @@ class Machine:
     gpu: Gpu
     gpus: int
     dtype: Dtype
-    batch_tokens: int = BATCH_TOKENS
+    batch_tokens: int = costs.BATCH_TOKENS["cuda"]
     checkpointing: bool = False
     share: float = costs.ASSUMED_SHARE
 

@@ -33,9 +33,6 @@ from xharness.training_plan import MLM, Part, TrainingPlan, adapters, key_of
 from xharness.training_record import Record
 from xharness.watching import ENGLISH, Scene, Watch, Watcher, warmup_steps
 
-# Sub-words that one process computes at once where none are given.
-BUDGETS = {"cpu": 16_384, "cuda": 32_768}
-
 
 def train(
     plan: TrainingPlan,
@@ -145,7 +142,7 @@ class _Run:
         probes = [*own, *self.watch.probes]
         choices = {ENGLISH: [probe.name for probe in own], **self.watch.choices}
         watcher = Watcher(self._scene(ready, arguments), probes, {name: list(of) for name, of in choices.items() if of})
-        budget = plan.options.batch_tokens or BUDGETS[self.device.type]
+        budget = plan.options.batch_tokens or costs.BATCH_TOKENS[self.device.type]
         the_steps = Plan(ready.schedule, ready.units, self.tokenizer.pad_token_id, budget, evaluate_at)
         reason = None
         with bar("training", steps, self.shown, unit="step") as shown:

@@ -78,13 +78,13 @@ def _machine(
     batch_tokens: int | None = None,
     gradient_checkpointing: bool = False,
 ) -> Machine:
-    from xharness.costs import ASSUMED_SHARE, load_gpu
-    from xharness.run_costs import BATCH_TOKENS, Machine
+    from xharness.costs import ASSUMED_SHARE, BATCH_TOKENS, load_gpu
+    from xharness.run_costs import Machine
 
     found = load_gpu(gpu)
     chosen: Any = found.best_dtype() if dtype == "auto" else dtype
     found.rate(chosen)
-    tokens = batch_tokens or BATCH_TOKENS
+    tokens = batch_tokens or BATCH_TOKENS["cuda"]
     return Machine(found, gpus, chosen, tokens, gradient_checkpointing, share or ASSUMED_SHARE)
 
 
