@@ -23,7 +23,9 @@ def _own_environment() -> str | None:
 
     At import, because the Hub's libraries read their variables only once, when they are imported.
     """
-    mirror = os.environ.get("XHARNESS_DATA_DIR")
+    # The second name is for the processes that tests are spread over, which are started from this environment.
+    mirror = os.environ.get("XHARNESS_DATA_DIR") or os.environ.get("DATA_DIR_OF_TESTS")
+    os.environ["DATA_DIR_OF_TESTS"] = mirror or ""
     for name in list(os.environ):
         if name.startswith(("HF_", "XHARNESS_", "TRANSFORMERS_")) or name.lower().endswith("_proxy"):
             del os.environ[name]
