@@ -263,7 +263,80 @@ def test_a_state_cut_short_by_a_kill_is_not_read(base: Path, folder: Path, tmp_p
     assert trainer.saved_state(place) is None
     (place / ".old").mkdir()
     (place / ".old" / "state.json").write_text('{"step": 3}')
+    (place / ".old" / "sizes.json").write_text('{"state.json": 11}')
     assert trainer.saved_state(place) == {"step": 3}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: (state / "optimizer.pt").unlink(),
+        lambda state: (state / "scheduler.pt").write_bytes(b"x"),
+        lambda state: (state / "state.json").write_text("[]"),
+        lambda state: (state / "trainer_state.json").write_text("{"),
+        lambda state: (state / "sizes.json").write_text("[]"),
+        lambda state: (state / "sizes.json").write_text("{}") and (state / "model.safetensors").write_bytes(b"x"),
+    ],
+)
+def test_a_damaged_state_is_named(
+    damage: Callable[[Path], Any], base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = trainer.JointTrainer.training_step
+
+    def step(self: Any, model: Any, inputs: int, *rest: Any) -> Any:
+        if inputs == 11:
+            raise Killed
+        return plain(self, model, inputs, *rest)
+
+    monkeypatch.setattr(trainer.JointTrainer, "training_step", step)
+    with pytest.raises(Killed):
+        run("mnli", base, folder, tmp_path / "out")
+    monkeypatch.setattr(trainer.JointTrainer, "training_step", plain)
+    damage(tmp_path / "out" / ".run" / "state")
+    with pytest.raises(ModelError, match=r"run is damaged.*Remove .*\.run"):
+        run("mnli", base, folder, tmp_path / "out")
+
+
+def test_a_finished_checkpoint_that_was_damaged_is_not_taken_for_done(base: Path, folder: Path, tmp_path: Path) -> None:
+    run("mnli", base, folder, tmp_path / "out", max_steps=2)
+    weights_file = tmp_path / "out" / "model.safetensors"
+    weights_file.write_bytes(weights_file.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelError, match=r"not as they were written.*Remove"):
+        run("mnli", base, folder, tmp_path / "out", max_steps=2)
+
+
+def test_two_runs_in_one_folder_keep_apart(base: Path, folder: Path, tmp_path: Path) -> None:
+    first = training_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
+    first.claim()
+    with pytest.raises(UsageError, match="Another process trains in"):
+        run("mnli", base, folder, tmp_path / "out", max_steps=2)
+    first.release()
+    assert run("mnli", base, folder, tmp_path / "out", max_steps=2).steps == 2
+
+
+def test_a_command_that_cannot_run_leaves_the_folder_free(base: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(DataError, match="no line of text"):
+        run("mnli", base, folder, tmp_path / "out", mlm=tmp_path / "empty.txt", max_steps=2)
+    assert run("mnli", base, folder, tmp_path / "out", max_steps=2).steps == 2
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "deberta-v2"])
+def test_other_families_train(family: str, folder: Path, tmp_path: Path, tiny_checkpoint: Any) -> None:
+    record = run("mnli,squad_v1,ud_en_hub", tiny_checkpoint("masked_lm", family=family), folder, tmp_path / "out")
+    assert record.hardware["packed"] is (family == "bert")
+    assert {row["steps"] > 0 for row in record.mixture.values()} == {True}
+
+
+def test_ones_own_rows_without_a_label_are_left_out(base: Path, folder: Path, tmp_path: Path) -> None:
+    labels = ["entailment", "-1", "", None, "neutral", "contradiction"]
+    rows = [{"premise": "a", "hypothesis": "b", "label": label} for label in labels]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    record = run(
+        "mnli", base, folder, tmp_path / "out", languages=("de",), files={"de": tmp_path / "own.jsonl"}, max_steps=1
+    )
+    [part] = record.data["mnli"]["train"]
+    assert (part["n"], part["counts"]["unlabelled"], part["origin"]) == (3, 3, "own file")
 
 
 def test_cutting_a_batch_changes_nothing(base: Path, folder: Path, tmp_path: Path) -> None:
@@ -416,6 +489,14 @@ def test_a_base_without_what_is_needed_is_refused(
 ) -> None:
     with pytest.raises(ModelError, match="no head for masked language modelling"):
         run("mnli", tiny_checkpoint("encoder"), folder, tmp_path / "out", mlm=_text(tmp_path))
+    with pytest.raises(UsageError, match="rank of 16 at most"):
+        run("mnli", tiny_checkpoint("encoder"), folder, tmp_path / "lora", lora=17)
+    decoder = tmp_path / "decoder"
+    shutil.copytree(tiny_checkpoint("encoder"), decoder)
+    config = json.loads((decoder / "config.json").read_text())
+    (decoder / "config.json").write_text(json.dumps({**config, "architectures": ["GPT2LMHeadModel"]}))
+    with pytest.raises(UsageError, match="is a decoder"):
+        run("mnli", decoder, folder, tmp_path / "out")
 
 
 def test_copa_goes_on_with_the_head_of_what_came_before(base: Path, folder: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
         parts = sorted([*parts, *(n for n in names if n.endswith(".py"))])
     for part in parts:
         if part.endswith(".safetensors"):
-            _check_whole(folder / part)
+            check_whole(folder / part)
     record = read_record(name, names, beside, lambda file: folder / file)
     digest = hashlib.sha256()
     for part in parts:
@@ -308,7 +308,7 @@ def no_weights(name: str, names: Iterable[str], conversion: str) -> ModelError:
     )
 
 
-def _check_whole(path: Path) -> None:
+def check_whole(path: Path) -> None:
     """Raise ModelError if a safetensors file is shorter than its own header says (a copy that was cut)."""
     try:
         size = path.stat().st_size

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EIO):
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.ENAMETOOLONG):
             raise
         click.echo(f"Error: what was asked for cannot be written: {error.strerror}.", err=True)
         sys.exit(OutputError.exit_code)

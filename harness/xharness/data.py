@@ -19,6 +19,9 @@ from xharness.sequences import Examples, Joined
 from xharness.sources import absent, check_columns, choose, named, open_file, open_table, where_of
 from xharness.spec import TaskSpec, TrainingSpec, parts_of
 
+NO_LABEL = ("-1", "", "None")
+"""What stands in users' own files where there is no label: -1, nothing, or null."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -114,6 +117,10 @@ def load_file(spec: DataSpec, path: Path, language: str, split: Split) -> Data:
     if not len(table):
         raise DataError(f"{spec.name}: {where} holds no example.")
     _expect_columns(spec, columns, table, where)
+    if isinstance(spec, TrainingSpec) and "label" in columns:
+        # However others write that nobody agreed on a label.
+        none = {*spec.drop_labels, *NO_LABEL} - {*spec.labels, *spec.label_map}
+        spec = spec.model_copy(update={"drop_labels": sorted(none)})
     examples, digest, counts = _examples(spec, table, columns, where, None)
     if not len(examples):
         raise DataError(f"{spec.name}: {where} holds no example that has a label or words.")

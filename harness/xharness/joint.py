@@ -163,9 +163,9 @@ def _fresh(encoder: Any, plan: HeadPlan, seed: int, name: str) -> Any:
         config.label2id = {label: number for number, label in enumerate(plan.labels)}
     elif plan.kind == "span_qa":
         config.id2label, config.label2id = {0: "LABEL_0", 1: "LABEL_1"}, {"LABEL_0": 0, "LABEL_1": 1}
-    # Its own layers are thrown away at once, so it gets none; what is drawn for the head is the same.
+    # Its own layers are thrown away at once, so one is enough.
     hollow = copy.deepcopy(config)
-    hollow.num_hidden_layers = 0
+    hollow.num_hidden_layers = 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_seed_of(plan.task, seed))
         try:

@@ -59,4 +59,4 @@ def _opened(path: Path) -> BinaryIO:
 
 def _unreadable(where: str, error: Exception) -> DataError:
     reason = getattr(error, "strerror", None) or error
-    return DataError(f"{where}: cannot be read: {reason}. Fetch it again.")
+    return DataError(f"{where}: cannot be read: {reason}. Fetch it again, or save it as UTF-8 if it is your own.")

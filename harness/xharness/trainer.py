@@ -28,6 +28,7 @@ from xharness.schedule import Indices, Schedule
 LOG_EVERY = 10
 SMALLEST_BUDGET = 64
 STATE = "state.json"
+SIZES = "sizes.json"
 
 
 class Units(Protocol):
@@ -138,6 +139,7 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
         self.packed = packing.supports(model.encoder)
         self._since_log: list[tuple[str, Any]] = []
         self._started: float | None = None
+        self._stepped = False
         self._local_tokens = 0
 
     # --- Batches ----------------------------------------------------------------------------------
@@ -157,6 +159,7 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
     def training_step(self, model: Any, inputs: int, num_items_in_batch: Any = None) -> torch.Tensor:
         """Do forward and backward passes of a step; return its mean loss over all processes' units."""
         step = inputs
+        self._stepped = True
         if self._started is None:  # what comes before the first step is no training
             self._started = time.perf_counter()
         task, units = self.plan.schedule.step(step)
@@ -294,6 +297,8 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
             if self.args.should_save:
                 self.state.save_to_json(str(new / "trainer_state.json"))
                 files.write_json(new / STATE, vars(self.progress))
+                sizes = {path.name: path.stat().st_size for path in new.iterdir()}
+                files.write_json(new / SIZES, sizes)
                 _swap(new, place)
         except WRITING as error:
             raise OutputError(
@@ -316,7 +321,13 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
                 self.train()
                 return
             self.progress = progress
-            self.train(resume_from_checkpoint=str(self.folder / "state"))
+            try:
+                self.train(resume_from_checkpoint=str(self.folder / "state"))
+            except Exception as error:
+                if self._stepped:
+                    raise
+                first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                raise _damaged(self.folder / "state", first) from error
 
 
 def _swap(new: Path, place: Path) -> None:
@@ -337,8 +348,22 @@ def saved_state(folder: Path) -> dict[str, Any] | None:
             os.replace(old, place)
     if not (place / STATE).is_file():
         return None
-    content: dict[str, Any] = json.loads((place / STATE).read_text(encoding="utf-8"))
+    try:
+        sizes = json.loads((place / SIZES).read_text(encoding="utf-8"))
+        for name, size in sizes.items():
+            if not (place / name).is_file() or (place / name).stat().st_size != size:
+                raise _damaged(place, f"{name} is not as it was written")
+        content: dict[str, Any] = json.loads((place / STATE).read_text(encoding="utf-8"))
+        Progress(**content)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(place, str(error)) from None
     return content
+
+
+def _damaged(place: Path, why: str) -> ModelError:
+    return ModelError(
+        f"{place}: the state of the run is damaged: {why}. Remove {place.parent}, and the run begins anew."
+    )
 
 
 def arguments(

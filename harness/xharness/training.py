@@ -57,7 +57,11 @@ def train(
         ModelError: the base cannot be trained so.
     """
     say = say or (lambda sentence: None)
-    return _Run(plan, Path(output), watch or Watch(), say, progress).go()
+    run = _Run(plan, Path(output), watch or Watch(), say, progress)
+    try:
+        return run.go()
+    finally:
+        run.folder.release()
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ class _Run:
     def _attempt(self, seed: int, attempts: list[dict[str, Any]]) -> Record:
         plan = self.plan
         ready = self._ready(seed)
+        self.folder.begin()
         steps = len(ready.schedule)
         every = plan.settings.eval_every
         evaluate_at = frozenset([*range(every, steps, every), steps])
@@ -226,6 +231,12 @@ class _Run:
         self.tokenizer, self.positions = built.tokenizer, built.positions
         if self.tokenizer.pad_token_id is None:
             raise ModelError(f"{name}: the tokenizer has no padding token, which training needs.")
+        kinds = getattr(built.model.encoder.config, "type_vocab_size", 2)
+        if "token_type_ids" in self.tokenizer.model_input_names and kinds < 2:
+            raise ModelError(
+                f"{name}: the tokenizer tells first texts from second ones, and the encoder knows {kinds} kind of text "
+                "only (type_vocab_size). Is the tokenizer that of this model?"
+            )
         units: dict[str, Any] = {part.name: self._units(part) for part in plan.parts}
         if options.mlm is not None:
             length = min(plan.settings.max_length, built.positions or plan.settings.max_length)
@@ -383,6 +394,9 @@ def _adapt(model: JointModel, lora: int | None, gradient_checkpointing: bool, se
             import peft
         except ImportError:
             raise UsageError("--lora needs the package peft: pip install 'xharness[lora]'.") from None
+        width = int(model.encoder.config.hidden_size)
+        if lora > width:
+            raise UsageError(f"--lora is {lora}: the encoder's matrices have a rank of {width} at most.")
         torch.manual_seed(seed)
         try:
             peft.inject_adapter_in_model(peft.LoraConfig(**adapters(lora)), model.encoder)

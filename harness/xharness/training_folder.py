@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from xharness import files, training_record
-from xharness.errors import OutputError, UsageError
+from xharness.checkpoint_files import check_whole
+from xharness.errors import ModelError, OutputError, UsageError
 from xharness.training_plan import comparable, differences
 from xharness.training_record import Record
+
+if sys.platform != "win32":
+    import fcntl
 
 
 class TrainingFolder:
@@ -28,6 +33,7 @@ class TrainingFolder:
     def __init__(self, output: Path, request: Mapping[str, Any], writes: bool) -> None:
         self.output, self.request, self.writes = output, dict(request), writes
         self.run = output / ".run"
+        self._held: IO[str] | None = None
 
     def finished(self) -> Record | None:
         """Return the record of a run with the same request that has come to its end, None if there is none.
@@ -38,6 +44,7 @@ class TrainingFolder:
         record = training_record.load(self.output)
         if record is not None:
             self._check(record.request)
+            self._check_weights(record)
             if self.writes:
                 shutil.rmtree(self.run, ignore_errors=True)  # of a call that was killed at its very end
         return record
@@ -49,26 +56,52 @@ class TrainingFolder:
         files.write_json(self.run / "request.json", self.request)
         files.write_json(self.run / "attempts.json", [*record.attempts, failure(record)])
         (self.output / training_record.FILE).unlink()
-        for path in self.output.iterdir():
+        for path in list(self.output.iterdir()):
             if path != self.run:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def claim(self) -> None:
-        """Write down whose run this folder holds, or find that it is this one already.
+        """Take the folder for this run, which may have begun in it before.
 
         Raises:
-            UsageError: it holds another run, or something else.
+            UsageError: it holds another run, or something else, or another process trains in it now.
+            OutputError: it cannot be written.
         """
         path = self.run / "request.json"
         if path.is_file():
             self._check(self._read(path))
+        if not self.writes:
             return
-        if self.writes:
-            if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
-                raise UsageError(
-                    f"{self.output} is there and holds no run of `xharness train`. Choose another --output."
-                )
-            files.write_json(path, self.request)
+        others = self.output.is_dir() and any(each != self.run for each in self.output.iterdir())
+        if not path.is_file() and (others or (self.output.exists() and not self.output.is_dir())):
+            raise UsageError(f"{self.output} is there and holds no run of `xharness train`. Choose another --output.")
+        self._lock()
+
+    def release(self) -> None:
+        """Let other processes in."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def begin(self) -> None:
+        """Write down whose run this folder holds, once it is known that it can run."""
+        if self.writes and not (self.run / "request.json").is_file():
+            files.write_json(self.run / "request.json", self.request)
+
+    def _lock(self) -> None:
+        """Keep other processes out until this one ends; a lock goes with its process, also after a kill."""
+        if sys.platform == "win32":  # it has no such locks
+            return
+        try:
+            self.run.mkdir(parents=True, exist_ok=True)
+            self._held = (self.run / "lock").open("w")
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"Another process trains in {self.output} now. Wait for it, or choose another --output."
+            ) from None
+        except OSError as error:
+            raise OutputError(f"{self.output}: cannot be written: {error.strerror or error}.") from None
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return the seeds that failed so far."""
@@ -99,8 +132,8 @@ class TrainingFolder:
         there = sum(path.stat().st_size for path in self.run.rglob("*") if path.is_file())
         if needed > free + there:
             raise OutputError(
-                f"{self.output}: the run needs up to {needed / 2**30:,.1f} GiB for its states and checkpoints, and "
-                f"{free / 2**30:,.1f} GiB are free. Make room or choose another --output."
+                f"{self.output}: the run needs up to {needed / 2**20:,.1f} MiB for its states and checkpoints, and "
+                f"{free / 2**20:,.1f} MiB are free. Make room or choose another --output."
             )
 
     def finish(self, record: Record) -> None:
@@ -126,7 +159,9 @@ class TrainingFolder:
                         _link(path, self.output / folder / path.relative_to(source))
         except OSError as error:
             raise OutputError(f"{self.output}: cannot be written: {error.strerror or error}.") from None
-        weights = [*self.output.glob("*.safetensors"), *self.output.glob("heads/*.safetensors")]
+        weights = [path for path in self.output.rglob("*.safetensors") if self.run not in path.parents]
+        for path in weights:
+            check_whole(path)
         sums = {path.relative_to(self.output).as_posix(): files.sha256(path) for path in sorted(weights)}
         record = replace(record, selections=selections, weights=sums)
         if training_record.draw(record, self.output) is None:
@@ -134,8 +169,22 @@ class TrainingFolder:
         training_record.save(record, self.output)
         shutil.rmtree(self.run, ignore_errors=True)
 
+    def _check_weights(self, record: Record) -> None:
+        for name, digest in record.weights.items():
+            path = self.output / name
+            if not path.is_file() or files.sha256(path) != digest:
+                raise ModelError(
+                    f"{path}: the weights are not as they were written. Remove {self.output}, and the same command "
+                    "trains anew."
+                )
+
     def _check(self, then: Mapping[str, Any]) -> None:
-        found = list(differences(comparable(then), comparable(self.request)))
+        try:
+            found = list(differences(comparable(then), comparable(self.request)))
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise UsageError(
+                f"{self.run / 'request.json'}: it is damaged. Remove {self.output} and train anew."
+            ) from None
         if found:
             more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
             raise UsageError(

@@ -296,6 +296,8 @@ def prepare(
         raise UsageError(
             f"{checkpoint.name} is a sequence-to-sequence model ({checkpoint.model_type}); only encoders are trained."
         )
+    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in checkpoint.architectures):
+        raise UsageError(f"{checkpoint.name} is a decoder ({checkpoint.model_type}); only encoders are trained.")
     parts: list[Part] = []
     left_out: dict[str, str] = {}
     for name in names:

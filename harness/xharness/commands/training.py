@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ..
         code, equals, path = part.partition("=")
         if not code or not equals or not path:
             raise click.BadParameter("write LANGUAGE=FILE, such as de=mnli-de.jsonl.")
+        if not re.fullmatch("[a-z]{2,3}", code):
+            raise click.BadParameter(f"'{code}' is no language code of two or three letters.")
         if code in found:
             raise click.BadParameter(f"the language '{code}' stands twice.")
         found[code] = Path(path)
