@@ -557,6 +557,15 @@ def test_two_processes_train_as_one(base: Path, folder: Path, tmp_path: Path) ->
     assert one.tokens == two.tokens
 
 
+def test_a_task_file_of_ones_own_is_trained_on(base: Path, folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "my_nli.yaml"
+    shipped = (assets.TASKS / "intermediate" / "mnli.yaml").read_text(encoding="utf-8")
+    own.write_text(shipped.replace("name: mnli", "name: my_nli"), encoding="utf-8")
+    record = run(str(own), base, folder, tmp_path / "out", max_steps=2)
+    assert record.data["my_nli"]["train"][0]["licence"] == load_training("mnli").licence
+    assert heads.read(tmp_path / "out" / heads.FILE, "x", []).tasks == ("my_nli",)
+
+
 def test_differences_are_named_by_their_place() -> None:
     then = {"tasks": {"mnli": {"settings": {"epochs": 2}}}, "seed": 0}
     now = {"tasks": {"mnli": {"settings": {"epochs": 3}}}, "seed": 0}

@@ -25,7 +25,7 @@ from xharness.kinds.base import Context
 from xharness.probing import Probe
 from xharness.progress import bar
 from xharness.schedule import Schedule, single
-from xharness.spec import load_training
+from xharness.spec import TrainingSpec, parts_of
 from xharness.trainer import Diverged, JointTrainer, Plan, Progress
 from xharness.training_data import TrainingData
 from xharness.training_folder import TrainingFolder, failure
@@ -182,7 +182,7 @@ class _Run:
             steps=found.step,
             planned_steps=steps,
             data={
-                part.name: {"train": _parts(part.train), "dev": _parts(part.dev) if part.dev is not None else []}
+                part.name: {"train": _parts(part.spec, part.train), "dev": _parts(part.spec, part.dev)}
                 for part in plan.parts
             },
             mixture={
@@ -237,6 +237,9 @@ class _Run:
                 f"{name}: the tokenizer tells first texts from second ones, and the encoder knows {kinds} kind of text "
                 "only (type_vocab_size). Is the tokenizer that of this model?"
             )
+        longest = max(part.settings.max_length for part in plan.parts)
+        if built.positions is not None and longest > built.positions:
+            self.say(f"Rows are cut at {built.positions} sub-words, for which {name} has positions, not at {longest}.")
         units: dict[str, Any] = {part.name: self._units(part) for part in plan.parts}
         if options.mlm is not None:
             length = min(plan.settings.max_length, built.positions or plan.settings.max_length)
@@ -423,9 +426,11 @@ def _digest(part: Part, context: Context, base: str) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _parts(data: TrainingData) -> list[dict[str, Any]]:
+def _parts(spec: TrainingSpec, data: TrainingData | None) -> list[dict[str, Any]]:
     """Return where data is from, part by part, each with the licence that its spec gives."""
-    return [{**asdict(each), "licence": load_training(each.task).licence} for each in data.parts]
+    licences = {member.name: member.licence for member in parts_of(spec)}
+    parts = data.parts if data is not None else ()
+    return [{**asdict(each), "licence": licences.get(each.task, spec.licence)} for each in parts]
 
 
 def _described(probe: Probe) -> dict[str, Any]:
@@ -446,7 +451,7 @@ def _notes(plan: TrainingPlan) -> list[str]:
     if len(rates) > 1:
         told = ", ".join(f"{rate:g}" for rate in rates)
         found.append(f"the recipe's learning rates differ ({told}); the smallest is used")
-    licences = sorted({each["licence"] for part in plan.parts for each in _parts(part.train)})
+    licences = sorted({each["licence"] for part in plan.parts for each in _parts(part.spec, part.train)})
     found.append(f"licences of the training data: {'; '.join(licences)}")
     partial = {each.status for part in plan.parts for each in part.train.parts} & {"sample", "stand-in"}
     if partial:
