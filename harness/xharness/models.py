@@ -111,7 +111,13 @@ def load(
         beside = head if head is not None and head.file is not None else None
         given = {} if beside is None else {"config": _config_of(beside, path, options)}
         model, report = getattr(transformers, kind.auto_class).from_pretrained(
-            path, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **given, **options
+            path,
+            dtype=DTYPES[dtype],
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+            **given,
+            **options,
         )
         filled = set() if beside is None else fill(model, set(report["missing_keys"]), path, beside, name)
     check_complete(model, report, kind, name, pooling, filled)
