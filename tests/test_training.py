@@ -121,7 +121,7 @@ def test_a_single_task_is_a_plain_transformers_repository(task: str, base: Path,
     assert len(transformers.AutoTokenizer.from_pretrained(tmp_path / "out")) > 100
     if spec.kind in heads.LABELLED:
         assert [model.config.id2label[i] for i in range(len(spec.labels))] == spec.labels
-    best = record.selections[training.ENGLISH]
+    best = record.selections[training.ENGLISH_DEV]
     assert scored_again(tmp_path / "out", task, folder) == pytest.approx(best["score"], abs=1e-9)
     assert record.losses[-1][2] < record.losses[0][2]
     said = json.loads((tmp_path / "out" / training_record.FILE).read_text())
@@ -142,7 +142,7 @@ def test_several_tasks_give_an_encoder_and_a_head_each(base: Path, folder: Path,
     assert type(encoder).__name__ == "XLMRobertaModel"
     found = sorted(p.stem for p in (tmp_path / "out" / "heads").glob("*"))
     assert found == sorted([*ONE_EACH, "squad_v2"])
-    step = record.selections[training.ENGLISH]["step"]
+    step = record.selections[training.ENGLISH_DEV]["step"]
     scores = next(e["scores"] for e in record.evaluations if e["step"] == step)
     for task in found:
         assert scored_again(tmp_path / "out", task, folder) == pytest.approx(scores[task]["score"], abs=1e-9)
@@ -206,7 +206,7 @@ def test_a_kill_after_an_evaluation_loses_no_checkpoint(
         run("mnli", base, folder, tmp_path / "out")
     monkeypatch.setattr(trainer.JointTrainer, "_save_checkpoint", save)
     record = run("mnli", base, folder, tmp_path / "out")
-    assert record.selections[training.ENGLISH] == {"step": 10, "score": 60.0, "folder": "."}
+    assert record.selections[training.ENGLISH_DEV] == {"step": 10, "score": 60.0, "folder": "."}
     assert record.weights
     transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
 
@@ -429,8 +429,8 @@ def test_a_loss_that_is_no_number_ends_the_attempt(
 def test_patience_ends_a_run_and_the_best_state_is_kept(base: Path, folder: Path, tmp_path: Path) -> None:
     record = run("mnli", base, folder, tmp_path / "out", max_steps=200, given={"eval_every": 5, "patience": 2})
     assert record.steps < 200
-    best = max(record.evaluations, key=lambda e: e["chosen"][training.ENGLISH])
-    assert record.selections[training.ENGLISH]["step"] == best["step"]
+    best = max(record.evaluations, key=lambda e: e["chosen"][training.ENGLISH_DEV])
+    assert record.selections[training.ENGLISH_DEV]["step"] == best["step"]
 
 
 def test_what_is_watched_is_scored_and_chosen_by(base: Path, folder: Path, tmp_path: Path) -> None:
@@ -464,7 +464,7 @@ def test_adapters_are_merged_into_plain_weights(base: Path, folder: Path, tmp_pa
     }
     assert changed
     assert all("query" in name or "value" in name for name in changed)
-    best = record.selections[training.ENGLISH]
+    best = record.selections[training.ENGLISH_DEV]
     assert scored_again(tmp_path / "out", "mnli", folder) == pytest.approx(best["score"], abs=1e-9)
 
 

@@ -33,6 +33,7 @@ from xharness.averages import Results
 from xharness.errors import DataError, Incomplete, NothingToDo, OutputError, UsageError
 from xharness.plan import choose_languages, make_plan, select
 from xharness.preparation import Options, Prepared, prepare
+from xharness.training_folder import TrainingFolder
 from xharness.tune_plan import TunePlan, Tuning
 from xharness.tune_report import Outcome
 
@@ -279,6 +280,18 @@ def test_a_damaged_tuned_checkpoint_is_made_anew(plan, tmp_path):
         assert any("The tuned checkpoint is made anew." in line for line in said)
         assert not found.failures
         assert made.trained(made.jobs[0]) == [0]
+
+
+def test_a_folder_that_another_process_has_just_begun_in_is_left_alone(plan, tmp_path):
+    made = plan("xnli", also=(), max_steps=1)
+    folder = made.folder(made.jobs[0], 0, "float32")
+    other = TrainingFolder(folder, {}, writes=True)
+    other.claim()
+    with pytest.raises(UsageError, match="Another process trains in"):
+        tuning.run(made, tmp_path / "out", progress=False)
+    assert (folder / ".run" / "lock").is_file()
+    other.release()
+    assert not tuning.run(made, tmp_path / "out", progress=False).failures
 
 
 def test_a_full_disk_is_said_and_not_taken_for_a_failed_seed(tune, monkeypatch):

@@ -32,7 +32,6 @@ from xharness.spec import TaskSpec
 # Examples that are tokenised, sorted by length and run together: enough to fill batches of even length, and few
 # enough that memory does not grow with the number of examples.
 CHUNK = 16_000
-SMALLEST_BUDGET = 64
 
 
 @dataclass(frozen=True)
@@ -261,9 +260,9 @@ class Desk:
                 self._say(f"{spec.name} {language}: {notes[0]}.")
                 dtype = "float32"
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not models.out_of_memory(error):
                     raise
-                if budget // 2 < SMALLEST_BUDGET:
+                if budget // 2 < models.SMALLEST_BUDGET:
                     raise ModelError(
                         f"{spec.name} {language}: out of memory even with {budget} sub-words a batch. "
                         "Use --device cpu, or a machine with more memory."
@@ -340,8 +339,3 @@ def _selected_by(spec: TaskSpec, selection: Mapping[str, Any]) -> str:
     if "layer_from" in selection:
         return "target-dev" if selection["layer_from"] == spec.name else "other-dev"
     return "target-dev" if "threshold" in selection else "none"
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # A CPU has no exception of its own for this.
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

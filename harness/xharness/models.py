@@ -23,6 +23,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 # busy anyway, and rows of one length need no padding and no mask.
 FULL_ENOUGH = 8
 
+# Budgets are halved after out-of-memory down to so many sub-words.
+SMALLEST_BUDGET = 64
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -315,6 +318,11 @@ def _tensors(
             types[place, : features.lengths[row]] = torch.tensor(features.token_type_ids[row])
         inputs["token_type_ids"] = types.to(device)
     return inputs, mask
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out; a CPU has no exception of its own for this."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def device_name(device: torch.device) -> str:

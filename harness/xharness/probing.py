@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import sqrt
 from typing import Any
 
@@ -51,7 +52,7 @@ class Probe:
     spec_hash: str = ""
     _features: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
     def chance(self) -> float:
         """What the best constant answer scores, in percent; 0 for entities."""
         return chance(self.spec, self.examples)

@@ -19,14 +19,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers.trainer_callback import PrinterCallback
 
-from xharness import files, packing
+from xharness import files, models, packing
 from xharness.allocation import freed_memory_kept
 from xharness.errors import ModelError, OutputError
 from xharness.joint import WRITING, JointModel, tied_names
 from xharness.schedule import Indices, Schedule
 
 LOG_EVERY = 10
-SMALLEST_BUDGET = 64
 STATE = "state.json"
 SIZES = "sizes.json"
 
@@ -70,8 +69,8 @@ class Progress:
 
     Attributes:
         step: steps done.
-        losses: (step, task or ``all``, mean loss since the entry before, learning rate).
-        evaluations: what ``evaluate`` returned, in order.
+        losses: (step, task, mean loss since the task's entry before, learning rate).
+        evaluations: what was found at each evaluation, in order; its caller appends to it.
         tokens: real sub-words trained on.
         seconds: of training, evaluations not counted.
         budget: smaller than the plan's after a batch did not fit.
@@ -169,7 +168,7 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
             try:
                 loss = self._passes(model, task, units, source)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not models.out_of_memory(error):
                     raise
                 self._halve(error)
                 continue
@@ -178,11 +177,11 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def _halve(self, error: BaseException) -> None:
         budget = self.progress.budget // 2
-        if self.args.world_size > 1 or budget < SMALLEST_BUDGET:
-            raise ModelError(
-                f"Out of memory with {self.progress.budget} sub-words at once. "
-                + ("Give a smaller --batch-tokens." if budget >= SMALLEST_BUDGET else "Use a machine with more memory.")
-            ) from error
+        if self.args.world_size > 1 or budget < models.SMALLEST_BUDGET:
+            advice = "Give a smaller --batch-tokens."
+            if budget < models.SMALLEST_BUDGET:
+                advice = "Use a machine with more memory."
+            raise ModelError(f"Out of memory with {self.progress.budget} sub-words at once. {advice}") from error
         self.progress.budget = budget
         self.model.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
@@ -406,7 +405,3 @@ def arguments(
     # One process drives one GPU; else several would be driven by threads of this one (DataParallel).
     made._n_gpu = min(made.n_gpu, 1)
     return made
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -29,9 +29,9 @@ from xharness.spec import TrainingSpec, parts_of
 from xharness.trainer import Diverged, JointTrainer, Plan, Progress
 from xharness.training_data import TrainingData
 from xharness.training_folder import TrainingFolder, failure
-from xharness.training_plan import MLM, Part, TrainingPlan, adapters, key_of
-from xharness.training_record import Record
-from xharness.watching import ENGLISH, Scene, Watch, Watcher, warmup_steps
+from xharness.training_plan import MLM, Part, TrainingPlan, adapters, key_of, whole_request
+from xharness.training_record import ENGLISH_DEV, Record
+from xharness.watching import Scene, Watch, Watcher, warmup_steps
 
 
 def train(
@@ -100,7 +100,7 @@ class _Run:
         if self.device.type == "cuda" and self.device.index is not None:
             raise UsageError("--device: training takes cpu or cuda; choose the GPU with CUDA_VISIBLE_DEVICES=N.")
         self.dtype = models.choose_dtype(plan.options.dtype, self.device)
-        self.request = {**plan.request(), "dtype": self.dtype, **watch.request()}
+        self.request = whole_request(plan, self.dtype, watch.choices, watch.looked_at)
         self.folder = TrainingFolder(output, self.request, writes=self.rank == 0)
         self.tokenizer: Any = None
         self.positions: int | None = None
@@ -145,11 +145,18 @@ class _Run:
         arguments = self._arguments(ready, seed)
         own = self._probes()
         probes = [*own, *self.watch.probes]
-        choices = {ENGLISH: [probe.name for probe in own], **self.watch.choices}
+        choices = {ENGLISH_DEV: [probe.name for probe in own], **self.watch.choices}
         watcher = Watcher(self._scene(ready, arguments), probes, {name: list(of) for name, of in choices.items() if of})
         budget = plan.options.batch_tokens or costs.BATCH_TOKENS[self.device.type]
         the_steps = Plan(ready.schedule, ready.units, self.tokenizer.pad_token_id, budget, evaluate_at)
-        reason = None
+        engine, diverged = self._take_steps(ready.model, arguments, the_steps, watcher)
+        return self._record(ready, seed, attempts, watcher, engine, diverged)
+
+    def _take_steps(
+        self, model: JointModel, arguments: Any, the_steps: Plan, watcher: Watcher
+    ) -> tuple[JointTrainer, str | None]:
+        """Train to the end, from a state if there is one; return the trainer, and why the run diverged, if it did."""
+        steps = len(the_steps.schedule)
         with bar("training", steps, self.shown, unit="step") as shown:
 
             def tell(step: int, loss: float | None, rate: float) -> None:
@@ -157,7 +164,7 @@ class _Run:
                 shown.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
 
             engine = JointTrainer(
-                ready.model, arguments, the_steps, self.folder.run, watcher.evaluate, watcher.prune, tell, self.say
+                model, arguments, the_steps, self.folder.run, watcher.evaluate, watcher.prune, tell, self.say
             )
             saved = trainer.saved_state(self.folder.run)
             self._wait()
@@ -166,11 +173,21 @@ class _Run:
             try:
                 engine.resume(Progress(**saved) if saved is not None else None)
             except Diverged as error:
-                reason = str(error)
-        found = engine.progress
-        diverged = reason is not None
-        reason = reason or watcher.collapsed(found)
-        rows = {row["task"]: row for row in plan.table(ready.sizes)}
+                return engine, str(error)
+        return engine, None
+
+    def _record(
+        self,
+        ready: _Ready,
+        seed: int,
+        attempts: list[dict[str, Any]],
+        watcher: Watcher,
+        engine: JointTrainer,
+        diverged: str | None,
+    ) -> Record:
+        """Return what came of an attempt."""
+        plan, found = self.plan, engine.progress
+        reason = diverged or watcher.collapsed(found)
         drawn = ready.schedule.steps_per_task()
         return Record(
             status="diverged" if diverged else "collapsed" if reason else "complete",
@@ -180,23 +197,23 @@ class _Run:
             seed=seed,
             attempts=list(attempts),
             steps=found.step,
-            planned_steps=steps,
+            planned_steps=len(ready.schedule),
             data={
                 part.name: {"train": _parts(part.spec, part.train), "dev": _parts(part.spec, part.dev)}
                 for part in plan.parts
             },
             mixture={
-                task: {
+                row["task"]: {
                     "units": row["units"],
                     "batch": row["batch"],
                     "probability": row["probability"],
-                    "steps": drawn[task],
+                    "steps": drawn[row["task"]],
                 }
-                for task, row in rows.items()
+                for row in plan.table(ready.sizes)
             },
             losses=found.losses,
             evaluations=found.evaluations,
-            probes={probe.name: _described(probe) for probe in probes},
+            probes={probe.name: _described(probe) for probe in watcher.probes},
             selections={} if diverged else watcher.selections(found),
             tokens=found.tokens,
             seconds=round(found.seconds, 3),

@@ -21,6 +21,10 @@ if sys.platform != "win32":
     import fcntl
 
 
+RUNNING = ".run"
+"""What lies in the folder only while a run is not at its end."""
+
+
 class TrainingFolder:
     """Where a run writes: the checkpoint at its root, and below ``.run/`` what is there only while it runs.
 
@@ -32,7 +36,7 @@ class TrainingFolder:
 
     def __init__(self, output: Path, request: Mapping[str, Any], writes: bool) -> None:
         self.output, self.request, self.writes = output, dict(request), writes
-        self.run = output / ".run"
+        self.run = output / RUNNING
         self._held: IO[str] | None = None
 
     def finished(self) -> Record | None:
@@ -44,8 +48,8 @@ class TrainingFolder:
         record = training_record.load(self.output)
         if record is not None:
             self._check(record.request)
-            self._check_weights(record)
             if self.writes:
+                self._check_weights(record)
                 shutil.rmtree(self.run, ignore_errors=True)  # of a call that was killed at its very end
         return record
 
@@ -170,13 +174,10 @@ class TrainingFolder:
         shutil.rmtree(self.run, ignore_errors=True)
 
     def _check_weights(self, record: Record) -> None:
-        for name, digest in record.weights.items():
-            path = self.output / name
-            if not path.is_file() or files.sha256(path) != digest:
-                raise ModelError(
-                    f"{path}: the weights are not as they were written. Remove {self.output}, and the same command "
-                    "trains anew."
-                )
+        try:
+            training_record.check_weights(record, self.output)
+        except ModelError as error:
+            raise ModelError(f"{error} Remove {self.output}, and the same command trains anew.") from None
 
     def _check(self, then: Mapping[str, Any]) -> None:
         try:

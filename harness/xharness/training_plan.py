@@ -201,6 +201,22 @@ def adapters(rank: int) -> dict[str, Any]:
     return {"r": rank, "lora_alpha": 2 * rank, "lora_dropout": 0.05}
 
 
+def whole_request(
+    plan: TrainingPlan, dtype: str, choices: Mapping[str, Sequence[str]], watched: Mapping[str, Sequence[Any]]
+) -> dict[str, Any]:
+    """Return all that a run is: its plan's request, what it computes in, and what is looked at while it trains.
+
+    Args:
+        plan: the run.
+        dtype: of its products.
+        choices: name of a choice of a state -> the probes that it is made by.
+        watched: probe -> spec hash, data hash and number of examples.
+    """
+    chosen = {name: list(own) for name, own in choices.items()}
+    looked = {name: list(facts) for name, facts in watched.items()}
+    return {**plan.request(), "dtype": dtype, "choices": chosen, **({"watched": looked} if looked else {})}
+
+
 def key_of(request: Mapping[str, Any]) -> str:
     """Return the 12 hex digits that stand for a request but for seed and base: what tuned models lie under."""
     content = {name: value for name, value in comparable(request).items() if name not in ("seed", "base")}

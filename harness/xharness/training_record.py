@@ -14,6 +14,9 @@ FILE = "training.json"
 CURVE = "training_curve.png"
 SCHEMA_VERSION = 1
 
+ENGLISH_DEV, LAST, AVERAGE = "english-dev", "last", "average"
+"""How a state was chosen, by name; choices of others have names of their own."""
+
 Status = Literal["complete", "collapsed", "diverged"]
 
 
@@ -98,6 +101,14 @@ def load(folder: Path) -> Record | None:
         raise ModelError(
             f"{path}: not a training record of xharness ({error}). Train again into another folder."
         ) from None
+
+
+def check_weights(record: Record, folder: Path) -> None:
+    """Raise ModelError if a file of weights that lies in a folder is not as the record says it was written."""
+    for name, digest in record.weights.items():
+        path = folder / name
+        if not path.is_file() or files.sha256(path) != digest:
+            raise ModelError(f"{path}: the weights are not as they were written.")
 
 
 def draw(record: Record, folder: Path) -> Path | None:

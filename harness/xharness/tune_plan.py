@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xharness import data, files, training_record
-from xharness.errors import DataError, ModelError, UsageError, XharnessError, unknown
+from xharness.errors import DataError, UsageError, XharnessError, unknown
 from xharness.examples import Example
 from xharness.fitting import canonical_labels
 from xharness.plan import Step
@@ -19,10 +19,11 @@ from xharness.recipe import load_recipe
 from xharness.results import FEW_SHOT, NATIVE, TRANSLATE_TRAIN, ZERO_SHOT
 from xharness.spec import TaskSpec, TrainingSpec, list_tasks, load_task, load_training, parts_of
 from xharness.training_data import TRANSLATED, Chosen, draw
-from xharness.training_plan import Options, TrainingPlan, key_of
+from xharness.training_plan import Options, TrainingPlan, key_of, whole_request
 from xharness.training_plan import prepare as prepare_training
+from xharness.training_record import AVERAGE, ENGLISH_DEV, LAST
 
-ENGLISH_DEV, LAST, AVERAGE, TARGET_DEV = "english-dev", "last", "average", "target-dev"
+TARGET_DEV = "target-dev"
 ALSO = (LAST, AVERAGE, TARGET_DEV)
 """What is evaluated beside the state that English development data chose."""
 ALL = "all"
@@ -171,8 +172,7 @@ class Job:
         """Return the hash of specs, data, recipe and all that is watched: what the checkpoint is found again by."""
         watched = {w.name: [w.spec.hash, w.data_hash, len(w.examples)] for w in self.watched}
         choices = {w.choice: [w.name] for w in self.watched} if self.choices else {}
-        request = {**plan.request(), "dtype": dtype, "choices": choices, **({"watched": watched} if watched else {})}
-        own = key_of(request)
+        own = key_of(whole_request(plan, dtype, choices, watched))
         if self.after is None:
             return own
         before = self.after.key(self.after.seeded(plan.options.seed), dtype)
@@ -447,19 +447,3 @@ def _told(plan: TunePlan, job: Job) -> str:
     left = f"without {' '.join(job.left_out)}, whose training data is not there" if job.left_out else ""
     last = "no English development data, so the last state counts" if job.headline == LAST else ""
     return "; ".join(each for each in (told, last, state, left) if each)
-
-
-def read_record(folder: Path) -> training_record.Record | None:
-    """Return the record of a tuned checkpoint whose weights are all there; None where it has to be trained.
-
-    Raises:
-        ModelError: it is damaged, which the caller may mend by training again.
-    """
-    record = training_record.load(folder)
-    if record is None:
-        return None
-    for name, digest in record.weights.items():
-        path = folder / name
-        if not path.is_file() or files.sha256(path) != digest:
-            raise ModelError(f"{path}: is not as it was written.")
-    return record

@@ -14,7 +14,8 @@ from xharness.report import SOURCE_LANGUAGE, tables
 from xharness.results import Score
 from xharness.seeds import COLLAPSED, COMPLETE, DIVERGED, FAILED, Summary, summary
 from xharness.spec import TaskSpec
-from xharness.tune_plan import AVERAGE, ENGLISH_DEV, LAST, TARGET_DEV
+from xharness.training_record import AVERAGE, ENGLISH_DEV, LAST
+from xharness.tune_plan import TARGET_DEV
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from xharness import evaluation, files, hub, models, pools, predictions, results, training
+from xharness import evaluation, files, hub, models, pools, predictions, results, training, training_record
 from xharness.averages import Results, aggregate
 from xharness.checkpoint import Checkpoint
 from xharness.comparing import Comparer
@@ -26,9 +26,10 @@ from xharness.results import Score
 from xharness.run_folders import run_folder
 from xharness.seeds import COMPLETE, DIVERGED, FAILED
 from xharness.shelf import Shelf
+from xharness.training_folder import RUNNING
 from xharness.training_plan import TrainingPlan
-from xharness.training_record import FILE, Record
-from xharness.tune_plan import ENGLISH_DEV, TARGET_DEV, Job, TunePlan, Tuning, labels_for, make, read_record
+from xharness.training_record import ENGLISH_DEV, FILE, Record
+from xharness.tune_plan import TARGET_DEV, Job, TunePlan, Tuning, labels_for, make
 from xharness.tune_report import Outcome, Trained
 from xharness.watching import Watch
 
@@ -184,7 +185,8 @@ class _Run:
                     raise ModelError(f"it comes after '{job.after.training_set}', which has no checkpoint")
                 checkpoint = hub.read_checkpoint(str(before.folder))
                 training_plan = replace(training_plan, checkpoint=checkpoint, keep_head=True)
-            there = self._whole(folder, training_plan.checkpoint.id)
+            record = self._kept(folder, training_plan.checkpoint.id)
+            there = record is not None
             watch = Watch(
                 [
                     Probe(w.name, job.training_set, w.spec, w.language, w.examples, w.labels, w.data_hash, w.whole)
@@ -192,7 +194,6 @@ class _Run:
                 ],
                 {w.choice: [w.name] for w in job.watched} if job.choices else {},
             )
-            record = read_record(folder) if there else None
             if record is None:
                 self.say(f"Training {number}: {job.training_set}, seed {seed}, into {folder}.")
                 record = training.train(training_plan, folder, watch=watch, say=self.say, progress=self.progress)
@@ -239,16 +240,17 @@ class _Run:
             record.tokens_per_second if record is not None else None,
         )
 
-    def _whole(self, folder: Path, base: str) -> bool:
-        """Whether a tuned checkpoint is there as it was written; what is damaged in the cache is removed."""
+    def _kept(self, folder: Path, base: str) -> Record | None:
+        """Return the record of a tuned checkpoint that is there as it was written; what is damaged is removed."""
         try:
-            record = read_record(folder)
+            record = training_record.load(folder)
             if record is not None:
+                training_record.check_weights(record, folder)
                 request = record.request
-            elif (folder / ".run" / "request.json").is_file():
-                request = json.loads((folder / ".run" / "request.json").read_text(encoding="utf-8"))
-            elif not folder.exists() or not any(folder.iterdir()):
-                return False
+            elif (folder / RUNNING / "request.json").is_file():
+                request = json.loads((folder / RUNNING / "request.json").read_text(encoding="utf-8"))
+            elif not folder.exists() or all(path.name == RUNNING for path in folder.iterdir()):
+                return None  # or a training that has only begun, perhaps in another process
             else:
                 raise ModelError(f"{folder}: has no {FILE}.")
             if request["base"]["id"] != base:
@@ -256,8 +258,8 @@ class _Run:
         except (XharnessError, OSError, ValueError, KeyError, TypeError) as error:
             self.say(f"{error} The tuned checkpoint is made anew.")
             shutil.rmtree(folder, ignore_errors=True)
-            return False
-        return record is not None
+            return None
+        return record
 
     # --- Scoring ----------------------------------------------------------------------------------
 

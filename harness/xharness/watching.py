@@ -18,10 +18,8 @@ from xharness.joint import WRITING, HeadPlan, JointModel
 from xharness.probing import Probe
 from xharness.recipe import Settings
 from xharness.trainer import Progress
+from xharness.training_record import AVERAGE, ENGLISH_DEV, LAST
 
-LAST = "last"
-AVERAGE = "average"
-ENGLISH = "english-dev"
 # A run is given up as collapsed after so many evaluations at chance past the warm-up, if a third of it is done.
 PATIENCE_AT_CHANCE = 5
 
@@ -38,11 +36,10 @@ class Watch:
     probes: Sequence[Probe] = ()
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def request(self) -> dict[str, Any]:
-        """Return what a run's request holds of it: what is scored, and what is chosen by it."""
-        looked = {p.name: [p.spec.hash, p.data_hash, len(p.examples)] for p in self.probes}
-        choices = {name: list(own) for name, own in self.choices.items()}
-        return {"choices": choices, **({"watched": looked} if looked else {})}
+    @property
+    def looked_at(self) -> dict[str, list[Any]]:
+        """Probe -> spec hash, data hash and number of examples: what a run's request holds of it."""
+        return {p.name: [p.spec.hash, p.data_hash, len(p.examples)] for p in self.probes}
 
 
 @dataclass(frozen=True)
@@ -107,13 +104,13 @@ class Watcher:
         for name, value in chosen.items():
             if name not in best or value > best[name]["score"]:
                 best[name] = {"step": step, "score": value}
-                gained = gained or name == ENGLISH
+                gained = gained or name == ENGLISH_DEV
         progress.memory["without_gain"] = 0 if gained else progress.memory.get("without_gain", 0) + 1
         if scene.rank == 0:
             self._keep(step)
         scene.wait()
         patience = scene.settings.patience
-        if patience is not None and ENGLISH in self.choices and progress.memory["without_gain"] >= patience:
+        if patience is not None and ENGLISH_DEV in self.choices and progress.memory["without_gain"] >= patience:
             scene.say(f"No gain in {patience} evaluations; training ends at step {step:,} of {scene.steps:,}.")
             return True
         if self._hopeless(step, progress):
@@ -160,7 +157,7 @@ class Watcher:
                 shutil.rmtree(old, ignore_errors=True)
 
     def _at_chance(self, entry: Mapping[str, Any]) -> bool:
-        own = [probe for probe in self.probes if probe.name in self.choices.get(ENGLISH, ())]
+        own = [probe for probe in self.probes if probe.name in self.choices.get(ENGLISH_DEV, ())]
         return bool(own) and all(probe.at_chance(entry["scores"][probe.name]["score"]) for probe in own)
 
     def _hopeless(self, step: int, progress: Progress) -> bool:
@@ -178,16 +175,16 @@ class Watcher:
 
         XLM-R does so now and then (transformers #6210: MNLI at 0.318).
         """
-        if ENGLISH not in self.choices or not progress.evaluations:
+        if ENGLISH_DEV not in self.choices or not progress.evaluations:
             return None
-        best = progress.memory["best"][ENGLISH]
+        best = progress.memory["best"][ENGLISH_DEV]
         entry = next(e for e in progress.evaluations if e["step"] == best["step"])
         if not self._at_chance(entry):
             return None
         told = [
             f"{probe.name} {entry['scores'][probe.name]['score']:.1f} (chance {probe.chance:.1f})"
             for probe in self.probes
-            if probe.name in self.choices[ENGLISH]
+            if probe.name in self.choices[ENGLISH_DEV]
         ]
         rate = self.scene.settings.learning_rate
         return f"the best development score is at chance: {', '.join(told)}; learning rate {rate:g}"
@@ -197,7 +194,7 @@ class Watcher:
         best = progress.memory.get("best", {})
         last = {"step": progress.evaluations[-1]["step"], "score": None}
         # Without development data of its own a run ends in its last state, whatever else is chosen.
-        found: dict[str, dict[str, Any]] = {} if ENGLISH in best else {LAST: last}
+        found: dict[str, dict[str, Any]] = {} if ENGLISH_DEV in best else {LAST: last}
         found |= {name: dict(best[name]) for name in self.choices if name in best}
         if self.scene.keep_last:
             found[LAST] = last
