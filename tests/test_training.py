@@ -132,6 +132,10 @@ def test_a_single_task_is_a_plain_transformers_repository(task: str, base: Path,
     assert (tmp_path / "out" / "model.safetensors").stat().st_mode & 0o044
     cut = json.loads((tmp_path / "out" / "tokenizer.json").read_text())
     assert (cut["truncation"], cut["padding"]) == (None, None)
+    counted = [p for p in (tmp_path / "out").glob("*.json") if p.name != training_record.FILE]
+    assert len(counted) == 4
+    assert "local_files_only" not in json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert not any(str(base.parent) in p.read_text() for p in counted), "a local path is part of the checkpoint"
     assert said["data"][task]["train"][0]["licence"] == spec.licence
 
 

@@ -70,7 +70,7 @@ class ZooRecord:
     Attributes:
         phase: what it was trained for: an intermediate checkpoint, or one tuned for a target.
         tasks: names of the training sets.
-        base_name: the checkpoint that training began with, as the user called it.
+        base_name: the checkpoint that training began with: ``org/name``, or the last part of a local folder.
         base_id: its sha on the Hub, or the hash of its files.
         heads: by name.
         pooler: whether the encoder at the root has a pooler of its own.

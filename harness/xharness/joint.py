@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
-from xharness import heads, models, packing
+from xharness import files, heads, models, packing
 from xharness.errors import ModelError, OutputError
 from xharness.kinds import KINDS, retrieval
 
@@ -296,12 +297,21 @@ def export(model: JointModel, tokenizer: Any, plans: Sequence[HeadPlan], record:
 
 
 def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
-    """Save a tokenizer as it came: a fast one remembers how the last texts were cut, and would cut everybody's."""
+    """Save a tokenizer as it came: a fast one remembers how the last texts were cut, and would cut everybody's.
+
+    How it was loaded here (from a folder, without the Hub) is remembered, too, and must not be told to others.
+    """
     core = getattr(tokenizer, "backend_tokenizer", None)
     if core is not None:
         core.no_truncation()
         core.no_padding()
     tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    if path.is_file():
+        config = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("is_local", "local_files_only"):
+            config.pop(name, None)
+        files.write_json(path, config)
 
 
 def readable(path: Path) -> None:

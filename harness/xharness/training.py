@@ -327,10 +327,11 @@ class _Run:
         )
 
     def _scene(self, ready: _Ready, arguments: Any) -> Scene:
-        plan = self.plan
-        record = heads.ZooRecord(
-            plan.phase, tuple(part.name for part in plan.parts), plan.checkpoint.name, plan.checkpoint.id
-        )
+        plan, base = self.plan, self.plan.checkpoint
+        # Of a local folder the last part alone: the file is part of the checkpoint, which must not depend on where its
+        # base lay, and what is published must not tell how somebody's disk is laid out.
+        name = base.name if base.sha is not None else base.folder_name
+        record = heads.ZooRecord(plan.phase, tuple(part.name for part in plan.parts), name, base.id)
         return Scene(
             ready.model,
             self.tokenizer,
