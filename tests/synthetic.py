@@ -72,7 +72,10 @@ def features(spec: DataSpec, first: Row) -> Any:
 
 
 def write_dataset(folder: Path, configs: Mapping[str, Mapping[str, Iterable[Row]]], types: Any = None) -> Path:
-    """Write config -> split -> rows as parquet files with the README that names them."""
+    """Write config -> split -> rows as parquet files with the README that names them.
+
+    ``types`` are the columns' types of all configs, or a mapping from config to them.
+    """
     import datasets
 
     head = ["---", "configs:"]
@@ -81,7 +84,8 @@ def write_dataset(folder: Path, configs: Mapping[str, Mapping[str, Iterable[Row]
         for split, content in splits.items():
             path = folder / config / f"{split}-00000-of-00001.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            datasets.Dataset.from_list(list(content), features=types).to_parquet(path)
+            own = types if types is None or isinstance(types, datasets.Features) else types[config]
+            datasets.Dataset.from_list(list(content), features=own).to_parquet(path)
             head += [f"  - split: {split}", f"    path: {config}/{split}-*"]
     (folder / "README.md").write_text("\n".join([*head, "---", ""]), encoding="utf-8")
     return folder

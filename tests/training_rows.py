@@ -46,6 +46,80 @@ def make_training_folder(to: Path, *, rows: int = 96, dev: int = 32, seed: int =
     return to
 
 
+def make_zoo_folder(to: Path, *, rows: int = 48, dev: int = 16, seed: int = 0) -> Path:
+    """Write training data of all nine intermediate tasks below ``to`` and return it; CCGbank as a table."""
+    import datasets
+
+    make_training_folder(to, rows=rows, dev=dev, seed=seed)
+    chance = random.Random(seed)
+    text, whole = datasets.Value("string"), datasets.Value("int32")
+    names = ["entailment", "neutral", "contradiction"]
+    pair: Any = {"premise": text, "hypothesis": text, "label": datasets.ClassLabel(names=names)}
+    nli = datasets.Features({**pair, "idx": whole})
+    asked = {"question1": text, "question2": text, "idx": whole}
+    same = datasets.Features({**asked, "label": datasets.ClassLabel(names=["not_duplicate", "duplicate"])})
+
+    def nli_pairs(count: int) -> list[Row]:
+        return [{k: v for k, v in row.items() if k != "idx"} for row in _pairs(count, chance)]
+
+    write_dataset(
+        to / "nyu-mll/glue",
+        {
+            "mnli": {"train": _pairs(rows, chance), "validation_matched": _pairs(dev, chance)},
+            "qqp": {"train": _duplicates(rows, chance), "validation": _duplicates(dev, chance)},
+        },
+        {"mnli": nli, "qqp": same},
+    )
+    rounds = {f"{split}_r{i}": count for i in (1, 2, 3) for split, count in (("train", rows), ("dev", dev))}
+    anli = {
+        split: [{**row, "uid": f"{split}-{i}"} for i, row in enumerate(nli_pairs(count))]
+        for split, count in rounds.items()
+    }
+    write_dataset(to / "facebook/anli", {"plain_text": anli}, datasets.Features({**pair, "uid": text}))
+    snli = {"train": nli_pairs(rows), "validation": nli_pairs(dev)}
+    write_dataset(to / "stanfordnlp/snli", {"plain_text": snli}, datasets.Features(pair))
+    endings = {"train": _endings(rows, chance), "validation": _endings(dev, chance)}
+    write_dataset(to / "Rowan/hellaswag", {"default": endings})
+    answers = {"train": _answers(rows, chance), "validation": _answers(dev, chance)}
+    write_dataset(to / "allenai/cosmos_qa", {"default": answers})
+    ccg = to / "raw/ccgbank"
+    ccg.mkdir(parents=True)
+    for split, count in (("train", rows), ("dev", dev)):
+        lines = (row["tokens"] for row in _tagged(count, chance))
+        tags = dict.fromkeys(THINGS, "N") | dict.fromkeys(DEEDS, "(S[dcl]\\NP)/NP") | {"the": "NP[nb]/N", ".": "."}
+        made = [f"{' '.join(words)}\t{' '.join(tags[word] for word in words)}\n" for words in lines]
+        (ccg / f"{split}.tsv").write_text("".join(made), encoding="utf-8")
+    return to
+
+
+def _duplicates(count: int, chance: random.Random) -> list[Row]:
+    made = []
+    for number in range(count):
+        first = " ".join(_sentence(chance))
+        second = first if number % 2 else " ".join(_sentence(chance))
+        made.append({"question1": first, "question2": second, "idx": number, "label": number % 2})
+    return made
+
+
+def _endings(count: int, chance: random.Random) -> list[Row]:
+    made = []
+    for number in range(count):
+        endings = [f"bad {chance.choice(THINGS)}" for _ in range(4)]
+        endings[number % 4] = f"good {chance.choice(THINGS)}"
+        before = {"ind": number, "ctx_a": " ".join(_sentence(chance)), "ctx_b": "then the"}
+        made.append({**before, "endings": endings, "label": str(number % 4)})
+    return made
+
+
+def _answers(count: int, chance: random.Random) -> list[Row]:
+    made: list[Row] = []
+    for number in range(count):
+        answers = {f"answer{i}": f"{'good' if i == number % 4 else 'bad'} {chance.choice(THINGS)}" for i in range(4)}
+        asked = {"id": f"c{number}", "context": " ".join(_sentence(chance)), "question": "which is good ?"}
+        made.append({**asked, **answers, "label": number % 4})
+    return made
+
+
 _TAGS = ["NOUN", "PUNCT", "ADP", "NUM", "SYM", "SCONJ", "ADJ", "PART", "DET"]
 _TAGS += ["CCONJ", "PROPN", "PRON", "X", "_", "ADV", "INTJ", "VERB", "AUX"]
 
