@@ -62,7 +62,7 @@ FLOORS = [
         "training_record",
     },
     {"checkpoint", "metrics"},
-    {"data_spec", "predictions", "elsewhere"},
+    {"data_spec", "predictions", "elsewhere", "intervals"},
     {"spec", "results", "manifest", "readers", "tables", "checkpoint_files", "demo.lexicon"},
     {"hub", "wholeness", "fitting", "needs", "conversion", "sequences", "kinds.base", "demo.data", "recipe"},
     {
@@ -80,7 +80,7 @@ FLOORS = [
         "kinds.span_qa",
         "kinds.tagging",
     },
-    {"notes", "references", "pools", "raw_files", "kinds", "workload"},
+    {"notes", "references", "breakdowns", "pools", "raw_files", "kinds", "workload"},
     {"data", "fetch", "lessons", "run_costs"},
     {"scoring", "training_data", "cost_report"},
     {"report", "preparation", "runs", "training_plan"},

@@ -118,6 +118,7 @@ def _task_json(task: TaskResult) -> dict[str, Any]:
             code: {
                 "n": s.n,
                 **s.scores,
+                **({"intervals": s.intervals} if s.intervals else {}),
                 **({"counts": s.counts} if s.counts else {}),
                 "data_status": s.data_status,
                 "data_hash": s.data_hash,
@@ -235,7 +236,7 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
     # A number that only some languages have (LAReQA's uncut mean, where ranks are not given) has no mean.
     first = next(iter(there.values())).scores if there else {}
     metrics = [name for name in first if all(name in score.scores for score in there.values())]
-    mean = {m: _mean(spec, [(s.scores[m], s.n) for s in there.values()]) for m in metrics}
+    mean = {m: mean_over(spec, [(s.scores[m], s.n) for s in there.values()]) for m in metrics}
     if there:
         mean["score"] = task_score(spec.score_keys, mean)
     why = why_incomplete(spec, there, missing)
@@ -243,7 +244,7 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
     return TaskResult(spec, there, missing, mean, not why, why, gap, note)
 
 
-def _mean(spec: TaskSpec, values: Iterable[tuple[float, int]]) -> float:
+def mean_over(spec: TaskSpec, values: Iterable[tuple[float, int]]) -> float:
     """Return the mean of (score of a language, its examples), over languages or over examples as the spec says."""
     if spec.average == "languages":
         return mean_of(value for value, _ in values)
@@ -276,5 +277,5 @@ def _gap(spec: TaskSpec, there: Mapping[str, Score]) -> tuple[float | None, str 
     zero_shot = [s for c, s in there.items() if spec.languages[c].zero_shot]
     if not zero_shot:
         return None, "no language beside English was scored"
-    others = _mean(spec, [(language_score(spec, s), s.n) for s in zero_shot])
+    others = mean_over(spec, [(language_score(spec, s), s.n) for s in zero_shot])
     return language_score(spec, there[source[0]]) - others, None

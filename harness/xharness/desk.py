@@ -25,7 +25,7 @@ from xharness.plan import Step
 from xharness.preparation import Options, Prepared
 from xharness.progress import Ticker
 from xharness.results import Score
-from xharness.scoring import in_file_order, score_file
+from xharness.scoring import in_file_order, intervals_of, score_file
 from xharness.shelf import Shelf
 from xharness.spec import TaskSpec
 
@@ -210,6 +210,8 @@ class Desk:
             data_revision=loaded.revision,
             data_status=loaded.status,
             expected_n=loaded.expected_n,
+            # A version that knew no intervals may have scored it; the predictions say them without the model.
+            intervals=score.intervals or intervals_of(spec, language, loaded, made_path, options.limit),
         )
         if told != score:
             results.save(told, score_path)

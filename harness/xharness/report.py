@@ -164,7 +164,8 @@ def _csv(named: Sequence[tuple[str, Results]], further: Sequence[Sequence[object
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     head = ["run", "task", "language", "metric", "value", "n", "expected_n", "data_status", "split", "dtype", "seed"]
-    writer.writerow([*head, "layer", "model_id", "data_hash", "spec_hash", "phase", "track", "selected_by"])
+    head += ["layer", "model_id", "data_hash", "spec_hash", "phase", "track", "selected_by", "low", "high"]
+    writer.writerow(head)
     for name, found in named:
         for task in found.tasks.values():
             for code, s in task.languages.items():
@@ -172,11 +173,15 @@ def _csv(named: Sequence[tuple[str, Results]], further: Sequence[Sequence[object
                 tail += [s.model_sha or s.model_hash, s.data_hash, s.spec_hash, s.phase, s.track, s.selected_by]
                 values = {**s.scores, "score": language_score(task.spec, s)}
                 for metric, value in values.items():
-                    writer.writerow([name, task.spec.name, code, metric, repr(value), *tail])
+                    ends = s.intervals.get(metric, ["", ""])
+                    writer.writerow([name, task.spec.name, code, metric, repr(value), *tail, *ends])
             state = "complete" if task.complete else PARTIAL
             kinds = {(s.phase, s.track, s.selected_by) for s in task.languages.values()}
             kind = next(iter(kinds)) if len(kinds) == 1 else ("", "", "")
             for metric, value in task.mean.items():
-                writer.writerow([name, task.spec.name, "mean", metric, repr(value), "", "", state, *[""] * 7, *kind])
-    writer.writerows(further)
+                writer.writerow(
+                    [name, task.spec.name, "mean", metric, repr(value), "", "", state, *[""] * 7, *kind, "", ""]
+                )
+    # Published scores come without intervals.
+    writer.writerows([*line, *[""] * (len(head) - len(line))] for line in further)
     return out.getvalue().rstrip("\n")

@@ -31,6 +31,8 @@ class Score:
         language: two-letter code.
         split: ``test`` or ``dev``.
         scores: metric -> value in percent (``{"f1": 80.1, "exact_match": 63.2}``).
+        intervals: metric -> the two ends of its 95 % confidence interval over examples, in percent; of metrics whose
+            interval is not known there is none. Training is not in it: for that there are seeds.
         n: examples scored.
         expected_n: examples of the complete split; None where that is not known for sure.
         counts: things that happened on the way (``realigned``, ``missing``, ``ties``, ``cut`` ...).
@@ -65,6 +67,7 @@ class Score:
     language: str
     split: str
     scores: dict[str, float]
+    intervals: dict[str, list[float]] = field(default_factory=dict)
     n: int
     expected_n: int | None
     counts: dict[str, int] = field(default_factory=dict)
@@ -234,6 +237,7 @@ TRACK = _one_of(*TRACKS)
 TEXT_LIST = Rule("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v)))
 _COUNT = Rule("a whole number from 0", lambda v: _is_whole(v) and v >= 0)
 _NUMBER = Rule("a finite number", _is_number)
+_ENDS = Rule("", lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_number, v)) and v[0] <= v[1])
 _LANGUAGE = Rule("a code of two or three letters", lambda v: _is_text(v) and bool(re.fullmatch("[a-z]{2,3}", v)))
 
 # Field -> what it has to be; and the same for what the other modules read out of the fields that hold any object.
@@ -242,6 +246,7 @@ _FIELDS: dict[str, Rule] = {
     "language": _LANGUAGE,
     "split": SPLIT,
     "scores": Rule("an object of finite numbers", lambda v: bool(v) and _mapping("", _NUMBER).fits(v)),
+    "intervals": _mapping("an object of pairs of finite numbers, the lower first", _ENDS),
     "n": _COUNT,
     "expected_n": _COUNT | NULL,
     "counts": _mapping("an object of whole numbers", WHOLE),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xharness import data, elsewhere, files, pools, predictions, results
+from xharness import data, elsewhere, files, intervals, pools, predictions, results
 from xharness.averages import Results, aggregate
 from xharness.benchmark import benchmarks
 from xharness.data import Data
@@ -84,16 +84,15 @@ def score_file(
     spec: TaskSpec, language: str, split: Split, loaded: Data, path: Path, limit: int | None = None
 ) -> Score:
     """Score one prediction file against the gold."""
-    examples = loaded.examples if limit is None else loaded.examples[:limit]
-    golds = gold(spec, examples)
+    golds, made = _read(spec, loaded, path, limit)
     known = {*spec.labels, *spec.tolerated_labels}
-    made = predictions.read(path, spec.kind, _shape(spec, golds))
     measured = measure(spec, golds, made, language)
     return Score(
         task=spec.name,
         language=language,
         split=split,
         scores=measured.scores,
+        intervals=_intervals(spec, golds, made, language),
         n=len(golds),
         expected_n=loaded.expected_n,
         counts={
@@ -112,6 +111,23 @@ def score_file(
         predictions_sha256=files.sha256(path),
         notes=tuple(note for note in (spec.extension, spec.note) if note),
     )
+
+
+def intervals_of(
+    spec: TaskSpec, language: str, loaded: Data, path: Path, limit: int | None = None
+) -> dict[str, list[float]]:
+    """Return the confidence intervals of one prediction file's scores, as ``Score.intervals`` has them."""
+    return _intervals(spec, *_read(spec, loaded, path, limit), language)
+
+
+def _intervals(spec: TaskSpec, golds: Any, made: Any, language: str) -> dict[str, list[float]]:
+    return {name: list(ends) for name, ends in intervals.interval(spec.metric, golds, made, language).items()}
+
+
+def _read(spec: TaskSpec, loaded: Data, path: Path, limit: int | None) -> tuple[Any, Any]:
+    """Return the gold and the predictions of a file."""
+    golds = gold(spec, loaded.examples if limit is None else loaded.examples[:limit])
+    return golds, predictions.read(path, spec.kind, _shape(spec, golds))
 
 
 def _candidates(loaded: Data) -> dict[str, Any]:
