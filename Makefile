@@ -47,6 +47,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/encoding_cost.py
 	$(BIN)/python bench/search_speed.py
 	$(BIN)/python bench/train_speed.py
+	$(BIN)/python bench/publish_speed.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

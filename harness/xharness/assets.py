@@ -20,3 +20,4 @@ def folder(name: str) -> Path:
 
 
 TASKS = folder("tasks")
+MODEL_CARDS = folder("model_cards")

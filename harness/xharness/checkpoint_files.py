@@ -37,8 +37,16 @@ _LABELLED = ("ForSequenceClassification", "ForTokenClassification")
 _PICKLES = ("pytorch_model*.bin", "pytorch_model.bin.index.json", "*.pt", "*.pth", "*.ckpt")
 
 
-def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
+def read_folder(
+    name: str, folder: Path, trust_remote_code: bool, sha256: Callable[[Path], str] = files.sha256
+) -> Checkpoint:
     """Return what is known of a checkpoint in a local folder.
+
+    Args:
+        name: what the user called it.
+        folder: where it lies.
+        trust_remote_code: Python code that lies beside it may be run; only changes what the notes say.
+        sha256: returns the SHA-256 of a file; for callers that keep what they know of weights, to read them once.
 
     Raises:
         ModelError: config.json, the tokenizer or the weights are missing, unreadable or cut short.
@@ -56,9 +64,7 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
         raise no_weights(name, names, "")
     check_tokenizer(name, names)
     beside = find_heads(folder)
-    parts = sorted({*find_parts(names), *find_shards(name, names, lambda index: folder / index), *beside})
-    if _names_code(folder):
-        parts = sorted([*parts, *(n for n in names if n.endswith(".py"))])
+    parts = list_parts(name, folder, names)
     for part in parts:
         if part.endswith(".safetensors"):
             check_whole(folder / part)
@@ -66,7 +72,7 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
     digest = hashlib.sha256()
     for part in parts:
         try:
-            digest.update(f"{part}\0{files.sha256(folder / part)}\n".encode())
+            digest.update(f"{part}\0{sha256(folder / part)}\n".encode())
         except OSError as error:
             raise ModelError(f"{folder / part}: cannot be read: {error.strerror}.") from None
     return describe(
@@ -80,6 +86,23 @@ def read_folder(name: str, folder: Path, trust_remote_code: bool) -> Checkpoint:
         sha=None,
         revision=None,
     )
+
+
+def list_parts(name: str, folder: Path, names: Collection[str]) -> list[str]:
+    """Return the files of a local folder that make up its checkpoint, which its content hash is over.
+
+    Args:
+        name: what the user called the checkpoint.
+        folder: where it lies.
+        names: of the files at the root.
+
+    Raises:
+        ModelError: a file with weights that the index names is not there, or a config cannot be read.
+    """
+    parts = {*find_parts(names), *find_shards(name, names, lambda index: folder / index), *find_heads(folder)}
+    if _names_code(folder):
+        parts |= {file for file in names if file.endswith(".py")}
+    return sorted(parts)
 
 
 def describe(

@@ -15,7 +15,9 @@ from xharness.commands.encoders import new_encoder
 from xharness.commands.evaluation import eval_command, score
 from xharness.commands.exports import export
 from xharness.commands.fetching import fetch
+from xharness.commands.models import models
 from xharness.commands.planning import plan
+from xharness.commands.publishing import publish
 from xharness.commands.reports import report
 from xharness.commands.tasks import tasks
 from xharness.commands.training import train
@@ -32,12 +34,15 @@ def cli() -> None:
     xharness score predictions/                                              score anyone's predictions
     xharness train mnli --base FacebookAI/xlm-roberta-base --output mnli     train an English intermediate task
     xharness plan all --base xlm-roberta-large --gpu h200                    what it would cost, before anything runs
+    xharness publish mnli org/xlmr-mnli --results results/mnli               put it on the Hub, after a look at it
+    xharness models list                                                     the zoo: what can be had
     xharness tasks list                                                      what can be scored
     xharness demo                                                            all of it without network or weights
     """
 
 
-for command in (eval_command, score, train, new_encoder, plan, report, export, tasks, fetch, demo):
+_COMMANDS = (eval_command, score, train, new_encoder, plan, report, export, publish, models, tasks, fetch, demo)
+for command in _COMMANDS:
     cli.add_command(command)
 
 

@@ -43,6 +43,8 @@ class Gpu(Strict):
     """Type -> 10^12 floating-point operations a second in dense matrix products; without those it cannot do."""
     bandwidth_gb_s: Rate
     """10^9 bytes a second from and to its memory."""
+    watts: Rate
+    """The most that the whole board draws, as the sheet has it for the form named in the title."""
     source: str
     """The data sheet."""
 

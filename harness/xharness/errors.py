@@ -8,7 +8,8 @@ XharnessError          1  anything below, when nothing more exact fits
 ├── PredictionError    6  a prediction file does not fit the gold data
 ├── NothingToDo        7  the plan holds no step that can run
 ├── Incomplete         8  some of the steps that were asked for failed; the others are kept
-└── OutputError        9  results cannot be written (disk full, no permission)
+├── OutputError        9  results cannot be written (disk full, no permission)
+└── PublishError      10  a checkpoint cannot be published as it is: facts are missing, the name is taken, no rights
 """
 
 from __future__ import annotations
@@ -70,6 +71,12 @@ class OutputError(XharnessError):
     """Results cannot be written."""
 
     exit_code = 9
+
+
+class PublishError(XharnessError):
+    """A checkpoint cannot be published as it is: facts are missing, the name is taken, or the token has no rights."""
+
+    exit_code = 10
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xharness import checkpoint_files, files
+from xharness import checkpoint_files, files, zoo
 from xharness.checkpoint import Checkpoint
 from xharness.checkpoint_files import (
     check_tokenizer,
@@ -30,6 +30,7 @@ from xharness.errors import ModelError, did_you_mean, nearest_folder
 from xharness.hub_errors import SHA, NoSuchFile, RepoType, Request, Unreachable, explained, http_error
 
 _CONVERSION = "https://huggingface.co/spaces/safetensors/convert"
+_PIECE = 1 << 20
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
@@ -103,7 +104,9 @@ class RemoteFile:
         if self.sha256 is not None:
             return files.sha256(path) == self.sha256
         digest = hashlib.sha1(b"blob %d\0" % self.size)
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
         return digest.hexdigest() == self.blob_id
 
 
@@ -123,6 +126,18 @@ def list_files(repo: str, sha: str, repo_type: RepoType) -> dict[str, RemoteFile
             for entry in tree
             if isinstance(entry, RepoFile)
         }
+
+
+def list_models(org: str) -> list[str]:
+    """Return the ids of all models of an organisation or user that this token may see.
+
+    Raises:
+        ModelError: the Hub cannot be reached, or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    with _explained(org, None, "model"):
+        return [str(model.id) for model in HfApi().list_models(author=org)]
 
 
 def download_file(repo: str, sha: str, path: str, repo_type: RepoType, to: Path | None = None) -> Path:
@@ -156,14 +171,15 @@ def read_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpoint
     """Return what is known of a checkpoint without loading its weights.
 
     Args:
-        name: a local folder, or ``org/name`` or ``org/name@revision`` on the Hub.
+        name: a local folder, ``org/name`` or ``org/name@revision`` on the Hub, or a name of the zoo.
         trust_remote_code: Python code that the repository holds may be run; only changes what the notes say.
 
     Raises:
         ModelError: there is no such folder or repository, its config.json is missing or unreadable, it has no
             tokenizer, or its weights are not safetensors.
+        UsageError: it is a name of the zoo, and whose on the Hub is not known.
     """
-    base, revision = split_revision(name)
+    base, revision = split_revision(zoo.expand(name))
     folder = _local(base)
     if folder.is_dir():
         if revision is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -103,11 +104,17 @@ def load(folder: Path) -> Record | None:
         ) from None
 
 
-def check_weights(record: Record, folder: Path) -> None:
-    """Raise ModelError if a file of weights that lies in a folder is not as the record says it was written."""
+def check_weights(record: Record, folder: Path, sha256: Callable[[Path], str] = files.sha256) -> None:
+    """Raise ModelError if a file of weights that lies in a folder is not as the record says it was written.
+
+    Args:
+        record: says which SHA-256 each has.
+        folder: where they lie.
+        sha256: returns the SHA-256 of a file; for callers that keep what they know of weights, to read them once.
+    """
     for name, digest in record.weights.items():
         path = folder / name
-        if not path.is_file() or files.sha256(path) != digest:
+        if not path.is_file() or sha256(path) != digest:
             raise ModelError(f"{path}: the weights are not as they were written.")
 
 

@@ -41,8 +41,15 @@ def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 
 def _encoder(flag: str) -> Callable[[Any], Any]:
-    meaning = "An encoder of known shape, or a local folder with its config.json."
-    return click.option(flag, "encoder", required=True, metavar="NAME_OR_PATH", help=meaning)
+    meaning = "An encoder of known shape, a checkpoint of the zoo, or a local folder with its config.json."
+    return click.option(flag, "encoder", required=True, metavar="NAME_OR_PATH", help=meaning, callback=_base)
+
+
+def _base(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """Return the encoder that a checkpoint of the zoo was made of; other names as they are."""
+    from xharness.zoo import base_of
+
+    return base_of(name)
 
 
 _TARGETS = click.option("--targets", default="xtreme-r", show_default=True, metavar="NAMES", help="As for eval.")

@@ -1,0 +1,130 @@
+"""The prose of model cards: what no record can say, from the YAML files in ``model_cards/``."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from xharness import assets, strict_yaml
+from xharness.errors import unknown
+from xharness.strict_yaml import Strict
+
+TUNED, ADOPTED, SEVERAL = "tuned", "adopted", "multitask"
+"""Prose that is not of one training set: tuned for a target, not trained by xharness, trained on several at once."""
+BASE, TASKS, GIVEN, OTHER = "base", "tasks", "given", "other"
+"""In place of a licence's identifier: that of the base; the strictest of the tasks'; the publisher's; and terms that
+the Hub has no identifier for."""
+ENCODER = "encoder"
+"""What stands in place of a kind of problem for a checkpoint without a head."""
+
+_NEEDED = {
+    ENCODER: {"text_a", "text_b"},
+    "classification": {"text_a", "text_b"},
+    "multiple_choice": {"text", "choices"},
+    "span_qa": {"question", "context"},
+    "tagging": {"words"},
+}
+
+
+class Licence(Strict):
+    """The licence of weights.
+
+    Attributes:
+        id: identifier of the Hub; or ``base``, ``tasks`` or ``given`` (see the constants).
+        name, link: only for ``other``: what it is called, in small letters and hyphens, and where its terms stand.
+        why: a sentence.
+    """
+
+    id: str
+    name: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    link: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    why: str
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        problems = []
+        if self.id not in (BASE, TASKS, GIVEN) and self.id not in licences():
+            problems.append(f"id: {unknown('licence', self.id, licences())} licences.yaml lists those of the Hub.")
+        for field in ("name", "link"):
+            if (self.id == OTHER) != (getattr(self, field) is not None):
+                problems.append(f"{field}: {'field required' if self.id == OTHER else 'only'} beside the id 'other'.")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+class Prose(Strict):
+    """What a card says of one kind of checkpoint.
+
+    Attributes:
+        name: as the file is called: a training set, ``multitask``, ``tuned`` or ``adopted``.
+        title: what it was trained on, as it stands in a sentence.
+        summary: what it is and does, in a few sentences; None where the publisher has to say it.
+        uses, limits: what it is for, and what it is not for; a sentence each.
+        data: what follows from the training data for the weights.
+        licence: of the weights.
+        examples: kind of problem -> what the card's code is tried with.
+        tags: further tags.
+    """
+
+    name: str
+    title: str
+    summary: str | None = None
+    uses: list[str] = Field(min_length=1)
+    limits: list[str] = Field(min_length=1)
+    data: str
+    licence: Licence
+    examples: dict[Literal["encoder", "classification", "multiple_choice", "span_qa", "tagging"], dict[str, Any]]
+    tags: list[str]
+
+    @field_validator("examples")
+    @classmethod
+    def _has_all_parts(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        problems = [
+            f"{kind}: found {', '.join(example) or 'nothing'}, expected {' and '.join(sorted(_NEEDED[kind]))}."
+            for kind, example in value.items()
+            if set(example) != _NEEDED[kind]
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return value
+
+
+class _Licence(Strict):
+    id: str
+    title: str
+
+
+class _Licences(Strict):
+    licences: list[_Licence]
+
+
+@cache
+def licences() -> dict[str, str]:
+    """Return the licences that a card can name, the strictest last: identifier on the Hub -> title."""
+    path = assets.MODEL_CARDS / "licences.yaml"
+    found = strict_yaml.parse(_Licences, strict_yaml.read(path), path.name).licences
+    return {licence.id: licence.title for licence in found}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all prose files."""
+    others = ("licences", "zoo")
+    return tuple(sorted(p.stem for p in assets.MODEL_CARDS.glob("*.yaml") if p.stem not in others))
+
+
+@cache
+def load(name: str) -> Prose:
+    """Return the prose of a training set, or ``multitask``, ``tuned`` or ``adopted``.
+
+    Raises:
+        UsageError: there is none of this name.
+        SpecError: the file is wrong; names every wrong field.
+    """
+    if name not in names():
+        raise unknown("prose for model cards", name, names())
+    path = assets.MODEL_CARDS / f"{name}.yaml"
+    return strict_yaml.parse(Prose, strict_yaml.read(path), path.name)

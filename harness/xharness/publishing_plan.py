@@ -1,0 +1,285 @@
+"""What publishing would change: the files of a publication against those that stand in the repository."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from xharness import checkpoint_files, heads, hub, hub_standing, training_record
+from xharness.errors import PublishError, UsageError
+from xharness.hub import RemoteFile
+from xharness.hub_errors import Unreachable
+from xharness.hub_standing import Account, Proposal, Standing
+from xharness.publication import CARD, OTHER_WEIGHTS, PICKLES, Publication
+from xharness.published_files import File
+
+# What a publication is made of: such a file that is there and is no longer ours goes with the commit.
+_OURS = (
+    "results/*",
+    ".eval_results/*",
+    "heads/*",
+    "*.safetensors",
+    "model.safetensors.index.json",
+    training_record.FILE,
+    training_record.CURVE,
+)
+# What a repository may hold that nobody has put a model into.
+_NO_MODEL = (".gitattributes", ".gitignore", CARD, "LICENSE", "LICENSE.*", "LICENCE", "LICENCE.*")
+_REF = re.compile(r"(?!refs/)(?!.*(\.\.|//|\.lock$))\w[\w./+-]*(?<![./])")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how something is published.
+
+    Attributes:
+        branch: None: main.
+        tag: a name for the new commit.
+        create_pr: open a pull request instead of writing to the branch.
+        private: a repository that is made is private.
+        replace: what stands there may be another model.
+        collection: title of a collection of the same owner that the repository is put into.
+    """
+
+    branch: str | None = None
+    tag: str | None = None
+    create_pr: bool = False
+    private: bool = False
+    replace: bool = False
+    collection: str | None = None
+
+    def check(self) -> None:
+        """Raise UsageError where the parts cannot be meant together, or a name is none."""
+        for flag, value in {"--revision": self.branch, "--tag": self.tag, "--private": self.private}.items():
+            if self.create_pr and value:
+                raise UsageError(f"--create-pr and {flag} cannot go together: a pull request changes main once merged.")
+        for flag, name in (("--revision", self.branch), ("--tag", self.tag)):
+            if name is not None and not _REF.fullmatch(name):
+                raise UsageError(
+                    f"{flag}: '{name}' is no name of a branch or tag (letters, digits, '.', '_', '-', '/')."
+                )
+        if self.collection is not None and not self.collection.strip():
+            raise UsageError("--collection: give the title of the collection.")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the files of a publication stand to those of a repository.
+
+    Attributes:
+        new, changed, same: the publication's files.
+        deleted: paths that are there, and that a publication of this kind would have.
+        kept: paths that are there and are not ours.
+    """
+
+    new: tuple[File, ...]
+    changed: tuple[File, ...] = ()
+    same: tuple[File, ...] = ()
+    deleted: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.changed or self.deleted)
+
+    @property
+    def sent(self) -> tuple[File, ...]:
+        """The files that travel."""
+        return tuple(sorted([*self.new, *self.changed], key=lambda file: file.path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What would be changed.
+
+    Attributes:
+        publication: what is sent.
+        target: where.
+        difference: to what stands on the Hub; where it was not asked, all files are new.
+        reached: whether the Hub was asked.
+        standing: what stands there; None if there is no repository, or the Hub was not asked.
+        proposal: the open pull request that is gone on with.
+        to_tag, to_collect: whether the tag is to be made, and the repository to be put into the collection.
+        notes: sentences on the target.
+    """
+
+    publication: Publication
+    target: Target
+    difference: Difference
+    reached: bool = True
+    standing: Standing | None = None
+    proposal: Proposal | None = None
+    to_tag: bool = False
+    to_collect: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_nothing(self) -> bool:
+        """Whether all is as it should be."""
+        return not (self.difference or self.to_tag or self.to_collect)
+
+
+def compare(publication: Publication, target: Target, who: Account | None = None) -> Plan:
+    """Return what publishing would change on the Hub.
+
+    Args:
+        publication: what is published.
+        target: where.
+        who: whose pull requests are gone on with; None: anybody's.
+
+    Raises:
+        UsageError: the target's parts cannot be meant together.
+        PublishError: the name is taken by something else, the tag stands elsewhere, results are of another model than
+            the repository held, or there is no repository to propose anything to.
+        ModelError: the Hub refuses to tell.
+    """
+    target.check()
+    try:
+        standing = hub_standing.standing(publication.repo, target.branch)
+    except Unreachable:
+        notes = ("not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)",)
+        return Plan(
+            publication=publication, target=target, difference=Difference(publication.files), reached=False, notes=notes
+        )
+    if standing is None:
+        return _first(publication, target)
+    found = difference(publication, target, standing.files)
+    tagged = None if target.tag is None else standing.tags.get(target.tag)
+    problems = _taken(publication, target, standing) + _other_model(publication, standing)
+    if target.private and not standing.private:
+        problems.append(
+            f"{publication.repo}: --private is for new repositories, and this one is there and public. Make it private "
+            "in its settings on the Hub, or leave --private out."
+        )
+    if tagged is not None and (found or tagged != standing.sha):
+        problems.append(
+            f"{publication.repo}: the tag '{target.tag}' stands at another commit ({tagged[:12]}), and a tag that "
+            "others rely on is not moved. Choose another."
+        )
+    if problems:
+        raise PublishError("\n".join(problems))
+    proposal = _proposal(publication, who) if target.create_pr and found else None
+    if proposal is not None:
+        found = difference(publication, target, hub.list_files(publication.repo, proposal.ref, "model"))
+    remarks = []
+    if target.branch is not None and not standing.has_branch:
+        remarks.append(f"the branch '{target.branch}' is made, from main")
+    if standing.private and not target.private:
+        remarks.append("the repository is private, and stays so")
+    return Plan(
+        publication=publication,
+        target=target,
+        difference=found,
+        standing=standing,
+        proposal=proposal,
+        to_tag=target.tag is not None and tagged is None,
+        to_collect=_to_collect(publication.repo, target),
+        notes=tuple(remarks),
+    )
+
+
+def _first(publication: Publication, target: Target) -> Plan:
+    """Return the plan for a repository that is not there."""
+    if target.create_pr:
+        raise PublishError(
+            f"{publication.repo}: there is no such repository (or this token may not see it), and a pull request needs "
+            "one. Leave --create-pr out, or have its owner make it."
+        )
+    if publication.shas:
+        raise PublishError(
+            f"{publication.repo}: results were made with this repository at {', '.join(sorted(publication.shas))}, but "
+            "it is not there (or this token may not see it). Run eval with the folder, or log in."
+        )
+    branch = f", with the branch '{target.branch}'" if target.branch is not None else ""
+    return Plan(
+        publication=publication,
+        target=target,
+        difference=Difference(publication.files),
+        to_tag=target.tag is not None,
+        to_collect=target.collection is not None,
+        notes=(f"the repository is made{', private' if target.private else ''}{branch}",),
+    )
+
+
+def difference(publication: Publication, target: Target, there: Mapping[str, RemoteFile]) -> Difference:
+    """Return how the files of a publication stand to those of a repository at a commit."""
+    new, changed, same = list[File](), list[File](), list[File]()
+    for file in publication.files:
+        remote = there.get(file.path)
+        (new if remote is None else same if file.is_same_as(remote) else changed).append(file)
+    patterns = (*_OURS, *PICKLES, *OTHER_WEIGHTS) if target.replace else _OURS
+    parts = checkpoint_files.find_parts(path for path in there if "/" not in path)
+    rest = sorted(there.keys() - {file.path for file in publication.files})
+    deleted = [path for path in rest if path in parts or _is_one_of(path, patterns)]
+    kept = [path for path in rest if path not in deleted]
+    return Difference(tuple(new), tuple(changed), tuple(same), tuple(deleted), tuple(kept))
+
+
+def _is_one_of(path: str, patterns: Iterable[str]) -> bool:
+    """Whether a path fits a pattern; one without a slash means files at the root."""
+    return any(fnmatchcase(path, pattern) and ("/" in pattern or "/" not in path) for pattern in patterns)
+
+
+def _taken(publication: Publication, target: Target, standing: Standing) -> list[str]:
+    """Return a sentence if the repository holds something else than this training's checkpoint."""
+    models = sorted(path for path in standing.files if not _is_one_of(path, _NO_MODEL))
+    if target.replace or not models or _is_same_training(publication, standing):
+        return []
+    return [
+        f"{publication.repo}: this name is taken: the repository holds {len(models)} files that are not of this "
+        f"training ({', '.join(models[:4])}{' ...' if len(models) > 4 else ''}). Choose another name; or, if what "
+        "stands there is to be replaced, say --replace (its history keeps the old files)."
+    ]
+
+
+def _is_same_training(publication: Publication, standing: Standing) -> bool:
+    files = standing.files
+    if publication.record is None:
+        # Nobody says how an adopted checkpoint was trained, so its weights have to be those that are there.
+        weights = [file for file in publication.files if file.path.endswith(".safetensors")]
+        return training_record.FILE not in files and all(
+            w.path in files and w.is_same_as(files[w.path]) for w in weights
+        )
+    if training_record.FILE not in files or heads.FILE not in files:
+        return False
+    path = hub.download_file(publication.repo, standing.sha, training_record.FILE, "model")
+    try:
+        then = json.loads(path.read_text(encoding="utf-8"))
+        found = (then["key"], then["seed"], then["request"]["base"]["id"])
+    except (ValueError, KeyError, TypeError):
+        return False
+    now = publication.record
+    return found == (now.key, now.seed, now.request["base"]["id"])
+
+
+def _other_model(publication: Publication, standing: Standing) -> list[str]:
+    """Return a sentence for each commit that results were made with, and that held another model than the folder."""
+    problems = []
+    ours = {file.path: file for file in publication.files if file.path in publication.parts}
+    for sha in sorted(publication.shas):
+        there = standing.files if sha == standing.sha else hub.list_files(publication.repo, sha, "model")
+        parts = {*checkpoint_files.find_parts(path for path in there if "/" not in path)}
+        parts |= {path for path in there if path in ours or _is_one_of(path, ("heads/*.safetensors",))}
+        others = {path for path in parts & ours.keys() if not ours[path].is_same_as(there[path])}
+        others |= parts ^ ours.keys()
+        if others:
+            problems.append(
+                f"{publication.repo}: results were made with this repository at {sha[:12]}, which held another model "
+                f"than the folder has ({', '.join(sorted(others)[:4])}). Run eval with the folder."
+            )
+    return problems
+
+
+def _proposal(publication: Publication, who: Account | None) -> Proposal | None:
+    """Return the newest open pull request with this checkpoint."""
+    found = hub_standing.proposals(publication.repo, publication.title)
+    return next((proposal for proposal in found if who is None or proposal.author == who.name), None)
+
+
+def _to_collect(repo: str, target: Target) -> bool:
+    if target.collection is None:
+        return False
+    found = hub_standing.find_collection(repo.partition("/")[0], target.collection, repo)
+    return found is None or repo not in found.models
