@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from xharness import heads, training_record
-from xharness.card_facts import Facts
+from xharness.cards.facts import Facts
+from xharness.cards.model import Card
 from xharness.checkpoint import Checkpoint
 from xharness.heads import Head, ZooRecord
-from xharness.model_card import Card
 from xharness.recipe import load_recipe
 from xharness.results import Score
 from xharness.runs import Run
@@ -236,7 +236,7 @@ def runs(task: str) -> list[Run]:
 
 def card(task: str, folder: Path, **changes: Any) -> Card:
     """Return the card of a sample checkpoint."""
-    from xharness.card_facts import gather
+    from xharness.cards.facts import gather
 
     made = write(task, folder)
     return gather(folder, made, f"org/{NAMES[task]}", changes.pop("runs", runs(task)), FACTS, **changes)

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 import card_samples
 from card_samples import NAMES
 from loopback_hub import Client, LoopbackHub
-from xharness import cards, heads
+from xharness import heads
+from xharness.cards import prose, rendering
 from xharness.heads import ZooRecord
 
 # Runs a block in names of its own and returns what it prints.
@@ -65,10 +66,10 @@ def client(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[.
 
 @pytest.mark.parametrize("task", NAMES)
 def test_the_code_on_the_card_runs_and_prints_an_answer(task: str, client: Client, tmp_path: Path) -> None:
-    text = cards.render(card_samples.card(task, tmp_path, runs=[]))
+    text = rendering.render(card_samples.card(task, tmp_path, runs=[]))
     printed = client.run(RUN, source=block(text))
     assert printed.strip()
-    example = cards.card_prose.load(task).examples
+    example = prose.load(task).examples
     if task in ("anli", "mnli", "multitask"):
         assert [line.partition(":")[0] for line in printed.splitlines()] == ["entailment", "neutral", "contradiction"]
         assert sum(float(line.partition(":")[2]) for line in printed.splitlines()) == pytest.approx(1, abs=0.01)
@@ -88,7 +89,7 @@ def test_every_head_of_the_multitask_checkpoint_loads_as_its_card_says(client: C
     for name in ("squad_v2", "hellaswag", "ccg"):
         head = next(each for each in card.heads if each.name == name)
         shown = replace(card, head=head, kind=head.kind)
-        assert client.run(RUN, source=block(cards.render(shown))).strip()
+        assert client.run(RUN, source=block(rendering.render(shown))).strip()
 
 
 def test_an_encoder_without_a_head_is_shown_by_its_vectors(client: Client, tmp_path: Path) -> None:
@@ -96,6 +97,6 @@ def test_an_encoder_without_a_head_is_shown_by_its_vectors(client: Client, tmp_p
         card_samples.card("multitask", tmp_path, runs=[]),
         head=None,
         kind="encoder",
-        prose=cards.card_prose.load("adopted"),
+        prose=prose.load("adopted"),
     )
-    assert -1.001 <= float(client.run(RUN, source=block(cards.render(card)))) <= 1.001
+    assert -1.001 <= float(client.run(RUN, source=block(rendering.render(card)))) <= 1.001

@@ -14,13 +14,18 @@ from huggingface_hub import parse_eval_result_entries as parse_entries
 
 import card_samples
 from card_samples import FACTS, NAMES, TUNE, record, run, score, tuned, write
-from xharness import card_facts, card_licence, card_metadata, card_prose, cards, costs, spec
+from xharness import costs, spec
 from xharness.benchmark import benchmarks
-from xharness.card_facts import Facts
-from xharness.card_text import code, plain
+from xharness.cards import facts as card_facts
+from xharness.cards import licence as card_licence
+from xharness.cards import metadata as card_metadata
+from xharness.cards import prose as card_prose
+from xharness.cards import rendering
+from xharness.cards.facts import Facts
+from xharness.cards.model import Card
+from xharness.cards.text import code, plain
 from xharness.errors import PublishError, SpecError
 from xharness.layouts import front_matter
-from xharness.model_card import Card
 
 REPO = "org/xlmr-squad"
 
@@ -73,7 +78,7 @@ def filled(said: str, path: Path) -> Facts:
 
 
 def head_of(card: Card) -> dict[str, Any]:
-    return front_matter(cards.render(card))[0]
+    return front_matter(rendering.render(card))[0]
 
 
 def entries(card: Card, benchmark: str = "xtreme") -> dict[str, EvalResultEntry]:
@@ -92,9 +97,9 @@ def test_the_card_of_each_checkpoint_is_as_it_was_looked_at(
     task: str, gathered: Callable[..., Card], gold: Callable[[str, str], None]
 ) -> None:
     card = gathered(task)
-    text = cards.render(card)
-    assert cards.problems(text) == []
-    assert text == cards.render(card)
+    text = rendering.render(card)
+    assert rendering.problems(text) == []
+    assert text == rendering.render(card)
     gold(f"cards/{NAMES[task]}.md", text)
 
 
@@ -110,7 +115,7 @@ def test_every_intermediate_task_has_prose_and_a_gold_card() -> None:
 
 def test_the_client_of_the_hub_reads_the_front_matter_back(gathered: Callable[..., Card]) -> None:
     card = gathered("anli")
-    data = ModelCard(cards.render(card)).data
+    data = ModelCard(rendering.render(card)).data
     assert (data.license, data.library_name, data.pipeline_tag) == (
         "cc-by-nc-4.0",
         "transformers",
@@ -147,7 +152,7 @@ def test_a_score_of_less_than_the_whole_test_data_is_marked_and_not_in_the_metad
 ) -> None:
     runs = [run([score("xquad", "de", 70.0, **changes), score("xquad", "en", 80.0)])]
     card = gathered(runs=runs)
-    text = cards.render(card)
+    text = rendering.render(card)
     line = next(line for line in text.splitlines() if line.startswith("| German (de) |"))
     assert line.endswith("| **partial** |")
     assert next(line for line in text.splitlines() if line.startswith("| English (en) |")).endswith("| whole |")
@@ -162,7 +167,7 @@ def test_a_head_tuned_on_a_sample_gives_no_official_score(gathered: Callable[...
     card = gathered(runs=[run(scores, seed=1, tune=TUNE)])
     assert "model-index" not in head_of(card)
     assert card_metadata.eval_results(card, REPO) == {}
-    assert "tuned on sample data" in cards.render(card)
+    assert "tuned on sample data" in rendering.render(card)
 
 
 def test_one_partial_seed_makes_the_mean_partial(gathered: Callable[..., Card]) -> None:
@@ -170,7 +175,7 @@ def test_one_partial_seed_makes_the_mean_partial(gathered: Callable[..., Card]) 
         run([tuned("panx", "de", 70.0, seed, n=10000 if seed == 1 else 9)], seed=seed, tune=TUNE) for seed in (1, 2)
     ]
     card = gathered(runs=runs)
-    assert "not the expected number of examples" in cards.render(card)
+    assert "not the expected number of examples" in rendering.render(card)
     assert card_metadata.eval_results(card, REPO) == {}
 
 
@@ -216,7 +221,7 @@ def test_the_score_tuned_in_zero_shot_stands_for_a_target(gathered: Callable[...
 
 
 def test_a_collapsed_seed_is_in_the_mean_and_said(gathered: Callable[..., Card]) -> None:
-    text = cards.render(gathered("mnli"))
+    text = rendering.render(gathered("mnli"))
     assert "- PAN-X (WikiANN): seed 2 collapsed in training and is in the mean; without it the mean is 60.2." in text
     assert "COLLAPSED in training" in text
     found = entries(gathered("mnli"))["panx_de"]
@@ -243,14 +248,14 @@ def test_a_seed_that_lacks_a_language_is_not_in_the_deviation_of_the_mean(gather
 
 
 def test_a_private_repository_is_said_to_need_a_token(gathered: Callable[..., Card]) -> None:
-    assert "hf auth login" in cards.render(gathered(public=False))
-    assert "hf auth login" not in cards.render(gathered())
+    assert "hf auth login" in rendering.render(gathered(public=False))
+    assert "hf auth login" not in rendering.render(gathered())
 
 
 def test_runs_of_other_settings_are_told_apart(gathered: Callable[..., Card]) -> None:
     runs = [run([score("tatoeba", "de", 40.0)], layer=7), run([score("tatoeba", "de", 60.0)])]
     card = gathered(runs=runs)
-    text = cards.render(card)
+    text = rendering.render(card)
     assert "### As it is\n" in text
     assert "### As it is (layer 7)\n" in text
     assert entries(card)["tatoeba_de"].value == 60.0, "the one with xharness' own settings stands for the target"
@@ -267,9 +272,9 @@ def test_what_was_not_evaluated_is_told_by_target_and_language(gathered: Callabl
 
 def test_a_checkpoint_that_was_not_evaluated_says_so(gathered: Callable[..., Card]) -> None:
     card = gathered(runs=[])
-    text = cards.render(card)
+    text = rendering.render(card)
     assert "This checkpoint was not evaluated on any target." in text
-    assert cards.problems(text) == []
+    assert rendering.problems(text) == []
     assert "model-index" not in head_of(card)
 
 
@@ -289,7 +294,7 @@ def test_every_missing_fact_is_listed_at_once_with_the_lines_to_write(
     given = filled(said, tmp_path / "facts.yaml")
     card = gathered("mnli", facts=given, found=replace(found, request=request))
     assert (card.base.model, card.base.licence) == ("org/base", "mit")
-    assert "400 W (the publisher's figure)" in cards.render(card)
+    assert "400 W (the publisher's figure)" in rendering.render(card)
 
 
 def test_a_base_with_random_weights_needs_a_note(gathered: Callable[..., Card]) -> None:
@@ -338,7 +343,7 @@ def test_a_wrong_file_of_facts_names_the_field(content: str, words: str, tmp_pat
 def test_a_collapsed_training_is_published_only_as_such(gathered: Callable[..., Card]) -> None:
     found = record(["mnli"], status="collapsed", reason="mnli 33.0 (chance 33.3)")
     assert "--allow-collapsed" in refused(gathered, "mnli", found=found)
-    text = cards.render(gathered("mnli", found=found, allow_collapsed=True))
+    text = rendering.render(gathered("mnli", found=found, allow_collapsed=True))
     assert "> **The training collapsed: mnli 33.0 (chance 33.3). This checkpoint is published to show that" in text
     diverged = record(["mnli"], status="diverged", reason="the loss was NaN")
     assert "diverged" in refused(gathered, "mnli", found=diverged, allow_collapsed=True)
@@ -356,8 +361,8 @@ def test_a_checkpoint_without_a_record_is_adopted_with_its_publishers_facts(tmp_
     facts = filled(said, tmp_path / "facts.yaml")
     assert "--adopt" in refused(gather, facts), "all facts are there, but nobody said that it is foreign"
     card = gather(facts, adopt=True)
-    text = cards.render(card)
-    assert cards.problems(text) == []
+    text = rendering.render(card)
+    assert rendering.problems(text) == []
     assert "xharness did not train this checkpoint" in text
     assert card.kind == "classification"
 
@@ -365,8 +370,8 @@ def test_a_checkpoint_without_a_record_is_adopted_with_its_publishers_facts(tmp_
 def test_a_tuned_checkpoint_has_a_card(gathered: Callable[..., Card]) -> None:
     found = record(["panx_en"])
     found.request["phase"] = "target"
-    text = cards.render(gathered("ccg", found=found, runs=[]))
-    assert cards.problems(text) == []
+    text = rendering.render(gathered("ccg", found=found, runs=[]))
+    assert rendering.problems(text) == []
     assert "tuned on WikiANN (training set), in English, to be used in other languages" in text
     assert "- target-tuned\n" in text
 
@@ -433,18 +438,18 @@ def test_a_hostile_record_changes_nothing_but_its_own_cell(gathered: Callable[..
     evil = "x | y\n\n# Evil\n<script>alert(1)</script> {{ 1 + 1 }} [a](javascript:x)"
     found.data["mnli"]["train"][0] |= {"licence": evil, "split": evil, "language": "en"}
     found.notes.append(evil)
-    text = cards.render(gathered("mnli", found=found))
+    text = rendering.render(gathered("mnli", found=found))
     assert "\n# Evil" not in text
     assert "<script" not in text
     assert "[a](" not in text
-    assert cards.problems(text) == []
+    assert rendering.problems(text) == []
 
 
 def test_no_path_of_the_machine_is_on_a_card(gathered: Callable[..., Card]) -> None:
     found = record(["mnli"])
     found.data["mnli"]["train"][0] |= {"source": "/home/somebody/rows.tsv", "origin": "own file", "revision": None}
     found.attempts[0]["reason"] = "see /home/somebody/log/1.txt"
-    text = cards.render(gathered("mnli", found=found))
+    text = rendering.render(gathered("mnli", found=found))
     assert "/home/" not in text
     assert "rows.tsv" in text
     assert "/home/" in str(found)
@@ -478,9 +483,9 @@ def test_no_path_of_the_machine_is_on_a_card(gathered: Callable[..., Card]) -> N
 def test_a_card_that_is_wrong_is_found_before_it_is_sent(
     old: str, new: str, words: str, gathered: Callable[..., Card]
 ) -> None:
-    text = cards.render(gathered())
+    text = rendering.render(gathered())
     assert text.count(old) >= 1
-    assert any(words in problem for problem in cards.problems(text.replace(old, new, 1)))
+    assert any(words in problem for problem in rendering.problems(text.replace(old, new, 1)))
 
 
 def test_a_prose_file_that_is_wrong_names_its_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,7 +500,7 @@ def test_a_prose_file_that_is_wrong_names_its_fields(tmp_path: Path, monkeypatch
 
 def test_the_energy_is_what_the_board_draws_over_the_hours(gathered: Callable[..., Card]) -> None:
     # 700 W over 11 h; the data sheets' figures are those of the boards that are named.
-    assert "7.7 kWh: 700 W" in cards.render(gathered())
+    assert "7.7 kWh: 700 W" in rendering.render(gathered())
     assert {name: gpu.watts for name, gpu in costs.gpus().items()} == {
         "h200": 700,
         "h100": 700,

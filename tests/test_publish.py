@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from publishable import Publishable, change, make, other_weights
-from xharness import assets, checkpoint_files, files, publication
-from xharness.card_facts import read_facts
+from xharness import assets, checkpoint_files, files
+from xharness.cards.facts import read_facts
 from xharness.errors import PublishError
 from xharness.local_paths import shortened
+from xharness.publishing import publication
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def models_list(
 @AS_JSON
 def models_show(name: str, as_json: bool) -> None:
     """Print the card of a checkpoint; with --json its front matter and the commit."""
-    from xharness.card_reading import read_card
+    from xharness.cards.reading import read_card
 
     card = read_card(name)
     if as_json:

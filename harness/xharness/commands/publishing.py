@@ -63,8 +63,11 @@ def publish(
     xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml          look at it first
     xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml --yes    send it
     """
-    from xharness import hub_standing, publication, publishing, publishing_plan, publishing_report
-    from xharness.card_facts import Facts, read_facts
+    from xharness import hub_standing
+    from xharness.cards.facts import Facts, read_facts
+    from xharness.publishing import plan as publishing_plan
+    from xharness.publishing import publication, sending
+    from xharness.publishing import report as publishing_report
 
     if results and no_results:
         raise UsageError("--results and --no-results cannot be meant together. Leave one out.")
@@ -89,7 +92,7 @@ def publish(
     for note in publishing_report.plan_notes(plan):
         say(note)
     if yes and who is not None:
-        outcome = publishing.send(plan, who, say)
+        outcome = sending.send(plan, who, say)
         if as_json:
             print_json({**publishing_report.plan_json(plan), **asdict(outcome)})
         else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xharness import card_prose
-from xharness.card_prose import BASE, GIVEN, TASKS, Licence, Prose, licences
-from xharness.model_card import Base, Terms
+from xharness.cards import prose as card_prose
+from xharness.cards.model import Base, Terms
+from xharness.cards.prose import BASE, GIVEN, TASKS, Licence, Prose, licences
 
 
 def terms(prose: Prose, tasks: Sequence[str], base: Base | None, given: Licence | None) -> Terms | None:

@@ -9,24 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from xharness import (
-    card_facts,
-    card_metadata,
-    cards,
-    checkpoint_files,
-    heads,
-    local_paths,
-    published_runs,
-    training_folder,
-    training_record,
-    zoo,
-)
-from xharness.card_facts import Facts
-from xharness.card_prose import SEVERAL
+from xharness import checkpoint_files, heads, local_paths, published_runs, training_folder, training_record, zoo
+from xharness.cards import facts as card_facts
+from xharness.cards import metadata as card_metadata
+from xharness.cards import rendering
+from xharness.cards.facts import Facts
+from xharness.cards.model import Card
+from xharness.cards.prose import SEVERAL
 from xharness.checkpoint import Checkpoint
 from xharness.errors import PublishError, XharnessError, nearest_folder
-from xharness.model_card import Card
-from xharness.published_files import Digests, File, written
+from xharness.publishing.files import Digests, File, written
 from xharness.runs import Run
 from xharness.training_record import Record
 
@@ -169,8 +161,8 @@ def _written(
     card = card_facts.gather(
         folder, checkpoint, repo, runs, facts, adopt=adopt, allow_collapsed=allow_collapsed, public=public
     )
-    text = cards.render(card)
-    problems = [f"{CARD}: {problem}" for problem in cards.problems(text)]
+    text = rendering.render(card)
+    problems = [f"{CARD}: {problem}" for problem in rendering.problems(text)]
     problems += _not_of_the_zoo(card, _base_name(folder))
     home = str(Path.home())
     if len(home) > 1 and (f"{home}/" in text or str(folder.resolve()) in text):

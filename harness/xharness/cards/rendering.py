@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from xharness import assets, breakdowns, card_prose, card_tables
+from xharness import assets, breakdowns
 from xharness.averages import PARTIAL
 from xharness.benchmark import benchmarks
-from xharness.card_prose import ADOPTED, OTHER, SEVERAL, licences
-from xharness.card_text import is_hub_id, plain
-from xharness.card_training import spec_of
+from xharness.cards import prose as card_prose
+from xharness.cards import tables as card_tables
+from xharness.cards.prose import ADOPTED, OTHER, SEVERAL, licences
+from xharness.cards.text import is_hub_id, plain
+from xharness.cards.training import spec_of
 from xharness.errors import did_you_mean
 from xharness.language import languages
 from xharness.layouts import front_matter as read_front_matter
@@ -25,7 +27,7 @@ from xharness.results import TUNED
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from xharness.model_card import Card
+    from xharness.cards.model import Card
 
 LARGEST = 1_000_000
 """Characters of a card."""
@@ -33,7 +35,7 @@ LARGEST = 1_000_000
 
 def render(card: Card) -> str:
     """Return the text of README.md; the same card always gives the same text."""
-    from xharness.card_metadata import front_matter
+    from xharness.cards.metadata import front_matter
 
     examples = {**card_prose.load(ADOPTED).examples, **card.prose.examples}
     results, scores, known = card.scores.results, card.scores, languages()
@@ -179,7 +181,7 @@ _NEEDED = ("language", "license", "library_name", "pipeline_tag", "tags")
 
 
 def _head_problems(head: dict[str, Any]) -> Iterator[str]:
-    from xharness.card_metadata import PIPELINES
+    from xharness.cards.metadata import PIPELINES
 
     yield from (f"{name}: field required." for name in _NEEDED if name not in head)
     for name, value in head.items():

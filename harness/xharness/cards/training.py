@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from xharness import local_paths
-from xharness.card_text import duration, energy, is_hub_id
+from xharness.cards.model import Development, Training, TrainingSet
+from xharness.cards.text import duration, energy, is_hub_id
 from xharness.costs import find_gpu
-from xharness.model_card import Development, Training, TrainingSet
 from xharness.recipe import GIVEN, OURS
 from xharness.spec import TrainingSpec, list_training, load_training
 from xharness.training_record import AVERAGE, ENGLISH_DEV, LAST, Record

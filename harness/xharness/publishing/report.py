@@ -8,9 +8,9 @@ from typing import Any
 from tabulate import tabulate
 
 from xharness.hub_standing import address
-from xharness.published_files import size_of
-from xharness.publishing import Outcome
-from xharness.publishing_plan import Plan
+from xharness.publishing.files import size_of
+from xharness.publishing.plan import Plan
+from xharness.publishing.sending import Outcome
 
 
 def _states(plan: Plan) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xharness.averages import Results
-from xharness.card_prose import Prose
+from xharness.cards.prose import Prose
 from xharness.heads import Head
 from xharness.results import Score
 from xharness.seeds import COMPLETE, Spread, Summary

@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from xharness import notes, published_runs, results
 from xharness.averages import Results, aggregate, is_foreign
 from xharness.benchmark import benchmarks
+from xharness.cards.model import Cell, Missing, Scores, Section
 from xharness.data_spec import ELSEWHERE
-from xharness.model_card import Cell, Missing, Scores, Section
 from xharness.results import AS_IS, TUNED, ZERO_SHOT, Score
 from xharness.runs import Run, fitting
 from xharness.seeds import COLLAPSED, COMPLETE, spread, summary

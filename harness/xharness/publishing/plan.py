@@ -13,8 +13,8 @@ from xharness.errors import PublishError, UsageError
 from xharness.hub import RemoteFile
 from xharness.hub_errors import Unreachable
 from xharness.hub_standing import Account, Proposal, Standing
-from xharness.publication import CARD, OTHER_WEIGHTS, PICKLES, Publication
-from xharness.published_files import File
+from xharness.publishing.files import File
+from xharness.publishing.publication import CARD, OTHER_WEIGHTS, PICKLES, Publication
 
 # What a publication is made of: such a file that is there and is no longer ours goes with the commit.
 _OURS = (

@@ -7,13 +7,14 @@ from typing import Any
 
 import yaml
 
-from xharness import card_scores, zoo
+from xharness import zoo
 from xharness.benchmark import benchmarks
-from xharness.card_prose import ENCODER
-from xharness.card_scores import changed
-from xharness.card_tables import metric_name
-from xharness.card_text import is_hub_id
-from xharness.model_card import Card, Cell, Section
+from xharness.cards import scores as card_scores
+from xharness.cards.model import Card, Cell, Section
+from xharness.cards.prose import ENCODER
+from xharness.cards.scores import changed
+from xharness.cards.tables import metric_name
+from xharness.cards.text import is_hub_id
 from xharness.results import TUNED
 from xharness.seeds import COLLAPSED
 from xharness.spec import TaskSpec

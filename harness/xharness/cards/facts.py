@@ -6,18 +6,22 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from xharness import card_licence, card_prose, card_scores, card_training, heads, training_record, zoo
-from xharness.card_given import NONE, OF_RECORDS, GivenSet, Lacking
-from xharness.card_given import Facts as Facts
-from xharness.card_given import read_facts as read_facts
-from xharness.card_prose import ADOPTED, ENCODER, GIVEN, OTHER, SEVERAL, TUNED, Prose
-from xharness.card_text import is_hub_id
+from xharness import heads, training_record, zoo
+from xharness.cards import licence as card_licence
+from xharness.cards import prose as card_prose
+from xharness.cards import scores as card_scores
+from xharness.cards import training as card_training
+from xharness.cards.given import NONE, OF_RECORDS, GivenSet, Lacking
+from xharness.cards.given import Facts as Facts
+from xharness.cards.given import read_facts as read_facts
+from xharness.cards.model import Base, Card, Scores, Training, TrainingSet
+from xharness.cards.prose import ADOPTED, ENCODER, GIVEN, OTHER, SEVERAL, TUNED, Prose
+from xharness.cards.text import is_hub_id
 from xharness.checkpoint import Checkpoint
 from xharness.costs import find_gpu
 from xharness.errors import did_you_mean
 from xharness.heads import Head, ZooRecord
 from xharness.local_paths import shortened
-from xharness.model_card import Base, Card, Scores, Training, TrainingSet
 from xharness.runs import Run
 from xharness.seeds import COLLAPSED, DIVERGED
 from xharness.training_record import Record

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from xharness import strict_yaml
-from xharness.card_prose import Licence
+from xharness.cards.prose import Licence
 from xharness.errors import PublishError, SpecError
 from xharness.heads import Phase
 from xharness.strict_yaml import Strict

@@ -9,9 +9,9 @@ from xharness import __version__, hub, hub_commits, hub_standing
 from xharness.errors import PublishError, XharnessError
 from xharness.hub_commits import Commit
 from xharness.hub_standing import Account
-from xharness.publication import Publication
-from xharness.published_files import size_of
-from xharness.publishing_plan import Plan, difference
+from xharness.publishing.files import size_of
+from xharness.publishing.plan import Plan, difference
+from xharness.publishing.publication import Publication
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
     new one.
 
     Args:
-        plan: from `publishing_plan.compare`.
+        plan: from `publishing.plan.compare`.
         who: whose token it is.
         say: tells the user what is going on.
 

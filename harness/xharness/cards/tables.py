@@ -8,13 +8,13 @@ from xharness import breakdowns
 from xharness.averages import PARTIAL, Results, TaskResult
 from xharness.benchmark import benchmarks
 from xharness.breakdowns import Group
-from xharness.card_prose import licences
-from xharness.card_scores import changed
-from xharness.card_text import code, percent, plain
+from xharness.cards.model import Card, Cell, Section
+from xharness.cards.prose import licences
+from xharness.cards.scores import changed
+from xharness.cards.text import code, percent, plain
 from xharness.data_spec import ELSEWHERE
 from xharness.language import languages
 from xharness.metrics import SCORE_KEYS
-from xharness.model_card import Card, Cell, Section
 from xharness.results import AS_IS
 from xharness.seeds import Summary
 from xharness.spec import TaskSpec
