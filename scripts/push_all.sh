@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Publish all checkpoints of a zoo on the Hugging Face Hub, or propose them as pull requests; nothing is sent without --yes.
+# Publish all checkpoints of a zoo on the Hugging Face Hub, or propose them; nothing is sent without --yes.
 #
-#   scripts/push_all.sh --zoo zoo --org my-org --results results --facts facts.yaml            shows what would be sent
+#   scripts/push_all.sh --zoo zoo --org my-org --results results --facts facts.yaml        shows what would be sent
 #   scripts/push_all.sh --zoo zoo --org my-org --results results --facts facts.yaml --yes
 #
 #   --zoo FOLDER        what train_zoo.sh made: a folder per checkpoint
@@ -15,8 +15,8 @@
 # All other options are given to each `xharness publish`, such as --facts FILE, --create-pr, --private, --tag v1 or
 # --no-results.
 #
-# What is on the Hub already is not sent again, so after a stop the same command goes on. Ends with 1 if one could not be
-# published; the others are.
+# What is on the Hub already is not sent again, so after a stop the same command goes on. Ends with 1 if one could not
+# be published; the others are.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -25,7 +25,9 @@ while (($#)); do
   case $1 in
     -h | --help) help_of "${BASH_SOURCE[0]}"; exit 0 ;;
     --yes) yes=(--yes); shift ;;
-    --zoo | --org | --encoder | --prefix | --only) (($# > 1)) || usage "$1 needs a value."; declare "${1#--}=$2"; shift 2 ;;
+    --zoo | --org | --encoder | --prefix | --only)
+      (($# > 1)) || usage "$1 needs a value."
+      declare "${1#--}=$2"; shift 2 ;;
     --results) (($# > 1)) || usage "$1 needs a value."; results+=(--results "$2"); shift 2 ;;
     --collection) (($# > 1)) || usage "$1 needs a value."; collection=(--collection "$2"); shift 2 ;;
     --json | --card) usage "$1 is an option of a single \`xharness publish\`." ;;
@@ -53,8 +55,10 @@ for entry in "${there[@]}"; do
   task=${entry%%=*} name=${entry#*=} code=0
   [[ -z $only || ",$only," == *",$task,"* ]] || continue
   echo "== $zoo/$task -> $org/$name" >&2
-  "${xharness[@]}" publish "$zoo/$task" "$org/$name" ${results[@]+"${results[@]}"} ${collection[@]+"${collection[@]}"} \
-    ${options[@]+"${options[@]}"} ${yes[@]+"${yes[@]}"} >"$logs/out" 2> >(tee "$logs/err" >&2) || code=$?
+  publish=("${xharness[@]}" publish "$zoo/$task" "$org/$name" ${results[@]+"${results[@]}"})
+  publish+=(${collection[@]+"${collection[@]}"} ${options[@]+"${options[@]}"} ${yes[@]+"${yes[@]}"})
+  # What it says is seen as it comes, and kept, since the table shows the reason of a failure.
+  { "${publish[@]}" 2>&1 >&3 | tee "$logs/err" >&2; } 3>"$logs/out" || code=$?
   cat "$logs/out"
   if ((code)); then
     failed=1 rows+=("$(printf '%-28s failed; %s' "$name" "$(sed -n 's/^Error: //p' "$logs/err" | head -n 1)")")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ from xharness.training_plan import Options, prepare
 
 TARGETS = {"mnli": "xnli,tatoeba", "squad_v1": "xquad,tatoeba", "multitask": "xnli,xquad,tatoeba"}
 """What some of the checkpoints are scored on, as they are; the others go out with Tatoeba alone."""
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "push_all.sh"
 
 FACTS = """\
 developed_by: The tests
@@ -167,3 +171,30 @@ def test_a_pull_request_is_merged_and_pulled(scene: Scene, tmp_path: Path) -> No
     assert "tests@example.org" in (tmp_path / "merged" / "README.md").read_text(encoding="utf-8")
     published = scores(tmp_path / "merged")
     assert published == scores(scene.folder / "results", next(iter(published.values()))["model_hash"])
+
+
+def test_the_script_publishes_the_zoo_and_goes_on_where_it_was(scene: Scene) -> None:
+    known = ["--zoo", "zoo", "--org", "org", "--prefix", "small", "--only", "qqp,multitask", "--facts", "facts.yaml"]
+    known += ["--no-results", "--allow-collapsed", "--collection", "A small zoo", "--tag", "v1"]
+    environment = scene.hub.environment(scene.folder / "home", HF_TOKEN=TOKEN, PYTHON=sys.executable)
+
+    def push(*options: str) -> list[str]:
+        done = subprocess.run(
+            ["bash", SCRIPT, *known, *options],
+            cwd=scene.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert TOKEN not in done.stdout + done.stderr
+        return done.stdout.splitlines()[-2:]
+
+    assert [line.split()[1] for line in push()] == ["to", "to"]
+    assert not scene.hub.place("models", "org/small-qqp").exists
+    assert [line.split()[1] for line in push("--yes")] == ["published:", "published:"]
+    assert all(" nothing changed: " in line for line in push("--yes"))
+    listed = "from huggingface_hub import HfApi\nresult = [i.item_id for c in HfApi().list_collections(owner='org')"
+    listed += " if c.title == 'A small zoo' for i in c.items]"
+    assert sorted(scene.client.run(listed)) == ["org/small-multitask", "org/small-qqp"]

@@ -15,7 +15,7 @@ from xharness.recipe import load_recipe
 from xharness.spec import MIXTURE, list_intermediate, load_training
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-NAMES = ["train_zoo.sh", "reproduce.sh", "gpu_check.sh"]
+NAMES = ["train_zoo.sh", "reproduce.sh", "push_all.sh", "gpu_check.sh"]
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 
@@ -41,6 +41,13 @@ if words[0] == "eval":
     run = pathlib.Path(words[words.index("--output") + 1]) / "name" / "id" / "settings" / "seed0"
     run.mkdir(parents=True, exist_ok=True)
     sys.exit(8 if "mnli" in words[words.index("--model") + 1] else 0)
+if words[0] == "models":
+    print("\\n".join(["anli big-anli", "mnli big-mnli", "squad_v1 big-squad", "qqp big-qqp"]))
+if words[0] == "publish":
+    if words[1].endswith("qqp"):
+        print("Error: no developed_by.\\nMore of it.", file=sys.stderr)
+        sys.exit(10)
+    print("a table\\n\\n" + ("published: " if "--yes" in words else "to send: ") + words[2])
 if words[0] == "report":
     print("a table of", len(words) - 1, "runs")
 """
@@ -174,3 +181,41 @@ def test_the_smoke_story_on_the_sentences_that_come_with_xharness(tmp_path):
     table = start(str(SCRIPTS / "reproduce.sh"), "--smoke", "--zoo", "zoo", "--to", "out", "--rows", "base")
     assert table.returncode == 0, table.stderr
     assert "demo_qa" in table.stdout
+
+
+def zoo_of(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "training.json").write_text("{}")
+    return folder
+
+
+def test_all_that_is_there_is_published_and_what_cannot_be_is_told(run, tmp_path):
+    zoo = zoo_of(tmp_path / "zoo", "mnli", "squad_v1", "qqp")
+    known = ["--zoo", zoo, "--org", "lab", "--encoder", "big", "--results", "out", "--facts", "facts.yaml"]
+    done, calls = run("push_all.sh", *known)
+    assert done.returncode == 1
+    assert [line.split()[1:3] for line in calls if line.startswith("publish")] == [
+        [str(zoo / "mnli"), "lab/big-mnli"],
+        [str(zoo / "qqp"), "lab/big-qqp"],
+        [str(zoo / "squad_v1"), "lab/big-squad"],
+    ]
+    assert all(line.endswith("--results out --facts facts.yaml") for line in calls if line.startswith("publish"))
+    table = done.stdout[done.stdout.index("repository") :].splitlines()
+    assert table[1].split() == ["big-mnli", "to", "send:", "lab/big-mnli"]
+    assert "big-qqp" in done.stdout
+    assert "failed; no developed_by." in done.stdout
+    assert "More of it." in done.stderr
+
+
+def test_publishing_sends_only_when_told_and_under_the_names_that_are_asked_for(run, tmp_path):
+    zoo = zoo_of(tmp_path / "zoo", "mnli", "squad_v1")
+    known = ["--zoo", zoo, "--org", "lab", "--encoder", "big", "--no-results"]
+    done, calls = run("push_all.sh", *known, "--prefix", "tiny", "--only", "squad_v1", "--yes", "--collection", "A zoo")
+    assert done.returncode == 0, done.stderr
+    assert calls[1:] == [f"publish {zoo / 'squad_v1'} lab/tiny-squad --collection A zoo --no-results --yes"]
+    assert done.stdout.splitlines()[-1].split() == ["tiny-squad", "published:", "lab/tiny-squad"]
+    refused, calls = run("push_all.sh", *known, "--only", "hellaswag")
+    assert refused.returncode == 2
+    assert "there is no 'hellaswag'" in refused.stderr
+    assert calls == ["models list --encoder big --names"]
