@@ -14,17 +14,18 @@ from huggingface_hub import parse_eval_result_entries as parse_entries
 
 import card_samples
 from card_samples import FACTS, NAMES, TUNE, record, run, score, tuned, write
-from xharness import costs, spec
+from xharness import costs, published_runs, spec
 from xharness.benchmark import benchmarks
+from xharness.cards import damage, rendering
 from xharness.cards import facts as card_facts
 from xharness.cards import licence as card_licence
 from xharness.cards import metadata as card_metadata
 from xharness.cards import prose as card_prose
-from xharness.cards import rendering
 from xharness.cards.facts import Facts
+from xharness.cards.given import MlmText
 from xharness.cards.model import Card
 from xharness.cards.text import code, plain
-from xharness.errors import PublishError, SpecError
+from xharness.errors import ModelError, PublishError, SpecError
 from xharness.layouts import front_matter
 
 REPO = "org/xlmr-squad"
@@ -156,7 +157,7 @@ def test_a_score_of_less_than_the_whole_test_data_is_marked_and_not_in_the_metad
     line = next(line for line in text.splitlines() if line.startswith("| German (de) |"))
     assert line.endswith("| **partial** |")
     assert next(line for line in text.splitlines() if line.startswith("| English (en) |")).endswith("| whole |")
-    assert "xquad is partial: no score for" in text
+    assert "- XQuAD is **partial**: no score for 10 languages" in text
     configs = {each["dataset"]["config"] for each in head_of(card)["model-index"][0]["results"]}
     assert configs == {"en"}
     assert set(entries(card)) == {"xquad_en"}
@@ -259,6 +260,110 @@ def test_runs_of_other_settings_are_told_apart(gathered: Callable[..., Card]) ->
     assert "### As it is\n" in text
     assert "### As it is (layer 7)\n" in text
     assert entries(card)["tatoeba_de"].value == 60.0, "the one with xharness' own settings stands for the target"
+
+
+def test_sections_that_differ_in_their_type_only_have_other_titles(gathered: Callable[..., Card]) -> None:
+    made = {dtype: [score("tatoeba", "de", value, dtype=dtype)] for dtype, value in (("bfloat16", 1), ("float32", 2))}
+    card = gathered(runs=[run(scores, dtype=dtype) for dtype, scores in made.items()])
+    text = rendering.render(card)
+    assert "### As it is, in bfloat16\n" in text
+    assert "Of a target that was scored in several ways, one stands" in text
+    assert entries(card)["tatoeba_de"].value == 2, "the more exact one"
+    assert "float32" in str(entries(card)["tatoeba_de"].notes)
+
+
+def test_seeds_do_not_make_a_score_as_it_is_another_one(gathered: Callable[..., Card]) -> None:
+    runs = [run([score("tatoeba", "de", 60.0)]), run([score("tatoeba", c, 60.0, seed=1) for c in ("de", "ar")], seed=1)]
+    card = gathered(runs=runs)
+    section = card.scores.sections[0]
+    assert {code: list(cell.scores) for code, cell in section.cells["tatoeba"].items()} == {"ar": [1], "de": [0]}
+    text = rendering.render(card)
+    assert "Evaluated once, in bfloat16" in text
+    assert "of different checkpoints" not in text
+    found = entries(card)
+    assert (found["tatoeba_de"].notes, found["tatoeba_de"].value) == ("as is, 1,000 examples, bfloat16", 60.0)
+    assert str(found["tatoeba_ar"].source_url).endswith("/seed1/tatoeba/ar.json")
+
+
+def test_a_mean_over_languages_with_other_seeds_is_partial(gathered: Callable[..., Card]) -> None:
+    def of(seed: int, codes: Any) -> Any:
+        return run([tuned("pawsx", code, 70.0 + seed, seed) for code in codes], seed=seed, tune=TUNE)
+
+    codes = list(spec.load_task("pawsx").languages)
+    assert "pawsx" in entries(gathered(runs=[of(1, codes), of(2, codes)]))
+    card = gathered(runs=[of(1, codes), of(2, codes[1:])])
+    assert "PAWS-X is **partial**: languages of different tuned checkpoints." in rendering.render(card)
+    assert "pawsx" not in entries(card)
+    assert [entries(card)[f"pawsx_{code}"].value for code in codes[:2]] == [71.0, 71.5]
+
+
+def test_a_mean_of_data_that_is_not_known_to_be_whole_is_partial(gathered: Callable[..., Card]) -> None:
+    scores = whole("pawsx", 80.0)
+    card = gathered(runs=[run([replace(scores[0], data_status="unknown"), *scores[1:]])])
+    assert "PAWS-X is **partial**: " in rendering.render(card)
+    assert len(entries(card)) == len(scores) - 1
+    assert "pawsx" not in entries(card)
+
+
+def test_seeds_of_other_data_are_no_seeds_of_one_score(gathered: Callable[..., Card]) -> None:
+    runs = [run([tuned("panx", "de", 70.0, s, data_hash=f"{s:064x}")], seed=s, tune=TUNE) for s in (1, 2)]
+    assert entries(gathered(runs=runs)) == {}
+
+
+def test_whole_scores_stand_for_the_checkpoint_before_partial_ones(gathered: Callable[..., Card]) -> None:
+    own = run(whole("pawsx", 80.0))
+    trial = run([tuned("pawsx", "de", 90.0, 1, told={"data_status": ["sample"]})], seed=1, tune=TUNE)
+    assert "pawsx" in entries(gathered(runs=[own, trial]))
+    assert entries(gathered(runs=[own, trial]))["pawsx_de"].value != 90.0
+    real = run([tuned("pawsx", each.language, 70.0, 1) for each in own.scores], seed=1, tune=TUNE)
+    assert entries(gathered(runs=[own, real]))["pawsx"].value == 70.0, "tuned, though it is lower"
+
+
+def test_a_deviation_is_over_the_languages_of_the_benchmark(gathered: Callable[..., Card]) -> None:
+    def of(seed: int) -> Any:
+        values = {code: 60.0 if code != "ro" else 60.0 + 10 * seed for code in spec.load_task("xquad").languages}
+        return run([tuned("xquad", code, value, seed) for code, value in values.items()], seed=seed, tune=TUNE)
+
+    card = gathered(runs=[of(1), of(2)])
+    assert "sd 0.00" in str(entries(card)["xquad"].notes)
+    assert "sd 0.59" in str(entries(card, "xtreme-r")["xquad"].notes)
+
+
+def test_a_state_is_said_to_be_chosen_as_it_was(gathered: Callable[..., Card]) -> None:
+    card = gathered(runs=[run([tuned("tydiqa", "fi", 60.0, 1, selected_by="last")], seed=1, tune=TUNE)])
+    assert "state chosen by last" in str(entries(card)["tydiqa_fi"].notes)
+    assert "chosen by last" in rendering.render(card)
+
+
+def test_the_usual_choices_of_tuning_are_not_named(gathered: Callable[..., Card]) -> None:
+    usual = {**TUNE, "recipe": "jiant", "selected_by": "average", "average_last": 3, "given": {}}
+    runs = [run([tuned("panx", "de", 60.0, 1, selected_by="average")], seed=1, tune=usual)]
+    assert "### Tuned in English only (zero-shot), state an average of the last\n" in rendering.render(
+        gathered(runs=runs)
+    )
+    assert gathered(runs=runs).scores.results is None, "only the state that English chose stands for the checkpoint"
+
+
+def test_both_numbers_of_udpos_are_told(gathered: Callable[..., Card]) -> None:
+    scores = [tuned("udpos", "de", 70.0, 1, scores={"f1": 70.0, "token_accuracy": 74.5})]
+    text = rendering.render(gathered(runs=[run(scores, seed=1, tune=TUNE)]))
+    assert "F1 70.0 (of runs of equal tags, as the benchmark counts); accuracy of words 74.5." in text
+
+
+def test_the_commands_make_the_scores_that_are_shown(gathered: Callable[..., Card]) -> None:
+    tune = {**TUNE, "recipe": "xtreme", "given": {"learning_rate": 1e-05}, "max_steps": 100, "lora": None}
+    own = [score("tatoeba", "de", 50.0), *whole("pawsx", 80.0)]
+    heads = run([tuned(name, "de", 60.0, 3) for name in ("xnli", "panx")], seed=3, tune={**tune, "train_n": 500})
+    card = gathered("mnli", runs=[run(own, layer=7, prefix="query: ", limit=10, whiten=False), heads])
+    start = "xharness eval --model org/xlmr-mnli --targets"
+    assert [line for line in rendering.render(card).splitlines() if line.startswith("xharness eval")] == [
+        f"{start} tatoeba --languages de --no-whiten --dtype bfloat16 --layer 7 --prefix 'query: ' --limit 10",
+        f"{start} pawsx --no-whiten --dtype bfloat16 --layer 7 --prefix 'query: ' --limit 10",
+        f"{start} xnli,panx --languages de --tune --fresh-head --seeds 3 --dtype bfloat16 --train-n 500 "
+        "--max-steps 100 --learning-rate 1e-05 --recipe xtreme",
+    ]
+    notes = str(entries(card)["panx_de"].notes)
+    assert notes.endswith("bfloat16, recipe xtreme, train_n 500, max_steps 100, learning_rate 1e-05")
 
 
 def test_what_was_not_evaluated_is_told_by_target_and_language(gathered: Callable[..., Card]) -> None:
@@ -412,6 +517,28 @@ def test_a_base_whose_licence_says_nothing_is_refused(licence: str, words: str, 
     assert words in refused(gathered, "mnli", facts=Facts(developed_by="x", base_licence=licence))
 
 
+def test_the_terms_of_the_base_are_told_beside_stricter_ones(gathered: Callable[..., Card]) -> None:
+    assert (
+        "The terms of the encoder that training began with (MIT) hold as well." in gathered("anli", runs=[]).terms.why
+    )
+    found = Facts(developed_by="x", base_licence="cc-by-nc-sa-4.0")
+    assert gathered("ccg", facts=found, runs=[]).terms.name == "cc-by-nc-sa-4.0-and-ldc2005t13-training-data"
+
+
+def test_a_mixture_with_a_task_whose_terms_nobody_knows_asks_for_a_licence(gathered: Callable[..., Card]) -> None:
+    found = record(["mnli", "panx_en"])
+    assert "\nlicence is missing" in refused(gathered, "multitask", found=found, runs=[])
+    given = card_prose.Licence(id="mit", why="We say so.")
+    terms = gathered("multitask", found=found, runs=[], facts=FACTS.model_copy(update={"licence": given})).terms
+    assert terms.why == ("We say so.",)
+
+
+def test_a_licence_that_is_freer_than_what_is_known_is_said_to_be(gathered: Callable[..., Card]) -> None:
+    given = card_prose.Licence(id="mit", why="We say so.")
+    why = gathered("anli", facts=FACTS.model_copy(update={"licence": given}), runs=[]).terms.why
+    assert why[1].startswith("Without this word of its publisher it would be CC BY-NC 4.0: ANLI, on which")
+
+
 def test_a_licence_of_the_publisher_stands_in_place_of_all(gathered: Callable[..., Card]) -> None:
     licence = card_prose.Licence(id="other", name="ours", link="https://a.org", why="We say so.")
     terms = gathered("mnli", facts=FACTS.model_copy(update={"licence": licence}), runs=[]).terms
@@ -443,6 +570,77 @@ def test_a_hostile_record_changes_nothing_but_its_own_cell(gathered: Callable[..
     assert "<script" not in text
     assert "[a](" not in text
     assert rendering.problems(text) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["\u202eevil", "a\n---\nb", "```\nrm -rf", "/home/somebody/x", "B" * 300_000, "'; ls; '"]
+)
+def test_hostile_settings_and_results_are_neutral(text: str, gathered: Callable[..., Card]) -> None:
+    scores = [score("tatoeba", "de", 50.0, device=text, notes=(text,))]
+    card = gathered(runs=[run(scores, prefix=text, label_map={text: text})])
+    shown = rendering.render(card)
+    assert rendering.problems(shown) == []
+    assert len(shown) < 100_000
+    assert not any(bad in shown for bad in ("\u202e", "/home/", "\n---\nb", "```\nrm"))
+    assert ModelCard(shown).data.model_name == "xlmr-squad"
+    assert len(str(entries(card)["tatoeba_de"].notes)) < 2_000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seconds": "long"},
+        {"tokens": "many"},
+        {"losses": {}},
+        {"request": {}},
+        {"data": {"mnli": {}}},
+        {"data": {"mnli": {"train": [{}]}}},
+        {"hardware": {}},
+        {"evaluations": [None]},
+        {"probes": {"mnli": {"n": 1}}},
+        {"attempts": "none"},
+        {"notes": [1]},
+    ],
+)
+def test_a_damaged_record_is_refused_by_name(changes: dict[str, Any], gathered: Callable[..., Card]) -> None:
+    with pytest.raises(
+        ModelError, match=r"training\.json: not a training record of xharness: .*" + next(iter(changes))
+    ):
+        gathered("mnli", found=record(["mnli"], **changes))
+
+
+def test_a_record_with_nan_is_refused(gathered: Callable[..., Card]) -> None:
+    found = record(["mnli"])
+    found.losses.append([1, "mnli", 0.5, 0.0])
+    assert damage.find(found) is None
+    found.losses.append([2, "mnli", float("nan"), 0.0])
+    assert str(damage.find(found)).startswith("losses is ")
+    with pytest.raises(PublishError, match="cannot be written as JSON"):
+        published_runs.as_json({"loss": float("nan")})
+
+
+def test_data_that_a_task_does_not_have_is_told_first(gathered: Callable[..., Card]) -> None:
+    found = record(["mnli"])
+    found.data["mnli"]["train"][0] |= {"source": "other/rows", "origin": "native"}
+    text = rendering.render(gathered("mnli", found=found))
+    assert (
+        "> **What is called MultiNLI here was read from other/rows, which is not where xharness has it from.**" in text
+    )
+    assert "which is not where" not in rendering.render(gathered("mnli"))
+
+
+def test_the_text_of_masked_language_modelling_is_asked_for(gathered: Callable[..., Card]) -> None:
+    found = record(["mnli"])
+    found.request["mlm"] = {"sha256": "ab" * 32, "share": 0.2}
+    assert "\nmlm_text is missing: " in refused(gathered, "mnli", found=found)
+    given = MlmText(name="Wikipedia", licence="cc-by-sa-4.0", languages=["sw", "ta"], id="org/wiki")
+    card = gathered("mnli", found=found, facts=FACTS.model_copy(update={"mlm_text": given}))
+    head = head_of(card)
+    assert head["datasets"] == ["nyu-mll/glue", "org/wiki"]
+    assert head["language"][:4] == ["multilingual", "en", "sw", "ta"]
+    assert "zero-shot" not in head["tags"]
+    assert rendering.problems(rendering.render(card)) == []
+    assert "mlm_text: there was no" in refused(gathered, facts=FACTS.model_copy(update={"mlm_text": given}))
 
 
 def test_no_path_of_the_machine_is_on_a_card(gathered: Callable[..., Card]) -> None:
@@ -510,3 +708,31 @@ def test_the_energy_is_what_the_board_draws_over_the_hours(gathered: Callable[..
         "v100": 300,
         "t4": 70,
     }
+
+
+def test_one_partial_language_of_one_seed_keeps_the_mean_of_the_target_out(gathered: Callable[..., Card]) -> None:
+    codes = spec.load_task("pawsx").languages
+    first = [tuned("pawsx", code, 80.0, 1) for code in codes]
+    second = [tuned("pawsx", code, 80.0, 2, **({"data_status": "sample"} if code == "de" else {})) for code in codes]
+    found = [run(first, seed=1, tune=TUNE), run(second, seed=2, tune=TUNE)]
+    assert "pawsx" in entries(gathered(runs=found[:1]))
+    assert {"pawsx", "pawsx_de"}.isdisjoint(entries(gathered(runs=found)))
+
+
+def test_a_state_chosen_on_the_target_stands_for_nothing(gathered: Callable[..., Card]) -> None:
+    chosen = {**TUNE, "selected_by": "target-dev"}
+    found = [
+        run([score("xquad", "de", 60.0)]),
+        run([tuned("xquad", "de", 90.0, 1, selected_by="target-dev")], seed=1, tune=chosen),
+    ]
+    assert entries(gathered(runs=found))["xquad_de"].value == 61.25
+    assert card_metadata.eval_results(gathered(runs=found[1:]), REPO) == {}
+
+
+def test_a_set_that_was_cut_is_told(gathered: Callable[..., Card], tmp_path: Path) -> None:
+    made = card_samples.record(["mnli"])
+    made.data["mnli"]["train"][0]["n"] = 500
+    made.hardware["processes"] = 8
+    text = rendering.render(gathered("mnli", found=made))
+    assert "Trained on partial data: a part of the examples of MultiNLI." in text
+    assert "62 kWh: 700 W (its data sheet's most for the board) x 8 x" in text

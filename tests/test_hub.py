@@ -139,6 +139,13 @@ def test_a_listing_of_several_pages_is_read_whole(server, client, monkeypatch):
     assert "tokenizer.json" in read(client, "org/tiny")["files"]
 
 
+def test_an_answer_that_is_none_of_the_hub_is_a_sentence(server, client):
+    server.fail("GET /api/models/org/tiny/tree", status=200)
+    error = refused(client, "hub.list_files('org/tiny', 'main', 'model')")
+    assert "ModelError" in error.kinds
+    assert "what came is not what the Hub answers" in error.message
+
+
 def test_unknown_revision_names_the_nearest(client):
     error = refused(client, "hub.read_checkpoint('org/tiny@v1.1')")
     assert "ModelError" in error.kinds

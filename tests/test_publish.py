@@ -156,6 +156,11 @@ def development(mine: Publishable) -> None:
         (lambda mine: broken_result(mine, spec_hash="0" * 12), "another version of the task's spec"),
         (lambda mine: broken_result(mine, model_hash="0" * 64), "model_hash is 000000000000"),
         (lambda mine: broken_result(mine, language="xx"), "has no language 'xx'"),
+        (lambda mine: broken_result(mine, scores={"accuracy": 140.0}), "scores.accuracy is 140.0, which cannot be"),
+        (
+            lambda mine: broken_result(mine, scores={"accuracy": 99.0}, intervals={"accuracy": [20.0, 30.0]}),
+            "with the interval 20.0 to 30.0",
+        ),
         (twice, "are both a score of xnli in de"),
         (trial, "no RUN of this checkpoint was found (left out: 1 RUN: trials"),
         (development, "1 RUN: scores on development data"),
@@ -210,6 +215,10 @@ def collapsed(mine: Publishable) -> None:
     change(mine.folder / "training.json", status="collapsed", reason="at chance")
 
 
+def with_token(mine: Publishable) -> None:
+    change(mine.folder / "training.json", notes=["called with --token hf_" + "a1" * 17])
+
+
 @pytest.mark.parametrize(
     ("damage", "code", "said"),
     [
@@ -221,7 +230,24 @@ def collapsed(mine: Publishable) -> None:
         (collapsed, 10, "--allow-collapsed"),
         (lambda mine: (mine.folder / "training.json").unlink(), 10, "--adopt"),
         (lambda mine: (mine.folder / ".run").mkdir(), 10, "has not come to its end"),
-        (lambda mine: change(mine.folder / "config.json", auto_map={"AutoModel": "m.M"}), 10, "names Python code"),
+        (
+            lambda mine: change(mine.folder / "config.json", auto_map={"AutoModel": "m.M"}),
+            10,
+            "config.json: Python code",
+        ),
+        (
+            lambda mine: change(mine.folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["m.M", None]}),
+            10,
+            "tokenizer_config.json: Python code is named",
+        ),
+        (lambda mine: (mine.folder / "tokenizer.json").write_bytes(b""), 10, "tokenizer.json: nothing is in it"),
+        (lambda mine: change(mine.folder / "training.json", weights=None), 5, "not a training record of xharness"),
+        (
+            lambda mine: change(mine.folder / "training.json", tokens_per_second=float("nan")),
+            10,
+            "Out of range float values are not JSON compliant",
+        ),
+        (with_token, 10, "training.json: a token of the Hub (hf_...) would stand in it"),
         (lambda mine: shutil.rmtree(mine.folder), 10, "there is no such folder"),
     ],
 )
@@ -262,13 +288,17 @@ def test_what_stays_here_is_said(mine, runner):
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny", "a/b/c", "org/-x", "org/x.", "org/a--b", "org/a..b", "o rg/x", "/x", "org/" + "x" * 99]
+    "name",
+    ["tiny", "a/b/c", "org/-x", "org/x.", "org/a--b", "org/a..b", "o rg/x", "/x", "org/" + "x" * 99, "org/x\x1b"],
 )
 def test_names_that_no_repository_can_have(made, runner, name):
     arguments = made.arguments(name)
     found = runner("publish", "--", arguments[0], name) if name.startswith("-") else runner("publish", *arguments)
     assert found.exit_code == 10
     assert "cannot be the name of a repository" in found.err
+    # Of a card with such a name nothing is said, and a terminal obeys nothing.
+    assert found.err.count("\n") == 1
+    assert "\x1b" not in found.err
 
 
 def test_a_name_of_the_zoo_is_for_what_it_names_only(made, runner, tmp_path, monkeypatch):
@@ -291,6 +321,14 @@ def test_a_name_of_the_zoo_is_for_what_it_names_only(made, runner, tmp_path, mon
         ["--create-pr", "--private"],
         ["--no-results"],
         ["--tag", "a..b"],
+        ["--tag", "HEAD"],
+        ["--tag", "main"],
+        ["--tag", "v1", "--revision", "v1"],
+        ["--tag", "0123456789" * 4],
+        ["--tag", "v" * 201],
+        ["--revision", "a/.b"],
+        ["--revision", "a.lock/b"],
+        ["--revision", "\u00fc"],
         ["--revision", "refs/pr/1"],
         ["--collection", " "],
     ],

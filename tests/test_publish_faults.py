@@ -106,6 +106,28 @@ def test_it_is_published_or_stands_as_before_and_again_finishes(made, hub, machi
     assert (last["state"], last["collection"], last["tag"]) == ("unchanged", None, None)
 
 
+def test_a_record_that_comes_damaged_is_not_kept_and_not_taken_for_another_training(made, hub, machine):
+    arguments = made.arguments("org/damaged")
+    assert machine.publish(*arguments)["code"] == 0
+    hub.fail("GET .*/resolve/.*/training.json", corrupt=True)
+    found = machine.publish(*arguments)
+    assert (found["code"], "training.json came damaged" in found["err"]) == (5, True), found["err"]
+    assert machine.publish(*arguments)["out"].startswith("nothing changed")
+
+
+def test_names_and_sayings_of_the_hub_move_no_cursor(made, hub, machine):
+    assert machine.publish(*made.arguments("org/moving-text"))["code"] == 0
+    odd = {"results/\x07.json": "{}", "\x07.txt": "x"}
+    hub.repository("models", "org/moving-text").commit(odd)
+    hub.repository("models", "org/moving-name").commit({"\x07.py": "x"})
+    looked = machine.publish(*made.arguments("org/moving-text"), yes=False)
+    taken = machine.publish(*made.arguments("org/moving-name"), yes=False)
+    hub.fail(COMMIT, status=403, headers={"X-Error-Message": "no\x07pe"})
+    refused = machine.publish(*made.arguments("org/moving-message"))
+    assert ("removed" in looked["out"], "this name is taken" in taken["err"], "nope" in refused["err"]) == (True,) * 3
+    assert "\x07" not in "".join(found[stream] for found in (looked, taken, refused) for stream in ("out", "err"))
+
+
 def test_a_repository_that_was_made_and_stayed_empty(made, hub, machine):
     hub.fail(COMMIT, status=500)
     found = machine.publish(*made.arguments("org/empty"))

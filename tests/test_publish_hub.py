@@ -46,7 +46,7 @@ def test_published_whole_and_again_nothing_changes(made, hub, machine):
     arguments = [*made.arguments("org/one"), "--tag", "v1", "--collection", "The zoo", "--json"]
     planned = machine.publish(*arguments, yes=False)
     assert not hub.place("models", "org/one").exists
-    assert "the repository is made" in planned["err"]
+    assert "the repository will be made" in planned["err"]
     found = machine.publish(*arguments)
     outcome = json.loads(found["out"])
     assert (found["code"], outcome["state"], outcome["tag"]) == (0, "published", "v1")
@@ -231,3 +231,54 @@ def test_a_checkpoint_of_others_is_adopted_and_its_name_taken_by_its_weights(mad
     assert "this name is taken" in machine.publish(*made.arguments("org/adopted"))["err"]
     assert machine.publish(*made.arguments("org/adopted"), "--replace")["code"] == 0
     assert "this name is taken" in machine.publish(*arguments)["err"]
+
+
+def test_the_client_is_given_the_digests_and_reads_no_file_for_them(made, hub, machine):
+    machine.client.run(
+        "from huggingface_hub import lfs\n"
+        "hashed, read = lfs.UploadInfo.sha256, []\n"
+        "def counted(self):\n"
+        "    read.extend([] if self.is_hashed else [str(self.size)])\n"
+        "    return hashed.fget(self)\n"
+        "lfs.UploadInfo.sha256 = property(counted, hashed.fset)"
+    )
+    assert machine.publish(*made.arguments("org/hashed-once"))["code"] == 0
+    assert machine.client.run("lfs.UploadInfo.sha256 = hashed\nresult = read") == []
+
+
+def test_another_seed_or_base_of_the_same_training_is_another_checkpoint(made, mine, hub, machine):
+    assert machine.publish(*made.arguments("org/seeds"))["code"] == 0
+    change(mine.folder / "training.json", seed=77)
+    assert "this name is taken" in machine.publish(*mine.arguments("org/seeds"), yes=False)["err"]
+
+
+def test_weights_of_other_kinds_stay_without_replace(made, mine, hub, machine):
+    assert machine.publish(*made.arguments("org/kinds"))["code"] == 0
+    hub.repository("models", "org/kinds").commit({"pytorch_model.onnx": b"o", "optimizer.pt": b"p"})
+    (mine.run / "results" / "xnli" / "ru.json").unlink()
+    assert machine.publish(*mine.arguments("org/kinds"))["code"] == 0
+    assert {"pytorch_model.onnx", "optimizer.pt"} <= set(
+        hub.repository("models", "org/kinds").files(head(hub, "org/kinds"))
+    )
+
+
+def test_a_tag_at_the_commit_that_is_left_is_not_moved(made, mine, hub, machine):
+    assert machine.publish(*made.arguments("org/tagged"), "--tag", "v1")["code"] == 0
+    (mine.run / "results" / "xnli" / "ru.json").unlink()
+    found = machine.publish(*mine.arguments("org/tagged"), "--tag", "v1")
+    assert found["code"] == 10
+    assert "stands at another commit" in found["err"]
+
+
+def test_a_pull_request_of_somebody_else_is_not_gone_on_with(made, mine, hub, machine):
+    hub.repository("models", "org/asked-by-two").commit({"README.md": "mine"})
+    arguments = [*made.arguments("org/asked-by-two"), "--create-pr", "--json"]
+    first = json.loads(machine.publish(*arguments, token=STRANGER)["out"])
+    second = json.loads(machine.publish(*arguments)["out"])
+    assert (second["state"], second["pull_request"] != first["pull_request"]) == ("proposed", True)
+
+
+def test_a_branch_is_made_also_where_no_file_differs(made, hub, machine):
+    assert machine.publish(*made.arguments("org/branched"))["code"] == 0
+    assert machine.publish(*made.arguments("org/branched"), "--revision", "wip")["code"] == 0
+    assert head(hub, "org/branched", "wip") == head(hub, "org/branched")

@@ -117,7 +117,8 @@ def client(server, home):
     with server.client(home, **environment(home)) as client:
         client.run(
             "from dataclasses import replace; from pathlib import Path\n"
-            "from xharness import card_reading, hub, model_list, pulling, zoo, zoo_pins\n"
+            "from xharness import hub, model_list, pulling, zoo, zoo_pins\n"
+            "from xharness.cards import reading as card_reading\n"
             "def pull(name, to): return pulling.pull(name, Path(to)).to_json()"
         )
         yield client
@@ -296,6 +297,16 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(client, tmp_path):
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+def test_what_a_folder_holds_in_place_of_files_is_no_crash(client, tmp_path):
+    to = tmp_path / "to"
+    to.mkdir()
+    (to / "README.md").symlink_to("README.md")
+    (to / ".pulled.json").write_text("[" * 100_000)
+    pull(client, to)  # a link that leads in a circle is no file, and is replaced as one
+    assert (to / "README.md").read_text() == CARD
+    assert json.loads((to / ".pulled.json").read_text())["repo"] == "org/tiny-squad"
+
+
 def test_a_download_that_is_cut_goes_on_where_it_was(server, client, checkpoint, tmp_path):
     to = tmp_path / "to"
     server.fail("GET .*/resolve/.*/model.safetensors", cut_after=15 << 20)
@@ -399,5 +410,21 @@ def test_a_full_disk_is_said_before_the_weights_come(server, client, tmp_path):
     finally:
         client.run("shutil.disk_usage = kept")
     assert "OutputError" in error.kinds
-    assert "0.0 GiB are free" in error.message
+    assert "1 MB are free" in error.message
     assert not [path for path in server.sent() if path.endswith("model.safetensors")]
+
+
+def test_a_disk_that_fills_meanwhile_is_that_of_the_folder(client, tmp_path):
+    client.run(
+        "import errno, huggingface_hub.file_download as below; kept = below.http_get\n"
+        "def full(*_, **__): raise OSError(errno.ENOSPC, 'full')\n"
+        "below.http_get = full"
+    )
+    try:
+        error = refused(client, tmp_path / "to")
+    finally:
+        client.run("below.http_get = kept")
+    assert "OutputError" in error.kinds
+    assert "No space left on device" in error.message
+    assert "HF_HOME" not in error.message
+    assert pull(client, tmp_path / "to")["downloaded"]

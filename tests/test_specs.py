@@ -461,6 +461,8 @@ def test_norwegian_stays_a_language_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("a: &x [1, 2]\nb: *x\n", "x.yaml: not valid YAML: *x: aliases are not read"),
+        ("[" * 9000, "x.yaml: not valid YAML: it is nested without end."),
         ("name: a\nname: b\n", "x.yaml: not valid YAML: the key 'name' stands twice (line 2)."),
         ("a:\n  b: 1\n  b: 2\n", "x.yaml: not valid YAML: the key 'b' stands twice (line 3)."),
         ("[1, 2]\n", "x.yaml: expected fields at the top level, found list."),

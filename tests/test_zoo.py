@@ -138,7 +138,12 @@ def test_names_stand_for_repositories(tmp_path, monkeypatch, own):
 
 
 def test_all_that_is_wrong_in_a_zoo_file_is_said_at_once(own):
-    text = OWN.replace("lab ", "a/b ").replace("paws: paws", "mnli: 'm n'").replace("tiny-mnli:", "tiny-mnil:")
+    text = (
+        OWN.replace("lab ", "a/b ")
+        .replace("model: tiny", "model: made by hand")
+        .replace("paws: paws", "mnli: 'm n'")
+        .replace("tiny-mnli:", "tiny-mnil:")
+    )
     own.write_text(text % "main" + "orgs: x\n", encoding="utf-8")
     with pytest.raises(SpecError) as caught:
         zoo.load(own)
@@ -148,6 +153,7 @@ def test_all_that_is_wrong_in_a_zoo_file_is_said_at_once(own):
         zoo.load(own)
     for sentence in (
         "own.yaml: org: found 'a/b', expected a name",
+        "encoders.tiny.model: found 'made by hand', expected ORG/NAME",
         "tuned.mnli: found 'm n', expected a name",
         "tuned.mnli: stands in 'checkpoints' already",
         "revisions.tiny-mnil: no such checkpoint. Did you mean 'tiny-mnli'?",

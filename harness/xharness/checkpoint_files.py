@@ -73,6 +73,8 @@ def read_folder(
     for part in parts:
         try:
             digest.update(f"{part}\0{sha256(folder / part)}\n".encode())
+        except UnicodeEncodeError:
+            raise ModelError(f"{folder}: {part!a}: a name that is no UTF-8. Rename the file.") from None
         except OSError as error:
             raise ModelError(f"{folder / part}: cannot be read: {error.strerror}.") from None
     return describe(
@@ -203,7 +205,7 @@ def read_config(path: Path, name: str) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{name}: config.json cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{name}: config.json is not JSON ({error}). Save the checkpoint again.") from None
     if not isinstance(config, dict):
         raise ModelError(f"{name}: config.json holds a {type(config).__name__}, expected an object with fields.")
@@ -282,7 +284,7 @@ def find_shards(name: str, names: Iterable[str], get: Callable[[str], Path]) -> 
         shards = set(json.loads(get(_INDEX).read_text(encoding="utf-8"))["weight_map"].values())
     except OSError as error:
         raise ModelError(f"{name}: {_INDEX} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         shards = set()
     if not shards or not all(isinstance(s, str) and s.endswith(".safetensors") for s in shards):
         raise ModelError(f"{name}: {_INDEX} does not say which safetensors files hold the weights (weight_map).")
@@ -342,7 +344,7 @@ def check_whole(path: Path) -> None:
         end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ModelError(f"{path}: this is not a safetensors file. Copy or save the checkpoint again.") from None
     if header is None or 8 + length + end > size:
         raise ModelError(f"{path}: the file is cut short ({size:,} bytes). Copy or download the checkpoint again.")

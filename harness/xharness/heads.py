@@ -148,7 +148,7 @@ def read(path: Path, name: str, there: Collection[str]) -> ZooRecord:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{where} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{where} is not JSON ({error}). {_NEXT}") from None
     if not isinstance(content, dict):
         raise ModelError(f"{where} holds a {type(content).__name__}, expected an object with fields. {_NEXT}")

@@ -121,11 +121,14 @@ def list_files(repo: str, sha: str, repo_type: RepoType) -> dict[str, RemoteFile
 
     with _explained(repo, sha, repo_type):
         tree = HfApi().list_repo_tree(repo, recursive=True, revision=sha, repo_type=repo_type)
-        return {
+        found = {
             entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
             for entry in tree
             if isinstance(entry, RepoFile)
         }
+        if not all(isinstance(path, str) and type(file.size) is int and file.size >= 0 for path, file in found.items()):
+            raise ValueError("a listing with paths or sizes that are none")
+        return found
 
 
 def list_models(org: str) -> list[str]:

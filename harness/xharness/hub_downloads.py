@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xharness.errors import ModelError
+from xharness.errors import ModelError, OutputError
 from xharness.hub_errors import Request, explained
 
 
@@ -57,4 +59,12 @@ def receive(repo: str, sha: str, path: str, size: int, part: Path, tell: Callabl
             have = 0
         tell(have)
         url = hf_hub_url(repo, path, revision=sha)
-        http_get(url, file, resume_size=have, headers=headers, expected_size=size, tqdm_class=Counter)
+        try:
+            http_get(url, file, resume_size=have, headers=headers, expected_size=size, tqdm_class=Counter)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OutputError(
+                f"{part.parent}: {path} cannot be written: {os.strerror(error.errno)}. Make room, and run the same "
+                "command again: what has come is kept."
+            ) from None

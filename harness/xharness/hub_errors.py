@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from xharness.errors import DataError, ModelError, OutputError, XharnessError, nearest_folder
 
-RepoType = Literal["model", "dataset"]
+RepoType = Literal["model", "dataset", "space"]
 
 SHA = re.compile(r"[0-9a-f]{40}")
 
@@ -62,7 +62,7 @@ class Request:
 
     @property
     def of_model(self) -> bool:
-        """Whether a model is asked for, and not a data set."""
+        """Whether a model is asked for, and not a data set or a Space."""
         return self.repo_type == "model"
 
     @property
@@ -123,10 +123,15 @@ def explained(request: Request, nearest_revision: Callable[[], str]) -> Iterator
         raise _unreachable(error, request) from None
     except OSError as error:
         raise _broken_off(error, request) from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise kind(
+            f"{where}: what came is not what the Hub answers ({type(error).__name__}); a proxy may stand in between. "
+            "Run the same command again later."
+        ) from None
 
 
 def _not_found(request: Request) -> XharnessError:
-    what = "model" if request.of_model else "data set"
+    what = {"model": "model", "dataset": "data set", "space": "Space"}[request.repo_type]
     folder = Path(request.repo).expanduser()
     local = nearest_folder(folder) if "/" in request.repo and folder.parent.is_dir() else ""
     return request.kind(

@@ -10,7 +10,7 @@ _SENTENCE = re.compile(r"[.:;,](\s|$)")
 # Within a sentence a path has two parts at least, so that "and/or", "km/h" and the paths of URLs are none.
 _WITHIN = re.compile(
     r"(?<![\w/.:~@-])(?:file://)?~?/(?:[^\s/'\"`,;:|()<>]+/)+[^\s/'\"`,;:|()<>]*"
-    r"|(?<![\w/.:~@-])[A-Za-z]:\\(?:[^\s\\'\"`,;:|()<>]+\\)*[^\s\\'\"`,;:|()<>]*"
+    r"|(?<![\w/.:~@-])[A-Za-z]:[\\/](?:[^\s\\/'\"`,;:|()<>]+[\\/])*[^\s\\/'\"`,;:|()<>]*"
 )
 
 

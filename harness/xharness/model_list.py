@@ -243,7 +243,7 @@ def _score(folder: Path) -> str:
     """Return the headline of a folder's training.json; raise ModelError if it is not one that xharness writes."""
     try:
         return headline(training_record.load(folder))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise ModelError(f"{folder / training_record.FILE}: not a training record of xharness.") from None
 
 

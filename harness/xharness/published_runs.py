@@ -132,13 +132,22 @@ def _unfit(folder: Path, record: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _check_scores(run: Run) -> None:
-    """Raise PublishError where a result file names another checkpoint, or another seed, than its RUN."""
+    """Raise PublishError where a result file is of another checkpoint or seed than its RUN, or cannot be right."""
     for score in run.scores:
+        path = run.files[score.task, score.language]
+        for name, value in score.scores.items():
+            low, high = score.intervals.get(name, (0.0, 100.0))
+            # A percentile interval may miss its own score by a little, and never by its own width.
+            if not (0.0 <= value <= 100.0 and 2 * low - high <= value <= 2 * high - low):
+                raise PublishError(
+                    f"{path}: scores.{name} is {value}, which cannot be (in percent, with the interval {low} to "
+                    f"{high}). Restore the file, or remove it and run eval again."
+                )
         for name in ("model_hash", "model_sha", "seed"):
             there, here = run.record.get(name), getattr(score, name)
             if there != here:
                 raise PublishError(
-                    f"{run.files[score.task, score.language]}: {name} is {here}, but that of its RUN is {there} "
+                    f"{path}: {name} is {here}, but that of its RUN is {there} "
                     "(run.json). Run eval again: what does not belong is computed anew."
                 )
 
@@ -183,7 +192,14 @@ def copies(runs: Sequence[Run]) -> dict[str, bytes]:
 
 
 def as_json(content: Any) -> bytes:
-    """Return a value as the JSON of a file that travels: indented, and without the paths of this machine."""
-    text = json.dumps(local_paths.shortened(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    """Return a value as the JSON of a file that travels: indented, and without the paths of this machine.
+
+    Raises:
+        PublishError: it holds NaN or an infinity, which no JSON has.
+    """
+    try:
+        text = json.dumps(local_paths.shortened(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise PublishError(f"A record that was to travel cannot be written as JSON: {error}.") from None
     # Half a surrogate pair has no UTF-8; as \udc80 it is JSON still.
     return text.encode("utf-8", errors="backslashreplace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -34,8 +35,8 @@ def check_paths(repo: str, to: Path, paths: Collection[str]) -> None:
             f"{repo}: names files that cannot safely be written: {', '.join(unsafe[:4])}. Nothing was "
             "downloaded; tell its owner."
         )
-    here = to.resolve()
-    leading = [p for p in [STAGING, *paths] if not (to / p).resolve().is_relative_to(here)]
+    here = os.path.realpath(to)  # where links go round in a circle, Path.resolve raises an error
+    leading = [p for p in [STAGING, *paths] if not Path(os.path.realpath(to / p)).is_relative_to(here)]
     if leading:
         raise UsageError(
             f"{to / leading[0]}: is or lies below a symbolic link that leads out of {to}. Remove the "
@@ -64,7 +65,7 @@ def begun(to: Path, repo: str) -> str | None:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             found, sha = str(content["repo"]), str(content["sha"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
         if found != repo:
             raise UsageError(f"{to}: holds {found} at {sha[:12]}, and {repo} is asked for. Give another folder.")

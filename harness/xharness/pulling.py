@@ -29,7 +29,6 @@ _ENDINGS = (".json", ".txt", ".model", ".spm", ".bpe", ".codes", ".safetensors",
 _WEIGHTS = ".safetensors"
 _LEFT = (".py", ".bin", ".pt", ".pth", ".pkl", ".ckpt")
 _AT_ONCE = 8
-_GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class _Pull:
         """Bring all files and return what came of it; ``new``: the folder does not yet belong to this repository."""
         names = [path for path in self.listed if "/" not in path]
         if not checkpoint_files.find_weights(names):
-            raise checkpoint_files.no_weights(self.repo, sorted(names), "")
+            raise checkpoint_files.no_weights(self.repo, sorted(map(plain, names)), "")
         checkpoint_files.check_tokenizer(self.repo, names)
         first = select(self.listed)
         weights = [path for path in first if path.endswith(_WEIGHTS)]
@@ -205,8 +204,8 @@ class _Pull:
         free = shutil.disk_usage(self.to).free
         if needed > free:
             raise OutputError(
-                f"{self.to}: {needed / _GIB:,.1f} GiB are still to come, and {free / _GIB:,.1f} GiB are free. Make "
-                "room or choose another folder."
+                f"{self.to}: {needed / 1e6:,.0f} MB are still to come, and {free / 1e6:,.0f} MB are free. Make room or "
+                "choose another folder."
             )
 
     def _notes(self, names: Collection[str]) -> tuple[str, ...]:

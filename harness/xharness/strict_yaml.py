@@ -34,6 +34,15 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse aliases: a few lines of them stand for more than memory holds, or for themselves."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, f"*{event.anchor}: aliases are not read, write it out", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
 
 # YAML 1.1 reads no, on, yes ... as booleans; only true and false are kept as such.
 _Loader.yaml_implicit_resolvers = {
@@ -52,6 +61,8 @@ def read(path: Path) -> dict[str, Any]:
         raise SpecError(f"{path}: there is no such file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read: {error}.") from None
+    except RecursionError:
+        raise SpecError(f"{path.name}: not valid YAML: it is nested without end.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""

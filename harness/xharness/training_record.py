@@ -98,7 +98,7 @@ def load(folder: Path) -> Record | None:
         if content["schema_version"] != SCHEMA_VERSION:
             raise ValueError(f"schema_version is {content['schema_version']}, this version reads {SCHEMA_VERSION}")
         return Record(**{name: value for name, value in content.items() if name in known})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
             f"{path}: not a training record of xharness ({error}). Train again into another folder."
         ) from None

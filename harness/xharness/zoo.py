@@ -249,6 +249,11 @@ class _Content(strict_yaml.Strict):
         if self.org is not None and not _NAME.fullmatch(self.org):
             problems.append(f"org: found '{self.org}', expected a name {allowed}, or null.")
         problems += [f"encoders: found '{n}', expected a name {allowed}." for n in self.encoders if not _usable(n)]
+        problems += [
+            f"encoders.{name}.model: found '{encoder.model}', expected ORG/NAME, or the name of a folder, {allowed}."
+            for name, encoder in self.encoders.items()
+            if not all(map(_usable, encoder.model.split("/", 1)))
+        ]
         for field, table in (("checkpoints", self.checkpoints), ("tuned", self.tuned)):
             problems += [
                 f"{field}.{task}: found '{ending}', expected a name {allowed}."

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from xharness import heads, training_record, zoo
+from xharness.cards import damage
 from xharness.cards import licence as card_licence
 from xharness.cards import prose as card_prose
 from xharness.cards import scores as card_scores
@@ -19,7 +21,7 @@ from xharness.cards.prose import ADOPTED, ENCODER, GIVEN, OTHER, SEVERAL, TUNED,
 from xharness.cards.text import is_hub_id
 from xharness.checkpoint import Checkpoint
 from xharness.costs import find_gpu
-from xharness.errors import did_you_mean
+from xharness.errors import ModelError, did_you_mean
 from xharness.heads import Head, ZooRecord
 from xharness.local_paths import shortened
 from xharness.runs import Run
@@ -58,16 +60,22 @@ def gather(
         DataError: a score cannot be what it says.
     """
     record, own = training_record.load(folder), _zoo_record(folder, checkpoint)
+    wrong = damage.find(record) if record is not None else None
+    if wrong is not None:
+        raise ModelError(f"{folder / training_record.FILE}: not a training record of xharness: {wrong}. Train again.")
     lacking = Lacking()
     training = _of_record(record, facts, lacking) if record else _given(facts, lacking)
     tasks = tuple(record.request["tasks"]) if record else tuple(facts.tasks)
+    languages = tuple(record.request.get("languages", ()) if record else facts.languages)
+    if record and facts.mlm_text:
+        languages = tuple(dict.fromkeys([*languages, *facts.mlm_text.languages]))
     phase = (record.request.get("phase") if record else facts.phase) or (own.phase if own else "intermediate")
     prose = _prose(tasks, phase, record is None)
     base = _base(record, own, facts, lacking)
     terms, summary = card_licence.terms(prose, tasks, base, facts.licence), facts.summary or prose.summary
     if facts.developed_by is None:
         lacking.fields["developed_by"] = "nobody would answer for the checkpoint."
-    if prose.licence.id == GIVEN and facts.licence is None:
+    if facts.licence is None and (prose.licence.id == GIVEN or (base is not None and terms is None)):
         lacking.fields["licence"] = "nothing in model_cards/ says under which licence such weights are."
     if summary is None:
         lacking.fields["summary"] = "nothing in model_cards/ says what this checkpoint is."
@@ -88,7 +96,7 @@ def gather(
         adopted=record is None,
         warnings=tuple(warnings),
         tasks=tasks,
-        languages=tuple(record.request.get("languages", ()) if record else facts.languages),
+        languages=languages,
         base=base,
         terms=terms,
         developed_by=facts.developed_by,
@@ -123,6 +131,7 @@ def _warnings(
     told = [] if public else ["This repository was private when it was published: log in first (hf auth login)."]
     if record is not None:
         told += _status(record, allow_collapsed, lacking)
+    told += card_training.other_data(record) if record is not None else []
     if training.partial:
         told.append(f"Trained on partial data: {training.partial}. It is no checkpoint of the whole training set.")
     return told
@@ -145,7 +154,18 @@ def _of_record(record: Record, facts: Facts, lacking: Lacking) -> Training:
             f"{name}: neither {training_record.FILE} nor a spec tells the licence of this training data. Train with a "
             "task file that has a 'licence'."
         )
-    return card_training.of_record(record, facts.watts)
+    training = card_training.of_record(record, facts.watts)
+    if not record.request.get("mlm"):
+        if facts.mlm_text is not None:
+            lacking.problems.append("mlm_text: there was no masked language modelling in this training.")
+    elif facts.mlm_text is None:
+        lacking.fields["mlm_text"] = (
+            "masked language modelling went on beside the tasks, and nothing says on which text."
+        )
+    else:
+        text = _given_set(facts.mlm_text, ["masked language modelling"], facts.mlm_text.languages)
+        return replace(training, sets=(*training.sets, text))
+    return training
 
 
 def _status(record: Record, allow_collapsed: bool, lacking: Lacking) -> list[str]:
@@ -178,7 +198,7 @@ def _given(facts: Facts, lacking: Lacking) -> Training:
     }
     lacking.fields |= {name: why for name, why in reasons.items() if getattr(facts, name) in (None, [])}
     return card_training.as_given(
-        [_given_set(each, facts) for each in facts.training_data],
+        [_given_set(each, facts.tasks, facts.languages) for each in facts.training_data],
         recipe=facts.recipe or "",
         seeds=facts.seeds,
         hardware=facts.hardware or "",
@@ -187,15 +207,15 @@ def _given(facts: Facts, lacking: Lacking) -> Training:
     )
 
 
-def _given_set(given: GivenSet, facts: Facts) -> TrainingSet:
+def _given_set(given: GivenSet, tasks: Sequence[str], languages: Sequence[str]) -> TrainingSet:
     return TrainingSet(
-        task=", ".join(facts.tasks),
+        task=", ".join(tasks),
         title=given.name,
         paper=None,
         source=given.id or given.name,
         on_hub=given.id is not None and is_hub_id(given.id),
         revision=None,
-        language=" ".join(facts.languages),
+        language=" ".join(languages),
         split="not recorded",
         licence=given.licence,
         status="not recorded",

@@ -30,6 +30,12 @@ class GivenSet(Strict):
     rows: Annotated[int, Field(gt=0)] | None = None
 
 
+class MlmText(GivenSet):
+    """The text that masked language modelling went on with beside the tasks."""
+
+    languages: list[str] = Field(min_length=1)
+
+
 class Facts(Strict):
     """What only the publisher knows; see ``model_cards/README.md``.
 
@@ -38,7 +44,9 @@ class Facts(Strict):
         base_model: id on the Hub of the checkpoint that training began with, or ``none`` for random weights.
         base_licence: its licence, as the Hub writes licences.
         base_note: what else is to be said of it.
-        watts: what one process' hardware draws at most, where it is no GPU of ``tasks/gpus.yaml``.
+        mlm_text: the text of masked language modelling, where there was some: its record has only a hash.
+        watts: what the hardware of one process draws at most, where it is no GPU of ``tasks/gpus.yaml``; without a
+            record, all of the hardware.
         licence: of the weights, in place of what the prose says.
         summary: what the checkpoint is, where no prose says it.
         phase, tasks, languages, training_data, recipe, seeds, hardware, seconds: only of a checkpoint that xharness did
@@ -50,6 +58,7 @@ class Facts(Strict):
     base_model: str | None = None
     base_licence: str | None = None
     base_note: str | None = None
+    mlm_text: MlmText | None = None
     watts: Positive | None = None
     licence: Licence | None = None
     summary: str | None = None
@@ -69,7 +78,8 @@ _EXAMPLES = {
     "base_model": "base_model: <org/name on the Hub, or none for random weights>",
     "base_licence": "base_licence: <as the Hub writes it, such as apache-2.0>",
     "base_note": "base_note: <what training began with, in a sentence>",
-    "watts": "watts: <what the hardware of one process draws at most, a number>",
+    "mlm_text": "mlm_text: {name: <name>, licence: <licence>, languages: [<codes>]}   # id (on the Hub) where known",
+    "watts": "watts: <what the hardware draws at most, a number; with a training record, that of one process>",
     "licence": "licence:\n  id: <such as mit, or other with name and link beside it>\n  why: <a sentence>",
     "summary": "summary: <what it is and does, in a few sentences>",
     "phase": "phase: <intermediate or target>",

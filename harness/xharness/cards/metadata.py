@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from xharness import zoo
+from xharness.averages import task_result
 from xharness.benchmark import benchmarks
 from xharness.cards import scores as card_scores
 from xharness.cards.model import Card, Cell, Section
 from xharness.cards.prose import ENCODER
 from xharness.cards.scores import changed
 from xharness.cards.tables import metric_name
-from xharness.cards.text import is_hub_id
+from xharness.cards.text import harmless, is_hub_id
 from xharness.results import TUNED
-from xharness.seeds import COLLAPSED
+from xharness.seeds import COLLAPSED, spread
 from xharness.spec import TaskSpec
 
 HUB = "https://huggingface.co"
@@ -94,7 +95,7 @@ def eval_results(card: Card, repo: str, *, revision: str = "main") -> dict[str, 
 
     There is one value for each task id: ``<target>_<language>`` for languages whose test data is whole, ``<target>``
     where its mean is the benchmark's, and ``overall`` where all targets are. Of a target that was scored in several
-    ways the one tuned in zero-shot stands there, else as it is. Nothing is said to be verified.
+    ways one stands there, the one that stands for the checkpoint (`model.Scores`). Nothing is said to be verified.
 
     Args:
         card: of the checkpoint.
@@ -110,7 +111,8 @@ def eval_results(card: Card, repo: str, *, revision: str = "main") -> dict[str, 
 
 
 def _tags(card: Card) -> list[str]:
-    scored = [name for name, benchmark in benchmarks().items() if set(benchmark.tasks) & set(card.scores.headline)]
+    whole = {n for n, section in card.scores.headline.items() if any(c.official for c in section.cells[n].values())}
+    scored = [name for name, benchmark in benchmarks().items() if whole.intersection(benchmark.tasks)]
     own = "target-tuned" if card.phase == "target" else "intermediate-training"
     zero_shot = ["zero-shot"] if card.languages == ("en",) else []
     return ["xharness", "cross-lingual-transfer", *zero_shot, own, *scored, *card.prose.tags]
@@ -137,7 +139,7 @@ def _results(card: Card) -> Iterator[Any]:
                         dataset_name=spec.title,
                         dataset_config=code,
                         dataset_split=spec.test_split,
-                        dataset_revision=score.data_revision,
+                        dataset_revision=_harmless(score.data_revision),
                         metric_type=metric,
                         metric_value=round(spread.mean or 0.0, _DIGITS),
                         metric_name=f"{metric_name(metric)} ({_how(section)})",
@@ -149,16 +151,25 @@ def _arguments(section: Section, cell: Cell, metric: str) -> dict[str, Any]:
     spread, interval = cell.spreads[metric], cell.intervals[metric]
     told: dict[str, Any] = {
         "n": cell.first.n,
-        "seeds": list(cell.scores),
+        "seeds": list(cell.scores) if section.phase == TUNED else None,
         "phase": section.phase,
         "track": section.track,
-        "selected_by": section.selected_by,
+        "selected_by": cell.first.selected_by,
+        "dtype": cell.first.dtype,
         "settings": changed(section.settings) or None,
         "collapsed_seeds": [seed for seed, state in cell.states.items() if state == COLLAPSED] or None,
         "deviation": None if spread.deviation is None else round(spread.deviation, _DIGITS),
         "interval_95": None if interval is None else [round(end, _DIGITS) for end in interval],
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: _harmless(value) for name, value in told.items() if value is not None}
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {harmless(str(name)): _harmless(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_harmless(inner) for inner in value]
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _how(section: Section) -> str:
@@ -193,17 +204,18 @@ def _entries(card: Card, repo: str, revision: str, benchmark: str) -> Iterator[d
     for name, task in found.tasks.items():
         section = card.scores.headline[name]
         if task.complete and list(task.languages) == task.spec.languages_in(benchmark):
-            summary = section.summaries[name]
-            n = sum(score.n for score in task.languages.values())
-            notes = _notes(section, n, list(summary.states.values()), summary.every.deviation)
+            cells = {code: section.cells[name][code] for code in task.languages}
+            states = section.summaries[name].states
+            notes = _notes(section, list(cells.values()), list(states.values()), _deviation(task.spec, cells, states))
             yield entry(name, task.mean["score"], f"{tree}/{section.place}", notes)
         for code in task.languages:
             cell = section.cells[name][code]
             if cell.official:
                 value, deviation = _value(task.spec, cell)
+                several = len(cell.scores) > 1
                 file = f"{blob}/{section.place}/seed{next(iter(cell.scores))}/{name}/{code}.json"
-                notes = _notes(section, cell.first.n, list(cell.states.values()), deviation)
-                yield entry(f"{name}_{code}", value, file, notes)
+                notes = _notes(section, [cell], list(cell.states.values()), deviation)
+                yield entry(f"{name}_{code}", value, f"{tree}/{section.place}" if several else file, notes)
 
 
 def _value(spec: TaskSpec, cell: Cell) -> tuple[float, float | None]:
@@ -213,13 +225,23 @@ def _value(spec: TaskSpec, cell: Cell) -> tuple[float, float | None]:
     return sum(means) / len(means), deviation
 
 
-def _notes(section: Section, n: int, states: Sequence[str], deviation: float | None) -> str:
-    told = [_how(section), f"{n:,} examples", f"{len(states)} seed{'s' if len(states) > 1 else ''}"]
+def _deviation(spec: TaskSpec, cells: Mapping[str, Cell], seeds: Iterable[int]) -> float | None:
+    """Return the deviation of a target's mean over these languages, which have all seeds."""
+    means = [task_result(spec, {c: cell.scores[seed] for c, cell in cells.items()}, None).mean for seed in seeds]
+    return spread([mean["score"] for mean in means]).deviation
+
+
+def _notes(section: Section, cells: Sequence[Cell], states: Sequence[str], deviation: float | None) -> str:
+    scores = [cell.first for cell in cells]
+    told = [_how(section), f"{sum(score.n for score in scores):,} examples"]
+    if section.phase == TUNED:
+        told.append(f"{len(states)} seed{'s' if len(states) > 1 else ''}")
     if COLLAPSED in states:
         told.append(f"{states.count(COLLAPSED)} of them collapsed in training")
     if deviation is not None:
         told.append(f"sd {deviation:.2f}")
     if section.phase == TUNED:
-        told.append(f"state chosen by {section.selected_by}")
+        told.append(f"state chosen by {' and '.join(dict.fromkeys(score.selected_by for score in scores))}")
+    told += dict.fromkeys(score.dtype for score in scores if score.dtype)
     told += [f"{name} {value}" for name, value in changed(section.settings).items()]
-    return ", ".join(told)
+    return harmless(", ".join(told))

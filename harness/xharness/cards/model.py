@@ -183,8 +183,9 @@ class Scores:
 
     Attributes:
         sections: scores that were made alike.
-        headline: target -> the section whose score of it stands for the checkpoint: the tuned one of the zero-shot
-            track, else as it is; what follows is made of these.
+        headline: target -> the section whose score of it stands for the checkpoint: a whole one before a partial one,
+            then one tuned in zero-shot before one as it is, then that with the least changed settings; what follows is
+            made of these.
         results: the headline's targets, averaged; None where there is none.
         missing: what was not evaluated.
     """
@@ -213,7 +214,6 @@ class Card:
         kind: the kind of problem of the head that the code shows, or ``encoder``.
         head: that head, where the checkpoint names one.
         heads: all heads in files of their own.
-        family: what the checkpoint's class names begin with.
         training, scores: how it was trained, and what it scores.
         checkpoint: the hash of its files.
     """

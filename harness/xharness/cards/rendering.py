@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from xharness import assets, breakdowns
 from xharness.averages import PARTIAL
 from xharness.benchmark import benchmarks
+from xharness.cards import commands
 from xharness.cards import prose as card_prose
 from xharness.cards import tables as card_tables
 from xharness.cards.prose import ADOPTED, OTHER, SEVERAL, licences
 from xharness.cards.text import is_hub_id, plain
 from xharness.cards.training import spec_of
 from xharness.errors import did_you_mean
+from xharness.intervals import COVERAGE, RESAMPLES
 from xharness.language import languages
 from xharness.layouts import front_matter as read_front_matter
 from xharness.local_paths import holds_path
@@ -49,14 +51,19 @@ def render(card: Card) -> str:
             example=examples[card.kind],  # type: ignore[index]
             answerless=_answerless(card),
             partial=PARTIAL,
+            coverage=COVERAGE,
+            resamples=f"{RESAMPLES:,}",
             base=plain(card.base.title[:1].upper() + card.base.title[1:]),
             trained_on=_trained_on(card),
             language_names=", ".join(known[code].name if code in known else plain(code) for code in card.languages),
-            commands=_commands(card),
+            commands=commands.of(card),
             data_of_tasks=_data_of_tasks(card),
             grouped=results is not None and bool(breakdowns.by_script(results.tasks)),
             headline_words=_headline_words(card),
             headline_complete=results is not None and all(task.complete for task in results.tasks.values()),
+            choice=_choice(card),
+            other_metrics=_other_metrics(card),
+            base_licence=licences()[card.base.licence],
             several_seeds=any(len(section.seeds) > 1 for section in scores.sections),
             papers=_papers(card),
         )
@@ -80,8 +87,9 @@ def _environment() -> Environment:
 
 
 def _literal(value: Any) -> str:
-    """Return a text, or a list of texts, as Python source."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return a text, or a list of texts, as Python source; what does not print is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)
 
 
 def _wrapped(text: str) -> str:
@@ -94,29 +102,30 @@ def _answerless(card: Card) -> bool:
     return bool(getattr(getattr(spec, "input", None), "no_answer", False))
 
 
-def _commands(card: Card) -> list[str]:
-    """Return the commands that make such scores: of targets as they are, and of those that are tuned."""
-    start = f"xharness eval --model {card.repo} --targets"
-    made = []
-    for section in card.scores.sections:
-        tuned = section.phase == TUNED
-        shown = [name for name, chosen in card.scores.headline.items() if chosen is section]
-        if shown:
-            seeds = f" --tune --seeds {','.join(map(str, section.seeds))}" if tuned else ""
-            made.append(f"{start} {','.join(shown)}{seeds}")
-    return made or [f"{start} xtreme"]
-
-
 def _headline_words(card: Card) -> str:
     told: dict[bool, list[str]] = {True: [], False: []}
     for name, section in card.scores.headline.items():
         told[section.phase == TUNED].append(section.results.tasks[name].spec.title)
     parts = []
     if told[True]:
-        parts.append(f"tuned in zero-shot, {', '.join(map(plain, told[True]))}")
+        parts.append(f"of scores tuned in zero-shot for {', '.join(map(plain, told[True]))}")
     if told[False]:
-        parts.append(f"as it is, {', '.join(map(plain, told[False]))}")
-    return f"Scores of the languages but English: {'; '.join(parts)}."
+        parts.append(f"of scores as it is for {', '.join(map(plain, told[False]))}")
+    return f"Means over the languages other than English: {'; '.join(parts)}."
+
+
+def _choice(card: Card) -> bool:
+    """Whether a target was scored in several ways, of which one stands for the checkpoint."""
+    names = [name for section in card.scores.sections for name in section.results.tasks]
+    return len(set(names)) < len(names)
+
+
+def _other_metrics(card: Card) -> str:
+    """Return by what the targets are scored that no benchmark has; '' where there are none."""
+    known = {name for benchmark in benchmarks().values() for name in benchmark.tasks}
+    if all(name in known for section in card.scores.sections for name in section.results.tasks):
+        return ""
+    return " (targets beyond these with the metric that the table names)"
 
 
 def _trained_on(card: Card) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from xharness import notes, published_runs, results
 from xharness.averages import Results, aggregate, is_foreign
@@ -18,6 +19,7 @@ from xharness.runs import Run, fitting
 from xharness.seeds import COLLAPSED, COMPLETE, spread, summary
 from xharness.spec import TaskSpec, load_task
 from xharness.training_record import ENGLISH_DEV
+from xharness.tune_plan import Tuning
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ def put_together(runs: Sequence[Run]) -> Scores:
     """Return the scores of RUNs of one checkpoint as a card shows them.
 
     Scores are put together where all but the seed is the same: phase, track, choice of the state and settings. A score
-    over several seeds is their mean, with every seed that has one, the collapsed ones among them.
+    over several seeds is their mean, with every seed that has one, the collapsed ones among them. Into a score as it is
+    no seed enters: of one that was computed under several the first stands.
 
     Raises:
         DataError: a score was made by another version of its task's spec, or is one that its target cannot have.
@@ -58,18 +61,31 @@ def put_together(runs: Sequence[Run]) -> Scores:
     return Scores(sections, headline, headline_results(headline, None), tuple(_missing(sections)))
 
 
-def _order(key: tuple[str, str, str, str]) -> tuple[bool, int, bool, str, bool, str]:
-    """Sort sections: as is before tuned, zero-shot before other tracks, and settings that nobody changed first."""
-    phase, track, chosen, settings = key
-    tracks = list(results.TRACKS)
+def _order(key: tuple[str, str, str, str]) -> tuple[bool, int, bool, str, int, bool, str]:
+    """Sort sections: as is before tuned, zero-shot before other tracks, the least changed settings first, then float32.
+
+    Where only the type differs, the most exact one comes first.
+    """
+    phase, track, chosen, text = key
+    tracks, settings = list(results.TRACKS), json.loads(text)
     rank = tracks.index(track) if track in tracks else -1
-    return phase == TUNED, rank, chosen != ENGLISH_DEV, chosen, bool(changed(json.loads(settings))), settings
+    inexact = settings.get("dtype") != "float32"
+    return phase == TUNED, rank, chosen != ENGLISH_DEV, chosen, len(changed(settings)), inexact, text
 
 
-def changed(settings: Mapping[str, object]) -> dict[str, object]:
-    """Return the settings that are not xharness' own choice and change what a score means."""
-    silent = {"dtype", "tune", "task_files"}
-    return {k: v for k, v in settings.items() if k not in silent and v not in (None, {}, "test")}
+def changed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that are not xharness' own choice and change what a score means, those of tuning with them.
+
+    The type of computation is not among them: it is the machine's choice.
+    """
+    silent = {"dtype", "tune"}
+    told = {k: v for k, v in settings.items() if k not in silent}
+    tune: Mapping[str, Any] = settings.get("tune") or {}
+    usual = {"recipe": Tuning.recipe, "languages": list(Tuning.languages), "average_last": Tuning.average_last}
+    names = ("recipe", "languages", "shots", "train_n", "max_steps", "lora", "average_last")
+    told |= {name: tune[name] for name in names if name in tune and tune[name] != usual.get(name)}
+    told |= tune.get("given") or {}
+    return {k: v for k, v in told.items() if v not in (None, {}, "test")}
 
 
 def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
@@ -78,15 +94,17 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
     by_cell: dict[tuple[str, str], dict[int, Score]] = {}
     for seed, scores in runs:
         for score in scores:
-            by_cell.setdefault((score.task, score.language), {})[seed] = score
+            found = by_cell.setdefault((score.task, score.language), {})
+            if phase == TUNED or not found:
+                found[seed] = score
     specs = {name: group.specs[name] for name in _in_order({task for task, _ in by_cell})}
     cells = {
         name: {code: _cell(by_cell[name, code], spec) for code in spec.languages if (name, code) in by_cell}
         for name, spec in specs.items()
     }
-    merged = [_merged(cell) for found in cells.values() for cell in found.values()]
-    by_seed = {seed: aggregate(scores, specs) for seed, scores in runs}
-    told = dict.fromkeys(line for found in by_seed.values() for line in notes.notes(found, marks=False))
+    merged = [_merged(cell) for of_task in cells.values() for cell in of_task.values()]
+    by_seed = {seed: aggregate(scores, specs) for seed, scores in (runs if phase == TUNED else [(runs[0][0], merged)])}
+    told = dict.fromkeys(line for each in by_seed.values() for line in notes.notes(each, marks=False))
     told |= dict.fromkeys(_gaps(cells, by_seed))
     return Section(
         phase=phase,
@@ -95,7 +113,7 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
         settings=json.loads(settings),
         place=group.place,
         seeds=tuple(by_seed),
-        results=aggregate(merged, specs),
+        results=_sure(aggregate(merged, specs), cells),
         cells=cells,
         summaries={
             name: summary(
@@ -110,6 +128,21 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
         },
         notes=tuple(sorted(told, key=lambda line: _first(line, list(specs)))),
     )
+
+
+def _sure(found: Results, cells: Mapping[str, Mapping[str, Cell]]) -> Results:
+    """Return results in which no mean is complete that has a score in it which is not official."""
+    tasks = {}
+    for name, task in found.tasks.items():
+        unsure = [code for code in task.languages if not cells[name][code].official]
+        if task.complete and unsure:
+            why = f"the data or its seeds are not known to be as they should in {' '.join(unsure)}"
+            task = replace(task, complete=False, why=why)
+        tasks[name] = task
+    average = found.average
+    if average is not None and not all(tasks[name].complete for name in average.tasks):
+        average = replace(average, complete=False)
+    return replace(found, tasks=tasks, average=average)
 
 
 def _gaps(cells: Mapping[str, Mapping[str, Cell]], by_seed: Mapping[int, Results]) -> Iterator[str]:
@@ -135,7 +168,9 @@ def _in_order(names: Iterable[str]) -> list[str]:
 
 def _cell(scores: Mapping[int, Score], spec: TaskSpec) -> Cell:
     names = spec.score_keys
-    official = not is_foreign(spec) and all(_is_official(score) for score in scores.values())
+    # Seeds of other data, or computed otherwise, are no seeds of one experiment.
+    alike = len({(s.data_hash, s.n, s.dtype, s.candidates.get("hash"), s.selected_by) for s in scores.values()}) == 1
+    official = not is_foreign(spec) and alike and all(_is_official(score) for score in scores.values())
     return Cell(
         scores=scores,
         spreads={name: spread([score.scores[name] for score in scores.values()]) for name in names},
@@ -160,12 +195,18 @@ def _merged(cell: Cell) -> Score:
     """Return the mean over seeds as a score, for the averages; what is partial in one seed is so in the mean."""
     worst = min(cell.scores.values(), key=_is_official)
     # Beyond the scores and the interval, seeds differ in what names them; averages must not take that for a mixture.
+    # A language with other seeds or other heads than the rest makes one. All RUNs are of one checkpoint, though some
+    # name it by its hash and some by its commit.
     tuned = {k: v for k, v in worst.tuned.items() if k in ("training_set", "data_status")}
+    if tuned:
+        tuned["key"] = str([[seed, score.tuned.get("key")] for seed, score in cell.scores.items()])
     means = {name: spread([s.scores[name] for s in cell.scores.values()]).mean for name in worst.scores}
     return replace(
         worst,
         scores={name: value for name, value in means.items() if value is not None},
         seed=None,
+        model_sha=None,
+        model_hash=None,
         tuned=tuned,
     )
 
@@ -176,17 +217,32 @@ def _state(found: Results) -> str:
 
 
 def _headline(sections: Sequence[Section]) -> dict[str, Section]:
-    """Return target -> the section that stands for the checkpoint: tuned in zero-shot, else as it is."""
-    found: dict[str, Section] = {}
+    """Return target -> the section that stands for the checkpoint.
+
+    A score of a benchmark's whole languages goes before one of some, and that before a partial one; then one tuned in
+    zero-shot before one as it is; then settings that are the least changed. What the scores are does not enter.
+    """
+    found: dict[str, tuple[tuple[int, bool], Section]] = {}
     for section in sections:
         tuned = section.phase == TUNED
         if tuned and (section.track != ZERO_SHOT or section.selected_by != ENGLISH_DEV):
             continue
         for name in section.results.tasks:
-            # The first of its phase, whose settings are the least changed.
-            if name not in found or (tuned and found[name].phase == AS_IS):
-                found[name] = section
-    return {name: found[name] for name in _in_order(found)}
+            rank = _wholeness(section, name), tuned
+            # Of equal ones the first, whose settings are the least changed.
+            if name not in found or rank > found[name][0]:
+                found[name] = rank, section
+    return {name: found[name][1] for name in _in_order(found)}
+
+
+def _wholeness(section: Section, name: str) -> int:
+    """Return 2 where a target has all languages of a benchmark, 1 where it has some whole ones, 0 where it has none."""
+    task, cells = section.results.tasks[name], section.cells[name]
+    official = {code for code, cell in cells.items() if cell.official}
+    wanted = [task.spec.languages_in(each.name) for each in benchmarks().values() if name in each.tasks]
+    if any(official.issuperset(codes) for codes in wanted or [list(task.spec.languages)]):
+        return 2
+    return 1 if official else 0
 
 
 def headline_results(headline: Mapping[str, Section], benchmark: str | None) -> Results | None:
@@ -200,7 +256,8 @@ def headline_results(headline: Mapping[str, Section], benchmark: str | None) -> 
     scores = [score for n, section in wanted.items() for score in section.results.tasks[n].languages.values()]
     if benchmark is not None:
         scores = [score for score in scores if score.language in specs[score.task].languages_in(benchmark)]
-    return aggregate(scores, specs, benchmark=benchmark) if scores else None
+    cells = {name: section.cells[name] for name, section in wanted.items()}
+    return _sure(aggregate(scores, specs, benchmark=benchmark), cells) if scores else None
 
 
 def _missing(sections: Sequence[Section]) -> Iterator[Missing]:

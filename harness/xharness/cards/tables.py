@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from xharness import breakdowns
@@ -13,6 +14,7 @@ from xharness.cards.prose import licences
 from xharness.cards.scores import changed
 from xharness.cards.text import code, percent, plain
 from xharness.data_spec import ELSEWHERE
+from xharness.intervals import COVERAGE
 from xharness.language import languages
 from xharness.metrics import SCORE_KEYS
 from xharness.results import AS_IS
@@ -130,8 +132,14 @@ def head_files(card: Card) -> str:
     return table(("head", "file", "class", "labels"), rows, (3,))
 
 
-def section_title(section: Section) -> str:
-    """Return how the scores of a section were made, as a heading."""
+def section_title(card: Card, section: Section) -> str:
+    """Return how the scores of a section were made, as a heading that no other section has."""
+    title = _title(section)
+    alike = [other for other in card.scores.sections if _title(other) == title]
+    return f"{title}, in {plain(str(section.settings.get('dtype')))}" if len(alike) > 1 else title
+
+
+def _title(section: Section) -> str:
     changes = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changed(section.settings).items())
     title = "As it is"
     if section.phase != AS_IS:
@@ -141,17 +149,19 @@ def section_title(section: Section) -> str:
 
 
 def seeds(card: Card, section: Section) -> str:
-    """Return the seeds of a section, and where its files lie, as a sentence."""
-    what = "Evaluated once" if len(section.seeds) == 1 else f"Seeds {', '.join(map(str, section.seeds))}"
-    if section.phase != AS_IS and len(section.seeds) == 1:
-        what = f"Seed {section.seeds[0]}"
+    """Return the seeds of a section, its type of computation, and where its files lie, as a sentence."""
+    what = f"Seed{'s' if len(section.seeds) > 1 else ''} {', '.join(map(str, section.seeds))}"
+    if section.phase == AS_IS:
+        what = "Evaluated once"
+    types = dict.fromkeys(str(c.first.dtype) for cells in section.cells.values() for c in cells.values())
+    what += f", in {plain(' and '.join(types))}"
     address = f"https://huggingface.co/{card.repo}/tree/main/{section.place}"
     return f"{what}; result files in [{section.place}]({address})."
 
 
 def overview(section: Section) -> str:
-    """Return the means of a section's targets."""
-    rows = []
+    """Return the means of a section's targets; without a column for seeds where none enters."""
+    tuned, rows = section.phase != AS_IS, []
     for name, task in section.results.tasks.items():
         summary, english = section.summaries[name], _english(section, task)
         gap = percent(task.gap)
@@ -162,15 +172,43 @@ def overview(section: Section) -> str:
                 score_name(task.spec.score_keys),
                 f"{len(task.languages)} of {len(task.languages) + len(task.missing)}",
                 percent(task.mean["score"]),
-                percent(summary.every.deviation),
+                *([percent(summary.every.deviation)] if tuned else []),
                 percent(english),
                 others,
                 gap,
                 "complete" if task.complete else f"**{PARTIAL}**",
             ]
         )
-    head = ("target", "metric", "languages", "mean", "deviation", "English", "other languages", "gap", "test data")
-    return table(head, rows, range(2, 8))
+    spread = ["deviation"] if tuned else []
+    head = ["target", "metric", "languages", "mean", *spread, "English", "other languages", "gap", "test data"]
+    return table(head, rows, range(2, len(head) - 1))
+
+
+def remarks(section: Section) -> list[str]:
+    """Return what has to stand with the means of a section: why one is partial, and which seeds failed."""
+    told = []
+    for name, task in section.results.tasks.items():
+        title, failed = plain(task.spec.title), failed_seeds(section.summaries[name])
+        if not task.complete:
+            told.append(f"{title} is **{PARTIAL}**: {plain(_short(task.why))}.")
+        told += [f"{title}: {failed}."] if failed else []
+        told += [f"{title}: {plain(note)}" for note in _of_target(section, name) if note.startswith("seed ")]
+    return told
+
+
+def details(section: Section, name: str) -> list[str]:
+    """Return what else a target's scores depend on: data, heads, layers, thresholds, and what happened on the way."""
+    said = ("seed ", "chosen by english dev")
+    return [plain(note) for note in _of_target(section, name) if not note.startswith(said)]
+
+
+def _of_target(section: Section, name: str) -> list[str]:
+    return [note.removeprefix(f"{name}: ") for note in section.notes if note.startswith(f"{name}: ")]
+
+
+def _short(text: str) -> str:
+    """Return a sentence with long lists of languages counted; they stand in full with the scores by language."""
+    return re.sub(r"\b[a-z]{2}(?: [a-z]{2}){6,}\b", lambda found: f"{len(found[0].split())} languages", text)
 
 
 def _english(section: Section, task: TaskResult) -> float | None:
@@ -184,17 +222,20 @@ def _english(section: Section, task: TaskResult) -> float | None:
 def by_language(section: Section, name: str) -> str:
     """Return the scores of a target in each language."""
     spec = section.results.tasks[name].spec
-    head = ["language", "n", "seeds"]
+    tuned = section.phase != AS_IS
+    head = ["language", "n", *(["seeds"] if tuned else [])]
     for key in spec.score_keys:
-        head += [metric_name(key), "deviation", "95 % interval"]
+        head += [metric_name(key), *(["deviation"] if tuned else []), f"{COVERAGE} % interval"]
     head.append("test data")
     known = languages()
     rows = []
     for language, cell in section.cells[name].items():
-        row = [f"{plain(known[language].name)} ({language})", f"{cell.first.n:,}", str(len(cell.scores))]
+        row = [f"{plain(known[language].name)} ({language})", f"{cell.first.n:,}"]
+        row += [str(len(cell.scores))] if tuned else []
         for key in spec.score_keys:
             spread = cell.spreads[key]
-            row += [percent(spread.mean), percent(spread.deviation), _interval(cell, key, spec)]
+            deviation = [percent(spread.deviation)] if tuned else []
+            row += [percent(spread.mean), *deviation, _interval(cell, key, spec)]
         rows.append([*row, "whole" if cell.official else f"**{PARTIAL}**"])
     return table(head, rows, range(1, len(head) - 1))
 
@@ -288,5 +329,9 @@ def means(task: TaskResult) -> str:
     text = f"Mean over {over}: {', '.join(told)}"
     if len(told) > 1:
         text += f"; score {percent(task.mean['score'])}"
+    if task.spec.metric == "udpos_f1":
+        text += " (of runs of equal tags, as the benchmark counts)"
+        if "token_accuracy" in task.mean:
+            text += f"; {metric_name('token_accuracy')} {percent(task.mean['token_accuracy'])}"
     text += f". Gap: {percent(task.gap)}." if task.gap is not None else f". No gap: {plain(task.gap_note or '')}."
     return text if task.complete else f"{text} **{PARTIAL.capitalize()}**: {plain(task.why)}."

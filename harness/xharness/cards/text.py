@@ -6,7 +6,7 @@ import re
 
 from xharness.local_paths import shortened
 
-_LONGEST = 2000
+_LONGEST = 1000
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
 
 
@@ -27,8 +27,16 @@ def code(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    shown = "".join(c if c.isprintable() else " " for c in str(shortened(text)))
-    return " ".join(shown.split())[:_LONGEST]
+    return " ".join(harmless(text).split())
+
+
+def harmless(text: str) -> str:
+    """Return a text of others on one line: without local paths and what does not print, cut where it is very long.
+
+    >>> harmless("query: \\u202e from /home/ann/x.tsv")
+    'query:   from x.tsv'
+    """
+    return "".join(c if c.isprintable() else " " for c in str(shortened(text))[:_LONGEST])
 
 
 def is_hub_id(name: str) -> bool:

@@ -51,7 +51,10 @@ def as_given(
         ("training seeds", ", ".join(map(str, seeds))),
         ("hardware", hardware),
         ("wall time", duration(seconds)),
-        ("energy, estimated from above", f"{energy(watts * seconds / 3.6e6)}: {watts:g} W x {duration(seconds)}"),
+        (
+            "energy, estimated from above",
+            f"{energy(watts * seconds / 3.6e6)}: {watts:g} W (all of the hardware) x {duration(seconds)}",
+        ),
     )
     return Training(
         sets=tuple(sets),
@@ -68,6 +71,31 @@ def as_given(
 def spec_of(task: str) -> TrainingSpec | None:
     """Return the training set of this name; None where it is one of the user's own."""
     return load_training(task) if task in list_training() else None
+
+
+def other_data(record: Record) -> list[str]:
+    """Return a sentence where other data was read than the shipped task of that name has."""
+    told = []
+    for name, sources in _sources(record).items():
+        spec = spec_of(name)
+        own = {source.name for source in spec.sources} if spec else set()
+        strange = [
+            source for source, origin in sources if origin == "own file" or (is_hub_id(source) and source not in own)
+        ]
+        if spec and own and strange:
+            listed = ", ".join(dict.fromkeys(str(local_paths.shortened(source)) for source in strange))
+            told.append(
+                f"What is called {spec.title} here was read from {listed}, which is not where xharness has it from."
+            )
+    return told
+
+
+def _sources(record: Record) -> dict[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for data in record.data.values():
+        for part in data["train"]:
+            found.setdefault(part["task"], []).append((part["source"], part["origin"]))
+    return found
 
 
 def licence_missing(record: Record) -> list[str]:

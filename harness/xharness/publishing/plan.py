@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from xharness import checkpoint_files, heads, hub, hub_standing, training_record
-from xharness.errors import PublishError, UsageError
+from xharness.errors import ModelError, PublishError, UsageError
 from xharness.hub import RemoteFile
 from xharness.hub_errors import Unreachable
 from xharness.hub_standing import Account, Proposal, Standing
 from xharness.publishing.files import File
 from xharness.publishing.publication import CARD, OTHER_WEIGHTS, PICKLES, Publication
+from xharness.terminal_text import plain
 
 # What a publication is made of: such a file that is there and is no longer ours goes with the commit.
 _OURS = (
@@ -28,7 +31,8 @@ _OURS = (
 )
 # What a repository may hold that nobody has put a model into.
 _NO_MODEL = (".gitattributes", ".gitignore", CARD, "LICENSE", "LICENSE.*", "LICENCE", "LICENCE.*")
-_REF = re.compile(r"(?!refs/)(?!.*(\.\.|//|\.lock$))\w[\w./+-]*(?<![./])")
+# As git has it, and in ASCII; forty digits would be taken for a commit.
+_REF = re.compile(r"(?!refs/|HEAD$|[0-9a-f]{40}$)(?!.*(\.\.|//|/\.|\.lock(/|$)))\w[\w./+-]{0,199}(?<![./])", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Target:
                 raise UsageError(
                     f"{flag}: '{name}' is no name of a branch or tag (letters, digits, '.', '_', '-', '/')."
                 )
+        if self.tag is not None and self.tag == (self.branch or "main"):
+            raise UsageError(f"--tag: '{self.tag}' is the branch that is written to. Give the tag another name.")
         if self.collection is not None and not self.collection.strip():
             raise UsageError("--collection: give the title of the collection.")
 
@@ -101,7 +107,8 @@ class Plan:
         reached: whether the Hub was asked.
         standing: what stands there; None if there is no repository, or the Hub was not asked.
         proposal: the open pull request that is gone on with.
-        to_tag, to_collect: whether the tag is to be made, and the repository to be put into the collection.
+        to_branch, to_tag, to_collect: whether branch and tag are to be made, and the repository to be put into the
+            collection.
         notes: sentences on the target.
     """
 
@@ -111,6 +118,7 @@ class Plan:
     reached: bool = True
     standing: Standing | None = None
     proposal: Proposal | None = None
+    to_branch: bool = False
     to_tag: bool = False
     to_collect: bool = False
     notes: tuple[str, ...] = ()
@@ -118,7 +126,7 @@ class Plan:
     @property
     def has_nothing(self) -> bool:
         """Whether all is as it should be."""
-        return not (self.difference or self.to_tag or self.to_collect)
+        return not (self.difference or self.to_branch or self.to_tag or self.to_collect)
 
 
 def compare(publication: Publication, target: Target, who: Account | None = None) -> Plan:
@@ -159,13 +167,13 @@ def compare(publication: Publication, target: Target, who: Account | None = None
             "others rely on is not moved. Choose another."
         )
     if problems:
-        raise PublishError("\n".join(problems))
+        raise PublishError(plain("\n".join(problems)))
     proposal = _proposal(publication, who) if target.create_pr and found else None
     if proposal is not None:
         found = difference(publication, target, hub.list_files(publication.repo, proposal.ref, "model"))
     remarks = []
     if target.branch is not None and not standing.has_branch:
-        remarks.append(f"the branch '{target.branch}' is made, from main")
+        remarks.append(f"the branch '{target.branch}' will be made, from main")
     if standing.private and not target.private:
         remarks.append("the repository is private, and stays so")
     return Plan(
@@ -174,6 +182,7 @@ def compare(publication: Publication, target: Target, who: Account | None = None
         difference=found,
         standing=standing,
         proposal=proposal,
+        to_branch=target.branch is not None and not standing.has_branch,
         to_tag=target.tag is not None and tagged is None,
         to_collect=_to_collect(publication.repo, target),
         notes=tuple(remarks),
@@ -199,7 +208,7 @@ def _first(publication: Publication, target: Target) -> Plan:
         difference=Difference(publication.files),
         to_tag=target.tag is not None,
         to_collect=target.collection is not None,
-        notes=(f"the repository is made{', private' if target.private else ''}{branch}",),
+        notes=(f"the repository will be made{', private' if target.private else ''}{branch}",),
     )
 
 
@@ -244,14 +253,23 @@ def _is_same_training(publication: Publication, standing: Standing) -> bool:
         )
     if training_record.FILE not in files or heads.FILE not in files:
         return False
-    path = hub.download_file(publication.repo, standing.sha, training_record.FILE, "model")
     try:
-        then = json.loads(path.read_text(encoding="utf-8"))
+        then = json.loads(_record_there(publication.repo, standing))
         found = (then["key"], then["seed"], then["request"]["base"]["id"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
     now = publication.record
     return found == (now.key, now.seed, now.request["base"]["id"])
+
+
+def _record_there(repo: str, standing: Standing) -> bytes:
+    """Return the training.json of a repository, proved by its digest: a damaged one says nothing of what is there."""
+    # Not by the client's cache, which keeps a damaged file for good.
+    with TemporaryDirectory() as to:
+        path = hub.download_file(repo, standing.sha, training_record.FILE, "model", Path(to))
+        if not standing.files[training_record.FILE].is_at(path):
+            raise ModelError(f"{repo}: its {training_record.FILE} came damaged. Run the same command again.")
+        return path.read_bytes()
 
 
 def _other_model(publication: Publication, standing: Standing) -> list[str]:

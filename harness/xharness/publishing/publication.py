@@ -26,8 +26,10 @@ CARD = "README.md"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", "*.npy", "*.npz")
 OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.tflite", "*.ot", "*.gguf", "*.mlmodel")
 
+_TOKENIZER = "tokenizer_config.json"
 # The rules of the Hub's client, which has them from the Hub; it is not loaded for them.
 _NAME = re.compile(r"(?!-|\.)[A-Za-z0-9_.-]+(?<![-.])")
+_TOKEN = re.compile(r"(?<![\w/])hf_[A-Za-z0-9]{30,}(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def prepare(
     parts = checkpoint_files.list_parts(str(folder), folder, checkpoint.files)
     pictures = [training_record.CURVE] if (folder / training_record.CURVE).is_file() else []
     problems += _wrong_parts(folder, [*parts, *pictures], checkpoint)
-    if record is not None:
+    if record is not None and isinstance(record.weights, dict):  # what else it may be is said where the card is made
         problems += _wrong_weights(folder, record, parts, digests)
     if not results and not no_results:
         problems.append(
@@ -120,18 +122,22 @@ def prepare(
     problems += found.problems
     if results and not found.runs and not found.problems:
         why = "; ".join(found.notes)
-        problems.append(f"{', '.join(map(str, results))}: no RUN of this checkpoint was found ({why}).")
+        problems.append(
+            f"{', '.join(map(str, results))}: no RUN of this checkpoint was found ({why}). Score it with "
+            f"`xharness eval --model {folder}`, or leave --results out and say --no-results."
+        )
     content: dict[str, bytes] = {}
-    if not found.problems:
+    if not found.problems and repo.isprintable():
         try:
             content = _written(folder, checkpoint, repo, found.runs, facts, adopt, allow_collapsed, public)
+            if record is not None:
+                content[training_record.FILE] = published_runs.as_json(asdict(record))
+            content |= published_runs.copies(found.runs)
         except PublishError as error:
             problems.append(str(error))
+    problems += _with_token(content)
     if problems:
         raise PublishError("\n".join(problems))
-    if record is not None:
-        content[training_record.FILE] = published_runs.as_json(asdict(record))
-    content |= published_runs.copies(found.runs)
     local = [digests.file(folder, path) for path in [*parts, *pictures]]
     made = [written(path, text) for path, text in content.items()]
     return Publication(
@@ -179,8 +185,19 @@ def _wrong_name(repo: str) -> list[str]:
     if whole and "--" not in repo and ".." not in repo and not repo.endswith(".git"):
         return []
     return [
-        f"'{repo}' cannot be the name of a repository. Give ORG/NAME (or USER/NAME), of letters, digits, '-', '_' and "
-        "'.', at most 96 characters, without '--' and '..', and with neither '-' nor '.' at an end."
+        f"{repo!a} cannot be the name of a repository. Give ORG/NAME (or USER/NAME), of letters, digits, '-', '_' "
+        "and '.', at most 96 characters, without '--' and '..', and with neither '-' nor '.' at an end."
+    ]
+
+
+def _with_token(content: Mapping[str, bytes]) -> list[str]:
+    """Return a sentence if a file that is written for the Hub holds what looks like one of its tokens."""
+    holding = [path for path, text in sorted(content.items()) if _TOKEN.search(text.decode())]
+    if not holding:
+        return []
+    return [
+        f"{', '.join(holding[:4])}: a token of the Hub (hf_...) would stand in it. Take it out of the facts or the "
+        "record that it comes from, and revoke it in your settings on the Hub."
     ]
 
 
@@ -211,11 +228,17 @@ def _base_name(folder: Path) -> str | None:
 def _wrong_parts(folder: Path, parts: Sequence[str], checkpoint: Checkpoint) -> list[str]:
     """Return what is wrong with the files of the folder: code, and links that lead out of it."""
     problems = []
-    if checkpoint.remote_code:
+    named = ["config.json"] if checkpoint.remote_code else []
+    if _TOKENIZER in parts and b'"auto_map"' in (folder / _TOKENIZER).read_bytes():
+        named.append(_TOKENIZER)
+    if named:
         problems.append(
-            f"{folder}: config.json names Python code (auto_map), which xharness neither publishes nor pulls. Save the "
-            "model with a class that transformers has."
+            f"{folder}: {' and '.join(named)}: Python code is named (auto_map), which xharness neither publishes nor "
+            "pulls. Save model and tokenizer with classes that transformers has."
         )
+    empty = [part for part in parts if not (folder / part).stat().st_size]
+    if empty:
+        problems.append(f"{folder}: {', '.join(empty)}: nothing is in it. Copy or save the checkpoint again.")
     outside = [part for part in parts if not (folder / part).resolve().is_relative_to(folder.resolve())]
     if outside:
         problems.append(

@@ -11,6 +11,7 @@ from xharness.hub_standing import address
 from xharness.publishing.files import size_of
 from xharness.publishing.plan import Plan
 from xharness.publishing.sending import Outcome
+from xharness.terminal_text import plain
 
 
 def _states(plan: Plan) -> dict[str, str]:
@@ -28,7 +29,7 @@ def plan_table(plan: Plan) -> str:
     sizes = {file.path: size_of(file.size) for file in publication.files}
     rows = [[path, sizes.get(path, ""), state] for path, state in _states(plan).items()]
     table = tabulate(rows, headers=["file", "size", ""], disable_numparse=True)
-    return f"{table}\n\n{_summary(plan)}"
+    return plain(f"{table}\n\n{_summary(plan)}")
 
 
 def _summary(plan: Plan) -> str:
@@ -40,6 +41,8 @@ def _summary(plan: Plan) -> str:
     whole = f"{len(publication.files)} files, {size_of(publication.size)}"
     if plan.has_nothing:
         return f"nothing to change: {whole}, all at {to}"
+    if not plan.difference:
+        return f"no file to send: {whole}, all at {to}"
     size = size_of(sum(file.size for file in sent))
     return f"to send: {len(sent)} files, {size} (of {whole}), to {to}"
 
@@ -51,10 +54,10 @@ def plan_notes(plan: Plan) -> list[str]:
     if kept:
         notes.append(f"kept there: {', '.join(kept[:8])}{' ...' if len(kept) > 8 else ''}")
     if plan.to_tag:
-        notes.append(f"the tag '{target.tag}' is made")
+        notes.append(f"the tag '{target.tag}' will be made")
     if plan.to_collect:
-        notes.append(f"the repository is put into the collection '{target.collection}'")
-    return notes
+        notes.append(f"the repository will be put into the collection '{target.collection}'")
+    return [plain(note) for note in notes]
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -96,6 +99,7 @@ def outcome_sentence(plan: Plan, outcome: Outcome) -> str:
     elif outcome.pull_request is not None:
         said = f"nothing changed: the pull request {outcome.pull_request} is as {plan.publication.folder} is, at {at}"
     else:
-        said = f"nothing changed: {repo} is as {plan.publication.folder} is, at {at}"
+        word = "nothing" if plan.has_nothing else "no file"
+        said = f"{word} changed: {repo} is as {plan.publication.folder} is, at {at}"
     tag = f"; tag '{outcome.tag}'" if outcome.tag is not None else ""
     return said + tag + (f"; in the collection {outcome.collection}" if outcome.collection is not None else "")

@@ -12,6 +12,7 @@ from xharness.hub_standing import Account
 from xharness.publishing.files import size_of
 from xharness.publishing.plan import Plan, difference
 from xharness.publishing.publication import Publication
+from xharness.terminal_text import plain
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
     if plan.difference:
         hub_commits.check_card(publication.repo, publication.card)
         made = _commit(plan, _parent(plan, say), say)
+    elif plan.to_branch:
+        _parent(plan, say)
     before = plan.proposal or plan.standing
     sha = made.sha if made is not None else before.sha if before is not None else ""
     tag = collection = None
@@ -130,7 +133,7 @@ def _commit(plan: Plan, parent: str, say: Callable[[str], None]) -> Commit:
         ignored = " Its .gitignore may keep them out." if ".gitignore" in there else ""
         raise PublishError(
             f"{publication.repo}: the commit {made.sha[:12]} was made, but the Hub holds other content than was sent: "
-            f"{', '.join(paths[:6])}{' ...' if len(paths) > 6 else ''}.{ignored} Run the same command again."
+            f"{plain(', '.join(paths[:6]))}{' ...' if len(paths) > 6 else ''}.{ignored} Run the same command again."
         )
     return made
 
