@@ -458,10 +458,19 @@ def test_norwegian_stays_a_language_code(tmp_path: Path) -> None:
     ]
 
 
+BOMB = "a0: &a0 [0, 0]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
+
+
+def test_an_alias_stands_for_what_it_names(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: &x [1, 2]\nb: *x\n", encoding="utf-8")
+    assert strict_yaml.read(tmp_path / "x.yaml") == {"a": [1, 2], "b": [1, 2]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: &x [1, 2]\nb: *x\n", "x.yaml: not valid YAML: *x: aliases are not read"),
+        (BOMB, "x.yaml: not valid YAML: with its aliases written out it has over 1,000,000 values."),
+        ("a: &x [1, *x]\n", "x.yaml: not valid YAML: an alias stands for what it is a part of"),
         ("[" * 9000, "x.yaml: not valid YAML: it is nested without end."),
         ("name: a\nname: b\n", "x.yaml: not valid YAML: the key 'name' stands twice (line 2)."),
         ("a:\n  b: 1\n  b: 2\n", "x.yaml: not valid YAML: the key 'b' stands twice (line 3)."),

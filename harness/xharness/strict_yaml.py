@@ -34,14 +34,33 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse aliases: a few lines of them stand for more than memory holds, or for themselves."""
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, f"*{event.anchor}: aliases are not read, write it out", event.start_mark
-            )
-        return super().compose_node(parent, index)
+    def get_single_node(self) -> Any:
+        """Compose the document; refuse one whose aliases stand for themselves, or for more than anybody writes."""
+        node = super().get_single_node()
+        if node is not None and _written_out(node, {}, set()) > _LARGEST:
+            raise ConstructorError(None, None, f"with its aliases written out it has over {_LARGEST:,} values")
+        return node
+
+
+_LARGEST = 1_000_000
+"""Values that a file may hold, those that aliases repeat counted each time: a few lines of them make billions."""
+
+
+def _written_out(node: Any, known: dict[int, int], above: set[int]) -> int:
+    """Return how many values a node holds with its aliases written out."""
+    if id(node) in known:
+        return known[id(node)]
+    if id(node) in above:
+        raise ConstructorError(None, None, "an alias stands for what it is a part of", node.start_mark)
+    inner: list[Any] = []
+    if isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    elif isinstance(node, MappingNode):
+        inner = [part for pair in node.value for part in pair]
+    above.add(id(node))
+    known[id(node)] = 1 + sum(_written_out(part, known, above) for part in inner)
+    above.remove(id(node))
+    return known[id(node)]
 
 
 # YAML 1.1 reads no, on, yes ... as booleans; only true and false are kept as such.
