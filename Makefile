@@ -48,6 +48,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/search_speed.py
 	$(BIN)/python bench/train_speed.py
 	$(BIN)/python bench/publish_speed.py
+	$(BIN)/python bench/board_check_speed.py
+	$(BIN)/python bench/board_build_speed.py
+	$(BIN)/python bench/page_speed.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

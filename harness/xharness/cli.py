@@ -15,10 +15,12 @@ from xharness.commands.encoders import new_encoder
 from xharness.commands.evaluation import eval_command, score
 from xharness.commands.exports import export
 from xharness.commands.fetching import fetch
+from xharness.commands.leaderboard import leaderboard
 from xharness.commands.models import models
 from xharness.commands.planning import plan
 from xharness.commands.publishing import publish
 from xharness.commands.reports import report
+from xharness.commands.submission import submit
 from xharness.commands.tasks import tasks
 from xharness.commands.training import train
 from xharness.errors import OutputError, XharnessError
@@ -36,13 +38,15 @@ def cli() -> None:
     xharness plan all --base xlm-roberta-large --gpu h200                    what it would cost, before anything runs
     xharness publish mnli org/xlmr-mnli --results results/mnli               put it on the Hub, after a look at it
     xharness models list                                                     the zoo: what can be had
+    xharness submit results/mnli --to org/leaderboard --name "XLM-R MNLI"    put it on a leaderboard, after a look
     xharness tasks list                                                      what can be scored
     xharness demo                                                            all of it without network or weights
     """
 
 
-_COMMANDS = (eval_command, score, train, new_encoder, plan, report, export, publish, models, tasks, fetch, demo)
-for command in _COMMANDS:
+_EVALUATION = (eval_command, score, train, new_encoder, plan, report, export)
+_SHARING = (publish, models, submit, leaderboard)
+for command in (*_EVALUATION, *_SHARING, tasks, fetch, demo):
     cli.add_command(command)
 
 

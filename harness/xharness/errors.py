@@ -9,7 +9,8 @@ XharnessError          1  anything below, when nothing more exact fits
 ├── NothingToDo        7  the plan holds no step that can run
 ├── Incomplete         8  some of the steps that were asked for failed; the others are kept
 ├── OutputError        9  results cannot be written (disk full, no permission)
-└── PublishError      10  a checkpoint cannot be published as it is: facts are missing, the name is taken, no rights
+├── PublishError      10  a checkpoint cannot be published as it is: facts are missing, the name is taken, no rights
+└── SubmissionError   11  a submission to a leaderboard is refused: what it holds or claims is not as it must be
 """
 
 from __future__ import annotations
@@ -77,6 +78,12 @@ class PublishError(XharnessError):
     """A checkpoint cannot be published as it is: facts are missing, the name is taken, or the token has no rights."""
 
     exit_code = 10
+
+
+class SubmissionError(XharnessError):
+    """A submission to a leaderboard is refused; holds all reasons, one a line."""
+
+    exit_code = 11
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

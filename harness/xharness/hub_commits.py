@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from xharness.hub_errors import RepoType
 from xharness.hub_refusals import explained_writing, patiently
 from xharness.hub_standing import collection_of, find_collection
 
@@ -23,8 +24,8 @@ class Commit:
     ref: str | None = None
 
 
-def create_repository(repo: str, *, private: bool) -> None:
-    """Make a model repository.
+def create_repository(repo: str, *, private: bool, repo_type: RepoType = "model", space_sdk: str | None = None) -> None:
+    """Make a repository; a Space needs ``space_sdk``, such as ``static``.
 
     Raises:
         PublishError: there is one by now, or the token may not make it.
@@ -32,7 +33,7 @@ def create_repository(repo: str, *, private: bool) -> None:
     from huggingface_hub import HfApi
 
     with explained_writing(repo, "a repository of this name"):
-        patiently(lambda: HfApi().create_repo(repo, private=private, repo_type="model"))
+        patiently(lambda: HfApi().create_repo(repo, private=private, repo_type=repo_type, space_sdk=space_sdk))
 
 
 def create_branch(repo: str, branch: str, sha: str) -> None:
@@ -55,7 +56,7 @@ def create_tag(repo: str, tag: str, sha: str) -> None:
         patiently(lambda: HfApi().create_tag(repo, tag=tag, revision=sha, repo_type="model"))
 
 
-def check_card(repo: str, text: str) -> None:
+def check_card(repo: str, text: str, *, repo_type: RepoType = "model") -> None:
     """Have the Hub look at a card's metadata, as it does at every commit, before anything is sent.
 
     Raises:
@@ -69,7 +70,7 @@ def check_card(repo: str, text: str) -> None:
     def ask() -> None:
         # Not by RepoCard.validate: huggingface_hub 1 asks huggingface.co there, whatever HF_ENDPOINT says.
         address = f"{constants.ENDPOINT}/api/validate-yaml"
-        asked = {"content": text, "repoType": "model"}
+        asked = {"content": text, "repoType": repo_type}
         client.hf_raise_for_status(client.get_session().post(address, json=asked, headers=client.build_hf_headers()))
 
     with explained_writing(repo, "the metadata of this card"):
@@ -86,6 +87,7 @@ def commit(
     parent: str,
     revision: str | None = None,
     create_pr: bool = False,
+    repo_type: RepoType = "model",
 ) -> Commit:
     """Make one commit, of all changes or of none.
 
@@ -97,6 +99,7 @@ def commit(
         parent: the commit it follows on; if the branch stands elsewhere by now, nothing is changed.
         revision: branch, or ``refs/pr/N``; None: main.
         create_pr: open a pull request instead.
+        repo_type: ``model``, ``dataset`` or ``space``.
 
     Raises:
         Stale: the branch stands elsewhere by now.
@@ -119,13 +122,40 @@ def commit(
                 operations,
                 commit_message=title,
                 commit_description=description,
-                repo_type="model",
+                repo_type=repo_type,
                 revision=revision,
                 parent_commit=parent,
                 create_pr=create_pr,
             )
         )
     return Commit(str(made.oid), str(made.commit_url), made.pr_url, made.pr_revision)
+
+
+def comment(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -> None:
+    """Say something below a pull request.
+
+    Raises:
+        Lost: the answer did not come; it may have been said all the same.
+        PublishError: there is no such pull request, or the token may not.
+    """
+    from huggingface_hub import HfApi
+
+    with explained_writing(repo, f"a comment on its pull request {number}"):
+        patiently(lambda: HfApi().comment_discussion(repo, number, text, repo_type=repo_type))
+
+
+def merge(repo: str, number: int, *, repo_type: RepoType = "model") -> None:
+    """Merge an open pull request.
+
+    Raises:
+        Stale: it is not open any more, or does not fit what the repository holds by now.
+        Lost: the answer did not come; it may be merged all the same.
+        PublishError: there is no such pull request, or the token may not.
+    """
+    from huggingface_hub import HfApi
+
+    with explained_writing(repo, f"merging its pull request {number}"):
+        patiently(lambda: HfApi().merge_pull_request(repo, number, repo_type=repo_type))
 
 
 def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> str:

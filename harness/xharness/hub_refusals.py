@@ -137,7 +137,7 @@ def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
         case 403:
             return PublishError(
                 f"{repo}: the Hub refuses {what}: this token has no right to it (HTTP 403).{said} {LOG_IN} that may "
-                f"write to '{repo.partition('/')[0]}'; or propose it with --create-pr."
+                f"write to '{repo.partition('/')[0]}'; whoever may read can propose a change as a pull request."
             )
         case 404:
             return PublishError(

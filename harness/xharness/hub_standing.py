@@ -9,7 +9,7 @@ from typing import Any
 from xharness import hub
 from xharness.errors import PublishError
 from xharness.hub import RemoteFile
-from xharness.hub_errors import Request, explained
+from xharness.hub_errors import RepoType, Request, explained
 from xharness.hub_refusals import LOG_IN, Lost, explained_writing, patiently
 
 
@@ -67,6 +67,25 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class PullRequest:
+    """A pull request with what was said below it.
+
+    Attributes:
+        proposal: number, title, author, address, and the commit that it stands at.
+        status: ``open``, ``draft``, ``closed`` or ``merged``.
+        onto: the ref that it changes once merged (``refs/heads/main``).
+        comments: (author, text) of each comment, the first one being the pull request's own text.
+        merged_as: the commit that merged it; None where it is not.
+    """
+
+    proposal: Proposal
+    status: str
+    onto: str | None
+    comments: tuple[tuple[str, str], ...]
+    merged_as: str | None
+
+
+@dataclass(frozen=True)
 class Collection:
     """A collection on the Hub: its slug, its address, and the models in it."""
 
@@ -87,11 +106,12 @@ def find_collection(owner: str, title: str, repo: str) -> Collection | None:
         return None if slug is None else collection_of(HfApi().get_collection(slug))
 
 
-def address(repo: str) -> str:
+def address(repo: str, repo_type: RepoType = "model") -> str:
     """Return where a repository is shown."""
     from huggingface_hub import constants
 
-    return f"{constants.ENDPOINT}/{repo}"
+    folder = {"model": "", "dataset": "datasets/", "space": "spaces/"}[repo_type]
+    return f"{constants.ENDPOINT}/{folder}{repo}"
 
 
 def account(repo: str) -> Account:
@@ -138,7 +158,7 @@ def _writable(token: Mapping[str, Any]) -> frozenset[str] | None:
         return None
 
 
-def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool) -> None:
+def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool, repo_type: RepoType = "model") -> None:
     """Raise PublishError where it is known beforehand that a token may not write what is to be written.
 
     To open a pull request, it is enough that one is logged in and may read; the Hub says whether that holds.
@@ -167,26 +187,26 @@ def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool) -> N
     if exists:
         with explained_writing(repo, "the right to write"):
             try:
-                HfApi().auth_check(repo, repo_type="model", write=True)
+                HfApi().auth_check(repo, repo_type=repo_type, write=True)
             except HfHubHTTPError as error:
                 if error.response.status_code in (401, 403):
                     raise
                 # A Hub of one's own may not have this route; the commit itself will tell.
 
 
-def standing(repo: str, branch: str | None) -> Standing | None:
+def standing(repo: str, branch: str | None, *, repo_type: RepoType = "model") -> Standing | None:
     """Return what stands in a repository; None if there is none, or this token may not know that there is.
 
     Raises:
-        ModelError: the Hub cannot be reached, or the repository may not be read.
+        ModelError, DataError: the Hub cannot be reached, or the repository may not be read.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    with explained(Request(repo, None, "model"), lambda: ""):
+    with explained(Request(repo, None, repo_type), lambda: ""):
         try:
-            info = patiently(lambda: HfApi().model_info(repo))
-            refs = patiently(lambda: HfApi().list_repo_refs(repo, repo_type="model"))
+            info = patiently(lambda: HfApi().repo_info(repo, repo_type=repo_type))
+            refs = patiently(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type))
         except GatedRepoError:  # one kind of the other
             raise
         except RepositoryNotFoundError:
@@ -194,11 +214,11 @@ def standing(repo: str, branch: str | None) -> Standing | None:
     branches = {ref.name: ref.target_commit for ref in refs.branches}
     sha = branches.get(branch or "main", str(info.sha))
     tags = {ref.name: ref.target_commit for ref in refs.tags}
-    files = hub.list_files(repo, sha, "model")
+    files = hub.list_files(repo, sha, repo_type)
     return Standing(sha, (branch or "main") in branches, bool(info.private), files, tags)
 
 
-def proposals(repo: str, title: str) -> list[Proposal]:
+def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[Proposal]:
     """Return the open pull requests of a repository whose title begins so, the newest first."""
     from huggingface_hub import HfApi
 
@@ -206,16 +226,38 @@ def proposals(repo: str, title: str) -> list[Proposal]:
         found = [
             discussion
             for discussion in HfApi().get_repo_discussions(
-                repo, discussion_type="pull_request", discussion_status="open", repo_type="model"
+                repo, discussion_type="pull_request", discussion_status="open", repo_type=repo_type
             )
             if discussion.title.startswith(title) and discussion.status in ("open", "draft")
         ]
         refs = (
-            HfApi().list_repo_refs(repo, repo_type="model", include_pull_requests=True).pull_requests if found else []
+            HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True).pull_requests if found else []
         )
     heads = {ref.ref: ref.target_commit for ref in refs or []}
     made = [Proposal(d.num, d.title, d.author, d.url, heads.get(f"refs/pr/{d.num}", "")) for d in found]
     return sorted((p for p in made if p.sha), key=lambda proposal: -proposal.number)
+
+
+def pull_request(repo: str, number: int, *, repo_type: RepoType = "model") -> PullRequest:
+    """Return a pull request by its number, open or not.
+
+    Raises:
+        PublishError: there is none with this number, or the Hub refuses to tell.
+        Lost: the Hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.community import DiscussionComment
+
+    with explained_writing(repo, f"its pull request {number}"):
+        found = patiently(lambda: HfApi().get_discussion_details(repo, number, repo_type=repo_type))
+        if not found.is_pull_request:
+            raise PublishError(f"{repo}: number {number} is a discussion and no pull request. Give another number.")
+        refs = patiently(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True))
+    heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
+    sha = heads.get(f"refs/pr/{number}", "")
+    said = tuple((event.author, event.content) for event in found.events if isinstance(event, DiscussionComment))
+    proposal = Proposal(number, found.title, found.author, found.url, sha)
+    return PullRequest(proposal, found.status, found.target_branch, said, found.merge_commit_oid)
 
 
 def collection_of(found: Any) -> Collection:

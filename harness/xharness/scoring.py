@@ -84,7 +84,7 @@ def score_file(
     spec: TaskSpec, language: str, split: Split, loaded: Data, path: Path, limit: int | None = None
 ) -> Score:
     """Score one prediction file against the gold."""
-    golds, made = _read(spec, loaded, path, limit)
+    golds, made = read(spec, loaded, path, limit)
     known = {*spec.labels, *spec.tolerated_labels}
     measured = measure(spec, golds, made, language)
     return Score(
@@ -117,15 +117,19 @@ def intervals_of(
     spec: TaskSpec, language: str, loaded: Data, path: Path, limit: int | None = None
 ) -> dict[str, list[float]]:
     """Return the confidence intervals of one prediction file's scores, as ``Score.intervals`` has them."""
-    return _intervals(spec, *_read(spec, loaded, path, limit), language)
+    return _intervals(spec, *read(spec, loaded, path, limit), language)
 
 
 def _intervals(spec: TaskSpec, golds: Any, made: Any, language: str) -> dict[str, list[float]]:
     return {name: list(ends) for name, ends in intervals.interval(spec.metric, golds, made, language).items()}
 
 
-def _read(spec: TaskSpec, loaded: Data, path: Path, limit: int | None) -> tuple[Any, Any]:
-    """Return the gold and the predictions of a file."""
+def read(spec: TaskSpec, loaded: Data, path: Path, limit: int | None) -> tuple[Any, Any]:
+    """Return the gold and the predictions of a file, as ``measure`` takes them.
+
+    Raises:
+        PredictionError: the file does not fit the gold.
+    """
     golds = gold(spec, loaded.examples if limit is None else loaded.examples[:limit])
     return golds, predictions.read(path, spec.kind, _shape(spec, golds))
 

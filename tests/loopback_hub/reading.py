@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote
 import yaml
 
 from loopback_hub.exchange import ID, KIND, REPOSITORY, Answer, Call, Refused, Route, answer
-from loopback_hub.store import Repository, moment
+from loopback_hub.store import File, Repository, blob_id, moment
 from loopback_hub.validation import EVAL_RESULTS, front_matter
 
 
@@ -105,7 +105,7 @@ def tree(call: Call, kind: str, name: str, revision: str, path: str = "") -> Ans
     inside = {p: f for p, f in repository.tree(sha).items() if p.startswith(below)}
     if below and not inside:
         raise Refused(404, "EntryNotFound", f"{path} does not exist")
-    entries = [_folder(p) for p in _folders(inside) if len(p) > len(path)]
+    entries = [_folder(p, inside) for p in _folders(inside) if len(p) > len(path)]
     entries += [file.entry(p) for p, file in inside.items()]
     if not call.flag("recursive"):
         entries = [e for e in entries if "/" not in e["path"][len(below) :]]
@@ -116,8 +116,10 @@ def _folders(paths: Iterable[str]) -> list[str]:
     return sorted({str(folder) for p in paths for folder in PurePosixPath(p).parents if str(folder) != "."})
 
 
-def _folder(path: str) -> dict[str, Any]:
-    return {"type": "directory", "path": path, "oid": "0" * 40, "size": 0}
+def _folder(path: str, files: Mapping[str, File]) -> dict[str, Any]:
+    # As in git, a folder has another id where anything below it is another.
+    below = [f"{p.removeprefix(path)} {file.oid}" for p, file in sorted(files.items()) if p.startswith(f"{path}/")]
+    return {"type": "directory", "path": path, "oid": blob_id("\n".join(below).encode()), "size": 0}
 
 
 def paths_info(call: Call, kind: str, name: str, revision: str) -> Answer:
@@ -128,7 +130,7 @@ def paths_info(call: Call, kind: str, name: str, revision: str) -> Answer:
         paths = parse_qs(call.body.read().decode()).get("paths", [])
     files = repository.tree(sha)
     folders = set(_folders(files))
-    return answer([files[p].entry(p) if p in files else _folder(p) for p in paths if p in files or p in folders])
+    return answer([files[p].entry(p) if p in files else _folder(p, files) for p in paths if p in files or p in folders])
 
 
 def refs(call: Call, kind: str, name: str) -> Answer:

@@ -1,0 +1,126 @@
+"""Bringing the records of a board from the Hub: submissions and verdicts of one commit, without their predictions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from xharness import hub
+from xharness.board import board_file
+from xharness.board.board_file import BOARD_FILE
+from xharness.board.limits import LARGEST_RECORD
+from xharness.board.merged import LARGEST_REPLICATES
+from xharness.board.rows import SCORES_FILE
+from xharness.board.submission import CHECKS, RECORD, SUBMISSIONS, WITHDRAWN
+from xharness.board.verdict import LARGEST as LARGEST_VERDICT
+from xharness.board.verdict import REPLICATES_FILE, VERDICT_FILE
+from xharness.errors import DataError, XharnessError
+from xharness.hub import RemoteFile
+
+_AT_ONCE = 8
+_LARGEST_SCORES = 256 << 20
+# In scores.json what it was built from stands before all that submitters wrote but the title.
+_BUILT_FROM = re.compile(rb'"built_from":\{"repo":"[^"]*","sha":"([0-9a-f]{40})"\}')
+_BEGINNING = 2000
+_ID = r"[a-z0-9-]{1,60}"
+# Path in the repository -> the most bytes that are brought of it; all else is of no use to a build.
+_WANTED = {
+    re.compile(re.escape(BOARD_FILE)): board_file.LARGEST,
+    re.compile(f"{SUBMISSIONS}/{_ID}/{re.escape(RECORD)}"): LARGEST_RECORD,
+    re.compile(f"{SUBMISSIONS}/{_ID}/{re.escape(WITHDRAWN)}"): board_file.LARGEST,
+    re.compile(f"{CHECKS}/{_ID}/{re.escape(VERDICT_FILE)}"): LARGEST_VERDICT,
+    re.compile(f"{CHECKS}/{_ID}/{re.escape(REPLICATES_FILE)}"): LARGEST_REPLICATES,
+}
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What was brought.
+
+    Attributes:
+        sha: the commit; that of the last build where nothing changed since but what that build wrote.
+        files: how many.
+        left_there: sentences about files that were not brought.
+    """
+
+    sha: str
+    files: int
+    left_there: tuple[str, ...]
+
+
+def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], object] = lambda files: None) -> Brought:
+    """Bring the records of a board's data set into a folder.
+
+    Args:
+        repo: ``org/name``.
+        revision: branch, tag or commit; None: main.
+        to: the folder.
+        tell: is given the number of files whenever some have come.
+
+    Raises:
+        DataError: there is no such data set, or none that is a board; or the Hub cannot be reached.
+        OutputError: the folder cannot be written.
+    """
+    sha = hub.resolve(repo, revision, "dataset", fresh=True)
+    wanted: list[str] = []
+    left_there: list[str] = []
+    there = hub.list_files(repo, sha, "dataset")
+    for path, file in sorted(there.items()):
+        most = _most(path)
+        if most is None:
+            continue
+        if file.size > most:
+            left_there.append(
+                f"{path} is left there: {file.size:,} bytes, and no file of its kind has more than {most:,}."
+            )
+        else:
+            wanted.append(path)
+    if BOARD_FILE not in wanted and not any(path.startswith(f"{SUBMISSIONS}/") for path in wanted):
+        raise DataError(
+            f"{repo}: neither {BOARD_FILE} nor {SUBMISSIONS}/ is in it, so it is no leaderboard. `xharness leaderboard "
+            f"init {repo}` makes one."
+        )
+    (to / SUBMISSIONS).mkdir(parents=True, exist_ok=True)
+
+    def one(path: str) -> None:
+        hub.download_file(repo, sha, path, "dataset", to)
+        tell(1)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        # A list, so that what went wrong in any of them is raised here.
+        list(pool.map(one, wanted))
+    return Brought(_earlier(repo, sha, there) or sha, len(wanted), tuple(left_there))
+
+
+def _most(path: str) -> int | None:
+    """Return how many bytes a record may have; None for a file that is none."""
+    return next((most for pattern, most in _WANTED.items() if pattern.fullmatch(path)), None)
+
+
+def _earlier(repo: str, head: str, there: Mapping[str, RemoteFile]) -> str | None:
+    """Return the commit that the last build was made of, if the records are still those of then.
+
+    A build that is put on the Hub is a commit itself, and must be no reason for the next one.
+    """
+    if SCORES_FILE not in there or there[SCORES_FILE].size > _LARGEST_SCORES:
+        return None
+    with TemporaryDirectory() as to:
+        path = hub.download_file(repo, head, SCORES_FILE, "dataset", Path(to))
+        with path.open("rb") as file:
+            found = _BUILT_FROM.search(file.read(_BEGINNING))
+    if found is None:
+        return None
+    sha = found[1].decode()
+    try:
+        then = hub.list_files(repo, sha, "dataset")
+    except XharnessError:
+        return None
+    return sha if _records(then) == _records(there) else None
+
+
+def _records(there: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
+    return {path: file for path, file in there.items() if _most(path) is not None}

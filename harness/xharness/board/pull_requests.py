@@ -1,0 +1,210 @@
+"""A pull request on a board's repository: what it changes, whether its author may, and its files, fetched bounded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from xharness import hub, hub_trees
+from xharness.board.fields import ID
+from xharness.board.intake import file_problems
+from xharness.board.limits import LARGEST_RECORD, MOST_FILES
+from xharness.board.merged import read_file
+from xharness.board.plausibility import Known, known
+from xharness.board.strict_json import shown
+from xharness.board.submission import (
+    CHECKS,
+    RECORD,
+    SUBMISSIONS,
+    WITHDRAWN,
+    Submission,
+    read_submission,
+    read_withdrawal,
+)
+from xharness.errors import SubmissionError
+from xharness.hub_errors import NoSuchFile
+from xharness.hub_standing import PullRequest, pull_request
+from xharness.hub_trees import Change
+
+MAIN = "refs/heads/main"
+_AT_ONCE = 8
+"""Downloads at the same time."""
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """A pull request, and what it changes.
+
+    Attributes:
+        base: the commit of main that it was made from.
+        main: the commit that main stands at.
+        changes: by path.
+        id: of the one submission that it is about; '' where there is no such.
+        withdraws: whether it withdraws a submission that was merged before.
+        problems: why what it changes may not be changed.
+    """
+
+    repo: str
+    pull: PullRequest
+    base: str
+    main: str
+    changes: Mapping[str, Change]
+    id: str
+    withdraws: bool
+    problems: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        """Where the submission lies in the repository."""
+        return f"{SUBMISSIONS}/{self.id}"
+
+
+def look(repo: str, number: int) -> Proposed:
+    """Return what a pull request changes; nothing of it is downloaded.
+
+    Raises:
+        PublishError: there is no such pull request.
+        DataError: the repository cannot be read.
+    """
+    pull = pull_request(repo, number, repo_type="dataset")
+    main = hub.resolve(repo, "main", "dataset", fresh=True)
+    trunk = hub_trees.history(repo, main, "dataset")
+    mine = hub_trees.history(repo, pull.proposal.sha, "dataset")
+    # Once merged, all its commits are main's, too: what its last one changed is all that can be said.
+    base = mine[1] if pull.status == "merged" and len(mine) > 1 else _first_shared(mine, trunk)
+    if base is None:
+        problem = "the pull request shares no commit with main. Open a new one."
+        return Proposed(repo, pull, main, main, {}, "", False, (problem,))
+    changes = hub_trees.changes(repo, base, pull.proposal.sha, "dataset", most=2 * MOST_FILES)
+    ids = sorted({path.split("/")[1] for path in changes if path.startswith(f"{SUBMISSIONS}/") and path.count("/") > 1})
+    name = ids[0] if len(ids) == 1 and re.fullmatch(ID, ids[0], re.ASCII) else ""
+    withdraws = list(changes) == [f"{SUBMISSIONS}/{name}/{WITHDRAWN}"]
+    there = set(hub_trees.names(repo, base, SUBMISSIONS, "dataset"))
+    problems = tuple(_rule_problems(pull, changes, ids, name, withdraws, there))
+    return Proposed(repo, pull, base, main, changes, name, withdraws, problems)
+
+
+def _first_shared(mine: list[str], trunk: list[str]) -> str | None:
+    known = set(trunk)
+    return next((sha for sha in mine if sha in known), None)
+
+
+def _rule_problems(
+    pull: PullRequest, changes: Mapping[str, Change], ids: list[str], name: str, withdraws: bool, there: set[str]
+) -> Iterator[str]:
+    """Yield why a pull request changes what it may not: it may add one submission, or withdraw one."""
+    if pull.onto not in (None, MAIN):
+        yield f"the pull request is onto {shown(str(pull.onto))}, expected {MAIN}."
+    if not changes:
+        yield "the pull request changes nothing."
+        return
+    if len(changes) > 2 * MOST_FILES:
+        yield f"the pull request changes more than {2 * MOST_FILES:,} files."
+    outside = [path for path in changes if not path.startswith(f"{SUBMISSIONS}/") or path.count("/") < 2]
+    for path in outside[:_NAMED]:
+        why = "only the maintainers' automation writes there" if path.startswith(f"{CHECKS}/") else "it is not yours"
+        yield f"{shown(path)}: may not be changed by a submission: {why}."
+    if len(outside) > _NAMED:
+        yield f"... and {len(outside) - _NAMED:,} more files outside of {SUBMISSIONS}/."
+    if len(ids) > 1:
+        listed = ", ".join(map(shown, ids[:_NAMED]))
+        yield f"the pull request changes {len(ids)} submissions ({listed}); one is sent at a time."
+    elif ids and not name:
+        yield f"{SUBMISSIONS}/{shown(ids[0])}: is no id of a submission."
+    if withdraws:
+        if name not in there:
+            yield f"{name}: there is no such submission to withdraw."
+        if next(iter(changes.values())).after is None:
+            yield f"{name}: a submission that was withdrawn stays so. Submit it anew."
+        return
+    for each in sorted(there & set(ids)):
+        yield f"{SUBMISSIONS}/{each}: is on the board already, and what is there is not changed. Use --supersedes."
+    gone = [path for path, change in changes.items() if change.after is None]
+    yield from (f"{shown(path)}: is removed, which no submission may." for path in gone[:_NAMED])
+
+
+def fetch(proposed: Proposed, work: Path) -> Path:
+    """Download the submission of a pull request, after its listing was compared with its record; return its folder.
+
+    Raises:
+        SubmissionError: the listing is not what the record says, or its author is not who submits.
+        DataError: a download failed.
+    """
+    sizes = {
+        path.removeprefix(f"{proposed.folder}/"): change.after.size
+        for path, change in proposed.changes.items()
+        if change.after is not None
+    }
+    if sizes.get(RECORD, LARGEST_RECORD + 1) > LARGEST_RECORD:
+        raise SubmissionError(f"{RECORD}: is missing, or has more than {LARGEST_RECORD:,} bytes.")
+    if WITHDRAWN in sizes:
+        raise SubmissionError(f"{WITHDRAWN}: does not belong into a new submission.")
+    found = read_submission(read_file(_download(proposed, RECORD, work), LARGEST_RECORD), RECORD)
+    problems = [*_author_problems(proposed, found), *file_problems(found, sizes)]
+    if problems:
+        raise SubmissionError("\n".join(problems))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(lambda path: _download(proposed, path, work), found.files))
+    return work / proposed.folder
+
+
+def _download(proposed: Proposed, path: str, work: Path) -> Path:
+    sha = proposed.pull.proposal.sha
+    return hub.download_file(proposed.repo, sha, f"{proposed.folder}/{path}", "dataset", to=work)
+
+
+def _author_problems(proposed: Proposed, found: Submission) -> Iterator[str]:
+    author = proposed.pull.proposal.author
+    if found.submitted_by.casefold() != author.casefold():
+        yield (
+            f"{RECORD}: submitted_by: found {found.submitted_by}, but {shown(author)} opened the pull request. "
+            "Everyone submits in their own name."
+        )
+
+
+def withdrawal_problems(proposed: Proposed, work: Path) -> list[str]:
+    """Return why a submission may not be withdrawn by this pull request; [] if it may.
+
+    Raises:
+        DataError: a download failed.
+    """
+    change = proposed.changes[f"{proposed.folder}/{WITHDRAWN}"]
+    if change.after is None or change.after.size > LARGEST_RECORD:
+        return [f"{WITHDRAWN}: has more than {LARGEST_RECORD:,} bytes."]
+    path = hub.download_file(proposed.repo, proposed.base, f"{proposed.folder}/{RECORD}", "dataset")
+    try:
+        problems = list(_author_problems(proposed, _read_cached(path)))
+        read_withdrawal(read_file(_download(proposed, WITHDRAWN, work), LARGEST_RECORD), WITHDRAWN)
+    except SubmissionError as error:
+        return str(error).splitlines()
+    return problems
+
+
+def read_others(proposed: Proposed) -> list[Known]:
+    """Return what is needed of the submissions that are on the board beside this one.
+
+    Raises:
+        DataError: a download failed.
+    """
+    repo = proposed.repo
+    # What was merged since then counts, too; but once this one is merged, it is not beside itself.
+    sha = proposed.base if proposed.pull.status == "merged" else proposed.main
+    paths = [f"{SUBMISSIONS}/{name}/{RECORD}" for name in hub_trees.names(repo, sha, SUBMISSIONS, "dataset")]
+
+    def read(path: str) -> Known | None:
+        try:
+            return known(_read_cached(hub.download_file(repo, sha, path, "dataset")))
+        except (SubmissionError, NoSuchFile):
+            return None
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [each for each in pool.map(read, paths) if each is not None]
+
+
+def _read_cached(path: Path) -> Submission:
+    # The cache of the Hub's client is made of links to its own files.
+    return read_submission(read_file(path.resolve(), LARGEST_RECORD), RECORD)

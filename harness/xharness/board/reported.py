@@ -1,0 +1,92 @@
+"""Rows of the board with figures that were published elsewhere, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from xharness.benchmark import Figures, Reference
+from xharness.board.rows import REPORTED, Cell, Layout, Row
+from xharness.board.submission import slug
+from xharness.metrics import task_score
+from xharness.results import Score
+
+Told = dict[str, dict[str, float]]
+"""Benchmark -> target -> the mean that a source gives."""
+
+_IN_WORDS = {"f1": "F1", "exact_match": "exact match", "token_accuracy": "accuracy of tags"}
+
+
+def rows(shape: Layout) -> Iterator[tuple[Row, list[Cell], Told]]:
+    """Yield a row for each source of each published system, with its numbers.
+
+    Sources of one system need not agree, so each has a row of its own. A row has what stands in the source and nothing
+    derived from it: means of groups alone give none, nor do scores of development data.
+    """
+    for benchmark in shape.benchmarks.values():
+        for name, reference in benchmark.references.items():
+            for figures in reference.figures:
+                if figures.split != "test" or not (figures.scores or figures.languages):
+                    continue
+                means = {task: value for task, value in _means(figures, shape) if value is not None}
+                yield _row(name, reference, figures, shape), _cells(reference, figures, shape), {benchmark.name: means}
+
+
+def _row(name: str, reference: Reference, figures: Figures, shape: Layout) -> Row:
+    settings = ", ".join(f"{key} {value}" for key, value in figures.settings.items())
+    parts = [figures.note, settings, *_other_scores(figures, shape)]
+    return Row(
+        id=f"reported-{name}-{slug(figures.source)}",
+        name=reference.title,
+        kind=REPORTED,
+        track=dict.fromkeys(("architecture", "phase", "training", "selected_by")),
+        source={"text": figures.source, "url": None},
+        note="; ".join(part for part in parts if part) or None,
+    )
+
+
+def _means(figures: Figures, shape: Layout) -> Iterator[tuple[str, float | None]]:
+    """Yield the number of each target that enters the average; None where the source has a part of it only."""
+    for task, values in figures.scores.items():
+        keys = shape.tasks[task].score_keys
+        yield task, task_score(keys, values) if _has_all(keys, values) else None
+
+
+def _other_scores(figures: Figures, shape: Layout) -> Iterator[str]:
+    """Yield in words the scores that are no target's own number, such as F1 without exact match."""
+    for task, mean in _means(figures, shape):
+        if mean is None:
+            words = ", ".join(f"{_IN_WORDS.get(key, key)} {value}" for key, value in figures.scores[task].items())
+            yield f"{shape.tasks[task].title} {words}"
+
+
+def _cells(reference: Reference, figures: Figures, shape: Layout) -> list[Cell]:
+    made = []
+    for task, by_language in figures.languages.items():
+        spec = shape.tasks[task]
+        known = {code for codes in shape.members[task].values() for code in codes}
+        for code, values in by_language.items():
+            if code not in known or not _has_all(spec.score_keys, values):
+                continue
+            score = Score(
+                task=task,
+                language=code,
+                split="test",
+                scores=dict(values),
+                # Sources seldom say how many examples they scored.
+                n=0,
+                expected_n=None,
+                metric=spec.metric,
+                model=reference.title,
+                data_hash="",
+                data_source=figures.source,
+                data_revision=None,
+                data_status="complete",
+                spec_hash=shape.hashes[task],
+                predictions_sha256="",
+            )
+            made.append(Cell(score, None, None, True, None))
+    return made
+
+
+def _has_all(keys: tuple[str, ...], values: Mapping[str, float]) -> bool:
+    return all(key in values for key in keys)

@@ -1,0 +1,171 @@
+// Averages over chosen tasks and languages, by the rules of the benchmarks, for all rows at once.
+
+const NONE = 0;
+const PARTIAL = 1;
+const COMPLETE = 2;
+
+/** Return an empty column: a value and a state for every row. */
+function emptyColumn(board, properties) {
+  const count = board.rows.length;
+  return { ...properties, values: new Float64Array(count).fill(NaN), states: new Uint8Array(count) };
+}
+
+/** Return the slots of a task in a benchmark that are chosen. */
+function chosenSlots(board, task, benchmark, chosen) {
+  const codes = task.benchmarks[benchmark] ?? [];
+  const wanted = codes.filter((code) => chosen.has(code));
+  return { wanted, all: wanted.length === codes.length, slots: wanted.map((code) => slot(board, task, code)) };
+}
+
+function slot(board, task, code) {
+  return board.slotOf.get(`${task.name}/${code}`);
+}
+
+/** Return the mean of a row over slots, each counting the same or as many examples as it has; and what is missing. */
+function meanOver(board, row, slots, byExamples) {
+  const { score, n, whole } = board.columns;
+  const start = row * board.width;
+  let total = 0;
+  let weight = 0;
+  let found = 0;
+  let sound = true;
+  for (const each of slots) {
+    const value = score[start + each];
+    if (Number.isNaN(value)) continue;
+    const counts = byExamples ? n[start + each] : 1;
+    total += value * counts;
+    weight += counts;
+    found += 1;
+    sound &&= whole[start + each] === 1;
+  }
+  return { mean: weight ? total / weight : NaN, found, sound };
+}
+
+function stateOver(slots, found, sound) {
+  if (!found) return NONE;
+  return found === slots.length && sound ? COMPLETE : PARTIAL;
+}
+
+/** Return the column of a task: its mean over the chosen languages; null where it has none of them. */
+function taskColumn(board, task, benchmark, chosen) {
+  const { wanted, all, slots } = chosenSlots(board, task, benchmark, chosen);
+  if (!wanted.length) return null;
+  const head = { key: task.name, title: shortTitle(task), hint: scoresOf(task) };
+  const column = emptyColumn(board, { ...head, languages: wanted });
+  const told = toldOf(board, benchmark, task.name);
+  for (const row of board.rows) {
+    const { mean, found, sound } = meanOver(board, row.index, slots, task.average === "examples");
+    let value = mean;
+    let state = stateOver(slots, found, sound);
+    if (all) {
+      // Only the build knows whether it is the benchmark's own mean; and what a paper reports is known as a mean alone.
+      if (!Number.isNaN(told.mean[row.index])) value = told.mean[row.index];
+      if (!Number.isNaN(value)) state = told.complete[row.index] ? COMPLETE : PARTIAL;
+    }
+    column.values[row.index] = value;
+    column.states[row.index] = state;
+  }
+  return column;
+}
+
+/** Return the plain mean of columns; it is partial where one of them is, or is missing. */
+function meanOfColumns(board, columns, properties) {
+  const made = emptyColumn(board, properties);
+  for (let row = 0; row < board.rows.length; row++) {
+    let total = 0;
+    let found = 0;
+    let complete = 0;
+    for (const column of columns) {
+      if (column.states[row] === NONE) continue;
+      total += column.values[row];
+      found += 1;
+      complete += column.states[row] === COMPLETE ? 1 : 0;
+    }
+    if (!found) continue;
+    made.values[row] = total / found;
+    made.states[row] = complete === columns.length ? COMPLETE : PARTIAL;
+  }
+  return made;
+}
+
+/** Return English minus the mean of the other chosen languages, averaged over the tasks that have English. */
+function gapColumn(board, tasks, benchmark, chosen) {
+  const parts = [];
+  for (const task of tasks) {
+    if (!task.english) continue;
+    const english = slot(board, task, task.english);
+    const others = chosenSlots(board, task, benchmark, chosen).slots.filter((each) => each !== english);
+    if (!others.length) continue;
+    const part = emptyColumn(board, {});
+    for (const { index } of board.rows) {
+      const source = board.columns.score[index * board.width + english];
+      const { mean, found, sound } = meanOver(board, index, others, task.average === "examples");
+      if (Number.isNaN(source) || !found) continue;
+      const whole = sound && board.columns.whole[index * board.width + english] === 1;
+      part.values[index] = source - mean;
+      part.states[index] = whole && found === others.length ? COMPLETE : PARTIAL;
+    }
+    parts.push(part);
+  }
+  return meanOfColumns(board, parts, { key: "gap", title: "Gap", hint: "transfer", ascending: true });
+}
+
+/** Return the column of a language: its mean over the chosen tasks that have it. */
+function languageColumn(board, tasks, benchmark, language) {
+  const having = tasks.filter((task) => (task.benchmarks[benchmark] ?? []).includes(language.code));
+  const slots = having.map((task) => slot(board, task, language.code));
+  const made = emptyColumn(board, { key: language.code, title: language.code, hint: language.name });
+  for (const { index } of board.rows) {
+    const { mean, found, sound } = meanOver(board, index, slots, false);
+    made.values[index] = mean;
+    made.states[index] = stateOver(slots, found, sound);
+  }
+  return made;
+}
+
+/**
+ * Return what a table shows of the chosen tasks and languages.
+ *
+ * `tasks` are those that have a chosen language, `average` is the mean over them, `columns` are what stands beside it:
+ * the tasks, their groups, or the languages.
+ */
+function computeView(board, benchmark, taskNames, chosen, kind) {
+  const wanted = taskNames.map((name) => board.taskNamed.get(name)).filter(Boolean);
+  const byTask = wanted
+    .map((task) => [task, taskColumn(board, task, benchmark, chosen)])
+    .filter(([, column]) => column);
+  const tasks = byTask.map(([task]) => task);
+  const columns = byTask.map(([, column]) => column);
+  const average = meanOfColumns(board, columns, { key: "average", title: "Average", hint: `${tasks.length} targets` });
+  const gap = gapColumn(board, tasks, benchmark, chosen);
+  let shown = columns;
+  if (kind === "groups") {
+    shown = Object.entries(board.benchmarkNamed.get(benchmark).groups)
+      .map(([name, members]) => [name, byTask.filter(([task]) => members.includes(task.name)).map(([, each]) => each)])
+      .filter(([, members]) => members.length)
+      .map(([name, members]) =>
+        meanOfColumns(board, members, { key: name, title: inWords(name), hint: `${members.length} targets` }));
+  } else if (kind === "languages") {
+    shown = board.languages
+      .filter(({ code }) => chosen.has(code) && columns.some((column) => column.languages.includes(code)))
+      .map((language) => languageColumn(board, tasks, benchmark, language));
+  }
+  return { benchmark, tasks, taskColumns: columns, average, gap, columns: shown, chosen };
+}
+
+/** Return the title of a task without what stands in brackets after it. */
+function shortTitle(task) {
+  return task.title.replace(/ \(.*\)$/, "");
+}
+
+const SHORT_SCORES = { exact_match: "EM", f1: "F1", "map@20": "mAP@20", "mrr@20": "MRR@20" };
+
+/** Return what a task's score is the mean of. */
+function scoresOf(task) {
+  return task.score_keys.map((key) => SHORT_SCORES[key] ?? key.replaceAll("_", " ")).join(" / ");
+}
+
+function inWords(name) {
+  const words = name.replaceAll("_", " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

@@ -1,0 +1,79 @@
+// The heat map of one model: languages by targets, with the numbers in the cells.
+
+const CELL_KINDS = [
+  ["score", "Score"],
+  ["interval", "95 % interval"],
+  ["deviation", "Deviation over seeds"],
+  ["metrics", "Single metrics"],
+  ["n", "Examples"],
+];
+
+/** Return a step from 0 to 12 for a score in percent; five points apart, where most scores are. */
+function heat(score) {
+  return Math.max(0, Math.min(12, Math.floor((score - 35) / 5)));
+}
+
+function hundredths(value) {
+  return value === ABSENT ? null : value / 100;
+}
+
+/** Return the text of a cell, of what the reader chose to see in it. */
+function cellText(board, row, task, place, kind) {
+  const { score, low, high, deviation, n, metrics } = board.columns;
+  const at = row.index * board.width + place;
+  if (kind === "interval") {
+    const ends = [hundredths(low[at]), hundredths(high[at])];
+    return ends.includes(null) ? "–" : ends.map(oneDecimal).join("–");
+  }
+  if (kind === "deviation") {
+    const value = hundredths(deviation[at]);
+    return value === null ? "–" : `±${oneDecimal(value)}`;
+  }
+  if (kind === "n") return n[at] ? n[at].toLocaleString("en") : "–";
+  if (kind === "metrics" && task.score_keys.length > 1) {
+    const width = metrics.length / (board.rows.length * board.width);
+    return task.score_keys.map((_, i) => oneDecimal(hundredths(metrics[at * width + i]))).join(" / ");
+  }
+  return oneDecimal(score[at]);
+}
+
+function heatCell(app, row, task, code) {
+  const { board, view, state } = app;
+  if (!(task.benchmarks[view.benchmark] ?? []).includes(code)) return element("td", { class: "void" });
+  const place = slot(board, task, code);
+  const at = row.index * board.width + place;
+  const score = board.columns.score[at];
+  if (Number.isNaN(score)) return element("td", { class: "number none" }, "none");
+  const cell = element("td", { class: `number heat h${heat(score)}`, "data-cell": `${task.name}/${code}` },
+    cellText(board, row, task, place, state.cells));
+  if (row.kind !== "reported" && !board.columns.whole[at]) cell.append(element("span", { class: "word" }, "partial"));
+  return cell;
+}
+
+/** Return the heat map of a row over the tasks and languages of the view. */
+function heatmap(app, row) {
+  const { board, view } = app;
+  const shown = new Set(view.taskColumns.flatMap((column) => column.languages));
+  const languages = board.languages.filter(({ code }) => shown.has(code));
+  const means = languages.map((language) => languageColumn(board, view.tasks, view.benchmark, language));
+  const head = element("tr", {}, element("th", { scope: "col", class: "model" }, "Language"),
+    view.tasks.map((task) => element("th", { scope: "col", class: "number", title: task.title },
+      heading(shortTitle(task)), element("span", { class: "hint" }, scoresOf(task)))),
+    element("th", { scope: "col", class: "number column-average" }, "Mean"));
+  const lines = languages.map((language, i) => element("tr", {},
+    element("th", { scope: "row", class: "model", title: `${language.family}, ${language.script}` }, language.name,
+      element("span", { class: "hint" }, `${language.code} · ${language.script} · ${resourceOf(language)}`)),
+    view.tasks.map((task) => heatCell(app, row, task, language.code)),
+    valueCell(means[i], row, " column-average")));
+  const foot = element("tr", {}, element("th", { scope: "row", class: "model" }, "Mean"),
+    view.taskColumns.map((column) => valueCell(column, row)),
+    valueCell(view.average, row, " column-average"));
+  return element("table", { class: "heatmap" },
+    element("thead", {}, head), element("tbody", {}, lines), element("tfoot", {}, foot));
+}
+
+function legend() {
+  const steps = [35, 45, 55, 65, 75, 85, 95];
+  return element("p", { class: "legend" }, "Shade: ",
+    steps.map((score) => element("span", { class: `heat h${heat(score)}` }, String(score))));
+}

@@ -1,0 +1,152 @@
+// The table of models.
+
+/** Rows of a section that are drawn at first, fewer of a wide table; more come when they are asked for. */
+const AT_FIRST = 50;
+const AT_FIRST_IF_WIDE = 20;
+const WIDE = 20;
+
+/** Return the column that a state sorts by, and which way. */
+function sortingOf(view, state) {
+  const columns = [view.average, ...view.columns, view.gap];
+  const column = state.sort === "name" ? null : columns.find(({ key }) => key === state.sort) ?? view.average;
+  const usual = column === null || column.ascending ? "asc" : "desc";
+  return { column, ascending: (state.order || usual) === "asc", usual };
+}
+
+function headCell(app, sorting, key, title, hint, properties = {}) {
+  const sorted = (sorting.column?.key ?? "name") === key;
+  const way = sorting.ascending ? "ascending" : "descending";
+  const turn = () => {
+    const order = sorted ? (sorting.ascending ? "desc" : "asc") : "";
+    app.change({ sort: key, order: sorted && order === sorting.usual ? "" : order });
+  };
+  const button = element("button", { type: "button", class: "sort", "data-focus": `sort-${key}`, on: { click: turn } },
+    element("span", {}, heading(title)), element("span", { class: "arrow", "aria-hidden": "true" },
+      sorted ? (sorting.ascending ? "▲" : "▼") : ""));
+  return element("th", { scope: "col", "aria-sort": sorted ? way : null, ...properties }, button,
+    element("span", { class: "hint" }, hint));
+}
+
+function tableHead(app, sorting) {
+  const { view } = app;
+  const cells = [view.average, ...view.columns, view.gap].map((column) =>
+    headCell(app, sorting, column.key, column.title, column.hint, { class: `number column-${kindOf(view, column)}` }));
+  return element("thead", {}, element("tr", {},
+    headCell(app, sorting, "name", "Model", "choose two to compare", { class: "model" }), cells));
+}
+
+function kindOf(view, column) {
+  if (column === view.average) return "average";
+  return column === view.gap ? "gap" : "part";
+}
+
+/** Return what stands below a model's name, as elements. */
+function byline(row) {
+  const parts = [
+    row.kind === "reported" ? row.reported : row.submitted_by && `by ${row.submitted_by}`,
+    parametersOf(row),
+    row.seeds > 1 ? plural(row.seeds, "seed") : "",
+    row.kind === "reported" && !row.board_track ? "track not said" : "",
+    row.declarations?.saw_test_data === "unknown" ? "test data: unknown" : "",
+    row.declarations?.translated_data ? "translated data" : "",
+    row.withdrawn ? "withdrawn" : row.superseded_by ? "superseded" : "",
+  ];
+  // Short ones stay in one piece where the line is broken.
+  return parts.filter(Boolean).flatMap((part, i) => [i ? " · " : "",
+    element("bdi", { class: part.length < 20 ? "piece" : null }, part)]);
+}
+
+function parametersOf(row) {
+  const count = row.parameters;
+  if (!count) return "";
+  const [size, unit] = count >= 1e9 ? [count / 1e9, "B"] : [count / 1e6, "M"];
+  return `${size >= 100 ? Math.round(size) : size.toFixed(1)} ${unit}`;
+}
+
+function tableRow(app, row, place) {
+  const { view, state } = app;
+  const href = `#${fragmentOf(app.board, { ...state, model: row.id, compare: [] })}`;
+  const pick = element("label", { class: "pick", title: "Choose for comparison" },
+    element("input", { type: "checkbox", checked: app.picks.includes(row.id), "data-focus": `pick-${row.id}`,
+      "aria-label": `Compare ${row.name}`, on: { change: (event) => pickRow(app, row, event.target.checked) } }));
+  const name = element("div", { class: "who" },
+    element("a", { href, "data-focus": `model-${row.id}` }, nameOf(row)),
+    element("span", { class: "byline" }, byline(row)));
+  const rank = element("span", { class: "rank" }, place ? String(place) : "–");
+  return element("tr", { "data-id": row.id },
+    element("th", { scope: "row", class: "model" }, element("div", { class: "entry" }, rank, name, pick)),
+    valueCell(view.average, row, " column-average"),
+    view.columns.map((column) => valueCell(column, row)),
+    valueCell(view.gap, row, " column-gap"));
+}
+
+function pickRow(app, row, on) {
+  app.picks = app.picks.filter((id) => id !== row.id);
+  if (on) app.picks = [...app.picks, row.id].slice(-2);
+  for (const input of document.querySelectorAll("#table .pick input")) {
+    input.checked = app.picks.includes(input.closest("tr").dataset.id);
+  }
+  showTray(app);
+}
+
+function sectionBody(app, section, width) {
+  const first = width > WIDE ? AT_FIRST_IF_WIDE : AT_FIRST;
+  const limit = app.whole.has(section.key) ? section.rows.length : first;
+  const body = element("tbody", { "data-section": section.key },
+    element("tr", { class: "section" }, element("th", { colspan: width, scope: "rowgroup" },
+      element("div", { class: "section-title" }, element("strong", {}, section.title),
+        element("span", {}, `${section.rows.length.toLocaleString("en")}. ${section.note}`)))));
+  body.append(...section.rows.slice(0, limit).map((row) => tableRow(app, row, section.places.get(row.index))));
+  if (section.rows.length > limit) {
+    const more = () => {
+      app.whole.add(section.key);
+      app.draw();
+    };
+    body.append(element("tr", { class: "more" }, element("td", { colspan: width },
+      element("button", { type: "button", on: { click: more } },
+        `Show all ${section.rows.length.toLocaleString("en")}`))));
+  }
+  return body;
+}
+
+/** Draw the table of the app's view. */
+function showTable(app) {
+  const { board, view, state } = app;
+  const sorting = sortingOf(view, state);
+  const { track, search } = state;
+  app.sections = sectionsOf(board, view, { track, search, old: Boolean(state.old), ...sorting });
+  const width = view.columns.length + 3;
+  const bodies = app.sections.map((section) => sectionBody(app, section, width));
+  if (!bodies.length) bodies.push(emptyBody(app, width));
+  const caption = element("caption", { class: "unseen" }, summaryOf(app));
+  const table = element("table", {}, caption, tableHead(app, sorting), bodies);
+  const holder = document.getElementById("table");
+  const scrolled = holder.scrollLeft;
+  holder.replaceChildren(table);
+  holder.scrollLeft = scrolled;
+  document.getElementById("summary").textContent = summaryOf(app);
+}
+
+function emptyBody(app, width) {
+  const { state, board } = app;
+  let words = "No model is in this track yet. Choose another track above.";
+  if (!board.rows.length) words = "Nothing has been submitted yet. `xharness submit` sends the first run.";
+  else if (state.search) words = `No model of this track has “${state.search}” in its name.`;
+  return element("tbody", {}, element("tr", { class: "empty" }, element("td", { colspan: width }, words)));
+}
+
+/** Show which models are chosen for comparison. */
+function showTray(app) {
+  const tray = document.getElementById("tray");
+  const rows = app.picks.map((id) => app.board.rows[app.board.indexOf.get(id)]);
+  tray.hidden = !rows.length;
+  const compare = () => app.change({ compare: app.picks, model: "" });
+  const clear = () => {
+    app.picks = [];
+    app.draw();
+  };
+  const words = rows.length === 2 ? [nameOf(rows[0]), " and ", nameOf(rows[1])] : [...rows.map(nameOf), " and …"];
+  tray.replaceChildren(element("span", {}, words),
+    element("button", { type: "button", class: "main", disabled: rows.length < 2, on: { click: compare } }, "Compare"),
+    element("button", { type: "button", on: { click: clear } }, "Clear"));
+}

@@ -1,0 +1,106 @@
+"""RUNs as eval leaves them, and folders of predictions, made from gold data without any model, to be submitted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from loopback_hub import TOKEN, LoopbackHub
+from publishable import RUN
+from synthetic import make_data_folder
+from xharness import data, files, predictions, results, scoring
+from xharness.spec import load_task
+
+CELLS = {"xnli": ("de", "ru"), "xquad": ("de",), "panx": ("de",), "tatoeba": ("de",)}
+CONTENT = "c" * 64
+BOARD = {"schema_version": 1, "title": "A board", "space": None, "maintainers": ["tester"]}
+
+
+def gold_folder(to: Path) -> Path:
+    """Write the gold data of the tests, said to be complete."""
+    return make_data_folder(to, status="complete: written for the tests")
+
+
+def _made_up(kind: str, golds: Any, wrong: int) -> Any:
+    """Return right predictions but for one, the ``wrong``-th."""
+    if kind == "span_qa":
+        ids = list(golds)
+        return {name: "nothing" if i == wrong % len(ids) else golds[name][0] for i, name in enumerate(ids)}
+    made = [list(gold) if kind == "tagging" else gold for gold in golds]
+    place = wrong % len(made)
+    made[place] = ["O"] * len(made[place]) if kind == "tagging" else made[place - 1]
+    return made
+
+
+def write_predictions(to: Path, gold: Path, cells: Mapping[str, Sequence[str]] = CELLS, wrong: int = 0) -> Path:
+    """Write prediction files in the official layout."""
+    for task, languages in cells.items():
+        spec = load_task(task)
+        for code in languages:
+            golds = scoring.gold(spec, data.load(spec, code, "test", gold).examples)
+            made = _made_up(spec.kind, golds, wrong)
+            predictions.write(predictions.path(to, task, spec.kind, code, "test"), spec.kind, made)
+    return to
+
+
+def make_run(
+    to: Path,
+    gold: Path,
+    cells: Mapping[str, Sequence[str]] = CELLS,
+    *,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    record: Mapping[str, Any] | None = None,
+    score: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a RUN of a checkpoint in a local folder; what is given last stands in run.json and the result files."""
+    identity = {"model": "/home/ann/zoo/mnli", "model_sha": None, "model_hash": CONTENT, **(record or {})}
+    split = {"split": "test", "limit": None, "dtype": "float32", "task_files": {}, **(settings or {})}
+    whole = {"schema_version": 1, "revision": None, "settings": split, "seed": seed, "targets": {}, **identity}
+    files.write_json(to / "run.json", whole)
+    write_predictions(to / "predictions", gold, cells, wrong=seed)
+    for task, languages in cells.items():
+        spec = load_task(task)
+        for code in languages:
+            path = predictions.path(to / "predictions", task, spec.kind, code, "test")
+            found = scoring.score_file(spec, code, "test", data.load(spec, code, "test", gold), path)
+            facts = {"dtype": "float32", "seed": seed, "versions": {"xharness": "0.1.0"}, **(score or {})}
+            facts |= {name: identity[name] for name in ("model", "model_sha", "model_hash")}
+            results.save(replace(found, **facts), to / "results" / task / f"{code}.json")
+    return to
+
+
+def tuned(seed: int, **tune: Any) -> dict[str, Any]:
+    """Return what makes a RUN one of tuned heads, as ``make_run`` takes it."""
+    how = {"track": "zero-shot", "selected_by": "english-dev", "languages": ["en"], "shots": None, "train_n": None}
+    how |= tune
+    head = {"id": f"{seed:064x}", "training_set": "mnli", "key": "k", "seed": seed, "status": "complete"}
+    facts = {"phase": "tuned", "track": how["track"], "selected_by": how["selected_by"], "tuned": head}
+    return {"seed": seed, "settings": {"tune": how}, "score": facts}
+
+
+def found_board(hub: LoopbackHub, name: str) -> Any:
+    """Make a leaderboard's data set."""
+    repository = hub.repository("datasets", name)
+    repository.commit({"board.json": json.dumps(BOARD), "README.md": "---\nlicense: mit\n---\n"})
+    return repository
+
+
+class Desk:
+    """A machine with xharness from which things are submitted: looks for tokens in all that is printed."""
+
+    def __init__(self, hub: LoopbackHub, home: Path) -> None:
+        self.hub = hub
+        self.client = hub.client(home)
+        self.client.run(RUN)
+
+    def run(self, *arguments: object, token: str | None = TOKEN) -> dict[str, Any]:
+        """Run the command line."""
+        found = self.client.run("result = run(arguments, token)", arguments=[str(a) for a in arguments], token=token)
+        assert "Traceback" not in found["err"], found["err"]
+        for known in self.hub.users:
+            assert known not in found["out"] + found["err"]
+        return dict(found)

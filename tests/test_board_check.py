@@ -1,0 +1,333 @@
+"""Checking submissions: all scores anew, beside what is on the board, from folders and from pull requests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from board_packages import packed, write_package
+from loopback_hub import LoopbackHub, Repository
+from loopback_hub.discussions import open_discussion
+from submittable import CELLS, Desk, found_board, gold_folder, make_run
+from xharness import results
+from xharness.board import checking, merged, rescoring, verdict
+from xharness.board.packing import Package
+from xharness.board.replicates import unpack
+from xharness.board.submission import Withdrawal, as_bytes
+from xharness.errors import DataError
+
+STRANGER = "hf_stranger"
+
+
+@pytest.fixture(scope="module")
+def gold(tmp_path_factory: Any) -> Path:
+    return gold_folder(tmp_path_factory.mktemp("gold"))
+
+
+@pytest.fixture(scope="module")
+def runs(gold: Path, tmp_path_factory: Any) -> list[Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    return [make_run(folder / f"seed{seed}", gold, seed=seed) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def package(runs: list[Path], gold: Path) -> Package:
+    return packed(*runs, gold=gold, submitted_by="tester")
+
+
+@pytest.fixture(scope="module")
+def folder(package: Package, tmp_path_factory: Any) -> Path:
+    return write_package(package, tmp_path_factory.mktemp("package") / package.submission.id)
+
+
+def test_the_scores_of_an_accepted_one_are_those_of_the_runs(folder, package, runs, gold):
+    checked = checking.check(folder, name=package.submission.id, data_dir=gold)
+    found = checked.verdict
+    assert (found.problems, found.id, found.digest) == ([], package.submission.id, package.submission.digest)
+    for seed, run in enumerate(runs):
+        for task, languages in CELLS.items():
+            for code in languages:
+                recorded = results.load(run / "results" / task / f"{code}.json")
+                cell = found.scores[str(seed)][task][code]
+                assert (cell.scores, cell.intervals, cell.n) == (recorded.scores, recorded.intervals, recorded.n)
+                assert (cell.data_hash, cell.spec_hash) == (recorded.data_hash, recorded.spec_hash)
+                assert cell.whole == recorded.whole
+    assert verdict.parse(found.to_bytes(), "verdict.json") == found
+    assert any(line.startswith("partial: xnli in XTREME: no score for") for line in found.warnings)
+
+
+def test_replicates_are_means_over_seeds_around_the_scores(folder, gold):
+    checked = checking.check(folder, data_dir=gold)
+    index = checked.verdict.replicates
+    assert index is not None
+    assert index.cells == [[task, code] for task, codes in sorted(CELLS.items()) for code in codes]
+    cells = unpack(checked.replicates)
+    assert cells.shape == (len(index.cells), index.resamples)
+    place = index.cells.index(["xnli", "de"])
+    score = np.mean([checked.verdict.scores[seed]["xnli"]["de"].scores["accuracy"] for seed in ("0", "1")])
+    assert abs(cells[place].mean() - score) < 5
+
+
+def test_two_processes_say_what_one_says(folder, gold, monkeypatch):
+    monkeypatch.setattr(rescoring, "_ALONE", 0)
+    one, two = (checking.check(folder, data_dir=gold, workers=workers) for workers in (1, 2))
+    assert one == two
+
+
+def test_missing_gold_and_samples_say_nothing_about_the_submission(folder, gold, tmp_path):
+    with pytest.raises(DataError, match="could not be made"):
+        checking.check(folder, data_dir=tmp_path)
+    shutil.copytree(gold, tmp_path / "sample")
+    path = tmp_path / "sample" / "MANIFEST.tsv"
+    path.write_text(path.read_text(encoding="utf-8").replace("complete:", "sample:"), encoding="utf-8")
+    with pytest.raises(DataError, match="the gold data here is a sample"):
+        checking.check(folder, data_dir=tmp_path / "sample")
+
+
+def board_of(to: Path, *packages: Package) -> Path:
+    """Write a copy of a board's data set."""
+    (to / "submissions").mkdir(parents=True)
+    for each in packages:
+        write_package(each, to / each.folder)
+    return to
+
+
+def said(board: Path, package: Package, gold: Path) -> tuple[str, str]:
+    """Return the problems and warnings of a submission beside the others of a board."""
+    name = package.submission.id
+    others = checking.read_known(board, leave_out=name)
+    found = checking.check(board / "submissions" / name, name=name, others=others, data_dir=gold).verdict
+    return "\n".join(found.problems), "\n".join(found.warnings)
+
+
+def test_the_same_predictions_under_another_name_are_refused(package, runs, gold, tmp_path):
+    copied = packed(*runs, gold=gold, name="Mine", submitted_by="eve")
+    problems, _ = said(board_of(tmp_path, package, copied), copied, gold)
+    assert f"all predictions are those of {package.submission.id}" in problems
+
+
+def test_a_part_of_them_and_the_same_checkpoint_are_said(package, runs, gold, tmp_path):
+    fewer = packed(runs[0], gold=gold, name="One seed", submitted_by="ann")
+    _, warnings = said(board_of(tmp_path, fewer, package), package, gold)
+    assert f"5 of 10 predictions are those of {fewer.submission.id}" in warnings
+    assert "the same checkpoint is on the board as 'One seed'" in warnings
+
+
+def test_only_own_submissions_are_superseded(package, runs, gold, tmp_path):
+    for number, (user, refused) in enumerate([("tester", False), ("eve", True)]):
+        again = packed(*runs, gold=gold, name="Better", submitted_by=user, supersedes=package.submission.id)
+        problems, _ = said(board_of(tmp_path / str(number), package, again), again, gold)
+        assert ("may replace own submissions only" in problems) == refused
+        assert "all predictions" not in problems
+
+
+def test_the_command_prints_records_and_ends_with_its_code(folder, package, gold, runner, tmp_path):
+    done = runner("leaderboard", "check", folder, "--data-dir", gold, "--record", tmp_path)
+    assert done.exit_code == 0
+    assert done.out.startswith(f"{package.submission.id}: accepted")
+    kept = tmp_path / "checks" / package.submission.id
+    found = verdict.parse((kept / "verdict.json").read_bytes(), "verdict.json")
+    assert found.replicates is not None
+    assert len((kept / "replicates.bin").read_bytes()) == 2 * 200 * len(found.replicates.cells)
+    spoilt = Path(shutil.copytree(folder, tmp_path / "spoilt"))
+    (spoilt / "predictions/seed1/panx/test-de.tsv.gz").write_bytes(b"x")
+    done = runner("leaderboard", "check", spoilt, "--data-dir", gold, "--json")
+    assert done.exit_code == 11
+    assert json.loads(done.out)["verdict"] == "refused"
+    assert "predictions/seed1/panx/test-de.tsv.gz: has 1 bytes" in json.loads(done.out)["problems"][0]
+    assert runner("leaderboard", "check", folder, "--data-dir", tmp_path).exit_code == 4
+    for wrong in ([], [folder, "--comment"], [tmp_path / "no"], ["--pr", 1], [folder, "--id", "x", "--all"]):
+        assert runner("leaderboard", "check", *wrong).exit_code == 2
+
+
+def test_a_copy_of_the_data_set_is_checked_whole_or_by_id(package, runs, gold, runner, tmp_path):
+    board = board_of(tmp_path, package)
+    (board / "submissions" / "other").symlink_to("/etc")
+    assert "--id, or give --all" in runner("leaderboard", "check", board, "--data-dir", gold).err
+    one = runner("leaderboard", "check", board, "--id", package.submission.id, "--data-dir", gold, "--record", board)
+    assert one.exit_code == 0
+    assert merged.read_one(board, package.submission.id).checked
+    (board / "submissions" / os.fsdecode(b"\xff\x1b[2J")).mkdir()
+    every = runner("leaderboard", "check", board, "--all", "--data-dir", gold, "--json")
+    assert every.exit_code == 11
+    assert sorted(v["verdict"] for v in json.loads(every.out)["verdicts"]) == ["accepted", "refused", "refused"]
+    assert "Did you mean" in runner("leaderboard", "check", board, "--id", package.submission.id[:-1]).err
+
+
+# --- Pull requests ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: Any) -> Iterator[LoopbackHub]:
+    with LoopbackHub(tmp_path_factory.mktemp("hub")) as server:
+        server.user("stranger", STRANGER, "read")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def desk(hub: LoopbackHub, tmp_path_factory: Any) -> Iterator[Desk]:
+    there = Desk(hub, tmp_path_factory.mktemp("home"))
+    with there.client:
+        yield there
+
+
+@pytest.fixture
+def board(hub: LoopbackHub, request: pytest.FixtureRequest) -> Repository:
+    """Return a leaderboard of the test's own."""
+    return found_board(hub, f"org/{request.node.name[5:50].strip('-_')}")
+
+
+def contents(package: Package) -> dict[str, bytes]:
+    return {file.path: file.source for file in package.files}
+
+
+def propose(
+    board: Repository, changed: Mapping[str, bytes | None], author: str = "tester", base: str | None = None
+) -> int:
+    """Open a pull request that changes files, whatever they are; None removes one."""
+    start = base or board.resolve("main") or ""
+    number = open_discussion(board, author, "A submission", "Please merge.", base=start, onto="refs/heads/main")
+    tree = {path: file for path, file in board.tree(start).items() if path not in changed}
+    tree |= {path: board.keep(path, content) for path, content in changed.items() if content is not None}
+    board.advance(f"refs/pr/{number}", tree, start, title="A submission", author=author)
+    return number
+
+
+def checked(desk: Desk, board: Repository, number: int, gold: Path, *more: object, **named: Any) -> dict[str, Any]:
+    arguments = ["leaderboard", "check", "--pr", number, "--of", board.name, "--data-dir", gold, "--json", *more]
+    found = desk.run(*arguments, **named)
+    return found | {"verdict": json.loads(found["out"]) if found["out"] else {}}
+
+
+def main_files(board: Repository) -> dict[str, Path]:
+    return board.files(board.resolve("main") or "")
+
+
+def test_submitted_checked_commented_once_merged_and_recorded(board, desk, runs, gold):
+    submitted = desk.run("submit", *runs, "--to", board.name, "--name", "XLM-R", "--data-dir", gold, "--json", "--yes")
+    assert submitted["code"] == 0, submitted["err"]
+    assert checked(desk, board, 1, gold, "--comment")["verdict"]["commented"] is True
+    before = len(board.history())
+    found = checked(desk, board, 1, gold, "--comment", "--merge")
+    assert (found["code"], found["verdict"]["verdict"], found["verdict"]["commented"]) == (0, "accepted", False)
+    comments = [e for e in board.record["discussions"]["1"]["events"] if e["type"] == "comment"]
+    assert len(comments) == 2  # the submitter's and the check's
+    assert "**accepted**" in comments[1]["data"]["latest"]["raw"]
+    name = found["verdict"]["id"]
+    assert {f"checks/{name}/verdict.json", f"checks/{name}/replicates.bin"} <= set(main_files(board))
+    assert len(board.history()) == before + 2  # the merge, and one commit of ours
+    assert verdict.parse(main_files(board)[f"checks/{name}/verdict.json"].read_bytes(), "v").accepted
+    # Once more, as a job that was cut off after the merge: nothing is left to do.
+    again = checked(desk, board, 1, gold, "--comment", "--merge")
+    assert (again["code"], again["verdict"]["recorded"]) == (0, None)
+    assert len(board.history()) == before + 2
+
+
+def test_what_was_merged_meanwhile_is_no_part_of_a_pull_request(board, desk, package, runs, gold):
+    start = board.resolve("main")
+    other = packed(runs[0], gold=gold, name="Other", submitted_by="ann")
+    board.commit(contents(other))
+    number = propose(board, contents(package), base=start)
+    found = checked(desk, board, number, gold, "--merge")
+    assert (found["code"], found["verdict"]["problems"]) == (0, [])
+    assert {f"submissions/{each.submission.id}/submission.json" for each in (other, package)} <= set(main_files(board))
+
+
+def forged_pull_requests(package: Package, other: Package) -> dict[str, tuple[dict[str, bytes | None], str]]:
+    mine, theirs, one = package.folder, other.folder, contents(package)
+    prediction = next(path for path in one if path.endswith(".gz"))
+    return {
+        "somebody else's files": ({**one, f"{theirs}/submission.json": b"{}"}, "is on the board already"),
+        "somebody else's predictions": ({f"{theirs}/predictions/x": b"{}"}, "is on the board already"),
+        "a file of the checks": ({**one, f"checks/{package.submission.id}/verdict.json": b"{}"}, "maintainers"),
+        "a verdict on another": ({f"checks/{other.submission.id}/verdict.json": b"{}"}, "maintainers"),
+        "the board's own file": ({**one, "board.json": b"{}"}, "may not be changed by a submission"),
+        "the card": ({**one, "README.md": b"# mine"}, "may not be changed by a submission"),
+        "the attributes": ({**one, ".gitattributes": b""}, "may not be changed by a submission"),
+        "a workflow": ({**one, ".github/workflows/x.yml": b"on: push"}, "may not be changed by a submission"),
+        "a file beside all submissions": ({**one, "submissions/x.py": b""}, "may not be changed by a submission"),
+        "removes a submission": (dict.fromkeys(contents(other)), "is removed"),
+        "removes the card": ({**one, "README.md": None}, "may not be changed by a submission"),
+        "two submissions": ({**one, "submissions/a-0123456789ab/submission.json": b"{}"}, "one is sent at a time"),
+        "a name that is no id": ({"submissions/../x/submission.json": b"{}"}, "no id of a submission"),
+        "a folder of another id": (
+            {path.replace(package.submission.id, "a-0123456789ab"): content for path, content in one.items()},
+            "the folder is called a-0123456789ab",
+        ),
+        "nothing": ({}, "changes nothing"),
+        "no record": ({prediction: one[prediction]}, "is missing"),
+        "a file more": ({**one, f"{mine}/run.sh": b"#!/bin/sh"}, "does not belong there"),
+        "a file fewer": ({path: content for path, content in one.items() if path != prediction}, "is missing"),
+        "a withdrawal in a new one": ({**one, f"{mine}/withdrawn.json": b"{}"}, "does not belong"),
+        "a withdrawal of nothing": ({f"{mine}/withdrawn.json": b"{}"}, "no such submission to withdraw"),
+        "a withdrawal of somebody else's": (
+            {f"{theirs}/withdrawn.json": as_bytes(Withdrawal(reason="bad"))},
+            "but tester opened the pull request",
+        ),
+    }
+
+
+def test_a_pull_request_changes_its_own_submission_and_nothing_else(board, desk, package, runs, gold):
+    other = packed(runs[0], gold=gold, name="Other", submitted_by="ann")
+    board.commit(contents(other))
+    head = board.resolve("main")
+    for name, (changed, words) in forged_pull_requests(package, other).items():
+        found = checked(desk, board, propose(board, changed), gold, "--merge")
+        assert (name, found["code"]) == (name, 11)
+        assert words in "\n".join(found["verdict"]["problems"]), name
+    assert board.resolve("main") == head
+
+
+def test_everyone_submits_and_withdraws_in_their_own_name(board, desk, package, gold):
+    stranger = propose(board, contents(package), author="stranger")
+    found = checked(desk, board, stranger, gold, "--merge")
+    assert found["code"] == 11
+    assert "found tester, but stranger opened the pull request" in found["verdict"]["problems"][0]
+    assert checked(desk, board, propose(board, contents(package)), gold, "--merge")["code"] == 0
+    gone = {f"{package.folder}/withdrawn.json": as_bytes(Withdrawal(reason="wrong seeds"))}
+    assert checked(desk, board, propose(board, gone, author="stranger"), gold, "--merge")["code"] == 11
+    assert checked(desk, board, propose(board, gone), gold, "--merge")["code"] == 0
+    assert set(gone) <= set(main_files(board))
+
+
+def test_the_same_submission_twice_is_on_the_board_already(board, desk, package, gold):
+    first, second = propose(board, contents(package)), propose(board, contents(package))
+    assert checked(desk, board, first, gold, "--merge")["code"] == 0
+    found = checked(desk, board, second, gold, "--merge")
+    assert found["code"] == 11
+    assert "on the board already" in "\n".join(found["verdict"]["problems"])
+
+
+def test_what_changed_after_the_check_is_not_merged(board, desk, package, gold):
+    number = propose(board, contents(package))
+    head = board.resolve("main")
+    code = """
+from pathlib import Path
+from xharness.board import pull_checks
+found = pull_checks.check_pull_request(repo, number, Path(gold))
+assert found.checked.verdict.accepted, found.checked.verdict.problems
+kept = found
+"""
+    desk.client.run(code, repo=board.name, number=number, gold=str(gold))
+    board.commit({"board.json": b"{}"}, f"refs/pr/{number}")
+    refused = desk.client.run(
+        "try:\n    result = pull_checks.merge(kept, print)\nexcept Exception as error:\n    result = str(error)"
+    )
+    assert "was changed since it was checked; nothing was merged" in refused
+    assert board.resolve("main") == head
+
+
+def test_who_may_not_write_neither_comments_in_vain_nor_merges(board, desk, package, gold):
+    number = propose(board, contents(package))
+    head = board.resolve("main")
+    found = checked(desk, board, number, gold, "--merge", token=STRANGER)
+    assert found["code"] == 10
+    assert board.resolve("main") == head
+    assert checked(desk, board, 99, gold)["code"] == 10

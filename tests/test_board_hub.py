@@ -1,0 +1,130 @@
+"""Setting up a board on a Hub on this machine, building it from there, and putting the build back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from board_samples import make_board
+from loopback_hub import LoopbackHub
+from submittable import Desk
+
+READER = "hf_reader"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: Any) -> Iterator[LoopbackHub]:
+    with LoopbackHub(tmp_path_factory.mktemp("hub")) as server:
+        server.user("reader", READER, "read", {"org": "write"})
+        yield server
+
+
+@pytest.fixture(scope="module")
+def desk(hub: LoopbackHub, tmp_path_factory: Any) -> Iterator[Desk]:
+    there = Desk(hub, tmp_path_factory.mktemp("home"))
+    with there.client:
+        yield there
+
+
+def filled(hub: LoopbackHub, name: str, folder: Path, space: str | None, submissions: int = 3) -> Any:
+    """Make a data set with merged submissions."""
+    make_board(folder, submissions, mixed=False)
+    about = json.loads((folder / "board.json").read_text(encoding="utf-8"))
+    (folder / "board.json").write_text(json.dumps({**about, "space": space}), encoding="utf-8")
+    repository = hub.repository("datasets", name)
+    found = (path for path in folder.rglob("*") if path.is_file())
+    repository.commit({path.relative_to(folder).as_posix(): path.read_bytes() for path in found})
+    return repository
+
+
+def files_of(hub: LoopbackHub, kind: str, name: str) -> dict[str, Path]:
+    repository = hub.repository(kind, name)
+    found: dict[str, Path] = repository.files(repository.record["refs"]["refs/heads/main"])
+    return found
+
+
+def test_init_looks_first_then_makes_both_and_again_changes_nothing(hub, desk):
+    looked = desk.run("leaderboard", "init", "org/new")
+    assert looked["code"] == 0
+    assert "datasets/org/new (data set, to be made)" in looked["out"]
+    assert "spaces/org/new (static Space, to be made)" in looked["out"]
+    assert "Nothing was sent" in looked["err"]
+    assert not hub.place("datasets", "org/new").exists
+    made = desk.run("leaderboard", "init", "org/new", "--title", "Our board", "--yes")
+    assert (made["code"], made["out"].count("made: http")) == (0, 2)
+    data, space = files_of(hub, "datasets", "org/new"), files_of(hub, "spaces", "org/new")
+    assert set(data) == {".gitattributes", "README.md", "board.json", "scores.json", "scores.parquet"}
+    assert {"README.md", "index.html"} <= set(space)
+    assert json.loads(data["board.json"].read_text(encoding="utf-8"))["title"] == "Our board"
+    assert "sdk: static" in space["README.md"].read_text(encoding="utf-8")
+    assert "data_files: scores.parquet" in data["README.md"].read_text(encoding="utf-8")
+    assert "Our board" in space["index.html"].read_text(encoding="utf-8")
+    before = len(hub.requests)
+    again = desk.run("leaderboard", "init", "org/new", "--title", "Another title", "--yes")
+    assert (again["code"], again["out"].count("unchanged: ")) == (0, 2)
+    assert {request.method for request in hub.requests[before:]} <= {"GET", "HEAD"}
+
+
+def test_init_without_the_right_to_write_makes_nothing(hub, desk):
+    found = desk.run("leaderboard", "init", "org/refused", "--yes", token=READER)
+    assert found["code"] == 10
+    assert "may only read" in found["err"]
+    assert not hub.place("datasets", "org/refused").exists
+    assert desk.run("leaderboard", "init", "refused")["code"] == 2
+
+
+def test_build_from_the_hub_brings_records_and_no_predictions(hub, desk, tmp_path):
+    board = filled(hub, "org/full", tmp_path / "data", None)
+    names = sorted(path.name for path in (tmp_path / "data" / "submissions").iterdir())
+    sha = board.commit(
+        {
+            f"submissions/{names[0]}/predictions/seed0/xnli/test-de.tsv.gz": b"x" * 1000,
+            f"checks/{names[1]}/verdict.json": b" " * 70_000_000,
+            "submissions/../../escape/submission.json": b"{}",
+        }
+    )
+    before = len(hub.requests)
+    found = desk.run("leaderboard", "build", "--from", "org/full", "--to", tmp_path / "page", "--json")
+    built = json.loads(found["out"])
+    assert (found["code"], built["sha"], built["submissions"], built["checked"]) == (0, sha, 3, 2)
+    assert f"checks/{names[1]}/verdict.json is left there: 70,000,000 bytes" in found["err"]
+    assert not any("predictions" in request.path or "escape" in request.path for request in hub.requests[before:])
+    scores = json.loads((tmp_path / "page" / "scores.json").read_text(encoding="utf-8"))
+    assert scores["built_from"] == {"repo": "org/full", "sha": sha}
+    assert not list(tmp_path.parent.rglob("escape"))
+
+
+def test_a_build_is_pushed_once_and_what_went_goes(hub, desk, tmp_path):
+    board = filled(hub, "org/pushed", tmp_path / "data", "org/page")
+    page = hub.repository("spaces", "org/page")
+    page.commit({"README.md": "---\nsdk: static\n---\nmine\n", "replicates/old-0123456789ab.js": "x", "logo.svg": "x"})
+    merged = board.record["refs"]["refs/heads/main"]
+    arguments = ["leaderboard", "build", "--from", "org/pushed", "--to", tmp_path / "page", "--push"]
+    looked = desk.run(*arguments)
+    assert (looked["code"], "Nothing was sent" in looked["err"]) == (0, True)
+    assert "replicates/ (3 files)" in looked["out"]
+    assert board.record["refs"]["refs/heads/main"] == merged
+    sent = desk.run(*arguments, "--yes")
+    assert (sent["code"], sent["out"].count("updated: ")) == (0, 2)
+    there = files_of(hub, "spaces", "org/page")
+    assert {"README.md", "logo.svg", "index.html"} <= set(there)
+    assert there["README.md"].read_text(encoding="utf-8").endswith("mine\n")
+    assert sorted(path for path in there if path.startswith("replicates/")) == sorted(
+        f"replicates/{name.name}.js" for name in (tmp_path / "data" / "submissions").iterdir()
+    )
+    scores = files_of(hub, "datasets", "org/pushed")["scores.json"]
+    assert json.loads(scores.read_text(encoding="utf-8"))["built_from"]["sha"] == merged
+    # What was pushed is a commit of the data set itself, and no reason to build anew.
+    again = desk.run(*arguments, "--yes", "--json")
+    assert [place["state"] for place in json.loads(again["out"])["places"]] == ["unchanged", "unchanged"]
+
+
+def test_what_is_no_board_is_said(hub, desk, tmp_path):
+    hub.repository("datasets", "org/other").commit({"train.csv": "a,b\n"})
+    found = desk.run("leaderboard", "build", "--from", "org/other", "--to", tmp_path / "page")
+    assert found["code"] == 4
+    assert "xharness leaderboard init org/other" in found["err"]

@@ -1,0 +1,113 @@
+"""The way of a score: from a checkpoint over a pull request and its check to a row of the page in a real browser."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import page_driver as driver
+import xharness
+from loopback_hub import LoopbackHub
+from submittable import Desk, found_board, gold_folder
+from xharness.averages import Results, language_score
+
+BOARD = "org/leaderboard"
+LABELS = ["entailment", "neutral", "contradiction"]
+
+
+@pytest.fixture(scope="module")
+def gold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return gold_folder(tmp_path_factory.mktemp("gold") / "datasets")
+
+
+@pytest.fixture(scope="module")
+def scored(
+    gold: Path, tiny_checkpoint: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Results]:
+    """Evaluate a checkpoint; return its RUN and what came of it."""
+    to = tmp_path_factory.mktemp("results")
+    model = tiny_checkpoint("classification", labels=LABELS)
+    given: dict[str, Any] = {"data_dir": gold, "output": to, "dtype": "float32", "device": "cpu"}
+    found = xharness.evaluate(str(model), targets=["xnli", "tatoeba"], languages=["de", "ru"], **given)
+    return next(to.rglob("run.json")).parent, found
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with LoopbackHub(tmp_path / "hub") as hub:
+        made = Desk(hub, tmp_path / "home")
+        with made.client:
+            yield made
+
+
+def submit(desk: Desk, run: Path, gold: Path) -> int:
+    """Submit a RUN; return the number of the pull request."""
+    given = ["--to", BOARD, "--name", "A tiny encoder", "--data-dir", gold, "--json", "--yes"]
+    found = desk.run("submit", run, *given)
+    assert found["code"] == 0, found["err"]
+    return int(json.loads(found["out"])["url"].rpartition("/")[2])
+
+
+def check(desk: Desk, number: int, gold: Path, *more: str) -> dict[str, Any]:
+    given = ["--pr", number, "--of", BOARD, "--data-dir", gold, "--workers", 1, "--json"]
+    found = desk.run("leaderboard", "check", *given, *more)
+    return {**found, "verdict": json.loads(found["out"])}
+
+
+def test_a_score_becomes_a_row_that_a_reader_sees(
+    desk: Desk, scored: tuple[Path, Results], gold: Path, tmp_path: Path
+) -> None:
+    run, found = scored
+    found_board(desk.hub, BOARD)
+    checked = check(desk, submit(desk, run, gold), gold, "--comment", "--merge")
+    assert (checked["code"], checked["verdict"]["verdict"]) == (0, "accepted"), checked
+    built = desk.run("leaderboard", "build", "--from", BOARD, "--to", tmp_path / "page", "--json")
+    assert built["code"] == 0, built["err"]
+    scores = json.loads((tmp_path / "page" / "scores.json").read_text(encoding="utf-8"))
+    row = next(i for i, each in enumerate(scores["rows"]) if each["kind"] == "submission")
+    name = scores["rows"][row]["id"]
+    assert scores["rows"][row]["checked"]
+    cells, tasks, codes = scores["cells"], scores["tasks"], scores["languages"]
+    shown = {
+        (tasks[cells["task"][i]]["name"], codes[cells["language"][i]]["code"]): cells["score"][i]
+        for i, each in enumerate(cells["row"])
+        if each == row
+    }
+    assert shown == {
+        (task.spec.name, code): language_score(task.spec, score)
+        for task in found.tasks.values()
+        for code, score in task.languages.items()
+    }
+    if why := driver.why_not():
+        pytest.skip(why)
+    with driver.chromium() as browser:
+        page = driver.Page(browser, (tmp_path / "page" / "index.html").as_uri())
+        page.open(f"benchmark=xtreme-r&model={name}")
+        page.wait_for("#model [data-cell]")
+        read = page.run("return [...document.querySelectorAll('#model [data-cell]')].map((c) => c.textContent)")
+        numbers = [text.strip()[:4].strip() for text in read if text.strip()]
+        assert {f"{score:.1f}" for score in shown.values()} <= set(numbers)
+        assert page.complaints() == []
+
+
+def test_a_prediction_that_was_changed_after_scoring_is_found(
+    desk: Desk, scored: tuple[Path, Results], gold: Path
+) -> None:
+    board = found_board(desk.hub, BOARD)
+    number = submit(desk, scored[0], gold)
+    revision = f"refs/pr/{number}"
+    there = board.files(board.resolve(revision) or "")
+    path = next(path for path in there if path.endswith("xnli/test-de.tsv.gz"))
+    lines = gzip.decompress(there[path].read_bytes()).decode().splitlines()
+    lines[0] = next(label for label in LABELS if label != lines[0])
+    board.commit({path: gzip.compress("\n".join([*lines, ""]).encode(), mtime=0)}, revision)
+    refused = check(desk, number, gold)
+    assert (refused["code"], refused["verdict"]["verdict"]) == (11, "refused")
+    file = path.partition("/predictions/")[2]
+    assert [problem for problem in refused["verdict"]["problems"] if file in problem], refused["verdict"]
+    assert not [problem for problem in refused["verdict"]["problems"] if "test-ru" in problem]

@@ -1,0 +1,578 @@
+"""The page of the leaderboard in a real browser: what it shows is what the build says, whatever strangers wrote."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import page_driver as driver
+from xharness.averages import mean_over, task_result
+from xharness.board import page
+from xharness.metrics import mean
+
+browsing = pytest.mark.skipif(bool(driver.why_not()), reason=driver.why_not())
+SEEN = driver.made_board(12)
+ROWS = {row["id"]: row for row in SEEN.to_json()["rows"]}
+BEST, SECOND, UNSURE, CLAIMED, EXPOSED = list(ROWS)[:5]
+REPORTED = "reported-xlm-r"
+
+
+def one_decimal(value):
+    return "–" if value is None else f"{value:.1f}".replace("-", "−")
+
+
+@pytest.fixture(scope="module")
+def board():
+    """Return the board with a row of a paper, one that was withdrawn, and replicates of the best two."""
+    made = driver.made_board(12)
+    source = {"text": "A paper, table 2", "url": "https://arxiv.org/abs/1911.02116"}
+    reported = driver.Row(REPORTED, "XLM-R large", "reported", source=source, note="question answering as F1 only")
+    driver.add(made, reported, [], {"xtreme": {"xnli": 79.2, "pawsx": 86.4}, "xtreme-r": {"xnli": 79.2}})
+    driver.add(made, driver.made_row(100, id="gone-1", name="Gone", withdrawn=True, withdrawn_reason="a bug"), [])
+    scores = made.to_json()
+    cells = scores["cells"]
+    places = {key: i for i, key in enumerate(zip(cells["row"], cells["task"], cells["language"], strict=True))}
+    # Scored on other data than everybody's.
+    cells["n"][places[3, list(SEEN.layout.tasks).index("xnli"), list(SEEN.layout.languages).index("sw")]] += 1
+    for row in scores["rows"][:2]:
+        row["replicates"] = f"replicates/{row['id']}.js"
+    return scores
+
+
+@pytest.fixture(scope="module")
+def replicates():
+    """Return id -> what is said to be the replicates of the best two: cells by resamples, in hundredths."""
+    dice = np.random.RandomState(0)
+    cells = [(name, code) for name in SEEN.layout.tasks for code in driver.board_codes(SEEN, name)]
+    shared = dice.normal(0, 150, (len(cells), 200))
+    made = {}
+    for i, row in enumerate((BEST, SECOND)):
+        centre = [_score(name, code, i) * 100 for name, code in cells]
+        own = np.array(centre)[:, None] + shared + dice.normal(0, 60, shared.shape)
+        made[row] = np.clip(own, 0, 10000).round().astype("<i2")
+    return cells, made
+
+
+def _cell(name, code, row):
+    cells, at = SEEN.to_json()["cells"], {}
+    tasks, codes = list(SEEN.layout.tasks), list(SEEN.layout.languages)
+    if not _cell.places:
+        for place, key in enumerate(zip(cells["row"], cells["task"], cells["language"], strict=True)):
+            at[key] = place
+        _cell.places = at
+    place = _cell.places.get((row, tasks.index(name), codes.index(code)))
+    return None if place is None else (cells["score"][place], cells["n"][place])
+
+
+_cell.places = {}
+
+
+def _score(name, code, row):
+    return _cell(name, code, row)[0]
+
+
+@pytest.fixture(scope="module")
+def folder(board, replicates, tmp_path_factory):
+    made = tmp_path_factory.mktemp("board")
+    (made / "index.html").write_text(page.render(board), encoding="utf-8")
+    (made / "replicates").mkdir()
+    cells, numbers = replicates
+    for row, values in numbers.items():
+        text = page.replicates_script(row, cells, 200, values.tobytes())
+        (made / "replicates" / f"{row}.js").write_text(text, encoding="utf-8")
+    return made
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with driver.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def shown(browser, folder):
+    made = driver.Page(browser, (folder / "index.html").as_uri())
+    made.complaints()
+    yield made
+    assert made.complaints() == []
+
+
+# --- The text of the page ----------------------------------------------------------------------------
+
+
+def test_the_same_board_is_the_same_page_and_its_policy_lets_in_nothing_else(board):
+    text = page.render(board)
+    assert text == page.render(json.loads(json.dumps(board)))
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1].replace("&#39;", "'")
+    code = re.search(r"<script>(.*?)</script>", text, re.S)[1]
+    style = re.search(r"<style>(.*?)</style>", text, re.S)[1]
+    for made in (code, style):
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(made.encode()).digest()).decode()}'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", text.replace(code, ""))
+    without_scripts = re.search(r"<noscript>(.*?)</noscript>", text, re.S)[1]
+    assert ROWS[BEST]["name"] in without_scripts
+    assert one_decimal(ROWS[BEST]["overall"]["xtreme"]) in without_scripts
+    assert ROWS[CLAIMED]["name"] not in without_scripts
+    assert ROWS[EXPOSED]["name"] not in without_scripts
+
+
+HOSTILE = "</script><img src=x onerror=alert(1)><!--&amp;\u202egnp.\x00\x1b[31m\ud800\u2028" + "\"'`${alert(2)}"
+
+
+def test_hostile_text_is_cut_cleaned_and_escaped(board):
+    rows = [{**board["rows"][0], "name": HOSTILE + "x" * 1_000_000, "settings": {HOSTILE: {HOSTILE: [HOSTILE]}}}]
+    text = page.render({**board, "title": HOSTILE, "rows": rows + board["rows"][1:]})
+    assert len(text) < len(page.render(board)) + 10_000
+    text.encode("utf-8")
+    assert not re.search("[\u202e\x00\x1b\u2028]", text)
+    assert "<img" not in text
+    assert text.count("</script>") == 3
+
+
+def test_an_empty_board_has_a_page(board):
+    cells = {name: [] for name in board["cells"]}
+    text = page.render({**board, "rows": [], "cells": cells, "data": []})
+    assert "No model has been checked" in text
+
+
+def test_only_files_in_the_folder_of_replicates_are_ever_loaded():
+    made = driver.made_board(1)
+    driver.add(made, replace(driver.made_row(1), replicates="../evil.js"), [])
+    assert "evil" not in page.render(made.to_json())
+
+
+# --- In a browser ------------------------------------------------------------------------------------
+
+
+@browsing
+@pytest.mark.parametrize("way", ["file", "server"])
+def test_it_works_from_a_file_and_from_a_server_and_asks_for_nothing(way, browser, folder):
+    with driver.served(folder) as address:
+        shown = driver.Page(browser, (folder / "index.html").as_uri() if way == "file" else f"{address}/index.html")
+        shown.open()
+        assert shown.order()[0] == BEST
+        assert shown.run("return performance.getEntriesByType('resource').length") == 0
+        shown.open(f"compare={BEST},{SECOND}")
+        shown.wait_for("#comparison .warnings")
+        assert "Method: paired bootstrap" in shown.text("#comparison .warnings")
+        assert shown.complaints() == []
+
+
+@browsing
+@pytest.mark.parametrize("benchmark", ["xtreme", "xtreme-r"])
+def test_the_table_shows_the_numbers_of_the_build(benchmark, shown):
+    shown.open(f"benchmark={benchmark}")
+    tasks = SEEN.layout.benchmarks[benchmark].tasks
+    lines = {name: texts for name, *texts in shown.shown()}
+    table = shown.table()
+    assert set(lines) == set(table) >= {BEST, SECOND, CLAIMED, REPORTED}
+    for name, row in ROWS.items():
+        if name not in lines:
+            assert row["track"]["phase"] == "as is"
+            continue
+        means = [row["task_scores"].get(task, {}).get(benchmark) for task in tasks]
+        assert lines[name][1:-1] == [one_decimal(value) for value in means]
+        average = row["overall"][benchmark]
+        partial = table[name]["partial"].split()
+        assert ("average" in partial) == (average is None)
+        there = [value for value in means if value is not None]
+        assert float(table[name]["average"]) == pytest.approx(mean(there) if average is None else average, abs=1e-4)
+        for task in set(tasks) & set(row["task_scores"]):
+            assert (task in partial) != row["task_scores"][task]["complete"][benchmark]
+
+
+@browsing
+def test_only_checked_whole_and_fair_rows_are_ranked(shown):
+    shown.open("old=1")
+    assert [shown.order(name) for name in ("claimed", "exposed", "reported", "old")] == [
+        [name for name in ROWS if not ROWS[name]["checked"]],
+        [EXPOSED],
+        [REPORTED],
+        ["gone-1"],
+    ]
+    ranks = shown.run("return [...document.querySelectorAll('#table .rank')].map((rank) => rank.textContent)")
+    checked = shown.order()
+    whole = [name for name in checked if ROWS[name]["overall"]["xtreme"] is not None]
+    assert ranks[: len(checked)] == [str(i + 1) for i in range(len(whole))] + ["–"] * (len(checked) - len(whole))
+    assert set(ranks[len(checked) :]) == {"–"}
+    assert "Saw test data" in shown.text("#table")
+    assert "question answering as F1 only" in shown.text(f'[data-id="{REPORTED}"]')
+    shown.click(f'[data-focus="model-{REPORTED}"]')
+    shown.wait_for("#model[open]")
+    text = shown.text("#model")
+    assert "PAWS-X86.4" in text
+    assert "A paper, table 2" in text
+    shown.click("#model .close")
+    assert "test data: unknown" in shown.text(f'[data-id="{UNSURE}"]')
+
+
+@browsing
+def test_every_column_sorts_both_ways_and_partial_rows_stay_below(shown):
+    shown.open()
+    whole = [name for name in shown.order() if ROWS[name]["overall"]["xtreme"] is not None]
+    shown.click('[data-focus="sort-tatoeba"]')
+    column = {name: ROWS[name]["task_scores"]["tatoeba"]["xtreme"] for name in whole}
+    assert shown.order()[: len(whole)] == sorted(whole, key=lambda name: -column[name])
+    assert shown.run("return document.activeElement.dataset.focus") == "sort-tatoeba"
+    shown.click('[data-focus="sort-tatoeba"]')
+    assert shown.order()[: len(whole)] == sorted(whole, key=lambda name: column[name])
+    sorted_heads = shown.run("return [...document.querySelectorAll('[aria-sort]')].map((head) => head.ariaSort)")
+    assert sorted_heads == ["ascending"]
+    assert "sort=tatoeba&order=asc" in shown.fragment()
+    shown.click('[data-focus="sort-name"]')
+    names = [ROWS[name]["name"] for name in shown.order()]
+    assert names == sorted(names)
+
+
+@browsing
+def test_chosen_targets_and_languages_change_the_averages_as_the_benchmarks_would(shown):
+    shown.open("benchmark=xtreme-r")
+    shown.click("#filters summary")
+    for value in ("xnli", "lareqa", "tatoeba", "Latin", "IE: Germanic", "Turkic"):
+        shown.find(f'#facets input[value="{value}"]').find_element("xpath", "..").click()
+    assert "targets=xnli,lareqa,tatoeba&scripts=Latin&families=IE%3A%20Germanic,Turkic" in shown.fragment()
+    known, table = SEEN.layout.languages, shown.table()
+    families = ("IE: Germanic", "Turkic")
+    chosen = [code for code, line in known.items() if line.script == "Latin" and line.family in families]
+    for number, name in enumerate(ROWS):
+        if name not in table:
+            continue
+        means = []
+        for task in ("xnli", "lareqa", "tatoeba"):
+            codes = [code for code in SEEN.layout.members[task]["xtreme-r"] if code in chosen]
+            means.append(mean_over(SEEN.layout.tasks[task], [_cell(task, code, number) for code in codes]))
+            assert float(table[name][task]) == pytest.approx(means[-1], abs=1e-4)
+        assert float(table[name]["average"]) == pytest.approx(mean(means), abs=1e-4)
+    assert shown.text("#summary").startswith("Mean over 3 of 10 targets and 6 of 50 languages")
+    shown.click("#reset")
+    assert shown.fragment() == "benchmark=xtreme-r"
+
+
+@browsing
+def test_what_is_missing_among_the_chosen_makes_a_mean_partial(shown):
+    lacking = list(ROWS)[10]
+    for languages, partial in (("de,sw", "average xnli gap"), ("de,fr", "")):
+        shown.open(f"targets=xnli&languages={languages}")
+        table = shown.table()
+        assert table[lacking]["partial"] == partial
+        assert table[BEST]["partial"] == ""
+        assert shown.order()[0] == (BEST if partial else lacking)
+
+
+@browsing
+def test_the_gap_is_that_of_the_report(shown):
+    shown.open()
+    table = shown.table()
+    for number in (0, 1):
+        gaps = []
+        for task in SEEN.layout.benchmarks["xtreme"].tasks:
+            spec = SEEN.layout.tasks[task]
+            codes = SEEN.layout.members[task]["xtreme"]
+            cells = {code: driver.made_cell(spec, code, _score(task, code, number)).score for code in codes}
+            gap = task_result(spec, cells, "xtreme").gap
+            gaps += [] if gap is None else [gap]
+        assert float(table[list(ROWS)[number]]["gap"]) == pytest.approx(mean(gaps), abs=1e-4)
+
+
+@browsing
+def test_columns_of_groups_and_of_languages(shown):
+    shown.open()
+    shown.click('#columns [data-value="groups"]')
+    line = shown.table()[BEST]
+    for group, members in SEEN.layout.benchmarks["xtreme"].groups.items():
+        expected = mean(ROWS[BEST]["task_scores"][task]["xtreme"] for task in members)
+        assert float(line[group]) == pytest.approx(expected, abs=1e-4)
+    shown.click('#columns [data-value="languages"]')
+    line = shown.table()[BEST]
+    having = [t for t in SEEN.layout.benchmarks["xtreme"].tasks if "sw" in SEEN.layout.members[t]["xtreme"]]
+    assert float(line["sw"]) == pytest.approx(mean(_score(task, "sw", 0) for task in having), abs=1e-4)
+
+
+@browsing
+def test_a_model_shows_its_heat_map_and_where_its_numbers_come_from(shown):
+    shown.open()
+    shown.click(f'[data-focus="model-{BEST}"]')
+    shown.wait_for("#model[open]")
+    cells = shown.run(
+        "return [...document.querySelectorAll('#model [data-cell]')].map((td) => [td.dataset.cell, td.textContent])"
+    )
+    expected = {
+        f"{task}/{code}": one_decimal(_score(task, code, 0))
+        for task in SEEN.layout.benchmarks["xtreme"].tasks
+        for code in SEEN.layout.members[task]["xtreme"]
+    }
+    assert dict(cells) == expected
+    text = shown.text("#model")
+    row = ROWS[BEST]
+    for said in (BEST, row["model"]["revision"], row["model"]["content"], "0, 1, 2", "english-dev", "recipe.epochs"):
+        assert said in text
+    assert hashlib.sha256(b"xnli sw").hexdigest() in text
+    assert "95 % interval" in text
+    shown.click('#model [data-value="interval"]')
+    low, high = _score("xnli", "sw", 0) - 1.2, _score("xnli", "sw", 0) + 1.3
+    assert shown.text('[data-cell="xnli/sw"]') == f"{one_decimal(round(low, 2))}–{one_decimal(round(high, 2))}"
+    links = shown.run("return [...document.querySelectorAll('#model a')].map((a) => [a.href, a.rel])")
+    assert all(address.startswith("https://") and "noopener" in rel for address, rel in links)
+    assert f"https://huggingface.co/datasets/org/leaderboard/tree/{'0123456789' * 4}/submissions/{BEST}" in dict(links)
+
+
+@browsing
+def test_two_models_are_compared_by_paired_resamples(shown, replicates):
+    shown.open("benchmark=xtreme-r&targets=xnli,lareqa,panx")
+    for row in (BEST, SECOND):
+        shown.click(f'[data-id="{row}"] .pick input')
+    shown.click("#tray .main")
+    shown.wait_for("#comparison .warnings")
+    cells, numbers = replicates
+    drawn = dict(zip(cells, (numbers[BEST].astype(float) - numbers[SECOND]) / 100, strict=True))
+    expected = {}
+    for task in ("xnli", "panx", "lareqa"):
+        codes = SEEN.layout.members[task]["xtreme-r"]
+        by_examples = SEEN.layout.tasks[task].average == "examples"
+        weights = [_cell(task, code, 0)[1] if by_examples else 1 for code in codes]
+        expected[task] = np.average([drawn[task, code] for code in codes], axis=0, weights=weights)
+    means = [
+        ROWS[BEST]["task_scores"][task]["xtreme-r"] - ROWS[SECOND]["task_scores"][task]["xtreme-r"] for task in expected
+    ]
+    expected["average"] = np.mean(list(expected.values()), axis=0)
+    for code in SEEN.layout.members["panx"]["xtreme-r"]:
+        having = [task for task in ("xnli", "panx", "lareqa") if code in SEEN.layout.members[task]["xtreme-r"]]
+        expected[code] = np.mean([drawn[task, code] for task in having], axis=0)
+    lines = shown.run(
+        """return [...document.querySelectorAll("#comparison tr[data-key]")].map(
+            (row) => [row.dataset.key, ...[...row.querySelectorAll("td")].map((cell) => cell.textContent)]);"""
+    )
+    assert {line[0] for line in lines} == set(expected)
+    verdicts = set()
+    for key, _, _, difference, interval, p, verdict in lines:
+        differences = expected[key]
+        low, high = np.percentile(differences, [2.5, 97.5])
+        assert [number(end) for end in interval.split(" to ")] == pytest.approx([low, high], abs=0.06)
+        chance = min(1, 2 * (min((differences <= 0).sum(), (differences >= 0).sum()) + 1) / 201)
+        assert p == ("< 0.01" if chance < 0.01 else f"{chance:.2f}")
+        assert verdict == ("first is better" if low > 0 else "second is better" if high < 0 else "not clear")
+        if key == "average":
+            assert number(difference) == pytest.approx(mean(means), abs=0.06)
+        verdicts.add(verdict)
+    assert len(verdicts) == 3
+    warned = shown.text("#comparison .warnings")
+    assert "not training" in warned
+    assert f"{len(lines)} comparisons" in warned
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+@browsing
+def test_without_replicates_nothing_is_said_about_chance(shown):
+    shown.open(f"compare={BEST},{CLAIMED}")
+    shown.wait_for("#comparison .warnings")
+    assert "No paired data" in shown.text("#comparison .warnings")
+    assert "not checked" in shown.text("#comparison .warnings")
+    count = sum(len(SEEN.layout.members[task]["xtreme"]) for task in SEEN.layout.benchmarks["xtreme"].tasks)
+    assert f"Only what both have is compared: {count - 1} of {count}" in shown.text("#comparison .warnings")
+    assert "no paired data" in shown.text('#comparison [data-key="average"]')
+
+
+@browsing
+def test_a_view_can_be_cited_and_the_back_button_leads_back(shown):
+    fragment = (
+        f"benchmark=xtreme-r&columns=languages&sort=sw&targets=xnli,panx&resources=class%202,class%203&model={BEST}"
+    )
+    shown.open(fragment)
+    assert shown.fragment() == fragment
+    shown.wait_for("#model[open]")
+    assert shown.text("#summary").startswith("Mean over 2 of 10 targets")
+    shown.open("targets=xnli")
+    shown.click('[data-focus="sort-xnli"]')
+    shown.click(f'[data-focus="model-{SECOND}"]')
+    shown.wait_for("#model[open]")
+    assert ROWS[SECOND]["name"] in shown.browser.title
+    shown.browser.back()
+    shown.until("!document.getElementById('model').open")
+    assert shown.fragment() == "benchmark=xtreme&sort=xnli&targets=xnli"
+    shown.browser.back()
+    shown.until("document.querySelector('[aria-sort]').textContent.startsWith('Average')")
+    shown.open("benchmark=nonsense&targets=nonsense&model=nonsense&compare=a,b&sort=nonsense&languages=%E0%A4%A")
+    assert shown.order()[0] == BEST
+
+
+@browsing
+def test_search_finds_names_and_says_when_there_is_none(shown):
+    shown.open()
+    shown.find("#search").send_keys("BASE-mnli-001")
+    assert shown.order() == [SECOND]
+    assert shown.text(f'[data-id="{SECOND}"] .rank') == "2"
+    shown.find("#search").send_keys("zzz")
+    assert "No model of this track has" in shown.text("#table")
+
+
+@browsing
+def test_the_keyboard_is_enough(shown):
+    from selenium.webdriver.common.keys import Keys
+
+    shown.open("targets=xnli")
+    shown.find("body").send_keys(Keys.TAB)
+    assert shown.text(":focus") == "Skip to the table"
+    shown.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert shown.run("return document.activeElement.id") == "table"
+    assert shown.fragment() == "targets=xnli"
+    for wanted in ("sort-name", "sort-average", "sort-xnli"):
+        shown.browser.switch_to.active_element.send_keys(Keys.TAB)
+        assert shown.run("return document.activeElement.dataset.focus") == wanted
+    assert shown.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    shown.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert "sort=xnli" in shown.fragment()
+    shown.find(f'[data-focus="model-{BEST}"]').send_keys(Keys.ENTER)
+    shown.wait_for("#model[open]")
+    shown.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    shown.until("document.activeElement.dataset.focus === arguments[0]", f"model-{BEST}")
+    assert not shown.run("return document.getElementById('model').open")
+    assert shown.fragment() == "benchmark=xtreme&sort=xnli&targets=xnli"
+
+
+@browsing
+def test_the_theme_can_be_switched_and_is_remembered(shown):
+    shown.open()
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    seen = {}
+    for theme in ("light", "dark"):
+        shown.click("#theme")
+        assert shown.text("#theme") == f"Theme: {theme}"
+        shown.run("for (const animation of document.getAnimations()) animation.finish();")
+        seen[theme] = shown.run(paper)
+    shown.open()
+    assert shown.run(paper) == seen["dark"] != seen["light"]
+    shown.click("#theme")
+    assert shown.text("#theme") == "Theme: auto"
+
+
+CONTRASTS = """
+const parse = (text) => {
+  const numbers = text.match(/-?[\\d.]+(?:e-?\\d+)?/g).map(Number);
+  return text.startsWith("color(") ? [...numbers.slice(0, 3).map((n) => n * 255), numbers[3] ?? 1]
+    : [...numbers.slice(0, 3), numbers[3] ?? 1];
+};
+const light = (rgb) => rgb.slice(0, 3).map((n) => n / 255)
+  .map((n) => (n <= 0.04045 ? n / 12.92 : ((n + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, n, i) => sum + n * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = (element) => {
+  for (let each = element; each; each = each.parentElement) {
+    const found = parse(getComputedStyle(each).backgroundColor);
+    if (found[3] === 1) return found;
+  }
+  return [255, 255, 255];
+};
+const weak = [];
+for (const element of document.querySelectorAll("body *")) {
+  const texts = [...element.childNodes].filter((n) => n.nodeType === Node.TEXT_NODE && n.data.trim());
+  if (!texts.length || !element.checkVisibility() || element.closest("script, noscript, :disabled")) continue;
+  const style = getComputedStyle(element);
+  const back = behind(element);
+  const alpha = Number(style.opacity);
+  const front = parse(style.color).slice(0, 3).map((n, i) => n * alpha + back[i] * (1 - alpha));
+  const [a, b] = [light(front), light(back)].sort((x, y) => y - x);
+  const contrast = (a + 0.05) / (b + 0.05);
+  if (contrast < 4.5) weak.push([element.className, texts[0].data, contrast]);
+}
+return weak;
+"""
+
+
+@browsing
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everything_can_be_read_in_both_themes_and_fits_a_phone(theme, shown):
+    shown.browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        for fragment in ("", "columns=languages", f"model={BEST}", f"compare={BEST},{SECOND}"):
+            shown.open(fragment)
+            shown.run(
+                """document.documentElement.dataset.theme = arguments[0];
+                document.querySelectorAll("details").forEach((each) => { each.open = true; });""",
+                theme,
+            )
+            if "compare" in fragment:
+                shown.wait_for("#comparison .warnings")
+            shown.run("for (const animation of document.getAnimations()) animation.finish();")
+            assert shown.run(CONTRASTS) == []
+            assert shown.run("return document.documentElement.scrollWidth") <= 360
+            assert shown.run("return [...document.querySelectorAll('dialog .body')].every((b) => b.scrollWidth <= 360)")
+    finally:
+        shown.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@browsing
+def test_names_that_would_be_code_are_text(board, browser, tmp_path):
+    rows = []
+    for i, row in enumerate(board["rows"]):
+        strange = dict.fromkeys(("repo", "revision", "content", "base"), HOSTILE)
+        model = {**strange, "paper": "javascript:alert(3)", "url": 'https://a"><b>'}
+        changes = {
+            "name": f"{HOSTILE} {i}",
+            "submitted_by": HOSTILE,
+            "settings": {HOSTILE: HOSTILE},
+            "replicates": None,
+        }
+        rows.append({**row, **changes, "model": model})
+    (tmp_path / "index.html").write_text(page.render({**board, "title": HOSTILE, "rows": rows}), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    for fragment in ("", f"model={BEST}", f"compare={BEST},{CLAIMED}", "search=%3Cimg%20src=x%20onerror=alert(1)%3E"):
+        shown.open(fragment)
+        if fragment.startswith("compare"):
+            shown.wait_for("#comparison .warnings")
+        assert shown.run("return document.querySelectorAll('img, b, iframe, script[src]').length") == 0
+        assert "onerror=alert(1)" in shown.text("body")
+        assert shown.run("return [...document.links].every((a) => ['https:', 'file:'].includes(a.protocol))")
+    assert shown.complaints() == []
+
+
+@browsing
+def test_copies_are_safe_to_open_and_to_render(board, browser, tmp_path):
+    rows = [{**row, "name": f'=1+2, "{i}"\n|<b>'} for i, row in enumerate(board["rows"])]
+    (tmp_path / "index.html").write_text(page.render({**board, "rows": rows}), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    shown.open()
+    assert shown.table()[BEST]["model"] == '\'=1+2, "0" |<b>'
+    shown.click("#copy-markdown")
+    lines = shown.find("#copy textarea").get_property("value").splitlines()
+    assert lines[2].startswith('| 1 | =1+2, "0" \\|\\<b\\> | checked | ')
+    shown.click("#copy .main")
+    shown.wait_for("#copy [role=status]:not(:empty)")
+
+
+@browsing
+def test_an_empty_board_says_what_to_do(board, browser, tmp_path):
+    cells = {name: [] for name in board["cells"]}
+    empty = page.render({**board, "rows": [], "cells": cells, "data": []})
+    (tmp_path / "index.html").write_text(empty, encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    shown.open()
+    assert "xharness submit" in shown.text("#table")
+    for selector in ("#track", "#old", "#tray"):
+        assert not shown.find(selector).is_displayed()
+    assert shown.complaints() == []
+
+
+@browsing
+def test_a_thousand_submissions_are_no_trouble(board, browser, tmp_path):
+    # Loose, because other tests run beside this one; bench/page_speed.py measures.
+    (tmp_path / "index.html").write_text(page.render(driver.many_rows(board, 1000)), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    shown.open()
+    assert len(shown.order()) == 50
+    assert float(shown.run("return document.documentElement.dataset.ready")) < 10_000
+    shown.run("document.querySelector('#facets input[value=Arabic]').click()")
+    assert float(shown.run("return document.documentElement.dataset.took")) < 2_000
+    shown.click("tr.more button")
+    assert len(shown.order()) == 1000
