@@ -32,7 +32,7 @@ demo: $(VENV)/.installed
 
 # Two processes or more, a file of tests in one of them.
 test: $(VENV)/.installed-dev
-	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.installed-weights
 	$(PYTEST) -m "not gpu and not network"

@@ -112,6 +112,21 @@ def gold(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return compare
 
 
+LONG = (
+    "test_training",
+    "test_publish_trip",
+    "test_tuning",
+    "test_whole_benchmark",
+    "test_evaluation",
+    "test_board_check",
+)
+"""Files that take longest. They are begun first, so that no process waits for the other at the end (--dist loadfile)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     skipped = [r for r in terminalreporter.stats.get("skipped", []) if NO_MIRROR in str(r.longrepr)]
     if skipped:

@@ -75,6 +75,7 @@ def test_replicates_are_means_over_seeds_around_the_scores(folder, gold):
     assert abs(cells[place].mean() - score) < 5
 
 
+@pytest.mark.slow  # processes that are started anew import everything again
 def test_two_processes_say_what_one_says(folder, gold, monkeypatch):
     monkeypatch.setattr(rescoring, "_ALONE", 0)
     one, two = (checking.check(folder, data_dir=gold, workers=workers) for workers in (1, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import synthetic
@@ -393,6 +394,8 @@ LETTERS = "abeilnort ABP.,'()-—12\u00a0\u3000\t\u0301éİßﬁ１Åअनু�
     stride=st.integers(3, 40),
 )
 def test_the_span_that_is_learned_is_read_as_the_answer(text, place, family, lowercase, stride):
+    # A letter and its combining mark become one sign, whose place in the text is, for these tokenizers, the letter's.
+    assume(len(unicodedata.normalize("NFC", text)) == len(text))
     start = place[0] % len(text)
     answer = text[start : start + place[1]]
     settings = SpanInput(lowercase=lowercase, doc_stride=stride)

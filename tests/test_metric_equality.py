@@ -282,6 +282,7 @@ def check_mlqa(golds, predictions):
         assert (measured.scores, measured.counts) == expected, language
 
 
+@pytest.mark.slow  # sixty rounds of questions, in each of seven languages
 def test_mlqa_in_all_seven_languages():
     assert set(MLQA_ARTICLES) == set(MLQA_LANGUAGES)
     agree_on_many(answer_case, check_mlqa, 60)

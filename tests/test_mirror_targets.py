@@ -15,7 +15,7 @@ from xharness.spec import load_task
     [
         ("xcopa", "multiple_choice", ["it", "qu"], "test", {}),
         ("udpos", "tagging", ["tl", "tr", "mr"], "test", {}),
-        ("bucc2018", "encoder", ["zh"], "dev", {"layer": 0}),
+        pytest.param("bucc2018", "encoder", ["zh"], "dev", {"layer": 0}, marks=pytest.mark.slow),
         pytest.param(
             "lareqa",
             "encoder",
