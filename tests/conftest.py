@@ -120,7 +120,7 @@ LONG = (
     "test_evaluation",
     "test_board_check",
 )
-"""Files that take longest. They are begun first, so that no process waits for the other at the end (--dist loadfile)."""
+"""The files that take longest, which are begun first: else one process would wait for the other at the end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
