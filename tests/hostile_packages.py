@@ -289,6 +289,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "cut by a limit": (told("settings", "limit", value=10), "settings.limit"),
     "scored on dev": (told("settings", "split", value="dev"), "settings.split"),
     "chosen on test": (told("track", "selected_by", value="test"), "very data"),
+    "chosen on test, in other words": (told("track", "selected_by", value="dev,Test-set"), "very data"),
     "a track that is none": (told("track", "training", value="magic"), "training"),
     "translations in zero-shot": (told("declarations", "translated_data", value=True), "translate-train"),
     "translate-train without translations": (told("track", "training", value="translate-train"), "translated_data"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from board_packages import packed, write_package
-from loopback_hub import LoopbackHub, Repository
+from loopback_hub import TOKEN, LoopbackHub, Repository
 from loopback_hub.discussions import open_discussion
 from submittable import CELLS, Desk, found_board, gold_folder, make_run
 from xharness import results
@@ -323,6 +323,53 @@ kept = found
     )
     assert "was changed since it was checked; nothing was merged" in refused
     assert board.resolve("main") == head
+
+
+MERGED_TOGETHER = """
+import os
+from xharness import hub_commits
+os.environ["HF_TOKEN"] = token
+merge = hub_commits.merge
+def merged_with_more(repo, number, **how):
+    api.create_commit(repo, [operation], commit_message="more", revision=f"refs/pr/{number}", repo_type="dataset")
+    merge(repo, number, **how)
+    if lost:
+        raise pull_checks.Lost("the answer did not come")
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+api = HfApi()
+operation = CommitOperationAdd(path, b"{}") if path.startswith("checks/") else CommitOperationDelete(path)
+hub_commits.merge = merged_with_more
+try:
+    result = pull_checks.merge(kept, print)
+except Exception as error:
+    result = str(error)
+finally:
+    hub_commits.merge = merge
+    del os.environ["HF_TOKEN"]
+"""
+
+
+def merged_together(desk: Desk, board: Repository, package: Any, gold: Path, path: str, *, lost: bool) -> str:
+    """Merge a pull request into which something else is committed in that moment; return what is said."""
+    number = propose(board, contents(package))
+    code = "from pathlib import Path\nfrom xharness.board import pull_checks\n"
+    code += "kept = pull_checks.check_pull_request(repo, number, Path(gold))\nresult = sorted(kept.proposed.changes)"
+    changed = desk.client.run(code, repo=board.name, number=number, gold=str(gold))
+    path = next((each for each in changed if each.endswith(path)), path)
+    said = desk.client.run(MERGED_TOGETHER, path=path, lost=lost, token=TOKEN)
+    assert path in said
+    assert not [each for each in main_files(board) if each.startswith("checks/")]
+    return str(said)
+
+
+def test_a_verdict_that_is_merged_along_is_removed(board, desk, package, gold):
+    said = merged_together(desk, board, package, gold, "checks/other-0123456789ab/verdict.json", lost=False)
+    assert "something was merged that was not checked" in said
+
+
+def test_a_file_that_is_gone_when_it_is_merged_is_noticed_though_the_answer_is_lost(board, desk, package, gold):
+    said = merged_together(desk, board, package, gold, "xnli/test-de.tsv.gz", lost=True)
+    assert "something was merged that was not checked" in said
 
 
 def test_who_may_not_write_neither_comments_in_vain_nor_merges(board, desk, package, gold):

@@ -28,7 +28,7 @@ function verdict(line) {
 
 function differenceRow(key, title, line) {
   const interval = line.interval ? `${signed(line.interval[0])} to ${signed(line.interval[1])}` : "–";
-  const p = line.p === null ? "–" : line.p < 0.01 ? "< 0.01" : line.p.toFixed(2);
+  const p = line.p === null ? "–" : line.p.toFixed(2);
   return element("tr", { "data-key": key, class: line.clear ? "clear" : null },
     element("th", { scope: "row", class: "model" }, title),
     [line.a, line.b].map((value) => element("td", { class: "number" }, oneDecimal(value))),

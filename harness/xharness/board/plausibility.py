@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -128,7 +130,9 @@ def _setting_problems(found: Submission) -> Iterator[str]:
 def _track_problems(found: Submission) -> Iterator[str]:
     """Yield where track and declarations exclude each other: tracks are told apart by them."""
     track, told = found.track, found.declarations
-    if ON_TEST in track.selected_by.split(", "):
+    # However it is written: "Test", "dev,test", "test-set".
+    parts = re.split(r"[^\w-]+", track.selected_by.casefold())
+    if any(part == ON_TEST or part.startswith((f"{ON_TEST}-", f"{ON_TEST}_")) for part in parts):
         yield "track.selected_by: 'test' says that it was chosen on the very data that is scored."
     if track.training == TRANSLATE_TRAIN and not told.translated_data:
         yield (
@@ -156,6 +160,9 @@ def _warnings(found: Submission) -> Iterator[str]:
         yield "track: it was chosen on development data of the target languages, which zero-shot usually forbids."
     if track.training in (NATIVE, FEW_SHOT) and track.phase == "as is" and found.source == "xharness":
         yield f"track: '{track.training}' of a checkpoint that was not tuned here rests on what its authors say."
+    contents = Counter((*cell_of(path)[1:], file.content_sha256) for path, file in found.files.items())
+    if any(count > 1 for count in contents.values()):
+        yield "seeds: some have the very same predictions, so that their deviation says nothing."
     cells = {seed: {(t, c) for s, t, c in map(cell_of, found.files) if s == seed} for seed in found.seeds}
     if len(set(map(frozenset, cells.values()))) > 1:
         yield "seeds: not all have the same targets and languages; a mean over seeds is of those that are there."

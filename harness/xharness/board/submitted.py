@@ -34,9 +34,15 @@ def row(merged: Merged) -> Row:
         submitted_by=found.submitted_by,
         seeds=tuple(found.seeds),
         settings=found.settings,
-        versions=found.versions if merged.verdict is None else merged.verdict.versions | found.versions,
+        versions=_versions(merged),
         replicates=None if merged.replicates is None else f"replicates/{found.id}.js",
     )
+
+
+def _versions(merged: Merged) -> dict[str, str]:
+    """Return what a submission says that it was made with, and what it was checked with, told apart."""
+    checked = {} if merged.verdict is None else merged.verdict.versions
+    return merged.submission.versions | {f"{name} (check)": version for name, version in checked.items()}
 
 
 def numbers(merged: Merged, shape: Layout) -> tuple[Numbers, list[str]]:
