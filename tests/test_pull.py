@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from loopback_hub import TOKEN, ClientError, LoopbackHub
+from records import bare
 from xharness import heads, hub, training_record
 from xharness.files import sha256
 from xharness.pull_folder import check_paths
@@ -67,26 +68,8 @@ def checkpoint(tmp_path_factory):
 
 def save_record(folder, **more):
     sums = {path: sha256(folder / path) for path in ("model.safetensors", "heads/qqp.safetensors")}
-    record = training_record.Record(
-        status="complete",
-        key="k",
-        request={},
-        seed=1,
-        steps=1,
-        planned_steps=1,
-        data={},
-        mixture={},
-        losses=[],
-        evaluations=[],
-        probes={"squad_v1": {"metric": "squad"}},
-        selections={"english-dev": {"step": 1, "score": 88.0, "folder": "."}},
-        weights={**sums, "steps/model.safetensors": "0" * 64, **more},
-        tokens=1,
-        seconds=1.0,
-        tokens_per_second=1.0,
-        hardware={},
-        versions={},
-    )
+    weights = {**sums, "steps/model.safetensors": "0" * 64, **more}
+    record = bare("squad_v1", 88.0, probes={"squad_v1": {"metric": "squad"}}, weights=weights)
     training_record.save(record, folder)
 
 

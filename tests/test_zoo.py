@@ -8,12 +8,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from records import bare
 from xharness import assets, heads, hub, training_record, zoo
 from xharness.commands.models import models
 from xharness.errors import ModelError, SpecError, UsageError
 from xharness.model_list import headline, list_checkpoints
 from xharness.spec import MIXTURE, list_intermediate, list_tasks, list_training, load_task, load_training
-from xharness.training_record import Record
 
 SHA = "0123456789" * 4
 OWN = """
@@ -29,25 +29,7 @@ revisions:
 # the benchmarks
 benchmark_datasets: {xtreme-r: xtreme-r}
 """
-RECORD = Record(
-    status="complete",
-    key="k",
-    request={},
-    seed=1,
-    steps=1,
-    planned_steps=1,
-    data={},
-    mixture={},
-    losses=[],
-    evaluations=[],
-    probes={"mnli": {"language": "en", "metric": "accuracy"}},
-    selections={"english-dev": {"step": 1, "score": 84.06, "folder": "."}},
-    tokens=1,
-    seconds=1.0,
-    tokens_per_second=1.0,
-    hardware={},
-    versions={},
-)
+RECORD = bare("mnli", 84.06, probes={"mnli": {"language": "en", "metric": "accuracy"}})
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from pydantic import model_validator
 from xharness import assets, strict_yaml
 from xharness.errors import UsageError, did_you_mean, unknown
 from xharness.heads import Phase
+from xharness.hub_errors import SHA
 
 OWN_FILE = "XHARNESS_ZOO"
 OWN_ORG = "XHARNESS_ORG"
 
 # What the Hub allows in the name of an organisation or a repository, as far as the zoo needs it.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SHA = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class _Content(strict_yaml.Strict):
         for name, sha in self.revisions.items():
             if name not in names:
                 problems.append(f"revisions.{name}: no such checkpoint.{did_you_mean(name, names)}")
-            if not _SHA.fullmatch(sha):
+            if not SHA.fullmatch(sha):
                 problems.append(f"revisions.{name}: found '{sha}', expected a commit, 40 digits of 0-9 and a-f.")
         if problems:
             raise ValueError("\n".join(problems))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +22,11 @@ from xharness.checkpoint import Checkpoint
 from xharness.costs import find_gpu
 from xharness.errors import ModelError, did_you_mean
 from xharness.heads import Head, ZooRecord
+from xharness.hub_errors import SHA
 from xharness.local_paths import shortened
 from xharness.runs import Run
 from xharness.seeds import COLLAPSED, DIVERGED
 from xharness.training_record import Record
-
-_SHA = re.compile(r"[0-9a-f]{40}")
 
 
 def gather(
@@ -243,7 +241,7 @@ def _base(record: Record | None, own: ZooRecord | None, facts: Facts, lacking: L
     elif own is not None:
         name, identity = own.base_name, own.base_id
     name = name.partition("@")[0]
-    read_there = bool(_SHA.fullmatch(identity)) and is_hub_id(name)
+    read_there = bool(SHA.fullmatch(identity)) and is_hub_id(name)
     if read_there and facts.base_model not in (None, name):
         lacking.problems.append(f"base_model: found '{facts.base_model}', but training began with {name}.")
     model = name if read_there else facts.base_model

@@ -18,6 +18,7 @@ from xharness.cards.model import Card
 from xharness.cards.prose import SEVERAL
 from xharness.checkpoint import Checkpoint
 from xharness.errors import PublishError, XharnessError, nearest_folder
+from xharness.published_runs import Collected
 from xharness.publishing.files import Digests, File, written
 from xharness.runs import Run
 from xharness.training_record import Record
@@ -113,19 +114,8 @@ def prepare(
     problems += _wrong_parts(folder, [*parts, *pictures], checkpoint)
     if record is not None and isinstance(record.weights, dict):  # what else it may be is said where the card is made
         problems += _wrong_weights(folder, record, parts, digests)
-    if not results and not no_results:
-        problems.append(
-            f"{folder}: no results were given. Score it with `xharness eval --model {folder} --targets xtreme-r`, and "
-            "give --results DIR; or say --no-results, and the card says that it was not evaluated."
-        )
     found = published_runs.collect(results, checkpoint, repo)
-    problems += found.problems
-    if results and not found.runs and not found.problems:
-        why = "; ".join(found.notes)
-        problems.append(
-            f"{', '.join(map(str, results))}: no RUN of this checkpoint was found ({why}). Score it with "
-            f"`xharness eval --model {folder}`, or leave --results out and say --no-results."
-        )
+    problems += _wrong_results(folder, results, no_results, found)
     content: dict[str, bytes] = {}
     if not found.problems and repo.isprintable():
         try:
@@ -177,6 +167,22 @@ def _written(
         raise PublishError("\n".join(problems))
     evals: Mapping[str, str] = card_metadata.eval_results(card, repo)
     return {CARD: text.encode(), **{path: yaml.encode() for path, yaml in evals.items()}}
+
+
+def _wrong_results(folder: Path, results: Sequence[Path], no_results: bool, found: Collected) -> list[str]:
+    """Return what is wrong with the results that were given, or that none were."""
+    if not results and not no_results:
+        return [
+            f"{folder}: no results were given. Score it with `xharness eval --model {folder} --targets xtreme-r`, and "
+            "give --results DIR; or say --no-results, and the card says that it was not evaluated."
+        ]
+    if results and not found.runs and not found.problems:
+        why = "; ".join(found.notes)
+        return [
+            f"{', '.join(map(str, results))}: no RUN of this checkpoint was found ({why}). Score it with "
+            f"`xharness eval --model {folder}`, or leave --results out and say --no-results."
+        ]
+    return found.problems
 
 
 def _wrong_name(repo: str) -> list[str]:
