@@ -17,7 +17,7 @@ from loopback_hub import TOKEN, LoopbackHub, Repository
 from loopback_hub.discussions import open_discussion
 from submittable import CELLS, Desk, found_board, gold_folder, make_run
 from xharness import results
-from xharness.board import checking, merged, rescoring, verdict
+from xharness.board import checking, merged, plausibility, rescoring, verdict
 from xharness.board.packing import Package
 from xharness.board.replicates import unpack
 from xharness.board.submission import Withdrawal, as_bytes
@@ -211,6 +211,25 @@ def main_files(board: Repository) -> dict[str, Path]:
     return board.files(board.resolve("main") or "")
 
 
+def comments_of(board: Repository, number: int) -> list[str]:
+    events = board.record["discussions"][str(number)]["events"]
+    return [event["data"]["latest"]["raw"] for event in events if event["type"] == "comment"]
+
+
+def on_the_hub(desk: Desk, board: Repository, what: str, *arguments: Any) -> None:
+    """Do something by hand, as a maintainer on the Hub's own pages."""
+    code = "from huggingface_hub import HfApi\n"
+    code += "getattr(HfApi(token=token), what)(repo, *arguments, repo_type='dataset')"
+    desk.client.run(code, what=what, repo=board.name, arguments=list(arguments), token=TOKEN)
+
+
+def merged_there(board: Repository, name: str) -> bool:
+    """Whether main holds a submission and a verdict that accepts it."""
+    there = main_files(board)
+    path = f"checks/{name}/verdict.json"
+    return path in there and verdict.parse(there[path].read_bytes(), "v").accepted
+
+
 def test_submitted_checked_commented_once_merged_and_recorded(board, desk, runs, gold):
     submitted = desk.run("submit", *runs, "--to", board.name, "--name", "XLM-R", "--data-dir", gold, "--json", "--yes")
     assert submitted["code"] == 0, submitted["err"]
@@ -218,17 +237,22 @@ def test_submitted_checked_commented_once_merged_and_recorded(board, desk, runs,
     before = len(board.history())
     found = checked(desk, board, 1, gold, "--comment", "--merge")
     assert (found["code"], found["verdict"]["verdict"], found["verdict"]["commented"]) == (0, "accepted", False)
-    comments = [e for e in board.record["discussions"]["1"]["events"] if e["type"] == "comment"]
-    assert len(comments) == 2  # the submitter's and the check's
-    assert "**accepted**" in comments[1]["data"]["latest"]["raw"]
+    comments = comments_of(board, 1)
+    assert len(comments) == 3  # the submitter's, the check's, and why it is closed
+    assert "**accepted**" in comments[1]
     name = found["verdict"]["id"]
     assert {f"checks/{name}/verdict.json", f"checks/{name}/replicates.bin"} <= set(main_files(board))
-    assert len(board.history()) == before + 2  # the merge, and one commit of ours
-    assert verdict.parse(main_files(board)[f"checks/{name}/verdict.json"].read_bytes(), "v").accepted
-    # Once more, as a job that was cut off after the merge: nothing is left to do.
+    assert len(board.history()) == before + 1  # what was submitted and the verdict, or none of both
+    assert merged_there(board, name)
+    assert board.record["discussions"]["1"]["status"] == "closed"
+    assert f"by commit {board.resolve('main')}" in comments_of(board, 1)[-1]
+    # Once more, as a job that was cut off after the commit: nothing is left to do but to close it.
     again = checked(desk, board, 1, gold, "--comment", "--merge")
     assert (again["code"], again["verdict"]["recorded"]) == (0, None)
-    assert len(board.history()) == before + 2
+    on_the_hub(desk, board, "change_discussion_status", 1, "open")
+    assert checked(desk, board, 1, gold, "--comment", "--merge")["verdict"]["recorded"] is None
+    assert board.record["discussions"]["1"]["status"] == "closed"
+    assert len(board.history()) == before + 1
 
 
 def test_what_was_merged_meanwhile_is_no_part_of_a_pull_request(board, desk, package, runs, gold):
@@ -298,78 +322,189 @@ def test_everyone_submits_and_withdraws_in_their_own_name(board, desk, package, 
     assert set(gone) <= set(main_files(board))
 
 
-def test_the_same_submission_twice_is_on_the_board_already(board, desk, package, gold):
+def test_the_same_submission_once_more_is_closed_and_changes_nothing(board, desk, package, gold):
     first, second = propose(board, contents(package)), propose(board, contents(package))
     assert checked(desk, board, first, gold, "--merge")["code"] == 0
-    found = checked(desk, board, second, gold, "--merge")
-    assert found["code"] == 11
-    assert "on the board already" in "\n".join(found["verdict"]["problems"])
-
-
-def test_what_changed_after_the_check_is_not_merged(board, desk, package, gold):
-    number = propose(board, contents(package))
     head = board.resolve("main")
-    code = """
+    found = checked(desk, board, second, gold, "--merge")
+    assert (found["code"], found["verdict"]["recorded"], board.resolve("main")) == (0, None, head)
+    assert board.record["discussions"][str(second)]["status"] == "closed"
+    stranger = propose(board, contents(package), author="stranger")
+    assert checked(desk, board, stranger, gold, "--merge")["code"] == 11
+
+
+CHECK = """
 from pathlib import Path
 from xharness.board import pull_checks
-found = pull_checks.check_pull_request(repo, number, Path(gold))
-assert found.checked.verdict.accepted, found.checked.verdict.problems
-kept = found
+kept = pull_checks.check_pull_request(repo, number, Path(work), Path(gold))
+assert kept.checked.verdict.accepted, kept.checked.verdict.problems
+result = sorted(kept.proposed.changes)
 """
-    desk.client.run(code, repo=board.name, number=number, gold=str(gold))
-    board.commit({"board.json": b"{}"}, f"refs/pr/{number}")
-    refused = desk.client.run(
-        "try:\n    result = pull_checks.merge(kept, print)\nexcept Exception as error:\n    result = str(error)"
-    )
-    assert "was changed since it was checked; nothing was merged" in refused
-    assert board.resolve("main") == head
-
-
-MERGED_TOGETHER = """
+MERGE = """
 import os
+from huggingface_hub import CommitOperationAdd, HfApi
 from xharness import hub_commits
 os.environ["HF_TOKEN"] = token
-merge = hub_commits.merge
-def merged_with_more(repo, number, **how):
-    api.create_commit(repo, [operation], commit_message="more", revision=f"refs/pr/{number}", repo_type="dataset")
-    merge(repo, number, **how)
+commit = hub_commits.commit
+def meanwhile(*given, **named):
+    before = meanwhile.done
+    meanwhile.done = True
+    if not before and path:
+        operation = CommitOperationAdd(path, b"{}")
+        HfApi().create_commit(repo, [operation], commit_message="more", revision=revision, repo_type="dataset")
+    made = commit(*given, **named)
     if lost:
         raise pull_checks.Lost("the answer did not come")
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-api = HfApi()
-operation = CommitOperationAdd(path, b"{}") if path.startswith("checks/") else CommitOperationDelete(path)
-hub_commits.merge = merged_with_more
+    return made
+meanwhile.done = False
+hub_commits.commit = meanwhile
 try:
     result = pull_checks.merge(kept, print)
 except Exception as error:
     result = str(error)
 finally:
-    hub_commits.merge = merge
+    hub_commits.commit = commit
     del os.environ["HF_TOKEN"]
 """
 
 
-def merged_together(desk: Desk, board: Repository, package: Any, gold: Path, path: str, *, lost: bool) -> str:
-    """Merge a pull request into which something else is committed in that moment; return what is said."""
+def merge_checked(desk: Desk, board: Repository, **how: Any) -> str | None:
+    """Merge what was checked last, while something else happens; return the commit or what is said."""
+    given = {"path": "", "revision": "main", "lost": False, "token": TOKEN, "repo": board.name, **how}
+    found: str | None = desk.client.run(MERGE, **given)
+    return found
+
+
+def check_first(desk: Desk, board: Repository, package: Package, gold: Path, work: Path) -> int:
     number = propose(board, contents(package))
-    code = "from pathlib import Path\nfrom xharness.board import pull_checks\n"
-    code += "kept = pull_checks.check_pull_request(repo, number, Path(gold))\nresult = sorted(kept.proposed.changes)"
-    changed = desk.client.run(code, repo=board.name, number=number, gold=str(gold))
-    path = next((each for each in changed if each.endswith(path)), path)
-    said = desk.client.run(MERGED_TOGETHER, path=path, lost=lost, token=TOKEN)
-    assert path in said
-    assert not [each for each in main_files(board) if each.startswith("checks/")]
-    return str(said)
+    work.mkdir(exist_ok=True)
+    desk.client.run(CHECK, repo=board.name, number=number, gold=str(gold), work=str(work))
+    return number
 
 
-def test_a_verdict_that_is_merged_along_is_removed(board, desk, package, gold):
-    said = merged_together(desk, board, package, gold, "checks/other-0123456789ab/verdict.json", lost=False)
-    assert "something was merged that was not checked" in said
+def test_what_changed_after_the_check_is_not_merged(board, desk, package, gold, tmp_path):
+    number = check_first(desk, board, package, gold, tmp_path)
+    head = board.resolve("main")
+    board.commit({"board.json": b"{}"}, f"refs/pr/{number}")
+    assert "was changed since it was checked; nothing was merged" in str(merge_checked(desk, board))
+    assert board.resolve("main") == head
 
 
-def test_a_file_that_is_gone_when_it_is_merged_is_noticed_though_the_answer_is_lost(board, desk, package, gold):
-    said = merged_together(desk, board, package, gold, "xnli/test-de.tsv.gz", lost=True)
-    assert "something was merged that was not checked" in said
+def test_what_is_put_into_a_pull_request_at_the_moment_of_the_merge_stays_out(board, desk, package, gold, tmp_path):
+    number = check_first(desk, board, package, gold, tmp_path)
+    forged = "checks/other-0123456789ab/verdict.json"
+    merge_checked(desk, board, path=forged, revision=f"refs/pr/{number}")
+    assert forged in board.files(board.resolve(f"refs/pr/{number}") or "")
+    assert merged_there(board, package.submission.id)
+    assert forged not in main_files(board)
+    there = {path: file.read_bytes() for path, file in main_files(board).items()}
+    assert {path: there[path] for path in contents(package)} == contents(package)
+
+
+def test_another_commit_to_main_at_that_moment_is_kept(board, desk, package, gold, tmp_path):
+    check_first(desk, board, package, gold, tmp_path)
+    merge_checked(desk, board, path="notes.md")
+    assert "notes.md" in main_files(board)
+    assert merged_there(board, package.submission.id)
+
+
+def test_another_submission_at_that_moment_asks_for_a_new_check(board, desk, package, gold, tmp_path):
+    check_first(desk, board, package, gold, tmp_path)
+    said = merge_checked(desk, board, path="submissions/other-0123456789ab/submission.json")
+    assert "other submissions were merged since the check; nothing was merged" in str(said)
+    assert package.folder not in " ".join(main_files(board))
+
+
+def test_an_answer_to_the_commit_that_is_lost_is_found_out(board, desk, package, gold, tmp_path):
+    check_first(desk, board, package, gold, tmp_path)
+    assert merge_checked(desk, board, lost=True) == board.resolve("main")
+    assert merged_there(board, package.submission.id)
+
+
+def test_what_was_merged_by_hand_gets_its_verdict(board, desk, package, gold):
+    number = propose(board, contents(package))
+    on_the_hub(desk, board, "merge_pull_request", number)
+    assert not merged_there(board, package.submission.id)
+    assert checked(desk, board, number, gold, "--merge")["code"] == 0
+    assert merged_there(board, package.submission.id)
+    assert board.record["discussions"][str(number)]["status"] == "merged"
+
+
+def test_what_is_on_main_otherwise_than_it_was_checked_gets_no_verdict(board, desk, package, gold):
+    number = propose(board, contents(package))
+    path = next(path for path in contents(package) if path.endswith(".gz"))
+    board.commit({**contents(package), path: b"other"})
+    found = checked(desk, board, number, gold, "--merge")
+    assert found["code"] == 10
+    assert f"{path} is on main otherwise" in found["err"]
+    assert not merged_there(board, package.submission.id)
+
+
+def test_all_open_pull_requests_are_visited_and_refused_ones_once(board, desk, package, runs, gold):
+    other = packed(runs[0], gold=gold, name="Other", submitted_by="tester")
+    numbers = [
+        propose(board, {**contents(package), "README.md": b"# mine"}),
+        propose(board, contents(package)),
+        propose(board, contents(other)),
+    ]
+    arguments = ["leaderboard", "check", "--open", "--of", board.name, "--data-dir", gold, "--comment", "--merge"]
+    found = desk.run(*arguments, "--json")
+    said = json.loads(found["out"])
+    assert (found["code"], said["refused_before"], said["failed"]) == (11, [], {})
+    assert [each["verdict"] for each in said["verdicts"]] == ["refused", "accepted", "refused"]
+    assert merged_there(board, package.submission.id)
+    assert "all predictions are those of" in said["verdicts"][2]["problems"][0]
+    again = desk.run(*arguments, "--json")
+    assert (again["code"], json.loads(again["out"])["refused_before"]) == (0, [numbers[0], numbers[2]])
+    board.commit({"README.md": b"# yours"}, f"refs/pr/{numbers[0]}")
+    changed = json.loads(desk.run(*arguments, "--json")["out"])
+    assert ([each["verdict"] for each in changed["verdicts"]], changed["refused_before"]) == (["refused"], [numbers[2]])
+    assert len(comments_of(board, numbers[0])) == 3
+
+
+def test_one_that_cannot_be_checked_holds_up_no_other(board, desk, package, gold, tmp_path):
+    xnli = packed(
+        make_run(tmp_path / "run", gold, {"xnli": ("de",)}, seed=2), gold=gold, name="X", submitted_by="tester"
+    )
+    numbers = [propose(board, contents(package)), propose(board, contents(xnli))]
+    part = tmp_path / "gold"
+    shutil.copytree(gold, part)
+    shutil.rmtree(part / "google" / "xquad")
+    found = desk.run("leaderboard", "check", "--open", "--of", board.name, "--data-dir", part, "--merge", "--json")
+    said = json.loads(found["out"])
+    assert (found["code"], list(said["failed"])) == (8, [str(numbers[0])]), found
+    assert [each["verdict"] for each in said["verdicts"]] == ["accepted"]
+    assert merged_there(board, xnli.submission.id)
+
+
+def test_seeds_with_the_same_predictions_are_said(package):
+    warning = "seeds: some have the very same predictions"
+    assert not [each for each in plausibility.warnings_of(package.submission) if each.startswith(warning)]
+    files = package.submission.files
+    copied = {path.replace("seed0", "seed1"): file for path, file in files.items() if "seed0" in path}
+    twins = package.submission.model_copy(update={"files": {**files, **copied}})
+    assert [each for each in plausibility.warnings_of(twins) if each.startswith(warning)]
+
+
+def test_a_copy_with_something_changed_is_known_by_its_scores(package, runs, gold):
+    other = packed(*runs, gold=gold, submitted_by="bob", name="Other").submission
+    changed = {
+        path: file.model_copy(update={"content_sha256": f"{i:064x}"})
+        for i, (path, file) in enumerate(other.files.items())
+    }
+    board = [plausibility.known(package.submission)]
+    problems, warnings = plausibility.beside(other.model_copy(update={"files": changed}), board)
+    assert problems == []
+    assert [each for each in warnings if f"are those of {package.submission.id} to the last digit" in each]
+
+
+def test_what_a_correction_replaced_is_no_copy_of_it(package, runs, gold, tmp_path):
+    newer = packed(*runs, gold=gold, submitted_by="Tester", name="Corrected", supersedes=package.submission.id)
+    for each in (package, newer):
+        others = [plausibility.known(found.submission) for found in (package, newer) if found is not each]
+        assert plausibility.beside(each.submission, others)[0] == []
+    copied = [plausibility.known(packed(*runs, gold=gold, submitted_by="ann", name="Copy").submission)]
+    assert "all predictions are those of" in plausibility.beside(newer.submission, copied)[0][0]
 
 
 def test_who_may_not_write_neither_comments_in_vain_nor_merges(board, desk, package, gold):

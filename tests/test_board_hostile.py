@@ -75,7 +75,7 @@ def test_refused_with_a_reason(name, folder, gold, tmp_path, monkeypatch):
     assert text == plain(text)
     assert len(text) < 20_000
     assert json.loads(checked.verdict.to_bytes()) == checked.verdict.to_json()
-    comment = check_report.comment(checked)
+    comment = check_report.comment(checked, "a" * 40)
     assert comment.count("```") == 2
 
 

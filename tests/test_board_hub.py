@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from board_samples import make_board
-from loopback_hub import LoopbackHub
-from submittable import Desk
+from loopback_hub import TOKEN, LoopbackHub
+from submittable import Desk, gold_folder, make_run
+from xharness import assets
 
 READER = "hf_reader"
 
@@ -121,6 +126,32 @@ def test_a_build_is_pushed_once_and_what_went_goes(hub, desk, tmp_path):
     # What was pushed is a commit of the data set itself, and no reason to build anew.
     again = desk.run(*arguments, "--yes", "--json")
     assert [place["state"] for place in json.loads(again["out"])["places"]] == ["unchanged", "unchanged"]
+
+
+def test_the_steps_of_the_recipe_run(hub, desk, tmp_path):
+    recipe = yaml.safe_load((assets.folder("leaderboard") / "recipes" / "check-submissions.yml").read_text(encoding="utf-8"))
+    steps = {step["name"]: step["run"] for step in recipe["jobs"]["check"]["steps"] if "name" in step}
+    filled(hub, "org/automatic", tmp_path / "data", "org/shown")
+    hub.repository("spaces", "org/shown").commit({"README.md": "---\nsdk: static\n---\n"})
+    gold = gold_folder(tmp_path / "gold")
+    run = make_run(tmp_path / "run", gold)
+    given = ["--to", "org/automatic", "--name", "XLM-R", "--data-dir", gold, "--yes", "--json"]
+    submitted = json.loads(desk.run("submit", run, *given)["out"])
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    home = str(tmp_path / "home")
+    env = hub.environment(tmp_path / "home", LEADERBOARD="org/automatic", HF_TOKEN=TOKEN, NUMBER="", PATH=path)
+
+    def step(name: str) -> str:
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", steps[name]]
+        done = subprocess.run(shell, cwd=tmp_path, env={**env, "HOME": home}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert f"{submitted['id']}: accepted" in step("Check, comment, merge")
+    assert f"checks/{submitted['id']}/verdict.json" in files_of(hub, "datasets", "org/automatic")
+    assert step("Check, comment, merge") == "no open pull request to check\n"
+    step("Build the page")
+    assert f"replicates/{submitted['id']}.js" in files_of(hub, "spaces", "org/shown")
 
 
 def test_what_is_no_board_is_said(hub, desk, tmp_path):

@@ -60,8 +60,7 @@ def proposed(board: Repository) -> list[str]:
 
 def merge(desk: Desk, board: Repository, number: int) -> None:
     desk.client.run(
-        "from xharness import hub_commits\nimport os\nos.environ['HF_TOKEN'] = token\n"
-        "hub_commits.merge(name, number, repo_type='dataset')",
+        "from huggingface_hub import HfApi\nHfApi(token=token).merge_pull_request(name, number, repo_type='dataset')",
         token=TOKEN,
         name=board.name,
         number=number,

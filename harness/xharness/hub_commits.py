@@ -144,18 +144,17 @@ def comment(repo: str, number: int, text: str, *, repo_type: RepoType = "model")
         patiently(lambda: HfApi().comment_discussion(repo, number, text, repo_type=repo_type))
 
 
-def merge(repo: str, number: int, *, repo_type: RepoType = "model") -> None:
-    """Merge an open pull request.
+def close(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -> None:
+    """Close a pull request, and say why below it.
 
     Raises:
-        Stale: it is not open any more, or does not fit what the repository holds by now.
-        Lost: the answer did not come; it may be merged all the same.
+        Lost: the answer did not come; it may be closed all the same.
         PublishError: there is no such pull request, or the token may not.
     """
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, f"merging its pull request {number}"):
-        patiently(lambda: HfApi().merge_pull_request(repo, number, repo_type=repo_type))
+    with explained_writing(repo, f"closing its pull request {number}"):
+        patiently(lambda: HfApi().change_discussion_status(repo, number, "closed", comment=text, repo_type=repo_type))
 
 
 def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> str:

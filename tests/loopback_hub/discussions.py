@@ -155,6 +155,8 @@ def change_status(call: Call, kind: str, name: str, number: str) -> Answer:
     if _found(repository, number)["author"] != user.name:
         call.writable(kind, name)
     asked = call.json()
+    if "comment" in asked:
+        _say(repository, int(number), user.name, asked["comment"])
     _update(repository, int(number), status=asked["status"])
     return answer({"newStatus": _note(repository, int(number), user.name, "status-change", status=asked["status"])})
 

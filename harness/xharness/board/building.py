@@ -183,7 +183,7 @@ def _superseded(found: list[_Standing]) -> dict[str, str]:
     made: dict[str, str] = {}
     for each in found:
         old = known.get(each.supersedes or "")
-        if old is None or old is each or each.withdrawn or old.by.lower() != each.by.lower():
+        if old is None or old is each or each.withdrawn or old.by.casefold() != each.by.casefold():
             continue
         if each.checked or not old.checked:
             made[old.id] = each.id

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from xharness import __version__
 from xharness.board.checking import Checked, means
 from xharness.board.strict_json import shown
-from xharness.board.verdict import Verdict
+from xharness.board.verdict import REFUSED, Verdict
 
 _MOST_LINES = 60
 
@@ -17,8 +18,8 @@ def text(checked: Checked) -> str:
     return "\n".join(_lines(checked))
 
 
-def comment(checked: Checked) -> str:
-    """Return a verdict as markdown for a pull request, with a mark by which the same verdict is known again.
+def comment(checked: Checked, sha: str) -> str:
+    """Return the verdict on a commit as markdown for a pull request, with a mark by which it is known again.
 
     What others wrote stands in a block of code, where nothing is markup and nobody is called by name.
     """
@@ -27,12 +28,21 @@ def comment(checked: Checked) -> str:
     said = "The numbers of this submission were recomputed from its predictions."
     if not verdict.accepted:
         said = "This submission cannot be merged as it is. Correct what is listed, and submit it again."
-    return f"**{verdict.verdict}** {said}\n\n```text\n{inside}\n```\n\n{mark(verdict)}\n"
+    return f"**{verdict.verdict}** {said}\n\n```text\n{inside}\n```\n\n{mark(verdict, sha)}\n"
 
 
-def mark(verdict: Verdict) -> str:
-    """Return what stands in the comment with a verdict, and in no other; it is not shown."""
-    return f"<!-- xharness verdict {hashlib.sha256(verdict.to_bytes()).hexdigest()} -->"
+def mark(verdict: Verdict, sha: str) -> str:
+    """Return what stands in the comment with a verdict on a commit, and in no other; it is not shown."""
+    return f"{_mark(verdict.verdict, sha)} {hashlib.sha256(verdict.to_bytes()).hexdigest()} -->"
+
+
+def refusal_mark(sha: str) -> str:
+    """Return what stands in the comments of this version that refuse a commit, whatever for."""
+    return _mark(REFUSED, sha)
+
+
+def _mark(verdict: str, sha: str) -> str:
+    return f"<!-- xharness {__version__} {verdict} {sha}"
 
 
 def sentence(checked: Checked) -> str:

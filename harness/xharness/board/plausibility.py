@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from xharness.board.origins import NOT_THE_TASK
 from xharness.board.rows import Layout
@@ -13,6 +14,9 @@ from xharness.board.submission import Submission, cell_of
 from xharness.errors import did_you_mean
 from xharness.predictions import FORMATS
 from xharness.results import FEW_SHOT, NATIVE, ON_TEST, TRANSLATE_TRAIN, ZERO_SHOT
+
+_TOO_MANY = 5
+"""Languages of targets whose scores two systems do not share by chance."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Known:
     Attributes:
         model: repository and commit, or content hash.
         contents: target, language, and SHA-256 of what each prediction file holds.
+        scores: target, language, and all scores, without the seed that they are of.
         group: the board's track of it.
     """
 
@@ -30,13 +35,31 @@ class Known:
     submitted_by: str
     model: tuple[str | None, ...]
     contents: frozenset[tuple[str, str, str]]
+    scores: frozenset[tuple[Any, ...]]
     group: str
+    supersedes: str | None
 
 
 def known(found: Submission) -> Known:
     """Return what is needed of a submission to compare others with it."""
     contents = frozenset((*cell_of(path)[1:], file.content_sha256) for path, file in found.files.items())
-    return Known(found.id, found.name, found.submitted_by, _model(found), contents, found.group)
+    return Known(
+        id=found.id,
+        name=found.name,
+        submitted_by=found.submitted_by,
+        model=_model(found),
+        contents=contents,
+        scores=frozenset(_scores(found)),
+        group=found.group,
+        supersedes=found.supersedes,
+    )
+
+
+def _scores(found: Submission) -> Iterator[tuple[Any, ...]]:
+    for tasks in found.scores.values():
+        for task, languages in tasks.items():
+            for code, scores in languages.items():
+                yield task, code, *sorted(scores.items())
 
 
 def problems_of(found: Submission, shape: Layout) -> list[str]:
@@ -60,16 +83,25 @@ def beside(found: Submission, others: Iterable[Known]) -> tuple[list[str], list[
             replaced = other
         if other.id == found.id:
             problems.append(f"id: {found.id} is on the board already, with the same content.")
-        elif other.id != found.supersedes:
+        elif other.id != found.supersedes and not _replaces(other, mine):
             _compare(mine, other, problems, warnings)
     if found.supersedes is not None and replaced is None:
         problems.append(f"supersedes: there is no submission {found.supersedes} on the board.")
-    elif replaced is not None and replaced.submitted_by != found.submitted_by:
+    elif replaced is not None and not _same_user(replaced, mine):
         problems.append(
             f"supersedes: {replaced.id} was submitted by {replaced.submitted_by}, and {found.submitted_by} may replace "
             "own submissions only."
         )
     return problems, warnings
+
+
+def _same_user(one: Known, other: Known) -> bool:
+    # The Hub's names differ by more than their case.
+    return one.submitted_by.casefold() == other.submitted_by.casefold()
+
+
+def _replaces(new: Known, old: Known) -> bool:
+    return new.supersedes == old.id and _same_user(new, old)
 
 
 def _compare(mine: Known, other: Known, problems: list[str], warnings: list[str]) -> None:
@@ -81,6 +113,12 @@ def _compare(mine: Known, other: Known, problems: list[str], warnings: list[str]
         )
     elif shared:
         warnings.append(f"files: {shared} of {len(mine.contents)} predictions are those of {other.id}.")
+    same = len(mine.scores & other.scores)
+    if same - shared >= _TOO_MANY:
+        warnings.append(
+            f"scores: {same} of {len(mine.scores)} are those of {other.id} to the last digit. Look whether the "
+            "predictions are a copy with something changed."
+        )
     if None not in mine.model[:1] and mine.model == other.model and mine.group == other.group:
         warnings.append(f"model: the same checkpoint is on the board as '{other.name}' ({other.id}).")
     elif mine.name.casefold() == other.name.casefold():

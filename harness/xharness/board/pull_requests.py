@@ -45,6 +45,7 @@ class Proposed:
         changes: by path.
         id: of the one submission that it is about; '' where there is no such.
         withdraws: whether it withdraws a submission that was merged before.
+        landed: whether main holds all of it by now.
         problems: why what it changes may not be changed.
     """
 
@@ -55,6 +56,7 @@ class Proposed:
     changes: Mapping[str, Change]
     id: str
     withdraws: bool
+    landed: bool
     problems: tuple[str, ...]
 
     @property
@@ -78,14 +80,22 @@ def look(repo: str, number: int) -> Proposed:
     base = mine[1] if pull.status == "merged" and len(mine) > 1 else _first_shared(mine, trunk)
     if base is None:
         problem = "the pull request shares no commit with main. Open a new one."
-        return Proposed(repo, pull, main, main, {}, "", False, (problem,))
+        return Proposed(repo, pull, main, main, {}, "", False, False, (problem,))
     changes = hub_trees.changes(repo, base, pull.proposal.sha, "dataset", most=2 * MOST_FILES)
     ids = sorted({path.split("/")[1] for path in changes if path.startswith(f"{SUBMISSIONS}/") and path.count("/") > 1})
     name = ids[0] if len(ids) == 1 and re.fullmatch(ID, ids[0], re.ASCII) else ""
     withdraws = list(changes) == [f"{SUBMISSIONS}/{name}/{WITHDRAWN}"]
     there = set(hub_trees.names(repo, base, SUBMISSIONS, "dataset"))
     problems = tuple(_rule_problems(pull, changes, ids, name, withdraws, there))
-    return Proposed(repo, pull, base, main, changes, name, withdraws, problems)
+    landed = not problems and _is_there(repo, main, name, changes)
+    return Proposed(repo, pull, base, main, changes, name, withdraws, landed, problems)
+
+
+def _is_there(repo: str, main: str, name: str, changes: Mapping[str, Change]) -> bool:
+    """Whether main holds what a pull request adds: the record, which names the content of all other files."""
+    there = hub_trees.files(repo, main, f"{SUBMISSIONS}/{name}", "dataset")
+    path = next(path for path in (f"{SUBMISSIONS}/{name}/{RECORD}", *changes) if path in changes)
+    return there.get(path) == changes[path].after
 
 
 def _first_shared(mine: list[str], trunk: list[str]) -> str | None:
@@ -191,8 +201,8 @@ def read_others(proposed: Proposed) -> list[Known]:
         DataError: a download failed.
     """
     repo = proposed.repo
-    # What was merged since then counts, too; but once this one is merged, it is not beside itself.
-    sha = proposed.base if proposed.pull.status == "merged" else proposed.main
+    # What was merged since then counts, too; but once this one is there, it is not beside itself.
+    sha = proposed.base if proposed.landed else proposed.main
     paths = [f"{SUBMISSIONS}/{name}/{RECORD}" for name in hub_trees.names(repo, sha, SUBMISSIONS, "dataset")]
 
     def read(path: str) -> Known | None:

@@ -175,7 +175,7 @@ def _check_older(parcel: Parcel, repo: str, standing: Standing, who: Account | N
     if who is None:
         return
     older = _record_there(repo, path, standing)
-    if older.submitted_by != who.name:
+    if older.submitted_by.casefold() != who.name.casefold():
         raise SubmissionError(
             f"{repo}: '{name}' was submitted by {older.submitted_by}, and this token is of {who.name}. Only whoever "
             "submitted it withdraws or supersedes it; else ask the board's maintainers."
@@ -195,7 +195,7 @@ def _record_there(repo: str, path: str, standing: Standing) -> Submission:
 def _open(parcel: Parcel, repo: str, who: Account) -> Proposal | None:
     """Return the newest open pull request of this user with the same content."""
     for proposal in hub_standing.proposals(repo, parcel.title, repo_type="dataset"):
-        if proposal.author == who.name and not _lacking(parcel, repo, proposal.ref):
+        if proposal.author.casefold() == who.name.casefold() and not _lacking(parcel, repo, proposal.ref):
             return proposal
     return None
 

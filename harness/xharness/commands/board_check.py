@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from xharness.commands.options import AS_JSON, DATA_DIR, print_json, say
-from xharness.errors import OutputError, SubmissionError, UsageError
+from xharness.errors import Incomplete, OutputError, SubmissionError, UsageError, XharnessError
 
 if TYPE_CHECKING:
     from xharness.board.checking import Checked
@@ -20,9 +22,14 @@ if TYPE_CHECKING:
 @click.option("--id", "name", metavar="ID", help="PATH is a copy of a leaderboard's data set; check this submission.")
 @click.option("--all", "every", is_flag=True, help="PATH is a copy of a leaderboard's data set; check all submissions.")
 @click.option("--pr", "number", type=click.IntRange(min=1), metavar="N", help="Check a pull request instead of PATH.")
-@click.option("--of", "repo", metavar="ORG/NAME", help="With --pr: the leaderboard's data set on the Hub.")
-@click.option("--comment", is_flag=True, help="With --pr: post the verdict below it, once for each content.")
-@click.option("--merge", is_flag=True, help="With --pr: merge it if it is accepted, and commit the verdict to main.")
+@click.option("--open", "every_open", is_flag=True, help="Check all open pull requests, but those refused already.")
+@click.option("--of", "repo", metavar="ORG/NAME", help="With --pr and --open: the leaderboard's data set on the Hub.")
+@click.option("--comment", is_flag=True, help="With --pr and --open: post the verdict below it, once for each content.")
+@click.option(
+    "--merge",
+    is_flag=True,
+    help="With --pr and --open: put what is accepted on main, with its verdict in one commit, and close it.",
+)
 @click.option(
     "--record",
     type=click.Path(path_type=Path),
@@ -37,6 +44,7 @@ def check(
     name: str | None,
     every: bool,
     number: int | None,
+    every_open: bool,
     repo: str | None,
     record: Path | None,
     workers: int,
@@ -47,22 +55,27 @@ def check(
     """Check submissions to a leaderboard: files, record, rules, and all scores anew from the predictions.
 
     Nothing in a submission is trusted or run, and no model is needed. Exit code 0: accepted; 11: refused; any other:
-    the check could not be made.
+    the check could not be made (8: of some of the open pull requests).
 
     \b
     xharness leaderboard check package/ --data-dir data                        a submission's folder
     xharness leaderboard check board/ --id xlm-r-0123456789ab --record board   in a copy of the data set
-    xharness leaderboard check --pr 7 --of org/leaderboard --comment --merge   a pull request, as automation does
+    xharness leaderboard check --pr 7 --of org/leaderboard --comment --merge   a pull request
+    xharness leaderboard check --open --of org/leaderboard --comment --merge   all of them, as automation does
     """
-    if (path is None) == (number is None):
-        raise UsageError("Give PATH, or --pr N with --of ORG/NAME.")
-    if number is not None:
+    if (path is not None) + (number is not None) + every_open != 1:
+        raise UsageError("Give one of PATH, --pr N and --open, the latter two with --of ORG/NAME.")
+    if number is not None or every_open:
         if repo is None or name is not None or every:
-            raise UsageError("--pr needs --of ORG/NAME, and goes with neither --id nor --all.")
-        _check_pull_request(repo, number, data_dir, workers, record, as_json, **asked)
+            raise UsageError("--pr and --open need --of ORG/NAME, and go with neither --id nor --all.")
+        desk = _Desk(repo, data_dir, workers, record, **asked)
+        if number is None:
+            _check_open(desk, as_json)
+        else:
+            _check_one(desk, number, as_json)
         return
     if repo is not None or any(asked.values()):
-        raise UsageError("--of, --comment and --merge are for pull requests. Give --pr N, or leave them out.")
+        raise UsageError("--of, --comment and --merge are for pull requests. Give --pr N or --open, or leave them out.")
     if name is not None and every:
         raise UsageError("--id and --all cannot be meant together. Leave one out.")
     assert path is not None
@@ -103,36 +116,76 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
         yield checking.check(folder, name=each, others=others, data_dir=data_dir, workers=workers)
 
 
-def _check_pull_request(
-    repo: str,
-    number: int,
-    data_dir: Path | None,
-    workers: int,
-    record: Path | None,
-    as_json: bool,
-    *,
-    comment: bool,
-    merge: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Desk:
+    """What is done with pull requests: to which board, and what is asked beside the check."""
+
+    repo: str
+    data_dir: Path | None
+    workers: int
+    record: Path | None
+    comment: bool
+    merge: bool
+
+    def handle(self, number: int) -> tuple[Checked, dict[str, Any]]:
+        """Check a pull request, and return the verdict and what else was done."""
+        from xharness.board import pull_checks
+
+        with TemporaryDirectory(prefix="xharness-pull-") as work:
+            found = pull_checks.check_pull_request(self.repo, number, Path(work), self.data_dir, self.workers)
+            outcome: dict[str, Any] = {"pull_request": found.proposed.pull.proposal.url}
+            if not found.proposed.withdraws:
+                _keep(found.checked, self.record)
+            if self.comment:
+                outcome["commented"] = pull_checks.comment(found)
+                say("commented" if outcome["commented"] else "the same verdict was posted before")
+            if self.merge and found.checked.verdict.accepted:
+                outcome["recorded"] = pull_checks.merge(found, say)
+            return found.checked, outcome
+
+
+def _check_one(desk: _Desk, number: int, as_json: bool) -> None:
+    checked, outcome = desk.handle(number)
+    if as_json:
+        print_json({**checked.verdict.to_json(), **outcome})
+    else:
+        _print(checked)
+        click.echo(outcome["pull_request"])
+    _fail_if_refused([checked])
+
+
+def _check_open(desk: _Desk, as_json: bool) -> None:
+    """Check all open pull requests; one that cannot be checked does not hold up the others."""
     from xharness.board import pull_checks
 
-    found = pull_checks.check_pull_request(repo, number, data_dir, workers)
-    accepted = found.checked.verdict.accepted
-    outcome: dict[str, Any] = {"pull_request": found.proposed.pull.proposal.url}
-    if not as_json:
-        _print(found.checked)
-    if not found.proposed.withdraws:
-        _keep(found.checked, record)
-    if comment:
-        outcome["commented"] = pull_checks.comment(found)
-        say("commented" if outcome["commented"] else "the same verdict was posted before")
-    if merge and accepted:
-        outcome["recorded"] = pull_checks.merge(found, say)
+    found: list[Checked] = []
+    verdicts: list[dict[str, Any]] = []
+    skipped: list[int] = []
+    failures: dict[int, str] = {}
+    for number in pull_checks.open_numbers(desk.repo):
+        try:
+            if desk.comment and pull_checks.is_refused_already(desk.repo, number):
+                skipped.append(number)
+                continue
+            checked, outcome = desk.handle(number)
+        except XharnessError as error:
+            say(f"pull request {number}: {error}")
+            failures[number] = str(error)
+            continue
+        found.append(checked)
+        verdicts.append({**checked.verdict.to_json(), **outcome})
+        if not as_json:
+            _print(checked)
+            click.echo(outcome["pull_request"])
+    if skipped:
+        say(f"refused already, and not changed since: {', '.join(map(str, skipped))}")
     if as_json:
-        print_json({**found.checked.verdict.to_json(), **outcome})
-    else:
-        click.echo(outcome["pull_request"])
-    _fail_if_refused([found.checked])
+        print_json({"verdicts": verdicts, "refused_before": skipped, "failed": failures})
+    elif not found and not failures:
+        click.echo("no open pull request to check")
+    if failures:
+        raise Incomplete(f"pull requests that could not be checked, or not merged: {', '.join(map(str, failures))}.")
+    _fail_if_refused(found)
 
 
 def _keep(checked: Checked, record: Path | None) -> None:
