@@ -103,6 +103,27 @@ def test_build_from_the_hub_brings_records_and_no_predictions(hub, desk, tmp_pat
     assert not list(tmp_path.parent.rglob("escape"))
 
 
+def test_a_kept_copy_is_brought_up_to_date(hub, desk, tmp_path):
+    board = filled(hub, "org/kept", tmp_path / "data", None)
+    names = sorted(path.name for path in (tmp_path / "data" / "submissions").iterdir())
+    arguments = ["leaderboard", "build", "--from", "org/kept", "--to", tmp_path / "page", "--keep", tmp_path / "copy"]
+    assert desk.run(*arguments)["code"] == 0
+    first = (tmp_path / "page" / "scores.json").read_bytes()
+    before = len(hub.requests)
+    assert desk.run(*arguments)["code"] == 0
+    assert not [request.path for request in hub.requests[before:] if "/resolve/" in request.path]
+    assert (tmp_path / "page" / "scores.json").read_bytes() == first
+    # One is gone, one changed there, and one here.
+    board.commit({f"submissions/{names[0]}/submission.json": None, f"checks/{names[1]}/verdict.json": b"{}"})
+    (tmp_path / "copy" / "submissions" / names[2] / "submission.json").write_bytes(b"{}")
+    (tmp_path / "copy" / "notes.txt").write_text("mine")
+    built = json.loads(desk.run(*arguments, "--json")["out"])
+    assert (built["submissions"], built["checked"]) == (2, 1)
+    assert (tmp_path / "copy" / "notes.txt").exists()
+    other = desk.run(*arguments[:-1], tmp_path / "data" / "submissions")
+    assert (other["code"], "holds something else" in other["err"]) == (2, True)
+
+
 def test_a_build_is_pushed_once_and_what_went_goes(hub, desk, tmp_path):
     board = filled(hub, "org/pushed", tmp_path / "data", "org/page")
     page = hub.repository("spaces", "org/page")
@@ -129,7 +150,9 @@ def test_a_build_is_pushed_once_and_what_went_goes(hub, desk, tmp_path):
 
 
 def test_the_steps_of_the_recipe_run(hub, desk, tmp_path):
-    recipe = yaml.safe_load((assets.folder("leaderboard") / "recipes" / "check-submissions.yml").read_text(encoding="utf-8"))
+    recipe = yaml.safe_load(
+        (assets.folder("leaderboard") / "recipes" / "check-submissions.yml").read_text(encoding="utf-8")
+    )
     steps = {step["name"]: step["run"] for step in recipe["jobs"]["check"]["steps"] if "name" in step}
     filled(hub, "org/automatic", tmp_path / "data", "org/shown")
     hub.repository("spaces", "org/shown").commit({"README.md": "---\nsdk: static\n---\n"})
@@ -137,9 +160,9 @@ def test_the_steps_of_the_recipe_run(hub, desk, tmp_path):
     run = make_run(tmp_path / "run", gold)
     given = ["--to", "org/automatic", "--name", "XLM-R", "--data-dir", gold, "--yes", "--json"]
     submitted = json.loads(desk.run("submit", run, *given)["out"])
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     home = str(tmp_path / "home")
-    env = hub.environment(tmp_path / "home", LEADERBOARD="org/automatic", HF_TOKEN=TOKEN, NUMBER="", PATH=path)
+    env = hub.environment(tmp_path / "home", LEADERBOARD="org/automatic", HF_TOKEN=TOKEN, NUMBER="", PATH=programs)
 
     def step(name: str) -> str:
         shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", steps[name]]

@@ -110,17 +110,26 @@ class RemoteFile:
         return digest.hexdigest() == self.blob_id
 
 
-def list_files(repo: str, sha: str, repo_type: RepoType) -> dict[str, RemoteFile]:
-    """Return all files of a repository at a commit by path.
+def list_files(repo: str, sha: str, repo_type: RepoType, folder: str | None = None) -> dict[str, RemoteFile]:
+    """Return all files of a repository at a commit, or those below a folder, by path; {} if there is no such folder.
 
     Raises:
         ModelError, DataError: as in `resolve`.
     """
+    try:
+        return _listed(repo, sha, repo_type, folder)
+    except NoSuchFile:
+        if folder is None:
+            raise
+        return {}
+
+
+def _listed(repo: str, sha: str, repo_type: RepoType, folder: str | None) -> dict[str, RemoteFile]:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
     with _explained(repo, sha, repo_type):
-        tree = HfApi().list_repo_tree(repo, recursive=True, revision=sha, repo_type=repo_type)
+        tree = HfApi().list_repo_tree(repo, folder, recursive=True, revision=sha, repo_type=repo_type)
         found = {
             entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
             for entry in tree

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,7 @@ class Standing:
         sha: the commit of the branch that is written to; of main where there is no such branch yet.
         has_branch: whether there is that branch.
         private: whether only its owners can read it.
-        files: path -> what the Hub says of the file at that commit.
+        files: path -> what the Hub says of the file at that commit; of the folders that were asked for.
         tags: name -> commit.
     """
 
@@ -194,8 +194,16 @@ def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool, repo
                 # A Hub of one's own may not have this route; the commit itself will tell.
 
 
-def standing(repo: str, branch: str | None, *, repo_type: RepoType = "model") -> Standing | None:
+def standing(
+    repo: str, branch: str | None, *, repo_type: RepoType = "model", folders: Sequence[str] | None = None
+) -> Standing | None:
     """Return what stands in a repository; None if there is none, or this token may not know that there is.
+
+    Args:
+        repo: ``org/name``.
+        branch: that is written to; None: main.
+        repo_type: ``model``, ``dataset`` or ``space``.
+        folders: of a repository with very many files, those that are listed; None: all.
 
     Raises:
         ModelError, DataError: the Hub cannot be reached, or the repository may not be read.
@@ -214,7 +222,10 @@ def standing(repo: str, branch: str | None, *, repo_type: RepoType = "model") ->
     branches = {ref.name: ref.target_commit for ref in refs.branches}
     sha = branches.get(branch or "main", str(info.sha))
     tags = {ref.name: ref.target_commit for ref in refs.tags}
-    files = hub.list_files(repo, sha, repo_type)
+    if folders is None:
+        files = hub.list_files(repo, sha, repo_type)
+    else:
+        files = {path: file for each in folders for path, file in hub.list_files(repo, sha, repo_type, each).items()}
     return Standing(sha, (branch or "main") in branches, bool(info.private), files, tags)
 
 

@@ -44,19 +44,6 @@ def names(repo: str, sha: str, folder: str, repo_type: RepoType) -> list[str]:
     return sorted(path.rpartition("/")[2] for path in _listing(repo, sha, folder, repo_type))
 
 
-def files(repo: str, sha: str, folder: str, repo_type: RepoType) -> dict[str, RemoteFile]:
-    """Return the files below a folder at a commit, by path; {} where there is no such folder.
-
-    Raises:
-        ModelError, DataError: as in `history`.
-    """
-    try:
-        found = list(_tree(repo, sha, folder, repo_type, recursive=True))
-    except NoSuchFile:
-        return {}
-    return {path: file for path, file in found if isinstance(file, RemoteFile)}
-
-
 def changes(repo: str, before: str, after: str, repo_type: RepoType, most: int) -> dict[str, Change]:
     """Return the files that differ between two commits by path, and folders that are gone with a ``/`` at their end.
 

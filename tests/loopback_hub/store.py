@@ -107,16 +107,17 @@ class Repository:
 
     def commit(
         self,
-        files: Mapping[str, str | bytes | Path],
+        files: Mapping[str, str | bytes | Path | None],
         revision: str = "main",
         *,
         title: str = "Upload files",
         author: str = "tester",
     ) -> str:
-        """Lay files over those of a revision, move the revision there, and return the new sha."""
+        """Lay files over those of a revision (None: it goes), move the revision there, and return the new sha."""
         with LOCK:
             parent = self.resolve(revision) or ""
-            tree = self.tree(parent) | {path: self.keep(path, content) for path, content in files.items()}
+            tree = {path: file for path, file in self.tree(parent).items() if path not in files}
+            tree |= {path: self.keep(path, content) for path, content in files.items() if content is not None}
             return self.advance(full_ref(revision), tree, parent, title=title, author=author)
 
     def advance(

@@ -18,7 +18,7 @@ from xharness.board.rows import SCORES_FILE
 from xharness.board.submission import CHECKS, RECORD, SUBMISSIONS, WITHDRAWN
 from xharness.board.verdict import LARGEST as LARGEST_VERDICT
 from xharness.board.verdict import REPLICATES_FILE, VERDICT_FILE
-from xharness.errors import DataError, XharnessError
+from xharness.errors import DataError, UsageError, XharnessError
 from xharness.hub import RemoteFile
 
 _AT_ONCE = 8
@@ -53,18 +53,23 @@ class Brought:
 
 
 def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], object] = lambda files: None) -> Brought:
-    """Bring the records of a board's data set into a folder.
+    """Bring the records of a board's data set into a folder; of those that are there, only what changed.
 
     Args:
         repo: ``org/name``.
         revision: branch, tag or commit; None: main.
-        to: the folder.
+        to: the folder: new, empty, or with what was brought earlier.
         tell: is given the number of files whenever some have come.
 
     Raises:
+        UsageError: the folder holds something else.
         DataError: there is no such data set, or none that is a board; or the Hub cannot be reached.
         OutputError: the folder cannot be written.
     """
+    # One that was cut off may lack anything.
+    strange = set() if (to / BOARD_FILE).is_file() else {path.name for path in to.glob("*")} - {SUBMISSIONS, CHECKS}
+    if strange - {".cache"}:
+        raise UsageError(f"{to}: holds something else than a copy of a leaderboard's data set. Name another folder.")
     sha = hub.resolve(repo, revision, "dataset", fresh=True)
     wanted: list[str] = []
     left_there: list[str] = []
@@ -84,16 +89,29 @@ def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], objec
             f"{repo}: neither {BOARD_FILE} nor {SUBMISSIONS}/ is in it, so it is no leaderboard. `xharness leaderboard "
             f"init {repo}` makes one."
         )
+    _drop(to, set(wanted))
     (to / SUBMISSIONS).mkdir(parents=True, exist_ok=True)
 
     def one(path: str) -> None:
-        hub.download_file(repo, sha, path, "dataset", to)
+        if not there[path].is_at(to / path):
+            # The Hub's client takes what lies there for what it brought itself if it is not older.
+            (to / path).unlink(missing_ok=True)
+            hub.download_file(repo, sha, path, "dataset", to)
         tell(1)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         # A list, so that what went wrong in any of them is raised here.
         list(pool.map(one, wanted))
     return Brought(_earlier(repo, sha, there) or sha, len(wanted), tuple(left_there))
+
+
+def _drop(copy: Path, wanted: set[str]) -> None:
+    """Remove the records of a copy that are no longer wanted; whatever else lies there is left alone."""
+    for folder in (SUBMISSIONS, CHECKS):
+        for path in (copy / folder).glob("*/*"):
+            name = path.relative_to(copy).as_posix()
+            if _most(name) is not None and name not in wanted:
+                path.unlink()
 
 
 def _most(path: str) -> int | None:

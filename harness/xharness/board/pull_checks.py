@@ -200,6 +200,6 @@ def _lacking(wanted: list[File], repo: str, sha: str, name: str) -> list[str]:
     there = {
         path: file
         for folder in (SUBMISSIONS, CHECKS)
-        for path, file in hub_trees.files(repo, sha, f"{folder}/{name}", "dataset").items()
+        for path, file in hub.list_files(repo, sha, "dataset", f"{folder}/{name}").items()
     }
     return [file.path for file in wanted if file.path not in there or not file.is_same_as(there[file.path])]

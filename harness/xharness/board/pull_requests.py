@@ -93,7 +93,7 @@ def look(repo: str, number: int) -> Proposed:
 
 def _is_there(repo: str, main: str, name: str, changes: Mapping[str, Change]) -> bool:
     """Whether main holds what a pull request adds: the record, which names the content of all other files."""
-    there = hub_trees.files(repo, main, f"{SUBMISSIONS}/{name}", "dataset")
+    there = hub.list_files(repo, main, "dataset", f"{SUBMISSIONS}/{name}")
     path = next(path for path in (f"{SUBMISSIONS}/{name}/{RECORD}", *changes) if path in changes)
     return there.get(path) == changes[path].after
 

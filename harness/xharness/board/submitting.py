@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from xharness import __version__, hub, hub_commits, hub_standing
+from xharness import __version__, hub, hub_commits, hub_standing, hub_trees
 from xharness.board import strict_json
 from xharness.board.board_file import BOARD_FILE
 from xharness.board.fields import ID
@@ -135,12 +135,15 @@ def compare(parcel: Parcel, repo: str, who: Account | None) -> Plan:
         PublishError: there is no such leaderboard.
         SubmissionError: what is withdrawn or superseded is not on the board, or of somebody else.
     """
+    # A board has a hundred files for each submission: only those that matter here are listed.
+    folders = [f"{SUBMISSIONS}/{name}" for name in (parcel.id, parcel.supersedes) if name is not None]
     try:
-        standing = hub_standing.standing(repo, None, repo_type="dataset")
+        standing = hub_standing.standing(repo, None, repo_type="dataset", folders=folders)
+        top = [] if standing is None else hub_trees.names(repo, standing.sha, "", "dataset")
     except Unreachable:
         said = "not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)"
         return Plan(parcel=parcel, repo=repo, reached=False, notes=(said,))
-    if standing is None or BOARD_FILE not in standing.files:
+    if standing is None or BOARD_FILE not in top:
         lacks = f"it has no {BOARD_FILE}"
         why = lacks if standing is not None else "there is no such data set (or this token may not see it)"
         raise PublishError(
@@ -169,8 +172,7 @@ def _check_older(parcel: Parcel, repo: str, standing: Standing, who: Account | N
         return
     path = f"{SUBMISSIONS}/{name}/{RECORD}"
     if path not in standing.files:
-        known = [p.split("/")[1] for p in standing.files if p.startswith(f"{SUBMISSIONS}/") and p.endswith(RECORD)]
-        hint = plain(did_you_mean(name, known))
+        hint = plain(did_you_mean(name, hub_trees.names(repo, standing.sha, SUBMISSIONS, "dataset")))
         raise SubmissionError(f"{repo}: there is no submission '{name}' on this board.{hint}")
     if who is None:
         return
@@ -202,7 +204,7 @@ def _open(parcel: Parcel, repo: str, who: Account) -> Proposal | None:
 
 def _lacking(parcel: Parcel, repo: str, revision: str) -> list[str]:
     """Return the paths of a parcel's files that a commit does not hold as they are here."""
-    there = hub.list_files(repo, revision, "dataset")
+    there = hub.list_files(repo, revision, "dataset", f"{SUBMISSIONS}/{parcel.id}")
     return [file.path for file in parcel.files if file.path not in there or not file.is_same_as(there[file.path])]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,19 @@ leaderboard.add_command(check)
 @click.option("--from", "repo", metavar="ORG/NAME[@REVISION]", help="The board's data set on the Hub, for FOLDER.")
 @click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
 @click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="COPY",
+    help="With --from: a folder for what is fetched, so that the next build fetches only what changed.",
+)
+@click.option(
     "--push", is_flag=True, help="With --from: put the tables into the data set, and the page into its Space."
 )
 @AS_JSON
 @click.option("--yes", is_flag=True, help="With --push: send it; without this, what would be sent is printed.")
-def build(folder: Path | None, repo: str | None, to: Path, push: bool, as_json: bool, yes: bool) -> None:
+def build(
+    folder: Path | None, repo: str | None, to: Path, keep: Path | None, push: bool, as_json: bool, yes: bool
+) -> None:
     """Build a board's page and tables from the submissions that were merged.
 
     FOLDER is a copy of the board's data set. DIR gets scores.parquet, scores.json, index.html, and replicates/ for
@@ -45,7 +54,7 @@ def build(folder: Path | None, repo: str | None, to: Path, push: bool, as_json: 
     \b
     xharness leaderboard build leaderboard-data/ --to page
     xharness leaderboard build --from org/leaderboard --to page
-    xharness leaderboard build --from org/leaderboard --to page --push --yes
+    xharness leaderboard build --from org/leaderboard --to page --keep copy --push --yes
     """
     from xharness import hub
     from xharness.board import building, founding
@@ -54,6 +63,8 @@ def build(folder: Path | None, repo: str | None, to: Path, push: bool, as_json: 
         raise UsageError("Give either FOLDER, a copy of the board's data set, or --from with its name on the Hub.")
     if push and repo is None:
         raise UsageError("--push needs --from: what is put on the Hub has to be built from what is merged there.")
+    if keep is not None and repo is None:
+        raise UsageError("--keep goes with --from: FOLDER is a copy already.")
     if yes and not push:
         raise UsageError("--yes goes with --push: without it nothing is sent.")
     space = None
@@ -62,7 +73,7 @@ def build(folder: Path | None, repo: str | None, to: Path, push: bool, as_json: 
         built = building.build(folder, to)
     else:
         repo, revision = hub.split_revision(repo)
-        built, space = _build_from_hub(repo, revision, to)
+        built, space = _build_from_hub(repo, revision, to, keep)
     for sentence in (*built.left_out, *built.notes):
         say(sentence)
     facts: dict[str, Any] = built.to_json()
@@ -75,18 +86,19 @@ def build(folder: Path | None, repo: str | None, to: Path, push: bool, as_json: 
         print_json(facts)
 
 
-def _build_from_hub(repo: str, revision: str | None, to: Path) -> tuple[Built, str | None]:
+def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None) -> tuple[Built, str | None]:
     """Return what came of a build from a data set on the Hub, and the Space that shows it."""
     from xharness import progress
     from xharness.board import bringing, building, merged
 
-    with tempfile.TemporaryDirectory(prefix="xharness-board-") as copy:
+    with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="xharness-board-") as made:
+        copy = Path(made)
         with progress.bar(repo, None, True, "file") as bar:
-            brought = bringing.bring(repo, revision, Path(copy), bar.update)
+            brought = bringing.bring(repo, revision, copy, bar.update)
         for sentence in brought.left_there:
             say(sentence)
-        built = building.build(Path(copy), to, repo=repo, sha=brought.sha)
-        return built, merged.read_about(Path(copy)).space
+        built = building.build(copy, to, repo=repo, sha=brought.sha)
+        return built, merged.read_about(copy).space
 
 
 def _place(places: list[Place], title: str, repo: str, yes: bool, as_json: bool) -> dict[str, Any]:
