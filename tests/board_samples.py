@@ -19,6 +19,8 @@ from xharness.board import submission, verdict
 from xharness.board.board_file import BoardFile
 
 RESAMPLES = 200
+REVISION = "0" * 39 + "1"
+"""Of all data."""
 ENDINGS = {"span_qa": "json", "multiple_choice": "jsonl"}
 ARCHITECTURES = ("encoder", "encoder", "encoder", "decoder", "encoder-decoder")
 TRAININGS = ("zero-shot", "zero-shot", "zero-shot", "translate-train")
@@ -156,7 +158,7 @@ def _record(
             "data_hash": about["data_hash"],
             "spec_hash": about["spec_hash"],
             "source": f"org/{task}",
-            "revision": "0" * 39 + "1",
+            "revision": REVISION,
             "status": "complete",
             "n": about["n"],
         }
@@ -203,6 +205,8 @@ def _verdict(name: str, digest: str, content: dict[str, Any], gold: Any, index: 
             "scores": scores,
             **{key: about[key] for key in ("n", "expected_n", "data_hash", "spec_hash", "candidates")},
             "data_status": "complete",
+            "data_source": f"org/{task}",
+            "data_revision": REVISION,
             "intervals": {key: [value - half[key], value + half[key]] for key, value in scores.items()},
             "whole": True,
             "counts": {},

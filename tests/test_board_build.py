@@ -17,13 +17,14 @@ from urllib.error import HTTPError
 import pandas
 import pytest
 
-from board_samples import make_board
+from board_samples import REVISION, make_board
 from test_averages import everything
 from xharness import files, results, runs
 from xharness.averages import PARTIAL
 from xharness.benchmark import benchmarks
 from xharness.board import building, merged, page, rows, serving, submission
 from xharness.errors import OutputError, SubmissionError, UsageError
+from xharness.metrics import mean
 
 BENCHMARKS = ("xtreme", "xtreme-r")
 
@@ -132,6 +133,55 @@ def test_cells_hold_the_mean_over_seeds_its_deviation_and_the_mean_interval(whol
     assert cells["metrics"][cell] == pytest.approx([sum(e["scores"][key] for e in both) / 2 for key in keys])
     assert (cells["n"][cell], cells["whole"][cell]) == (1190, 1)
     assert scores["data"][cells["data"][cell]]["data_hash"] == both[0]["data_hash"]
+
+
+def test_a_row_of_several_seeds_says_what_each_of_them_scored(whole, built, board):
+    rows_of = submitted(read(built))
+    for name, row in rows_of.items():
+        claims = record(whole, name)["scores"]
+        keys = {task: spec.score_keys for task, spec in rows.layout().tasks.items()}
+        assert row["by_seed"] == {
+            task: {
+                code: [mean(claims[str(seed)][task][code][key] for key in keys[task]) for seed in row["seeds"]]
+                for code in by_language
+            }
+            for task, by_language in claims["0"].items()
+        }
+    assert {row["checked"] for row in rows_of.values()} == {True, False}
+    assert all(row["by_seed"] is None for row in build(board)[1]["rows"])
+
+
+def test_a_seed_without_a_score_of_another_has_none_in_its_place(board):
+    name = make_board(board.parent / "seeds", 1, 2, mixed=False)[0]
+    verdict = json.loads((board.parent / "seeds" / "checks" / name / "verdict.json").read_text(encoding="utf-8"))
+    del verdict["scores"]["1"]["pawsx"]["ko"]
+    judge(board.parent / "seeds", name, scores=verdict["scores"])
+    row = submitted(build(board.parent / "seeds")[1])[name]
+    score = verdict["scores"]["0"]["pawsx"]["ko"]["scores"]["accuracy"]
+    assert row["by_seed"]["pawsx"]["ko"] == [score, None]
+
+
+def test_of_what_was_checked_nobody_reads_where_its_submitter_says_the_data_is_from(board):
+    said = {"source": "certified by ORG", "revision": "f" * 40}
+    name = merged.names(board)[0]
+    data = record(board, name)["data"]
+    claimed = {task: {code: {**each, **said} for code, each in of.items()} for task, of in data.items()}
+    name = change(board, name, data=claimed)
+    _, scores = build(board)
+    assert submitted(scores)[name]["checked"]
+    assert {each["source"] for each in scores["data"]} == {f"org/{task}" for task in data}
+    table = pandas.read_parquet(board.parent / "built" / "scores.parquet")
+    assert set(table.data_source[table.submission == name]) == {f"org/{task}" for task in data}
+    assert set(table.data_revision) == {REVISION}
+    for file in ("scores.json", "index.html"):
+        text = (board.parent / "built" / file).read_text(encoding="utf-8")
+        assert not any(words in text for words in said.values())
+    # Without the check it is a claim like all others of the row.
+    shutil.rmtree(board / "checks" / name)
+    _, scores = build(board)
+    table = pandas.read_parquet(board.parent / "built" / "scores.parquet")
+    assert set(table.data_source[table.submission == name]) == {"certified by ORG"}
+    assert {(each["source"], each["revision"]) for each in scores["data"]} > {tuple(said.values())}
 
 
 def test_a_target_with_a_language_missing_is_not_complete(whole, built):

@@ -79,6 +79,16 @@ def test_a_score_becomes_a_row_that_a_reader_sees(
         for i, each in enumerate(cells["row"])
         if each == row
     }
+    # What the check itself loaded, and no folder of its machine.
+    loaded = {
+        (tasks[cells["task"][i]]["name"], scores["data"][cells["data"][i]]["source"])
+        for i, each in enumerate(cells["row"])
+        if each == row
+    }
+    assert loaded == {("xnli", "facebook/xnli"), ("tatoeba", "mteb/tatoeba-bitext-mining")}
+    for cell in (cell for of in checked["verdict"]["scores"]["0"].values() for cell in of.values()):
+        assert (cell["data_source"] in dict(loaded).values(), cell["data_revision"]) == (True, None)
+    assert str(gold) not in json.dumps(checked["verdict"])
     assert shown == {
         (task.spec.name, code): language_score(task.spec, score)
         for task in found.tasks.values()

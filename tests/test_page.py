@@ -6,15 +6,19 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import page_driver as driver
+from board_samples import make_board
 from xharness.averages import mean_over, task_result
-from xharness.board import page
+from xharness.board import building, page
+from xharness.board.rows import Cell
 from xharness.metrics import mean
+from xharness.seeds import spread
 
 browsing = pytest.mark.skipif(bool(driver.why_not()), reason=driver.why_not())
 SEEN = driver.made_board(12)
@@ -324,6 +328,138 @@ def test_a_model_shows_its_heat_map_and_where_its_numbers_come_from(shown):
     assert f"https://huggingface.co/datasets/org/leaderboard/tree/{'0123456789' * 4}/submissions/{BEST}" in dict(links)
 
 
+SEED_LINES = """
+const own = (cell) => [...cell.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE);
+const text = (cell) => own(cell).map((node) => node.data).join("") + (cell.querySelector(".word") ? " partial" : "");
+return Object.fromEntries([...document.querySelectorAll("#model [data-seeds]")].map(
+    (row) => [row.dataset.seeds, [...row.querySelectorAll("td")].map(text)]));
+"""
+
+
+def seed_line(values):
+    """Return the cells of a line of seeds: their mean, their deviation, and each of them."""
+    found = spread(values)
+    return [f"{found.mean:.2f}", f"±{found.deviation:.2f}", *(f"{value:.2f}" for value in values)]
+
+
+def unfold_seeds(shown):
+    for title in ("Scores by seed", "Every language by seed"):
+        shown.find(f"//dialog[@id='model']//summary[text()='{title}']", by="xpath").click()
+    shown.wait_for("#model [data-seeds*='/']")
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    """Return a built board of a checked submission of three seeds, its id, and the scores of its verdict."""
+    folder = tmp_path_factory.mktemp("seeds")
+    name = make_board(folder / "data", 1, 3, mixed=False, replicates=False)[0]
+    building.build(folder / "data", folder / "built")
+    found = json.loads((folder / "data" / "checks" / name / "verdict.json").read_text(encoding="utf-8"))
+    return folder / "built", name, found["scores"]
+
+
+@browsing
+@pytest.mark.parametrize(
+    ("benchmark", "tasks", "languages"), [("xtreme", (), ()), ("xtreme-r", ("xnli", "lareqa", "mlqa"), ("de", "sw"))]
+)
+def test_a_model_shows_the_scores_of_each_seed_as_the_check_computed_them(
+    benchmark, tasks, languages, checked, browser
+):
+    folder, name, scores = checked
+    told = next(row for row in json.loads((folder / "scores.json").read_bytes())["rows"] if row["id"] == name)
+    shown = driver.Page(browser, (folder / "index.html").as_uri())
+    shown.open(f"benchmark={benchmark}&targets={','.join(tasks)}&languages={','.join(languages)}&model={name}")
+    unfold_seeds(shown)
+    expected, means = {}, []
+    for task in tasks or SEEN.layout.benchmarks[benchmark].tasks:
+        spec = SEEN.layout.tasks[task]
+        codes = [code for code in SEEN.layout.members[task][benchmark] if not languages or code in languages]
+        by_seed = []
+        for seed in ("0", "1", "2"):
+            found = {code: scores[seed][task][code] for code in codes}
+            values = {code: mean(each["scores"][key] for key in spec.score_keys) for code, each in found.items()}
+            by_seed.append((values, mean_over(spec, [(values[code], found[code]["n"]) for code in codes])))
+        for code in codes:
+            expected[f"{task}/{code}"] = seed_line([values[code] for values, _ in by_seed])
+            assert told["by_seed"][task][code] == [values[code] for values, _ in by_seed]
+        means.append([value for _, value in by_seed])
+        expected[task] = seed_line(means[-1])
+    expected["average"] = seed_line([mean(of_seed) for of_seed in zip(*means, strict=True)])
+    assert shown.run(SEED_LINES) == expected
+    heads = shown.run("return [...document.querySelector('#model .seeds tr').cells].map((cell) => cell.textContent)")
+    assert heads == ["Target", "Mean", "Deviation", "Seed\u00a00", "Seed\u00a01", "Seed\u00a02"]
+    shown.click('#model [data-value="deviation"]')
+    assert shown.run(SEED_LINES) == expected  # still unfolded
+    assert shown.complaints() == []
+
+
+@browsing
+def test_a_seed_that_lacks_scores_is_partial_and_one_seed_has_no_table(board, browser, tmp_path):
+    made, cells = driver.made_board(1), []
+    for task, code, by_seed in (
+        ("xnli", "de", {0: 71.0, 1: 72.0, 2: 73.0}),
+        ("xnli", "ru", {0: 72.0, 1: 72.0, 2: 75.0}),
+        ("panx", "de", {0: 60.0, 1: 70.0, 2: 80.0}),
+        ("panx", "ru", {0: 64.0, 2: 86.0}),
+        ("mlqa", "de", {0: 50.0}),
+        ("lareqa", "de", {0: 40.0, 1: 50.0, 2: 60.0}),
+        ("lareqa", "ru", {0: 81.0, 1: 50.0, 2: 60.0}),
+    ):
+        over = spread(list(by_seed.values()))
+        cell = driver.made_cell(made.layout.tasks[task], code, over.mean)
+        score = replace(cell.score, n=300 if code == "ru" else 100)  # LAReQA's mean is over examples
+        cells.append(Cell(score, over.deviation, None, len(by_seed) != 2, cell.data, by_seed))
+    driver.add(made, driver.made_row(1, id="seeds-1", seeds=(0, 1, 2)), cells)
+    driver.add(made, driver.made_row(1, id="single-1", seeds=(1,)), cells)
+    (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    shown.open("benchmark=xtreme-r&targets=xnli,panx,mlqa,lareqa&languages=de,ru&model=seeds-1")
+    unfold_seeds(shown)
+    assert shown.run(SEED_LINES) == {
+        "average": ["63.81 partial", "–", "63.56 partial", "64.00 partial", "72.33 partial"],
+        "xnli": ["72.50", "±1.32", "71.50", "72.00", "74.00"],
+        "panx": ["72.50 partial", "±14.85", "62.00 partial", "70.00 partial", "83.00 partial"],
+        "mlqa": ["50.00", "–", "50.00", "–", "–"],
+        "lareqa": ["60.25", "±10.38", "70.75", "50.00", "60.00"],
+        "xnli/de": ["72.00", "±1.00", "71.00", "72.00", "73.00"],
+        "xnli/ru": ["73.00", "±1.73", "72.00", "72.00", "75.00"],
+        "panx/de": ["70.00", "±10.00", "60.00", "70.00", "80.00"],
+        "panx/ru": ["75.00 partial", "±15.56", "64.00 partial", "–", "86.00 partial"],
+        "mlqa/de": ["50.00", "–", "50.00", "–", "–"],
+        "lareqa/de": ["50.00", "±10.00", "40.00", "50.00", "60.00"],
+        "lareqa/ru": ["63.67", "±15.82", "81.00", "50.00", "60.00"],
+    }
+    shown.open("model=single-1")
+    assert "Scores by seed" not in shown.text("#model")
+    assert shown.complaints() == []
+
+
+@browsing
+@pytest.mark.parametrize(
+    ("selected_by", "said"),
+    [
+        ("english-dev", ""),
+        ("none", ""),
+        ("english-dev, none", ""),
+        ("target-dev", "chosen on: target-dev"),
+        ("english-dev, target-dev", "chosen on: english-dev, target-dev"),
+        ("last", "state: last"),
+        ("our own way", "chosen on: our own way"),
+    ],
+)
+def test_a_state_chosen_on_anything_but_english_is_said_beside_the_name(selected_by, said, browser, tmp_path):
+    made = driver.made_board(1)
+    row = driver.made_row(1)
+    driver.add(made, replace(row, track={**row.track, "selected_by": selected_by}), [])
+    (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    shown.open()
+    parts = shown.text(f'#table [data-id="{row.id}"] .byline').split(" · ")
+    assert [part for part in parts if part.startswith(("chosen", "state"))] == ([said] if said else [])
+    shown.open(f"model={row.id}")
+    assert f"State chosen on{selected_by}" in shown.text("#model")
+
+
 @browsing
 def test_two_models_are_compared_by_paired_resamples(shown, replicates):
     shown.open("benchmark=xtreme-r&targets=xnli,lareqa,panx")
@@ -374,6 +510,37 @@ def number(text):
 
 
 @browsing
+def test_scores_on_other_gold_data_are_no_pair_even_of_as_many_examples(board, browser, folder, tmp_path):
+    cells, record = board["cells"], {**board["data"][0], "data_hash": "f" * 64}
+    wanted = (1, list(SEEN.layout.tasks).index("xnli"), list(SEEN.layout.languages).index("sw"))
+    place = list(zip(cells["row"], cells["task"], cells["language"], strict=True)).index(wanted)
+    data = [*cells["data"][:place], len(board["data"]), *cells["data"][place + 1 :]]
+    other = {**board, "cells": {**cells, "data": data}, "data": [*board["data"], record]}
+    (tmp_path / "index.html").write_text(page.render(other), encoding="utf-8")
+    shutil.copytree(folder / "replicates", tmp_path / "replicates")
+    found = {}
+    for name, at in (("alike", folder), ("other", tmp_path)):
+        shown = driver.Page(browser, (at / "index.html").as_uri())
+        shown.open(f"targets=xnli,panx&languages=de,sw&compare={BEST},{SECOND}")
+        shown.wait_for("#comparison .warnings")
+        lines = shown.run(
+            """return Object.fromEntries([...document.querySelectorAll("#comparison tr[data-key]")].map(
+                (row) => [row.dataset.key, row.querySelector(".hint").textContent]));"""
+        )
+        found[name] = (lines, "Only what both have" in shown.text("#comparison .warnings"))
+        assert "Method: paired bootstrap" in shown.text("#comparison .warnings")
+    assert found["alike"][0]["sw"] == found["alike"][0]["xnli"].replace("language", "target") == "2 targets"
+    assert not found["alike"][1]
+    assert (found["other"][0]["sw"], found["other"][0]["xnli"]) == ("1 target", "1 language")
+    assert found["other"][1]
+    shown.open(f"targets=xnli&languages=de,sw&compare={BEST},{SECOND}")
+    shown.wait_for("#comparison .warnings")
+    assert shown.run("return document.querySelector('#comparison [data-key=sw]')") is None
+    assert "1 of 2 scores" in shown.text("#comparison .warnings")
+    assert "Swahili" not in shown.text("#comparison .body table.heatmap")
+
+
+@browsing
 def test_without_replicates_nothing_is_said_about_chance(shown):
     shown.open(f"compare={BEST},{CLAIMED}")
     shown.wait_for("#comparison .warnings")
@@ -382,6 +549,20 @@ def test_without_replicates_nothing_is_said_about_chance(shown):
     count = sum(len(SEEN.layout.members[task]["xtreme"]) for task in SEEN.layout.benchmarks["xtreme"].tasks)
     assert f"Only what both have is compared: {count - 1} of {count}" in shown.text("#comparison .warnings")
     assert "no paired data" in shown.text('#comparison [data-key="average"]')
+
+
+@browsing
+def test_a_comparison_says_of_what_standing_the_two_are(shown):
+    said = {
+        CLAIMED: "At least one of them is not checked.",
+        EXPOSED: "At least one of them saw test data, by its own declaration.",
+        UNSURE: "",
+    }
+    for row, words in said.items():
+        shown.open(f"compare={BEST},{row}")
+        shown.wait_for("#comparison .warnings")
+        lines = shown.run("return [...document.querySelectorAll('#comparison .warnings p')].map((p) => p.textContent)")
+        assert [line for line in lines if line.startswith("At least one")] == ([words] if words else [])
 
 
 @browsing

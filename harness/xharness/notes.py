@@ -125,7 +125,7 @@ def _choices(score: Score) -> list[str]:
     if score.selected_by == ON_TEST:
         chosen.append("CHOSEN ON THE VERY DATA THAT IS SCORED HERE: no result, only a bound")
     elif score.selected_by != "none" and not score.selection:
-        chosen.append(f"chosen by {score.selected_by.replace('-', ' ')}")
+        chosen.append(f"chosen by {score.selected_by}")
     return chosen
 
 

@@ -21,16 +21,22 @@ function slot(board, task, code) {
   return board.slotOf.get(`${task.name}/${code}`);
 }
 
-/** Return the mean of a row over slots, each counting the same or as many examples as it has; and what is missing. */
-function meanOver(board, row, slots, byExamples) {
-  const { score, n, whole } = board.columns;
+/**
+ * Return the mean of a row over slots, each counting the same or as many examples as it has; and what is missing.
+ *
+ * `ofSeed` are the scores of one of its seeds, by slot, in place of the row's own.
+ */
+function meanOver(board, row, slots, byExamples, ofSeed = null) {
+  const { n, whole } = board.columns;
   const start = row * board.width;
+  const score = ofSeed ?? board.columns.score;
+  const first = ofSeed ? 0 : start;
   let total = 0;
   let weight = 0;
   let found = 0;
   let sound = true;
   for (const each of slots) {
-    const value = score[start + each];
+    const value = score[first + each];
     if (Number.isNaN(value)) continue;
     const counts = byExamples ? n[start + each] : 1;
     total += value * counts;

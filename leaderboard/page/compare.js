@@ -87,7 +87,10 @@ function warnings(app, pair, found, paired) {
   if (pair[0].board_track !== pair[1].board_track) {
     words.push("These models are of different tracks: they were trained or asked in different ways.");
   }
-  if (pair.some((row) => sectionOf(row) !== "checked")) words.push("At least one of them is not checked.");
+  const some = (is, what) => pair.some(is) && words.push(`At least one of them ${what}.`);
+  some((row) => !row.checked, "is not checked");
+  some((row) => row.declarations?.saw_test_data === "yes", "saw test data, by its own declaration");
+  some((row) => row.withdrawn || row.superseded_by, "was superseded or withdrawn");
   const whole = app.view.tasks.reduce((sum, task) =>
     sum + chosenSlots(app.board, task, app.view.benchmark, app.view.chosen).slots.length, 0);
   if (found.cells.length < whole) {

@@ -2,7 +2,9 @@
 
 /** Stands for "none" among hundredths of a percent. */
 const ABSENT = 65535;
-const ARRAYS = { float64: Float64Array, int32: Int32Array, uint16: Uint16Array, uint8: Uint8Array };
+const ARRAYS = {
+  float64: Float64Array, float32: Float32Array, int32: Int32Array, uint16: Uint16Array, uint8: Uint8Array,
+};
 
 function bytesOf(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);

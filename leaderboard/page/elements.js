@@ -27,8 +27,12 @@ function linkTo(address, text) {
 
 /** Return a number with one decimal and a true minus sign; a dash where there is none. */
 function oneDecimal(value) {
+  return decimals(value, 1);
+}
+
+function decimals(value, count) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  return value.toFixed(1).replace("-", "−");
+  return value.toFixed(count).replace("-", "−");
 }
 
 function signed(value) {
@@ -46,12 +50,15 @@ function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
 
-/** Return a number as it stands in a table: partial ones with the word. Bare, since a table has thousands. */
 function valueCell(column, row, kind = "") {
-  const state = column.states[row.index];
+  return numberCell(column.values[row.index], column.states[row.index], { kind });
+}
+
+/** Return a number as it stands in a table: partial ones with the word. Bare, since a table has thousands. */
+function numberCell(value, state, { kind = "", digits = 1 } = {}) {
   const cell = document.createElement("td");
   cell.className = `number${kind}${state === NONE ? " none" : ""}`;
-  cell.textContent = oneDecimal(column.values[row.index]);
+  cell.textContent = decimals(value, digits);
   if (state === PARTIAL) cell.append(element("span", { class: "word" }, "partial"));
   return cell;
 }

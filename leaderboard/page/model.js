@@ -95,6 +95,13 @@ function disclosure(title, ...children) {
   return element("details", {}, element("summary", {}, title), children);
 }
 
+/** Return a disclosure whose content is made when it is first opened. */
+function disclosureLater(title, make) {
+  const made = disclosure(title);
+  made.addEventListener("toggle", () => made.append(make()), { once: true });
+  return made;
+}
+
 function pairsOf(title, pairs) {
   return pairs.length ? disclosure(title, definitions(pairs)) : null;
 }
@@ -130,6 +137,7 @@ function showModel(app, row) {
     boxes,
     element("p", { class: "note" }, summaryOf(app)),
     ...content,
+    seedTables(app, row, detail),
     element("p", {}, element("button", { type: "button", on: { click: compare } }, label)),
     element("h3", {}, "Where the numbers come from"),
     provenance(app, row, detail),
@@ -140,13 +148,24 @@ function showModel(app, row) {
   showInterval(app, row, boxes.querySelector(".interval"));
 }
 
-/** Put content into a dialog, keep where it was scrolled to if it is open, and open it otherwise. */
+/** Put content into a dialog; keep what is unfolded and where it was scrolled to if it is open, else open it. */
 function fillDialog(id, content) {
   const dialog = document.getElementById(id);
   const body = dialog.querySelector(".body");
+  const titles = [...body.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
   body.replaceChildren(...content.filter(Boolean));
-  if (!dialog.open) {
+  if (dialog.open) {
+    for (const summary of body.querySelectorAll("summary")) {
+      if (titles.includes(summary.textContent)) unfold(summary.parentElement);
+    }
+  } else {
     dialog.showModal();
     body.scrollTop = 0;
   }
+}
+
+/** Unfold a disclosure with its content, so that what is below it can be scrolled to at once. */
+function unfold(details) {
+  details.open = true;
+  details.dispatchEvent(new Event("toggle"));
 }

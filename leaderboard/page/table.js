@@ -50,10 +50,23 @@ function byline(row) {
     row.declarations?.saw_test_data === "unknown" ? "test data: unknown" : "",
     row.declarations?.translated_data ? "translated data" : "",
     row.withdrawn ? "withdrawn" : row.superseded_by ? "superseded" : "",
+    // Last, since it is the submitter's text: however long, it pushes nothing else out of sight.
+    choiceOf(row),
   ];
   // Short ones stay in one piece where the line is broken.
   return parts.filter(Boolean).flatMap((part, i) => [i ? " · " : "",
     element("bdi", { class: part.length < 20 ? "piece" : null }, part)]);
+}
+
+const USUAL_CHOICES = ["english-dev", "none"];
+const CHOICES_WITHOUT_DATA = ["last", "average"];
+
+/** Return how the state of a model was chosen, where it was not on the development data of English alone. */
+function choiceOf(row) {
+  const chosen = row.track?.selected_by;
+  const are = (known) => chosen.split(", ").every((each) => known.includes(each));
+  if (!chosen || are(USUAL_CHOICES)) return "";
+  return `${are(CHOICES_WITHOUT_DATA) ? "state" : "chosen on"}: ${chosen}`;
 }
 
 function parametersOf(row) {

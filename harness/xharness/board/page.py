@@ -25,6 +25,7 @@ SCRIPTS = (
     "filters.js",
     "table.js",
     "heatmap.js",
+    "seeds.js",
     "model.js",
     "compare.js",
     "copying.js",

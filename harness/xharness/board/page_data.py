@@ -45,7 +45,7 @@ def pack(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     details = {
         "data": [{key: clean(value) for key, value in record.items() if value} for record in scores.get("data", [])],
-        "rows": [_detail(row) for row in scores["rows"]],
+        "rows": [_detail(row, names) for row in scores["rows"]],
     }
     return board, details
 
@@ -162,16 +162,28 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"complete": complete, "means": means}
 
 
-def _detail(row: Mapping[str, Any]) -> dict[str, Any]:
+def _detail(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Return what is shown of a row when it is opened."""
     return {
         "model": _cleaned(row.get("model") or {}),
         "seeds": _cleaned(row.get("seeds") or []),
+        "by_seed": _by_seed(row, slots),
         "settings": list(_pairs(row.get("settings") or {})),
         "versions": list(_pairs(row.get("versions") or {})),
         "source": _cleaned(row.get("source") or {}),
         "note": clean(row.get("note") or row.get("withdrawn_reason") or ""),
     }
+
+
+def _by_seed(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
+    """Return the scores of each seed as seeds by slots; None of one seed."""
+    told = row.get("by_seed")
+    if not told:
+        return None
+    none = (None,) * len(row["seeds"])
+    by_slot = np.array([told.get(task, {}).get(code, none) for task, code in slots], dtype=np.float64)
+    # Means are made of them, so no hundredths; half the room of what the averages are made of is exact enough.
+    return _packed(by_slot.T.astype(np.float32), shared=False)
 
 
 def _cleaned(value: Any) -> Any:

@@ -256,6 +256,8 @@ def _checked(score: Score) -> CheckedScore:
         expected_n=score.expected_n,
         data_hash=score.data_hash,
         data_status=score.data_status,
+        data_source=score.data_source,
+        data_revision=score.data_revision,
         spec_hash=score.spec_hash,
         intervals=score.intervals,
         whole=score.whole,

@@ -41,6 +41,7 @@ class Cell:
         ends: of the 95 % interval of that number, mean over seeds; None where it is not known.
         whole: whether it counts towards a benchmark's mean, for every seed alike.
         data: None for reported figures.
+        by_seed: seed -> that number; none for reported figures.
     """
 
     score: Score
@@ -48,6 +49,7 @@ class Cell:
     ends: tuple[float, float] | None
     whole: bool
     data: Data | None
+    by_seed: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,22 @@ def line(shape: Layout, row: Row, cells: Iterable[Cell], told: Mapping[str, Mapp
         told: benchmark -> target -> the target's mean, where a paper gives that alone.
     """
     cells = list(cells)
-    return Line({**asdict(row), **averages(shape, cells, told or {})}, tuple(_numbers(shape, cell) for cell in cells))
+    found = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(shape, cells, told or {})}
+    return Line(found, tuple(_numbers(shape, cell) for cell in cells))
+
+
+def _by_seed(row: Row, cells: Iterable[Cell]) -> dict[str, dict[str, tuple[float | None, ...]]] | None:
+    """Return target -> language -> its number under each of the row's seeds, None where one has none; None of one seed.
+
+    In the row and not among the cells, of which most rows have one seed's.
+    """
+    if len(row.seeds) < 2:
+        return None
+    made: dict[str, dict[str, tuple[float | None, ...]]] = {}
+    for cell in cells:
+        values = tuple(cell.by_seed.get(seed) for seed in row.seeds)
+        made.setdefault(cell.score.task, {})[cell.score.language] = values
+    return made
 
 
 def _numbers(shape: Layout, cell: Cell) -> tuple[Any, ...]:

@@ -96,6 +96,8 @@ def _claims(found: Submission, shape: Layout) -> dict[str, dict[str, dict[str, C
                     expected_n=spec.expected_count(code, "test") if spec is not None and known else None,
                     data_hash=data.data_hash,
                     data_status=data.status,
+                    data_source=data.source,
+                    data_revision=data.revision,
                     spec_hash=data.spec_hash,
                     intervals={},
                     whole=True,
@@ -137,8 +139,8 @@ def _cell(
         model_sha=submission.model.revision,
         model_hash=submission.model.content,
         data_hash=first.data_hash,
-        data_source=submission.data[task][code].source,
-        data_revision=submission.data[task][code].revision,
+        data_source=first.data_source,
+        data_revision=first.data_revision,
         data_status=first.data_status,
         spec_hash=first.spec_hash,
         candidates=first.candidates,
@@ -154,9 +156,9 @@ def _cell(
         == {(first.n, first.data_hash, shape.hashes[task])}
     )
     keys = spec.score_keys
-    values = [_mean([part.scores[key] for key in keys]) for part in parts]
-    data = Data(first.data_hash, first.spec_hash, score.data_source, score.data_revision, first.data_status)
-    return Cell(score, seeds.spread(values).deviation, _ends(keys, parts), whole, data)
+    values = {seed: _mean([part.scores[key] for key in keys]) for seed, part in by_seed.items()}
+    data = Data(first.data_hash, first.spec_hash, first.data_source, first.data_revision, first.data_status)
+    return Cell(score, seeds.spread(list(values.values())).deviation, _ends(keys, parts), whole, data, values)
 
 
 def _mean(values: list[float]) -> float:

@@ -141,16 +141,15 @@ def _about(merged: Merged) -> dict[str, Any]:
 
 
 def _numbers(merged: Merged, numbers: Numbers) -> Iterator[tuple[Any, ...]]:
-    found = merged.submission
-    for seed in found.seeds:
+    for seed in merged.submission.seeds:
         for task, by_language in numbers.items():
             for code, by_seed in by_language.items():
                 if seed not in by_seed:
                     continue
-                part, data = by_seed[seed], found.data[task][code]
+                part = by_seed[seed]
                 for metric, value in part.scores.items():
                     low, high = part.intervals.get(metric, (None, None))
                     yield (
                         *(seed, task, code, metric, value, low, high, part.n, part.expected_n, part.whole),
-                        *(part.data_hash, part.data_status, data.source, data.revision, part.spec_hash),
+                        *(part.data_hash, part.data_status, part.data_source, part.data_revision, part.spec_hash),
                     )

@@ -31,6 +31,8 @@ class CheckedScore(Strict):
         scores: name -> percent.
         n: examples scored; ``expected_n`` of the complete split, None where not known for sure.
         data_hash, data_status, spec_hash: the gold that they were scored against.
+        data_source, data_revision: where the check had that gold from, as a result file says it: the Hub's data set
+            or the file as published, and never a folder of its machine; the Hub's sha, None for a folder.
         intervals: name -> the two ends of the 95 % interval over examples.
         whole: whether the language counts towards a benchmark's mean (``results.Score.whole``).
         candidates: retrieval among many: ``n``, ``expected_n`` and ``hash`` of what was searched, as in a result file.
@@ -42,6 +44,8 @@ class CheckedScore(Strict):
     expected_n: Count | None
     data_hash: str
     data_status: str
+    data_source: str
+    data_revision: str | None
     spec_hash: str
     intervals: dict[str, Annotated[list[Finite], Field(min_length=2, max_length=2)]]
     whole: bool

@@ -198,7 +198,7 @@ def remarks(section: Section) -> list[str]:
 
 def details(section: Section, name: str) -> list[str]:
     """Return what else a target's scores depend on: data, heads, layers, thresholds, and what happened on the way."""
-    said = ("seed ", "chosen by english dev")
+    said = ("seed ", "chosen by english-dev")
     return [plain(note) for note in _of_target(section, name) if not note.startswith(said)]
 
 
