@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from xharness.board.submission import Withdrawal, as_bytes
 from xharness.errors import DataError
 
 STRANGER = "hf_stranger"
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +184,8 @@ def desk(hub: LoopbackHub, tmp_path_factory: Any) -> Iterator[Desk]:
 @pytest.fixture
 def board(hub: LoopbackHub, request: pytest.FixtureRequest) -> Repository:
     """Return a leaderboard of the test's own."""
-    return found_board(hub, f"org/{request.node.name[5:50].strip('-_')}")
+    name = f"{request.node.originalname[5:50]}_{next(_NUMBERS)}"
+    return found_board(hub, f"org/{name}")
 
 
 def contents(package: Package) -> dict[str, bytes]:
@@ -419,6 +422,42 @@ def test_an_answer_to_the_commit_that_is_lost_is_found_out(board, desk, package,
     check_first(desk, board, package, gold, tmp_path)
     assert merge_checked(desk, board, lost=True) == board.resolve("main")
     assert merged_there(board, package.submission.id)
+
+
+COMMIT, UPLOAD, COMMENT, CLOSE = ("POST .*/commit/", "PUT .*/lfs/", "POST .*/comment$", "POST .*/status$")
+
+
+@pytest.mark.parametrize(
+    ("match", "fault"),
+    [
+        (COMMENT, {"status": 500}),
+        (COMMENT, {"after": True}),
+        (UPLOAD, {"status": 500}),
+        (COMMIT, {"status": 500}),
+        (COMMIT, {"cut_upload_after": 100}),
+        (COMMIT, {"after": True}),
+        (COMMIT, {"stale": True}),
+        (CLOSE, {"status": 500}),
+        (CLOSE, {"after": True}),
+        ("GET .*/tree/", {"status": 500}),
+        ("GET .*/refs", {"status": 500}),
+    ],
+)
+def test_whatever_goes_wrong_the_next_run_finishes(hub, board, desk, package, gold, match, fault):
+    number = propose(board, contents(package))
+    hub.fail(match, **fault)
+    checked(desk, board, number, gold, "--comment", "--merge")
+    hub.faults.clear()
+    there = main_files(board)
+    mine = {f"checks/{package.submission.id}/verdict.json", *contents(package)}
+    assert mine <= set(there) or not mine & set(there)
+    again = checked(desk, board, number, gold, "--comment", "--merge")
+    assert again["code"] == 0, again["err"]
+    assert merged_there(board, package.submission.id)
+    assert board.record["discussions"][str(number)]["status"] == "closed"
+    assert len([commit for commit in board.history() if commit["title"].endswith(f"(#{number})")]) == 1
+    assert len([said for said in comments_of(board, number) if "**accepted**" in said]) == 1
+    assert checked(desk, board, number, gold, "--comment", "--merge")["verdict"]["recorded"] is None
 
 
 def test_what_was_merged_by_hand_gets_its_verdict(board, desk, package, gold):

@@ -65,6 +65,7 @@ FAULTS: list[tuple[str, str, dict[str, Any], bool | None, str]] = [
     ("upload-500", UPLOAD, {"status": 500}, True, "published"),
     ("upload-cut", UPLOAD, {"cut_upload_after": 1000}, True, "published"),
     ("upload-wrong", UPLOAD, {"corrupt": True}, False, "BadDigest"),
+    ("upload-slow", UPLOAD, {"slow": 0.2}, True, "published"),
     ("commit-500", COMMIT, {"status": 500}, False, "an error of its own (HTTP 500)"),
     ("commit-403", COMMIT, {"status": 403}, False, "no right to it (HTTP 403)"),
     ("commit-cut", COMMIT, {"cut_upload_after": 100}, False, "the connection broke"),
@@ -104,6 +105,34 @@ def test_it_is_published_or_stands_as_before_and_again_finishes(made, hub, machi
     assert head(hub, repo, "v1") == head(hub, repo)
     last = json.loads(machine.publish(*arguments)["out"])
     assert (last["state"], last["collection"], last["tag"]) == ("unchanged", None, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "match", "what", "done", "said"),
+    [fault for fault in FAULTS if fault[1] != MAKE],  # nothing is made
+    ids=[fault[0] for fault in FAULTS if fault[1] != MAKE],
+)
+def test_what_stood_there_before_is_kept_until_all_of_the_next_is_there(
+    made, hub, machine, name, match, what, done, said
+):
+    repo = f"org/again-{name}"
+    assert machine.publish(*made.arguments(repo))["code"] == 0
+    # Something of ours is another file there by now.
+    before = hub.repository("models", repo).commit({"model.safetensors": b"older", "tokenizer.json": b"{}"})
+    arguments = [*made.arguments(repo), "--tag", "v1", "--collection", "Faults", "--replace", "--json"]
+    hub.fail(match, **what)
+    found = machine.publish(*arguments)
+    hub.faults.clear()
+    repository = hub.repository("models", repo)
+    shas = [commit["id"] for commit in repository.history()]
+    assert before in shas[:2]
+    assert (found["code"] == 0) <= (shas[1] == before)
+    again = machine.publish(*arguments)
+    assert again["code"] == 0, again["err"]
+    assert is_whole(hub, repo, json.loads(again["out"]))
+    assert len(repository.history()) == 4
+    assert head(hub, repo, "v1") == head(hub, repo)
 
 
 def test_a_record_that_comes_damaged_is_not_kept_and_not_taken_for_another_training(made, hub, machine):
