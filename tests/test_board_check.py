@@ -15,7 +15,7 @@ import pytest
 
 from board_packages import packed, write_package
 from loopback_hub import TOKEN, LoopbackHub, Repository
-from loopback_hub.discussions import open_discussion
+from loopback_hub.discussions import note_commit, open_discussion
 from submittable import CELLS, Desk, found_board, gold_folder, make_run
 from xharness import results
 from xharness.board import checking, merged, plausibility, rescoring, verdict
@@ -25,6 +25,7 @@ from xharness.board.submission import Withdrawal, as_bytes
 from xharness.errors import DataError
 
 STRANGER = "hf_stranger"
+COMMIT, UPLOAD, COMMENT, CLOSE = ("POST .*/commit/", "PUT .*/lfs/", "POST .*/comment$", "POST .*/status$")
 _NUMBERS = itertools.count()
 
 
@@ -193,15 +194,28 @@ def contents(package: Package) -> dict[str, bytes]:
 
 
 def propose(
-    board: Repository, changed: Mapping[str, bytes | None], author: str = "tester", base: str | None = None
+    board: Repository,
+    changed: Mapping[str, bytes | None],
+    author: str = "tester",
+    base: str | None = None,
+    status: str = "open",
 ) -> int:
     """Open a pull request that changes files, whatever they are; None removes one."""
     start = base or board.resolve("main") or ""
-    number = open_discussion(board, author, "A submission", "Please merge.", base=start, onto="refs/heads/main")
+    number = open_discussion(
+        board, author, "A submission", "Please merge.", base=start, onto="refs/heads/main", status=status
+    )
     tree = {path: file for path, file in board.tree(start).items() if path not in changed}
     tree |= {path: board.keep(path, content) for path, content in changed.items() if content is not None}
-    board.advance(f"refs/pr/{number}", tree, start, title="A submission", author=author)
+    sha = board.advance(f"refs/pr/{number}", tree, start, title="A submission", author=author)
+    note_commit(board, f"refs/pr/{number}", sha, author, "A submission")
     return number
+
+
+def push(board: Repository, number: int, files: Mapping[str, bytes | None], author: str = "tester") -> None:
+    """Commit more to a pull request."""
+    sha = board.commit(files, f"refs/pr/{number}", author=author)
+    note_commit(board, f"refs/pr/{number}", sha, author, "More")
 
 
 def checked(desk: Desk, board: Repository, number: int, gold: Path, *more: object, **named: Any) -> dict[str, Any]:
@@ -248,7 +262,7 @@ def test_submitted_checked_commented_once_merged_and_recorded(board, desk, runs,
     assert len(board.history()) == before + 1  # what was submitted and the verdict, or none of both
     assert merged_there(board, name)
     assert board.record["discussions"]["1"]["status"] == "closed"
-    assert f"by commit {board.resolve('main')}" in comments_of(board, 1)[-1]
+    assert f"as of commit {board.resolve('main')}" in comments_of(board, 1)[-1]
     # Once more, as a job that was cut off after the commit: nothing is left to do but to close it.
     again = checked(desk, board, 1, gold, "--comment", "--merge")
     assert (again["code"], again["verdict"]["recorded"]) == (0, None)
@@ -424,9 +438,6 @@ def test_an_answer_to_the_commit_that_is_lost_is_found_out(board, desk, package,
     assert merged_there(board, package.submission.id)
 
 
-COMMIT, UPLOAD, COMMENT, CLOSE = ("POST .*/commit/", "PUT .*/lfs/", "POST .*/comment$", "POST .*/status$")
-
-
 @pytest.mark.parametrize(
     ("match", "fault"),
     [
@@ -479,26 +490,109 @@ def test_what_is_on_main_otherwise_than_it_was_checked_gets_no_verdict(board, de
     assert not merged_there(board, package.submission.id)
 
 
-def test_all_open_pull_requests_are_visited_and_refused_ones_once(board, desk, package, runs, gold):
-    other = packed(runs[0], gold=gold, name="Other", submitted_by="tester")
-    numbers = [
-        propose(board, {**contents(package), "README.md": b"# mine"}),
-        propose(board, contents(package)),
-        propose(board, contents(other)),
-    ]
+def visit(desk: Desk, board: Repository, gold: Path, *more: object) -> dict[str, Any]:
+    """Check all open pull requests, as automation does."""
     arguments = ["leaderboard", "check", "--open", "--of", board.name, "--data-dir", gold, "--comment", "--merge"]
-    found = desk.run(*arguments, "--json")
+    found = desk.run(*arguments, "--json", *more)
     said = json.loads(found["out"])
-    assert (found["code"], said["refused_before"], said["failed"]) == (11, [], {})
-    assert [each["verdict"] for each in said["verdicts"]] == ["refused", "accepted", "refused"]
+    numbers = [int(each["pull_request"].rpartition("/")[2]) for each in said["verdicts"]]
+    verdicts = [each["verdict"] for each in said["verdicts"]]
+    return {**said, "code": found["code"], "found": dict(zip(numbers, verdicts, strict=True))}
+
+
+def test_all_open_pull_requests_are_visited_and_refused_ones_once(board, desk, package, gold):
+    bad = propose(board, {**contents(package), "README.md": b"# mine"})
+    good = propose(board, contents(package))
+    found = visit(desk, board, gold)
+    assert (found["code"], found["found"], found["refused_before"]) == (11, {bad: "refused", good: "accepted"}, [])
     assert merged_there(board, package.submission.id)
-    assert "all predictions are those of" in said["verdicts"][2]["problems"][0]
-    again = desk.run(*arguments, "--json")
-    assert (again["code"], json.loads(again["out"])["refused_before"]) == (0, [numbers[0], numbers[2]])
-    board.commit({"README.md": b"# yours"}, f"refs/pr/{numbers[0]}")
-    changed = json.loads(desk.run(*arguments, "--json")["out"])
-    assert ([each["verdict"] for each in changed["verdicts"]], changed["refused_before"]) == (["refused"], [numbers[2]])
-    assert len(comments_of(board, numbers[0])) == 3
+    again = visit(desk, board, gold)
+    assert (again["code"], again["found"], again["refused_before"]) == (0, {}, [bad])
+    push(board, bad, {"README.md": b"# yours"})
+    assert visit(desk, board, gold)["found"] == {bad: "refused"}
+    assert len(comments_of(board, bad)) == 3
+
+
+def test_a_refusal_for_what_is_on_the_board_is_none_for_ever(board, desk, package, runs, gold):
+    newer = packed(*runs, gold=gold, name="New", submitted_by="tester", supersedes=package.submission.id)
+    early, later = propose(board, contents(newer)), propose(board, contents(package))
+    assert visit(desk, board, gold)["found"] == {early: "refused", later: "accepted"}
+    assert visit(desk, board, gold)["found"] == {early: "accepted"}
+    assert merged_there(board, newer.submission.id)
+
+
+def test_who_changes_a_pull_request_stands_behind(board, desk, package, runs, gold):
+    thief = propose(board, {"README.md": b"# soon"}, author="stranger")
+    author = propose(board, contents(package))
+    copied = packed(*runs, gold=gold, name="Mine now", submitted_by="stranger")
+    push(board, thief, {"README.md": board.files(board.resolve("main"))["README.md"].read_bytes(), **contents(copied)})
+    assert visit(desk, board, gold)["found"] == {author: "accepted", thief: "refused"}
+    assert merged_there(board, package.submission.id)
+
+
+def test_a_name_like_the_checks_own_mark_makes_it_pass_over_nobody(hub, board, desk, package, runs, gold):
+    number = propose(board, contents(package))
+    sha = board.resolve(f"refs/pr/{number}")
+    named = packed(runs[0], gold=gold, name=f"<!-- xharness 0.1.0 refused {sha}", submitted_by="ann")
+    board.commit(contents(named))
+    hub.fail(COMMIT, status=500)
+    assert visit(desk, board, gold)["failed"]
+    hub.faults.clear()
+    assert f"refused {sha}" in comments_of(board, number)[-1]
+    assert "<!-- xharness 0.1.0 refused" not in comments_of(board, number)[-1]
+    assert visit(desk, board, gold)["found"] == {number: "accepted"}
+
+
+def test_drafts_wait_for_their_authors(board, desk, package, gold):
+    number = propose(board, contents(package), status="draft")
+    found = visit(desk, board, gold)
+    assert (found["code"], found["found"], found["drafts"]) == (0, {}, [number])
+    one = checked(desk, board, number, gold, "--merge")
+    assert (one["code"], "is draft, not open" in one["err"]) == (10, True)
+    assert not merged_there(board, package.submission.id)
+
+
+def test_a_pull_request_that_is_closed_while_it_is_checked_is_not_merged(board, desk, package, gold, tmp_path):
+    number = check_first(desk, board, package, gold, tmp_path)
+    on_the_hub(desk, board, "change_discussion_status", number, "closed")
+    assert "is closed, not open; nothing was merged" in str(merge_checked(desk, board))
+    assert not merged_there(board, package.submission.id)
+
+
+def test_once_more_from_an_old_base_the_verdict_on_main_stays(board, desk, package, runs, gold):
+    start = board.resolve("main")
+    other = packed(runs[0], gold=gold, name="Other", submitted_by="ann")
+    board.commit(contents(other))
+    number = propose(board, contents(package), base=start)
+    first = checked(desk, board, number, gold, "--comment", "--merge")["verdict"]
+    assert [each for each in first["warnings"] if "the same checkpoint is on the board" in each]
+    head = board.resolve("main")
+    for again in (number, propose(board, contents(package), base=start)):
+        second = checked(desk, board, again, gold, "--comment", "--merge")["verdict"]
+        assert (second["verdict"], second["warnings"]) == ("accepted", first["warnings"])
+    assert board.resolve("main") == head
+    assert len(comments_of(board, number)) == 3  # none is said twice
+
+
+def test_a_correction_whose_closing_failed_is_closed_by_the_next_run(hub, board, desk, package, runs, gold):
+    start = board.resolve("main")
+    board.commit(contents(package))
+    newer = packed(*runs, gold=gold, name="New", submitted_by="tester", supersedes=package.submission.id)
+    number = propose(board, contents(newer), base=start)
+    hub.fail(CLOSE, status=500)
+    assert visit(desk, board, gold)["failed"]
+    hub.faults.clear()
+    assert visit(desk, board, gold)["found"] == {number: "accepted"}
+    assert board.record["discussions"][str(number)]["status"] == "closed"
+
+
+def test_what_is_no_longer_there_cannot_be_withdrawn(board, desk, package, gold):
+    before = board.commit(contents(package))
+    number = propose(board, {f"{package.folder}/withdrawn.json": as_bytes(Withdrawal(reason="bad"))}, base=before)
+    board.commit(dict.fromkeys(contents(package)))
+    found = checked(desk, board, number, gold, "--merge")
+    assert (found["code"], "there is no such submission" in found["verdict"]["problems"][0]) == (11, True)
+    assert not [path for path in main_files(board) if path.startswith(package.folder)]
 
 
 def test_one_that_cannot_be_checked_holds_up_no_other(board, desk, package, gold, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,16 @@ from xharness.intervals import interval
 from xharness.metrics import METRICS, Ranking, task_score
 from xharness.spec import load_task
 
-HASH = "a" * 64
+
+def drawn_of(task: str, golds: Any, made: Any) -> Any:
+    return replicates(load_task(task), golds, made, "de", ids_of(golds, made))
+
+
+def ids_of(golds: Any, made: Any) -> list[str]:
+    """Return the ids of examples: those of the data, or where it has none their numbers."""
+    if isinstance(golds, set):
+        return sorted({source for source, _ in {*golds, *made}})
+    return list(golds) if isinstance(golds, dict) else [str(i) for i in range(len(golds))]
 
 
 def labels(n: int, right: float, seed: int) -> tuple[list[str], list[str]]:
@@ -58,7 +69,7 @@ MADE = {
 def test_they_lie_around_the_score_as_its_interval_does(task):
     spec = load_task(task)
     golds, made = MADE[task]
-    found = replicates(spec, golds, made, "de", HASH)
+    found = drawn_of(task, golds, made)
     assert found.shape == (RESAMPLES,)
     score = task_score(spec.score_keys, METRICS[spec.metric](golds, made, "de").scores)
     assert abs(found.mean() - score) < 1.5
@@ -73,52 +84,98 @@ def test_they_lie_around_the_score_as_its_interval_does(task):
 def test_a_replicate_is_the_metric_of_the_examples_that_were_drawn(task):
     spec = load_task(task)
     golds, made = MADE[task]
-    found = replicates(spec, golds, made, "de", HASH)
-    n = len(golds)
-    drawn = board_replicates._drawn(n, HASH)[0].astype(int)
+    found = drawn_of(task, golds, made)
+    ids = ids_of(golds, made)
+    drawn = dict(zip(ids, board_replicates._drawn(tuple(ids))[0].tolist(), strict=True))
     if task == "bucc2018":
-        places = sorted(golds)
-        # A pair that is drawn twice counts twice; what was found for other sentences counts once.
-        some = [(f"{s} {k}", f"{t}") for (s, t), times in zip(places, drawn, strict=True) for k in range(times)]
-        others = [(s, t) for s, t in made if s not in dict(golds)]
-        again = [(f"{s} {k}", t) for s, t in made for k in range(dict(zip(dict(places), drawn, strict=True)).get(s, 0))]
-        expected = METRICS[spec.metric](set(some), [*again, *others], "de").scores
+        again = [{(f"{s} {k}", t) for s, t in some for k in range(drawn[s])} for some in (golds, set(made))]
+        expected = METRICS[spec.metric](*again, "de").scores
     elif isinstance(golds, dict):
-        keys = [(key, k) for key, times in zip(golds, drawn, strict=True) for k in range(times)]
-        some = {f"{key} {k}": golds[key] for key, k in keys}
-        again = {f"{key} {k}": made[key] for key, k in keys if key in made}
+        some = {f"{key} {k}": golds[key] for key in golds for k in range(drawn[key])}
+        again = {f"{key} {k}": made[key] for key in made for k in range(drawn[key])}
         expected = METRICS[spec.metric](some, again, "de").scores
     else:
-        places = [i for i, times in enumerate(drawn) for _ in range(times)]
+        places = [i for i in range(len(golds)) for _ in range(drawn[str(i)])]
         expected = METRICS[spec.metric]([golds[i] for i in places], [made[i] for i in places], "de").scores
     assert found[0] == pytest.approx(task_score(spec.score_keys, expected), abs=1e-9)
 
 
-def test_the_same_examples_are_drawn_for_every_system_and_others_for_other_data():
-    spec = load_task("xnli")
+def test_the_same_examples_are_drawn_for_every_system():
     golds, made = labels(200, 0.8, 1)
     better = [gold if i < 20 else each for i, (gold, each) in enumerate(zip(golds, made, strict=True))]
-    one, other = (replicates(spec, golds, each, "de", HASH) for each in (made, better))
+    one, other = (drawn_of("xnli", golds, each) for each in (made, better))
     # Paired: a system that is right wherever the other one is never falls behind it.
     assert (other >= one).all()
     assert (other > one).any()
-    unpaired = replicates(spec, golds, better, "de", "b" * 64)
+    unpaired = replicates(load_task("xnli"), golds, better, "de", [f"x{i}" for i in range(200)])
     assert (other - one).std() < (unpaired - one).std()
-    assert (replicates(spec, golds, made, "de", HASH) == one).all()
+    assert (drawn_of("xnli", golds, made) == one).all()
 
 
-def test_what_is_drawn_is_the_same_on_every_machine():
-    drawn = board_replicates._drawn(7, HASH)
-    assert drawn[:3].tolist() == DRAWN
-    assert (drawn.sum(axis=1) == 7).all()
+def test_what_is_drawn_follows_from_the_id_alone():
+    few, many = board_replicates._drawn(("b", "a")), board_replicates._drawn(("a", "c", "b"))
+    assert few.shape == (RESAMPLES, 2)
+    assert (few == many[:, [2, 0]]).all()
+    assert few[:8].tolist() == DRAWN
 
 
-DRAWN = [[1.0, 2.0, 1.0, 1.0, 1.0, 1.0, 0.0], [2.0, 4.0, 0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0]]
+DRAWN = [[0, 0], [3, 0], [2, 1], [1, 4], [0, 0], [1, 0], [2, 0], [1, 1]]
+
+
+def test_numbers_are_those_of_poisson():
+    drawn = board_replicates._drawn(tuple(map(str, range(2000))))
+    counts = np.bincount(drawn.ravel(), minlength=4)[:4] / drawn.size
+    assert counts == pytest.approx([math.exp(-1) / math.factorial(k) for k in range(4)], abs=0.003)
+    # Neither two examples nor two resamples have anything to do with each other.
+    assert np.corrcoef(drawn.T[:300])[np.triu_indices(300, 1)].std() == pytest.approx(RESAMPLES**-0.5, rel=0.05)
+    assert np.corrcoef(drawn)[np.triu_indices(RESAMPLES, 1)].std() == pytest.approx(2000**-0.5, rel=0.05)
+
+
+def shared_of_equal_systems(sharing: bool, trials: int = 120, questions: int = 200, languages: int = 8) -> float:
+    """Return how often two systems differ "at 95 %" that are equal: which of two answers is whose is a coin's throw.
+
+    The coin is thrown for a question in all its translations: one system understands it better, whatever the language.
+    """
+    random = np.random.RandomState(0)
+    marked = 0
+    spec = load_task("xcopa")
+    for _ in range(trials):
+        hard = random.random_sample(questions)
+        swapped = random.random_sample(questions) < 0.5
+        difference = np.zeros(RESAMPLES)
+        for language in range(languages):
+            right = [random.random_sample(questions) < hard**power for power in (0.3, 3.0)]
+            mine, theirs = (np.where(swapped, *(right[::way])) for way in (1, -1))
+            golds = ["yes"] * questions
+            ids = [f"{'' if sharing else language} {i}" for i in range(questions)]
+            one, other = (
+                replicates(spec, golds, ["yes" if each else "no" for each in system], "et", ids)
+                for system in (mine, theirs)
+            )
+            difference += one - other
+        low, high = np.percentile(difference, [2.5, 97.5])
+        marked += bool(low > 0 or high < 0)
+    return marked / trials
+
+
+def test_equal_systems_seem_different_in_one_of_twenty_cases_also_over_translations():
+    assert shared_of_equal_systems(sharing=True) < 0.09
+    assert shared_of_equal_systems(sharing=False, trials=40) > 0.2
 
 
 def test_a_score_that_cannot_be_drawn_has_none():
     spec = load_task("xnli").model_copy(update={"metric": "evaluate:accuracy"})
-    assert replicates(spec, *labels(9, 0.5, 1), "de", HASH) is None
+    golds, made = labels(9, 0.5, 1)
+    assert replicates(spec, golds, made, "de", ids_of(golds, made)) is None
+
+
+def test_of_few_examples_none_may_be_drawn_at_all():
+    found = drawn_of("xnli", ["0", "1"], ["0", "x"])
+    ids = ids_of(["0", "1"], [])
+    nothing = ~board_replicates._drawn(tuple(ids)).any(axis=1)
+    assert nothing.any()
+    assert (found[nothing] == 50).all()
+    assert ((found >= 0) & (found <= 100)).all()
 
 
 def test_packed_they_take_two_bytes_each_and_come_back():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from xharness import hub
@@ -76,6 +77,7 @@ class PullRequest:
         onto: the ref that it changes once merged (``refs/heads/main``).
         comments: (author, text) of each comment, the first one being the pull request's own text.
         merged_as: the commit that merged it; None where it is not.
+        moved: when the Hub saw its last commit.
     """
 
     proposal: Proposal
@@ -83,6 +85,7 @@ class PullRequest:
     onto: str | None
     comments: tuple[tuple[str, str], ...]
     merged_as: str | None
+    moved: datetime
 
 
 @dataclass(frozen=True)
@@ -249,26 +252,40 @@ def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[P
     return sorted((p for p in made if p.sha), key=lambda proposal: -proposal.number)
 
 
-def pull_request(repo: str, number: int, *, repo_type: RepoType = "model") -> PullRequest:
+def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head: str | None = None) -> PullRequest:
     """Return a pull request by its number, open or not.
+
+    Args:
+        repo: ``org/name``.
+        number: of the pull request.
+        repo_type: ``model``, ``dataset`` or ``space``.
+        head: the commit that it stands at, where that is known already.
 
     Raises:
         PublishError: there is none with this number, or the Hub refuses to tell.
         Lost: the Hub cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.community import DiscussionComment
+    from huggingface_hub.community import DiscussionComment, DiscussionCommit
 
     with explained_writing(repo, f"its pull request {number}"):
         found = patiently(lambda: HfApi().get_discussion_details(repo, number, repo_type=repo_type))
         if not found.is_pull_request:
             raise PublishError(f"{repo}: number {number} is a discussion and no pull request. Give another number.")
-        refs = patiently(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True))
-    heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
-    sha = heads.get(f"refs/pr/{number}", "")
+        if head is None:
+            refs = patiently(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True))
+            heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
+            head = heads.get(f"refs/pr/{number}", "")
     said = tuple((event.author, event.content) for event in found.events if isinstance(event, DiscussionComment))
-    proposal = Proposal(number, found.title, found.author, found.url, sha)
-    return PullRequest(proposal, found.status, found.target_branch, said, found.merge_commit_oid)
+    commits = [event.created_at for event in found.events if isinstance(event, DiscussionCommit)]
+    return PullRequest(
+        proposal=Proposal(number, found.title, found.author, found.url, head),
+        status=found.status,
+        onto=found.target_branch,
+        comments=said,
+        merged_as=found.merge_commit_oid,
+        moved=max(commits, default=found.created_at),
+    )
 
 
 def collection_of(found: Any) -> Collection:

@@ -44,6 +44,16 @@ def names(repo: str, sha: str, folder: str, repo_type: RepoType) -> list[str]:
     return sorted(path.rpartition("/")[2] for path in _listing(repo, sha, folder, repo_type))
 
 
+def folders(repo: str, sha: str, folder: str, repo_type: RepoType) -> dict[str, str]:
+    """Return the folders in a folder at a commit: name -> an id that is another if anything in it is.
+
+    Raises:
+        ModelError, DataError: as in `history`.
+    """
+    there = _listing(repo, sha, folder, repo_type)
+    return {path.rpartition("/")[2]: entry for path, entry in there.items() if isinstance(entry, str)}
+
+
 def changes(repo: str, before: str, after: str, repo_type: RepoType, most: int) -> dict[str, Change]:
     """Return the files that differ between two commits by path, and folders that are gone with a ``/`` at their end.
 

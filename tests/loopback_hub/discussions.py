@@ -37,7 +37,9 @@ def _note(repository: Repository, number: int, author: str, kind: str, **data: A
     with LOCK:
         known = repository.record["discussions"]
         found = known[str(number)]
-        event = {"id": f"{number:012x}{len(found['events']):012x}", "type": kind, "createdAt": moment(number)}
+        # Whatever happens is later than all that happened before it.
+        now = moment(sum(len(each["events"]) for each in known.values() if isinstance(each, dict)))
+        event = {"id": f"{number:012x}{len(found['events']):012x}", "type": kind, "createdAt": now}
         event |= {"author": {"name": author}, "data": data}
         found["events"].append(event)
         repository.change(discussions=known)

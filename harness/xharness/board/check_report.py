@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from xharness import __version__
@@ -18,31 +19,42 @@ def text(checked: Checked) -> str:
     return "\n".join(_lines(checked))
 
 
-def comment(checked: Checked, sha: str) -> str:
+def comment(checked: Checked, sha: str, *, for_now: bool = False) -> str:
     """Return the verdict on a commit as markdown for a pull request, with a mark by which it is known again.
 
-    What others wrote stands in a block of code, where nothing is markup and nobody is called by name.
+    What others wrote stands in a block of code, where nothing is markup and nobody is called by name. The mark is the
+    last line, and nobody else's text stands there.
+
+    Args:
+        checked: the verdict.
+        sha: the commit.
+        for_now: it is refused for what is on the board beside it, which can change.
     """
     verdict = checked.verdict
-    inside = "\n".join(_lines(checked)).replace("`", "'")
+    inside = "\n".join(_lines(checked)).replace("`", "'").replace("<!--", "<! --")
     said = "The numbers of this submission were recomputed from its predictions."
     if not verdict.accepted:
         said = "This submission cannot be merged as it is. Correct what is listed, and submit it again."
-    return f"**{verdict.verdict}** {said}\n\n```text\n{inside}\n```\n\n{mark(verdict, sha)}\n"
+    elif not verdict.scores:
+        said = "This withdrawal may be merged."
+    return f"**{verdict.verdict}** {said}\n\n```text\n{inside}\n```\n\n{mark(verdict, sha, for_now=for_now)}"
 
 
-def mark(verdict: Verdict, sha: str) -> str:
-    """Return what stands in the comment with a verdict on a commit, and in no other; it is not shown."""
-    return f"{_mark(verdict.verdict, sha)} {hashlib.sha256(verdict.to_bytes()).hexdigest()} -->"
+def mark(verdict: Verdict, sha: str, *, for_now: bool = False) -> str:
+    """Return the last line of a comment with a verdict on a commit, and of no other; it is not shown."""
+    word = f"{verdict.verdict}-for-now" if for_now else verdict.verdict
+    return f"<!-- xharness {__version__} {word} {sha} {hashlib.sha256(verdict.to_bytes()).hexdigest()} -->"
 
 
-def refusal_mark(sha: str) -> str:
-    """Return what stands in the comments of this version that refuse a commit, whatever for."""
-    return _mark(REFUSED, sha)
+def last_line(said: str) -> str:
+    """Return the line of a comment in which a mark stands, if there is one."""
+    return said.rstrip().rpartition("\n")[2]
 
 
-def _mark(verdict: str, sha: str) -> str:
-    return f"<!-- xharness {__version__} {verdict} {sha}"
+def is_final_refusal(said: str, sha: str) -> bool:
+    """Whether a comment has the mark of this version for a commit that is refused for what it holds itself."""
+    pattern = rf"<!-- xharness {re.escape(__version__)} {REFUSED} {re.escape(sha)} [0-9a-f]{{64}} -->"
+    return re.fullmatch(pattern, last_line(said)) is not None
 
 
 def sentence(checked: Checked) -> str:

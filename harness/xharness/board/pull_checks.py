@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xharness import __version__, hub, hub_commits, hub_standing, hub_trees
-from xharness.board import check_report
+from xharness.board import check_report, plausibility
 from xharness.board.checking import Checked, check, refusal
-from xharness.board.pull_requests import Proposed, fetch, look, read_others, withdrawal_problems
+from xharness.board.pull_requests import OnBoard, Proposed, fetch, look, read_record, recorded, withdrawal_problems
 from xharness.board.strict_json import shown
 from xharness.board.submission import CHECKS, SUBMISSIONS
 from xharness.board.verdict import ACCEPTED, SCHEMA_VERSION, Verdict
 from xharness.errors import PublishError, SubmissionError
 from xharness.hub_refusals import Lost, Stale
+from xharness.hub_standing import PullRequest
 from xharness.publishing.files import Digests, File, written
 
 _TRIES = 5
@@ -26,14 +27,35 @@ class PullChecked:
 
     Attributes:
         work: where its files lie as they were checked, by their paths in the repository.
+        for_now: it is refused for what is on the board beside it, which can change.
+        kept: the verdict is the one that stands on main, and nothing was checked anew.
     """
 
     proposed: Proposed
     checked: Checked
     work: Path
+    for_now: bool = False
+    kept: bool = False
 
 
-def check_pull_request(repo: str, number: int, work: Path, data_dir: Path | None, workers: int = 1) -> PullChecked:
+@dataclass(frozen=True)
+class Queue:
+    """A board's open pull requests by number.
+
+    Attributes:
+        waiting: those to check, the one first whose last commit is the oldest: who changes one stands behind.
+        refused: those that this account refused for what they hold still.
+        drafts: those that their authors are not done with.
+    """
+
+    waiting: tuple[int, ...]
+    refused: tuple[int, ...]
+    drafts: tuple[int, ...]
+
+
+def check_pull_request(
+    repo: str, number: int, work: Path, data_dir: Path | None, workers: int = 1, on_board: OnBoard | None = None
+) -> PullChecked:
     """Return the verdict on a pull request.
 
     Args:
@@ -42,6 +64,7 @@ def check_pull_request(repo: str, number: int, work: Path, data_dir: Path | None
         work: an empty folder for its files, which has to stay until they are merged.
         data_dir: gold data laid out like the Hub; None: the Hub.
         workers: processes that score.
+        on_board: what was read of the board before, for many pull requests.
 
     Raises:
         PublishError: there is no such pull request.
@@ -55,10 +78,17 @@ def check_pull_request(repo: str, number: int, work: Path, data_dir: Path | None
         problems = withdrawal_problems(proposed, work)
         return PullChecked(proposed, refusal(name, "", problems) if problems else _withdrawn(name), work)
     try:
-        folder = fetch(proposed, work)
+        record = read_record(proposed, work)
     except SubmissionError as error:
         return PullChecked(proposed, refusal(name, "", str(error).splitlines()), work)
-    others = read_others(proposed)
+    verdict = recorded(proposed, record, work) if proposed.landed else None
+    if verdict is not None:
+        return PullChecked(proposed, Checked(verdict), work, kept=True)
+    others = (on_board or OnBoard(repo)).beside(proposed)
+    problems, _ = plausibility.beside(record, others)
+    if problems:
+        return PullChecked(proposed, refusal(name, record.digest, problems), work, for_now=True)
+    folder = fetch(proposed, record, work)
     found = check(folder, name=proposed.id, others=others, data_dir=data_dir, workers=workers)
     return PullChecked(proposed, found, work)
 
@@ -77,41 +107,48 @@ def _withdrawn(name: str) -> Checked:
     return Checked(verdict)
 
 
-def comment(found: PullChecked) -> bool:
+def comment(found: PullChecked, me: str) -> bool:
     """Post a verdict below its pull request; return False where this account posted the same one before.
+
+    Args:
+        found: from `check_pull_request`.
+        me: name of this account.
 
     Raises:
         PublishError: the token may not.
     """
     repo, pull = found.proposed.repo, found.proposed.pull
-    me = hub_standing.account(repo).name
-    mark = check_report.mark(found.checked.verdict, pull.proposal.sha)
-    if any(author == me and mark in said for author, said in pull.comments):
+    mark = check_report.mark(found.checked.verdict, pull.proposal.sha, for_now=found.for_now)
+    if any(author == me and check_report.last_line(said) == mark for author, said in pull.comments):
         return False
-    text = check_report.comment(found.checked, pull.proposal.sha)
+    text = check_report.comment(found.checked, pull.proposal.sha, for_now=found.for_now)
     hub_commits.comment(repo, pull.proposal.number, text, repo_type="dataset")
     return True
 
 
-def open_numbers(repo: str) -> list[int]:
-    """Return the numbers of a board's open pull requests, the oldest first.
+def queue(repo: str, me: str | None) -> Queue:
+    """Return a board's open pull requests.
+
+    Args:
+        repo: the board's data set, ``org/name``.
+        me: name of this account, whose refusals count; None: nobody's do.
 
     Raises:
         PublishError: the Hub refuses to tell.
     """
-    return sorted(proposal.number for proposal in hub_standing.proposals(repo, "", repo_type="dataset"))
-
-
-def is_refused_already(repo: str, number: int) -> bool:
-    """Whether this account said below a pull request that it is refused, of what it holds now and by this version.
-
-    Raises:
-        PublishError: there is no such pull request, or this machine has no token.
-    """
-    pull = hub_standing.pull_request(repo, number, repo_type="dataset")
-    me = hub_standing.account(repo).name
-    mark = check_report.refusal_mark(pull.proposal.sha)
-    return any(author == me and mark in said for author, said in pull.comments)
+    waiting: list[PullRequest] = []
+    refused: list[int] = []
+    drafts: list[int] = []
+    for proposal in hub_standing.proposals(repo, "", repo_type="dataset"):
+        pull = hub_standing.pull_request(repo, proposal.number, repo_type="dataset", head=proposal.sha)
+        if pull.status == "draft":
+            drafts.append(proposal.number)
+        elif any(a == me and check_report.is_final_refusal(said, proposal.sha) for a, said in pull.comments):
+            refused.append(proposal.number)
+        else:
+            waiting.append(pull)
+    numbers = [pull.proposal.number for pull in sorted(waiting, key=lambda pull: (pull.moved, pull.proposal.number))]
+    return Queue(tuple(numbers), tuple(sorted(refused)), tuple(sorted(drafts)))
 
 
 def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
@@ -124,25 +161,29 @@ def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
         The commit; None where all of it was there.
 
     Raises:
-        Stale: the pull request was changed since it was checked, or is closed, or others were merged meanwhile.
+        Stale: the pull request was changed since it was checked, is closed or a draft, or others were merged meanwhile.
         PublishError: the token may not, or main holds this submission with other content than was checked.
     """
     proposed, verdict = found.proposed, found.checked.verdict
-    repo, pull = proposed.repo, proposed.pull
+    repo, number = proposed.repo, proposed.pull.proposal.number
     if not verdict.accepted:
         raise SubmissionError(f"{verdict.id}: is refused, so it is not merged.")
+    # Scoring takes a minute, in which its author may have thought better of it.
+    now = hub_standing.pull_request(repo, number, repo_type="dataset")
     if not proposed.landed:
-        if pull.status not in ("open", "draft"):
-            raise Stale(f"{repo}: the pull request {pull.proposal.number} is {pull.status}; nothing was merged.")
-        ref = pull.proposal.ref
-        if hub.resolve(repo, ref, "dataset", fresh=True) != pull.proposal.sha:
-            raise Stale(f"{repo}: {ref} was changed since it was checked; nothing was merged. Check it again.")
-    sha = _commit(found)
+        before = proposed.pull
+        if (now.proposal.sha, now.onto) != (before.proposal.sha, before.onto):
+            raise Stale(
+                f"{repo}: {now.proposal.ref} was changed since it was checked; nothing was merged. Check it again."
+            )
+        if now.status != "open":
+            raise Stale(f"{repo}: the pull request {number} is {now.status}, not open; nothing was merged.")
+    sha = None if found.kept else _commit(found)
     if sha is not None:
-        say(f"merged: {pull.proposal.url}")
-    if pull.status in ("open", "draft"):
-        text = f"{pull.proposal.sha} is on main{'' if sha is None else f' by commit {sha}'}, so this is closed."
-        hub_commits.close(repo, pull.proposal.number, text, repo_type="dataset")
+        say(f"merged: {now.proposal.url}")
+    if now.status in ("open", "draft"):
+        text = f"{now.proposal.sha} is on main{'' if sha is None else f' as of commit {sha}'}, so this is closed."
+        hub_commits.close(repo, number, text, repo_type="dataset")
     return sha
 
 
@@ -150,6 +191,8 @@ def _commit(found: PullChecked) -> str | None:
     """Commit what main lacks, whatever else is committed meanwhile; return the commit, None if it lacks nothing."""
     proposed, verdict = found.proposed, found.checked.verdict
     repo, number = proposed.repo, proposed.pull.proposal.number
+    if proposed.landed and proposed.withdraws:
+        return None
     wanted = list(_wanted(found))
     lacking = _lacking(wanted, repo, proposed.main, verdict.id)
     if not lacking:

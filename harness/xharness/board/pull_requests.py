@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from xharness import hub, hub_trees
+from xharness import __version__, hub, hub_trees
 from xharness.board.fields import ID
 from xharness.board.intake import file_problems
 from xharness.board.limits import LARGEST_RECORD, MOST_FILES
@@ -24,7 +24,9 @@ from xharness.board.submission import (
     read_submission,
     read_withdrawal,
 )
-from xharness.errors import SubmissionError
+from xharness.board.verdict import LARGEST as LARGEST_VERDICT
+from xharness.board.verdict import VERDICT_FILE, Verdict, parse
+from xharness.errors import PublishError, SubmissionError
 from xharness.hub_errors import NoSuchFile
 from xharness.hub_standing import PullRequest, pull_request
 from xharness.hub_trees import Change
@@ -45,7 +47,7 @@ class Proposed:
         changes: by path.
         id: of the one submission that it is about; '' where there is no such.
         withdraws: whether it withdraws a submission that was merged before.
-        landed: whether main holds all of it by now.
+        landed: whether main holds such a submission, or such a withdrawal, by now.
         problems: why what it changes may not be changed.
     """
 
@@ -73,11 +75,13 @@ def look(repo: str, number: int) -> Proposed:
         DataError: the repository cannot be read.
     """
     pull = pull_request(repo, number, repo_type="dataset")
+    if not pull.proposal.sha:
+        raise PublishError(f"{repo}: {pull.proposal.ref} is gone, so nobody can say what it held.")
     main = hub.resolve(repo, "main", "dataset", fresh=True)
     trunk = hub_trees.history(repo, main, "dataset")
-    mine = hub_trees.history(repo, pull.proposal.sha, "dataset")
+    own = hub_trees.history(repo, pull.proposal.sha, "dataset")
     # Once merged, all its commits are main's, too: what its last one changed is all that can be said.
-    base = mine[1] if pull.status == "merged" and len(mine) > 1 else _first_shared(mine, trunk)
+    base = own[1] if pull.status == "merged" and len(own) > 1 else _first_shared(own, trunk)
     if base is None:
         problem = "the pull request shares no commit with main. Open a new one."
         return Proposed(repo, pull, main, main, {}, "", False, False, (problem,))
@@ -86,16 +90,12 @@ def look(repo: str, number: int) -> Proposed:
     name = ids[0] if len(ids) == 1 and re.fullmatch(ID, ids[0], re.ASCII) else ""
     withdraws = list(changes) == [f"{SUBMISSIONS}/{name}/{WITHDRAWN}"]
     there = set(hub_trees.names(repo, base, SUBMISSIONS, "dataset"))
+    mine = hub.list_files(repo, main, "dataset", f"{SUBMISSIONS}/{name}") if name else {}
+    if f"{SUBMISSIONS}/{name}/{RECORD}" not in mine:
+        there -= {name} if withdraws else set()
     problems = tuple(_rule_problems(pull, changes, ids, name, withdraws, there))
-    landed = not problems and _is_there(repo, main, name, changes)
+    landed = f"{SUBMISSIONS}/{name}/{WITHDRAWN if withdraws else RECORD}" in mine
     return Proposed(repo, pull, base, main, changes, name, withdraws, landed, problems)
-
-
-def _is_there(repo: str, main: str, name: str, changes: Mapping[str, Change]) -> bool:
-    """Whether main holds what a pull request adds: the record, which names the content of all other files."""
-    there = hub.list_files(repo, main, "dataset", f"{SUBMISSIONS}/{name}")
-    path = next(path for path in (f"{SUBMISSIONS}/{name}/{RECORD}", *changes) if path in changes)
-    return there.get(path) == changes[path].after
 
 
 def _first_shared(mine: list[str], trunk: list[str]) -> str | None:
@@ -137,12 +137,12 @@ def _rule_problems(
     yield from (f"{shown(path)}: is removed, which no submission may." for path in gone[:_NAMED])
 
 
-def fetch(proposed: Proposed, work: Path) -> Path:
-    """Download the submission of a pull request, after its listing was compared with its record; return its folder.
+def read_record(proposed: Proposed, work: Path) -> Submission:
+    """Download the record of a pull request's submission, and compare the listing with it.
 
     Raises:
         SubmissionError: the listing is not what the record says, or its author is not who submits.
-        DataError: a download failed.
+        DataError: the download failed.
     """
     sizes = {
         path.removeprefix(f"{proposed.folder}/"): change.after.size
@@ -157,9 +157,37 @@ def fetch(proposed: Proposed, work: Path) -> Path:
     problems = [*_author_problems(proposed, found), *file_problems(found, sizes)]
     if problems:
         raise SubmissionError("\n".join(problems))
+    return found
+
+
+def fetch(proposed: Proposed, found: Submission, work: Path) -> Path:
+    """Download the predictions that a record names beside it, and return the submission's folder.
+
+    Raises:
+        DataError: a download failed.
+    """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda path: _download(proposed, path, work), found.files))
     return work / proposed.folder
+
+
+def recorded(proposed: Proposed, found: Submission, work: Path) -> Verdict | None:
+    """Return the verdict on main that accepted this very content, where this version made it; else None.
+
+    Raises:
+        DataError: the download failed.
+    """
+    path = f"{CHECKS}/{proposed.id}/{VERDICT_FILE}"
+    there = hub.list_files(proposed.repo, proposed.main, "dataset", f"{CHECKS}/{proposed.id}")
+    if path not in there or there[path].size > LARGEST_VERDICT:
+        return None
+    content = read_file(hub.download_file(proposed.repo, proposed.main, path, "dataset", to=work), LARGEST_VERDICT)
+    try:
+        kept = parse(content, path)
+    except SubmissionError:
+        return None
+    same = (kept.id, kept.digest, kept.versions.get("xharness")) == (proposed.id, found.digest, __version__)
+    return kept if same and kept.accepted else None
 
 
 def _download(proposed: Proposed, path: str, work: Path) -> Path:
@@ -194,25 +222,33 @@ def withdrawal_problems(proposed: Proposed, work: Path) -> list[str]:
     return problems
 
 
-def read_others(proposed: Proposed) -> list[Known]:
-    """Return what is needed of the submissions that are on the board beside this one.
+class OnBoard:
+    """What is needed of a board's submissions to compare others with them; what did not change is read once."""
 
-    Raises:
-        DataError: a download failed.
-    """
-    repo = proposed.repo
-    # What was merged since then counts, too; but once this one is there, it is not beside itself.
-    sha = proposed.base if proposed.landed else proposed.main
-    paths = [f"{SUBMISSIONS}/{name}/{RECORD}" for name in hub_trees.names(repo, sha, SUBMISSIONS, "dataset")]
+    def __init__(self, repo: str) -> None:
+        self._repo = repo
+        self._known: dict[tuple[str, str], Known | None] = {}
 
-    def read(path: str) -> Known | None:
+    def beside(self, proposed: Proposed) -> list[Known]:
+        """Return what is needed of the submissions on main, without the one that is proposed.
+
+        Raises:
+            DataError: a download failed.
+        """
+        there = hub_trees.folders(self._repo, proposed.main, SUBMISSIONS, "dataset")
+        wanted = [each for each in there.items() if each not in self._known]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            self._known.update(
+                zip(wanted, pool.map(lambda each: self._read(proposed.main, each[0]), wanted), strict=True)
+            )
+        found = (self._known[each] for each in there.items() if each[0] != proposed.id or not proposed.landed)
+        return [each for each in found if each is not None]
+
+    def _read(self, sha: str, name: str) -> Known | None:
         try:
-            return known(_read_cached(hub.download_file(repo, sha, path, "dataset")))
+            return known(_read_cached(hub.download_file(self._repo, sha, f"{SUBMISSIONS}/{name}/{RECORD}", "dataset")))
         except (SubmissionError, NoSuchFile):
             return None
-
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return [each for each in pool.map(read, paths) if each is not None]
 
 
 def _read_cached(path: Path) -> Submission:

@@ -1,32 +1,49 @@
 """Bootstrap replicates of a language's score, drawn alike for every submission, so that differences are paired.
 
-Resample number r of a language draws the same examples for every system that is scored on the same gold data. So the
-difference of two systems' replicates is a paired bootstrap of their difference (Koehn 2004,
-https://aclanthology.org/W04-3250), and the mean of languages' replicates is a replicate of their mean. As with
+In resample number r an example counts as often as its id says, a number of the Poisson distribution with mean 1, for
+every system, in every language and every target. So
+
+* the difference of two systems' replicates is a paired bootstrap of their difference (Koehn 2004,
+  https://aclanthology.org/W04-3250);
+* the mean of languages' replicates is a replicate of their mean, also where test sets are translations of one another,
+  as those of XNLI, XQuAD, XCOPA, PAWS-X, LAReQA and much of MLQA are. A question that is hard for a system is hard in
+  most languages; drawn for each language by itself, intervals of the mean would be far too narrow. Ids that two test
+  sets share by chance do no harm: examples that have nothing to do with each other vary apart, however they are drawn;
+* what a system mined for a sentence without translation counts with that sentence, whoever mined it.
+
+A Poisson number for each example is the multinomial bootstrap but for the number of examples, which varies a little
+(Hanley and MacGibbon 2006, https://doi.org/10.1016/j.cmpb.2006.04.006); scores are of the examples drawn. As with
 intervals, examples are drawn again and training is not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from xharness import intervals
 from xharness.data_spec import DataSpec
 from xharness.errors import DataError
-from xharness.intervals import Floats, Units
+from xharness.intervals import Floats
 from xharness.metrics import task_score
 
 RESAMPLES = 200
 _STEPS = 100
 """Steps of a percent that are kept."""
 _STORED = np.dtype("<i2")
+_AT_ONCE = 20
+"""Resamples that are summed up at once, so that memory stays small."""
+_POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(20)])
+"""How likely a Poisson number of mean 1 is at most k."""
 
 
-def replicates(spec: DataSpec, golds: Any, made: Any, language: str, data_hash: str) -> Floats | None:
+def replicates(spec: DataSpec, golds: Any, made: Any, language: str, ids: Sequence[str]) -> Floats | None:
     """Return the number that enters the target's mean, in percent, of each resample; None where it cannot be drawn.
 
     Args:
@@ -34,50 +51,45 @@ def replicates(spec: DataSpec, golds: Any, made: Any, language: str, data_hash: 
         golds: its gold, in the order of the data, as ``scoring.gold`` gives it.
         made: predictions that the metric has scored, as it takes them.
         language: two-letter code.
-        data_hash: of the gold data; it says which examples are drawn.
+        ids: of the examples, in the order of the data.
     """
+    found = intervals.units(spec.metric, golds, made, language)
     if spec.kind == "mining":
-        found, beside = _mined(spec, golds, made, language)
-    else:
-        found, beside = intervals.units(spec.metric, golds, made, language), None
-    sizes = {len(each.rows) for each in found}
-    if len(sizes) != 1:
+        ids = sorted({source for source, _ in {*golds, *made}})  # the order of the units
+    elif isinstance(golds, Mapping):
+        ids = list(golds)
+    if not found or any(len(each.rows) != len(ids) for each in found):
         return None
-    drawn = _drawn(sizes.pop(), data_hash)
+    drawn = _drawn(tuple(ids))
+    # As many as there are, which is what a mean is divided by; where nothing was drawn, all of them once.
+    drawn = np.where(drawn.any(axis=1, keepdims=True), drawn, np.uint8(1))
+    scale = len(ids) / drawn.sum(axis=1, keepdims=True)
     scores: dict[str, Floats] = {}
     for each in found:
-        sums = drawn @ each.rows
-        scores |= each.scores(sums if beside is None else sums + beside)
+        blocks = [drawn[start : start + _AT_ONCE] @ each.rows for start in range(0, RESAMPLES, _AT_ONCE)]
+        scores |= each.scores(np.concatenate(blocks) * scale)
     try:
         return np.array([task_score(spec.score_keys, _one(scores, number)) for number in range(RESAMPLES)])
     except DataError:
         return None  # a score that only some examples have
 
 
-def _mined(
-    spec: DataSpec, golds: Collection[tuple[str, str]], made: Collection[tuple[str, str]], language: str
-) -> tuple[list[Units], Floats]:
-    """Return the units of the sentences that have a translation, and what is to be added to every sum of them.
+@lru_cache(maxsize=4)
+def _drawn(ids: tuple[str, ...]) -> npt.NDArray[np.uint8]:
+    """Return how often each example is drawn in each resample: a number that follows from its id alone.
 
-    Which other sentences a system names differs from system to system, so that those cannot be drawn alike: what it
-    found for them counts once in every resample.
+    By SplitMix64 (Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195), which any language can do, so
+    that what is drawn never depends on a library's version.
     """
-    sources = {source for source, _ in golds}
-    beside = sum(source not in sources for source, _ in set(made))
-    units = intervals.units(spec.metric, golds, [pair for pair in made if pair[0] in sources], language)
-    return units, np.array([0.0, float(beside), 0.0])
-
-
-def _drawn(examples: int, data_hash: str) -> Floats:
-    """Return how often each example is drawn in each resample: the same for the same data, and other for other data."""
-    seed = int.from_bytes(hashlib.sha256(data_hash.encode()).digest()[:4], "little")
-    # The stream of a RandomState is the same in every version of numpy; that of its newer generators need not be.
-    random = np.random.RandomState(seed)
-    drawn = np.empty((RESAMPLES, examples))
+    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in ids)
+    start = np.frombuffer(digests, dtype="<u8")
+    drawn = np.empty((RESAMPLES, len(ids)), dtype=np.uint8)
     for resample in range(RESAMPLES):
-        # The same distribution as that of a multinomial of equal shares, which takes ten times as long.
-        places = (random.random_sample(examples) * examples).astype(np.int64)
-        drawn[resample] = np.bincount(places, minlength=examples)
+        mixed = start + np.uint64((resample + 1) * 0x9E3779B97F4A7C15 % 2**64)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+        drawn[resample] = np.searchsorted(_POISSON, (mixed >> np.uint64(11)) * 2.0**-53, side="right")
     return drawn
 
 

@@ -201,7 +201,7 @@ def _score_file(
         strange = _strange_name(spec.kind, loaded, made)
         if strange is not None:
             raise SubmissionError(f"{path}: the data has nothing called {shown(strange[:60])}.")
-        return score, replicates(spec, golds, made, language, loaded.hash)
+        return score, replicates(spec, golds, made, language, [example.id for example in loaded.examples])
     except PredictionError as error:
         raise PredictionError(str(error).replace(str(plain), path)) from None
     finally:

@@ -15,6 +15,7 @@ from xharness.errors import Incomplete, OutputError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
     from xharness.board.checking import Checked
+    from xharness.board.pull_requests import OnBoard
 
 
 @click.command()
@@ -68,7 +69,7 @@ def check(
     if number is not None or every_open:
         if repo is None or name is not None or every:
             raise UsageError("--pr and --open need --of ORG/NAME, and go with neither --id nor --all.")
-        desk = _Desk(repo, data_dir, workers, record, **asked)
+        desk = _desk(repo, data_dir, workers, record, **asked)
         if number is None:
             _check_open(desk, as_json)
         else:
@@ -118,30 +119,46 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
 
 @dataclass(frozen=True)
 class _Desk:
-    """What is done with pull requests: to which board, and what is asked beside the check."""
+    """What is done with pull requests: to which board, and what is asked beside the check.
+
+    Attributes:
+        me: name of this account, where comments are wanted; else None.
+    """
 
     repo: str
     data_dir: Path | None
     workers: int
     record: Path | None
-    comment: bool
+    me: str | None
     merge: bool
+    on_board: OnBoard
 
     def handle(self, number: int) -> tuple[Checked, dict[str, Any]]:
         """Check a pull request, and return the verdict and what else was done."""
         from xharness.board import pull_checks
 
         with TemporaryDirectory(prefix="xharness-pull-") as work:
-            found = pull_checks.check_pull_request(self.repo, number, Path(work), self.data_dir, self.workers)
+            found = pull_checks.check_pull_request(
+                self.repo, number, Path(work), self.data_dir, self.workers, self.on_board
+            )
             outcome: dict[str, Any] = {"pull_request": found.proposed.pull.proposal.url}
-            if not found.proposed.withdraws:
+            if not found.proposed.withdraws and not found.kept:
                 _keep(found.checked, self.record)
-            if self.comment:
-                outcome["commented"] = pull_checks.comment(found)
+            if self.me is not None:
+                outcome["commented"] = pull_checks.comment(found, self.me)
                 say("commented" if outcome["commented"] else "the same verdict was posted before")
             if self.merge and found.checked.verdict.accepted:
                 outcome["recorded"] = pull_checks.merge(found, say)
             return found.checked, outcome
+
+
+def _desk(repo: str, data_dir: Path | None, workers: int, record: Path | None, *, comment: bool, merge: bool) -> _Desk:
+    from xharness import hub_standing
+    from xharness.board.pull_requests import OnBoard
+
+    # Asked first: who may not comment need not wait for the check.
+    me = hub_standing.account(repo).name if comment else None
+    return _Desk(repo, data_dir, workers, record, me, merge, OnBoard(repo))
 
 
 def _check_one(desk: _Desk, number: int, as_json: bool) -> None:
@@ -160,13 +177,10 @@ def _check_open(desk: _Desk, as_json: bool) -> None:
 
     found: list[Checked] = []
     verdicts: list[dict[str, Any]] = []
-    skipped: list[int] = []
     failures: dict[int, str] = {}
-    for number in pull_checks.open_numbers(desk.repo):
+    queue = pull_checks.queue(desk.repo, desk.me)
+    for number in queue.waiting:
         try:
-            if desk.comment and pull_checks.is_refused_already(desk.repo, number):
-                skipped.append(number)
-                continue
             checked, outcome = desk.handle(number)
         except XharnessError as error:
             say(f"pull request {number}: {error}")
@@ -177,10 +191,12 @@ def _check_open(desk: _Desk, as_json: bool) -> None:
         if not as_json:
             _print(checked)
             click.echo(outcome["pull_request"])
-    if skipped:
-        say(f"refused already, and not changed since: {', '.join(map(str, skipped))}")
+    for why, numbers in (("refused already, and not changed since", queue.refused), ("drafts", queue.drafts)):
+        if numbers:
+            say(f"{why}: {', '.join(map(str, numbers))}")
     if as_json:
-        print_json({"verdicts": verdicts, "refused_before": skipped, "failed": failures})
+        passed = {"refused_before": queue.refused, "drafts": queue.drafts}
+        print_json({"verdicts": verdicts, **passed, "failed": failures})
     elif not found and not failures:
         click.echo("no open pull request to check")
     if failures:
