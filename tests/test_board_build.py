@@ -243,6 +243,44 @@ def test_the_table_is_read_by_pandas_and_holds_every_number(whole, built):
     assert table.superseded_by.notna().any()
 
 
+def _spoil(case: str, board: Path, name: str) -> set[str]:
+    """Make one or all languages of XNLI partial; return which."""
+    verdict = json.loads((board / "checks" / name / "verdict.json").read_text(encoding="utf-8"))
+    found = verdict["scores"]
+    if case == "another version of the spec":
+        for each in found.values():
+            for cell in each["xnli"].values():
+                cell["spec_hash"] = "0" * 12
+    elif case == "a language that one seed lacks":
+        del found["1"]["xnli"]["sw"]
+    else:
+        shutil.rmtree(board / "checks" / name)
+        data = record(board, name)["data"]
+        data["xnli"]["sw"]["n"] = 100
+        change(board, name, data=data)
+        return {"sw"}
+    judge(board, name, scores=found)
+    return set(found["0"]["xnli"]) if case == "another version of the spec" else {"sw"}
+
+
+@pytest.mark.parametrize(
+    "case", ["another version of the spec", "a language that one seed lacks", "a claim over fewer examples"]
+)
+def test_what_the_table_calls_whole_is_what_the_board_counts(case, tmp_path):
+    board = tmp_path / "data"
+    partial = _spoil(case, board, make_board(board, 1, 2, mixed=False, replicates=False)[0])
+    _, scores = build(board)
+    cells, tasks = scores["cells"], [task["name"] for task in scores["tasks"]]
+    codes = [language["code"] for language in scores["languages"]]
+    places = zip(cells["row"], cells["task"], cells["language"], cells["whole"], strict=True)
+    on_board = {(tasks[task], codes[code]): bool(whole) for row, task, code, whole in places if row == 0}
+    table = pandas.read_parquet(board.parent / "built" / "scores.parquet")
+    in_table = {key: set(whole) for key, whole in table.groupby(["task", "language"]).whole}
+    assert in_table == {key: {whole} for key, whole in on_board.items()}
+    assert {code for (task, code), whole in on_board.items() if task == "xnli" and not whole} == partial
+    assert len(table[(table.task == "xnli") & (table.language == "de")]) == 2
+
+
 def test_published_figures_stand_apart_each_with_its_source(built):
     found = [row for row in read(built)["rows"] if row["kind"] == "reported"]
     assert len({row["id"] for row in found}) == len(found) >= 15
@@ -255,6 +293,22 @@ def test_published_figures_stand_apart_each_with_its_source(built):
     readme = next(row for row in found if row["id"] == "reported-xlm-r-large-google-deepmind-xquad-readme")
     assert readme["task_scores"]["xquad"]["xtreme-r"] == pytest.approx((77.2 + 61.5) / 2, abs=0.1)
     assert not any(row["source"]["text"].startswith("RemBERT") for row in found)  # means of groups alone
+
+
+def test_notes_of_published_figures_say_which_means_were_made_here(built):
+    found = [row for row in read(built)["rows"] if row["kind"] == "reported"]
+    made = {row["id"]: row["note"].split("made here: ")[1] for row in found if "made here" in (row["note"] or "")}
+    over_languages = "XQuAD as the mean over the source's languages, in each the mean of exact match and F1"
+    assert made == {
+        "reported-mbert-google-deepmind-xquad-readme": over_languages,
+        "reported-xlm-r-large-google-deepmind-xquad-readme": over_languages,
+        "reported-xlm-r-large-untuned-jiant-dev-pull-request-128": "Tatoeba as the mean over the source's languages",
+        "reported-veco-veco-s-readme-in-the-alicemind-repositor": "XQuAD as the mean of exact match and F1",
+    }
+    veco = next(row for row in found if row["id"].startswith("reported-veco-veco"))
+    assert veco["task_scores"]["xquad"]["xtreme"] == pytest.approx((77.5 + 61.9) / 2)
+    papers = [row["source"]["text"] for row in found if "reported in the paper" in (row["note"] or "")]
+    assert papers == ["XTREME paper, Table 20"]
 
 
 def test_many_submissions_are_prepared_by_several_processes_with_the_same_result(board, monkeypatch):

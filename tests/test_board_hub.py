@@ -120,8 +120,39 @@ def test_a_kept_copy_is_brought_up_to_date(hub, desk, tmp_path):
     built = json.loads(desk.run(*arguments, "--json")["out"])
     assert (built["submissions"], built["checked"]) == (2, 1)
     assert (tmp_path / "copy" / "notes.txt").exists()
-    other = desk.run(*arguments[:-1], tmp_path / "data" / "submissions")
-    assert (other["code"], "holds something else" in other["err"]) == (2, True)
+    assert not (tmp_path / "copy" / "submissions" / names[0]).exists()
+
+
+def test_a_folder_that_is_not_the_boards_copy_is_left_alone(hub, desk, tmp_path):
+    filled(hub, "org/one", tmp_path / "data", None)
+    filled(hub, "org/two", tmp_path / "more", None)
+    copy, mine = tmp_path / "copy", tmp_path / "mine"
+
+    def build(repo: str, keep: Path) -> tuple[int, str]:
+        found = desk.run("leaderboard", "build", "--from", repo, "--to", tmp_path / "page", "--keep", keep)
+        return found["code"], found["err"]
+
+    # Somebody's own work under the same names, even with a board.json.
+    (mine / "submissions" / "essay").mkdir(parents=True)
+    (mine / "submissions" / "essay" / "submission.json").write_text("my work", encoding="utf-8")
+    (mine / "board.json").write_text("{}", encoding="utf-8")
+    code, said = build("org/one", mine)
+    assert (code, "holds something else" in said) == (2, True)
+    assert (mine / "submissions" / "essay" / "submission.json").read_text(encoding="utf-8") == "my work"
+    assert build("org/one", copy)[0] == 0
+    code, said = build("org/two", copy)
+    assert (code, "is a copy of http" in said) == (2, True)
+    # A link in the copy leads nowhere.
+    (copy / "submissions" / "zzz-0123456789ab").symlink_to(mine / "submissions" / "essay")
+    code, said = build("org/one", copy)
+    assert (code, "is a link" in said) == (2, True)
+    assert (mine / "submissions" / "essay" / "submission.json").exists()
+    (copy / "submissions" / "zzz-0123456789ab").unlink()
+    record = next((copy / "checks").glob("*/verdict.json"))
+    record.unlink()
+    record.mkdir()
+    assert build("org/one", copy)[0] == 9
+    assert build("org/one", tmp_path / "more" / "board.json")[0] == 2
 
 
 def test_a_build_is_pushed_once_and_what_went_goes(hub, desk, tmp_path):

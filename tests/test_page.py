@@ -209,6 +209,9 @@ def test_only_checked_whole_and_fair_rows_are_ranked(shown):
     assert set(ranks[len(checked) :]) == {"–"}
     assert "Saw test data" in shown.text("#table")
     assert "question answering as F1 only" in shown.text(f'[data-id="{REPORTED}"]')
+    published = shown.text('#table tbody[data-section="reported"] .section')
+    assert published.startswith("Published figures1. As their source gives them")
+    assert "nobody recomputed them" in published
     shown.click(f'[data-focus="model-{REPORTED}"]')
     shown.wait_for("#model[open]")
     text = shown.text("#model")
@@ -489,7 +492,8 @@ def test_two_models_are_compared_by_paired_resamples(shown, replicates):
     assert {line[0] for line in lines} == set(expected)
     verdicts = set()
     for key, _, _, difference, interval, p, verdict in lines:
-        differences = expected[key]
+        # Noise of adding up is no difference.
+        differences = expected[key].round(9)
         low, high = np.percentile(differences, [2.5, 97.5])
         assert [number(end) for end in interval.split(" to ")] == pytest.approx([low, high], abs=0.06)
         chance = min(1, 2 * (min((differences <= 0).sum(), (differences >= 0).sum()) + 1) / 201)
@@ -502,7 +506,52 @@ def test_two_models_are_compared_by_paired_resamples(shown, replicates):
     assert len(verdicts) == 3
     warned = shown.text("#comparison .warnings")
     assert "not training" in warned
-    assert f"{len(lines)} comparisons" in warned
+    assert "that several languages share, as translations of one test set, are drawn together" in warned
+    in_map = shown.run(
+        """return [...document.querySelectorAll("#comparison .heatmap td:not(.void)")].map((td) => td.textContent);"""
+    )
+    assert len(in_map) == sum(len(SEEN.layout.members[task]["xtreme-r"]) for task in ("xnli", "panx", "lareqa"))
+    count = len(lines) + len(in_map)
+    assert f"{count} comparisons stand below, {len(in_map)} of them in the map" in warned
+    assert f"about {round(count / 20)} of that many would be marked by chance" in warned
+    heading = shown.text("#comparison summary")
+    for said in (warned, heading):
+        assert "p < 0.05 and an interval that leaves out zero" in said
+    starred = 0
+    for task in ("xnli", "panx", "lareqa"):
+        for code in SEEN.layout.members[task]["xtreme-r"]:
+            differences = drawn[task, code].round(9)
+            low, high = np.percentile(differences, [2.5, 97.5])
+            chance = 2 * (min((differences <= 0).sum(), (differences >= 0).sum()) + 1) / 201
+            starred += chance < 0.05 and (low > 0 or high < 0)
+    assert 0 < sum(text.endswith("*") for text in in_map) == starred < len(in_map)
+
+
+@browsing
+def test_differences_that_are_noise_of_adding_up_count_on_both_sides(board, replicates, browser, tmp_path):
+    cells, numbers = replicates
+    codes = [code for code in SEEN.layout.members["xnli"]["xtreme"] if code != "sw"]
+    places = [cells.index(("xnli", code)) for code in codes]
+    # The same values, of other languages: the means are equal, but are added up in another order.
+    drawn = numbers[BEST][places].astype(float)
+    noise = [sum(1 / len(codes) * each / 100) - sum(1 / len(codes) * each[::-1] / 100) for each in drawn.T]
+    worst = int(np.argmax(noise))
+    assert 0 < noise[worst] < 1e-9
+    (tmp_path / "replicates").mkdir()
+    for row, order in ((BEST, places), (SECOND, places[::-1])):
+        values = numbers[BEST].copy()
+        # The same in every resample, so that the noise is always on one side.
+        values[order] = numbers[BEST][places, worst][:, None]
+        text = page.replicates_script(row, cells, 200, values.tobytes())
+        (tmp_path / "replicates" / f"{row}.js").write_text(text, encoding="utf-8")
+    (tmp_path / "index.html").write_text(page.render(board), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    shown.open(f"targets=xnli&languages={','.join(codes)}&compare={BEST},{SECOND}")
+    shown.wait_for("#comparison .warnings")
+    line = shown.run(
+        """return [...document.querySelectorAll('#comparison tr[data-key="average"] td')].map((td) => td.textContent)"""
+    )
+    assert line[3:] == ["0.0 to 0.0", "1.00", "not clear"]
 
 
 def number(text):
@@ -726,6 +775,7 @@ def test_copies_are_safe_to_open_and_to_render(board, browser, tmp_path):
     shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
     shown.open()
     assert shown.table()[BEST]["model"] == '\'=1+2, "0" |<b>'
+    assert [shown.table()[name]["selected_by"] for name in (BEST, REPORTED)] == ["english-dev", ""]
     shown.click("#copy-markdown")
     lines = shown.find("#copy textarea").get_property("value").splitlines()
     assert lines[2].startswith('| 1 | =1+2, "0" \\|\\<b\\> | checked | ')

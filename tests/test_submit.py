@@ -145,15 +145,33 @@ def test_all_reasons_are_said_at_once(gold, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"track": "few-shot", "shots": 10}, "is of another track than"),
-        ({"selected_by": "target-dev"}, "is of another choice of the state than"),
+        (({}, {"track": "few-shot", "shots": 10}), "is of another track than"),
+        (({"selected_by": "last"}, {"selected_by": "average"}), "is of another choice of the state than"),
     ],
 )
 def test_unlike_experiments_are_no_one_submission(change, words, gold, tmp_path):
-    runs = [
-        make_run(tmp_path / str(k), gold, {"xnli": ["de"]}, **tuned(k, **more)) for k, more in ((1, {}), (2, change))
-    ]
+    runs = [make_run(tmp_path / str(k), gold, {"xnli": ["de"]}, **tuned(k, **more)) for k, more in enumerate(change)]
     assert words in refusal(*runs, gold=gold)
+
+
+def test_of_all_that_eval_leaves_of_a_tuning_the_headline_is_taken_or_what_is_asked_for(gold, tmp_path):
+    choices = ("english-dev", "last", "target-dev")
+    runs = [
+        make_run(tmp_path / f"{choice}{k}", gold, {"xnli": ["de"]}, **tuned(k, selected_by=choice))
+        for choice in choices
+        for k in (1, 2)
+    ]
+    runs.append(make_run(tmp_path / "as-is", gold, {"tatoeba": ["de"]}))
+    found = origins.of_runs(runs)
+    assert (found.selected_by, len(found.origins)) == ("english-dev", 3)
+    assert found.notes == (
+        "left out: 4 RUNs of states chosen by last, target-dev (--selected-by takes one of these instead)",
+    )
+    assert origins.of_runs(runs, "last").selected_by == "last"
+    with pytest.raises(UsageError, match="There are: english-dev, last, target-dev"):
+        origins.of_runs(runs, "average")
+    with pytest.raises(UsageError, match="none, as these RUNs are of no tuned state"):
+        origins.of_runs(runs[-1:], "last")
 
 
 def test_seeds_of_other_settings_are_no_seeds(gold, tmp_path):

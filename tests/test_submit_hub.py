@@ -141,6 +141,8 @@ def test_withdrawing_ones_own(run, gold, hub, desk, board):
     merge(desk, board, 1)
     stranger = desk.run(*withdraw, "--yes", token=STRANGER)
     assert (stranger["code"], "was submitted by tester" in stranger["err"]) == (11, True)
+    looked = desk.run(*withdraw, "--submitted-by", "stranger", token=None)
+    assert (looked["code"], "was submitted by tester, and not by stranger" in looked["err"]) == (11, True)
     assert "--withdraw needs --reason" in desk.run(*submit(run, gold, board, "--withdraw", sent["id"]))["err"]
     assert "is no id" in desk.run(*submit(run, gold, board, "--withdraw", "../x", "--reason", "x"))["err"]
     done = json.loads(desk.run(*withdraw, "--yes", "--json")["out"])

@@ -20,6 +20,9 @@ function chooser(app, position) {
   return select;
 }
 
+/** When a difference is marked, in the table and in the map; `clear` in resampling.js is what it says. */
+const CLEAR = "p < 0.05 and an interval that leaves out zero";
+
 function verdict(line) {
   if (!line.interval) return "no paired data";
   if (!line.clear) return "not clear";
@@ -69,15 +72,17 @@ function differenceMap(app, found) {
 
 /** Return what a reader must know before believing a difference. */
 function warnings(app, pair, found, paired) {
-  const count = 1 + found.tasks.length + found.languages.length;
+  const count = 1 + found.tasks.length + found.languages.length + found.cells.length;
   const { resamples } = paired ?? {};
   const words = [];
   if (paired) {
-    words.push(`Method: paired bootstrap. ${resamples} times the same examples were drawn for both models, each ` +
-      "language by itself, and the difference taken; the interval holds 95 % of these differences. " +
+    words.push(`Method: paired bootstrap. ${resamples} times the same examples were drawn for both models, and the ` +
+      "difference taken; the interval holds 95 % of these differences. Examples that several languages share, as " +
+      "translations of one test set, are drawn together. " +
       "Examples are resampled, not training: another seed of either model can differ by more than this.");
     const byChance = Math.max(1, Math.round(count / 20));
-    words.push(`${count} comparisons stand below. Between equal models about ${byChance} of ` +
+    words.push(`${count} comparisons stand below, ${found.cells.length} of them in the map at the end. ` +
+      `Marked are those with ${CLEAR}. Between equal models about ${byChance} of ` +
       "that many would be marked by chance alone: look at the average first, and at single languages with care. " +
       `With ${resamples} resamples p cannot be less than ${(2 / (resamples + 1)).toFixed(2)}.`);
   } else {
@@ -133,6 +138,6 @@ async function showComparison(app) {
     warnings(app, pair, found, found.average.interval && loaded[0]),
     element("h3", {}, "By target"), differenceTable("Differences by target", "Target", [average, ...targets]),
     element("h3", {}, "By language"), differenceTable("Differences by language", "Language", languages),
-    disclosure("Every target and language (* where the interval leaves out zero)", differenceMap(app, found)),
+    disclosure(`Every target and language (* where there is ${CLEAR})`, differenceMap(app, found)),
   ]);
 }

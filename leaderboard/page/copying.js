@@ -21,9 +21,10 @@ function csvField(text) {
 
 function asCsv(app) {
   const keys = columnsOf(app).map(({ key }) => key);
-  const head = ["rank", "model", "submission", "section", "track", ...keys, "partial"];
+  const head = ["rank", "model", "submission", "section", "track", "selected_by", ...keys, "partial"];
   const lines = viewLines(app).map(({ row, section, place, cells }) => [
     String(place), csvField(row.name), csvField(row.id), csvField(section.title), csvField(row.board_track),
+    csvField(row.track?.selected_by ?? ""),
     ...cells.map(({ value, state }) => (state === NONE ? "" : value.toFixed(4))),
     cells.filter(({ state }) => state === PARTIAL).map(({ key }) => key).join(" "),
   ]);

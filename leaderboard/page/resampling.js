@@ -40,7 +40,7 @@ function replicatesOf(row) {
 /** Return the slots of the view in which all of the rows have a score, of the same gold data. */
 function sharedSlots(board, view, rows) {
   const { score, n, data } = board.columns;
-  // Resamples are drawn by the hash of the data: of other data with as many examples they would be no pairs.
+  // Scores on other data, even of as many examples, would be no pairs.
   const records = data ? detailOf(rows[0]).records : [];
   const hash = (place) => (data ? records[data[place]]?.data_hash : undefined);
   const alike = (place, first) => n[place] === n[first] && hash(place) === hash(first);
@@ -95,6 +95,9 @@ function middle(values) {
   return [at(0.025), at(0.975)];
 }
 
+/** What is less than this is noise of adding up: replicates are whole hundredths, so sums are often exactly alike. */
+const NOISE = 1e-9;
+
 /**
  * Return the difference of two rows over the same slots, with interval and p where both have replicates.
  *
@@ -108,7 +111,10 @@ function differenceOf(board, [a, b], [first, second], parts) {
   const ours = weightedReplicates(board, first, weights);
   const theirs = weightedReplicates(board, second, weights);
   if (!ours || !theirs || ours.length !== theirs.length) return made;
-  const differences = ours.map((value, i) => value - theirs[i]);
+  const differences = ours.map((value, i) => {
+    const difference = value - theirs[i];
+    return Math.abs(difference) < NOISE ? 0 : difference;
+  });
   const under = differences.filter((value) => value <= 0).length;
   const over = differences.filter((value) => value >= 0).length;
   made.interval = middle(differences);

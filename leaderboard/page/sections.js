@@ -10,8 +10,9 @@ const SECTIONS = [
   { key: "exposed", title: "Saw test data", note: "By their own declaration. Not ranked." },
   {
     key: "reported",
-    title: "Reported in the paper",
-    note: "Figures of others, as published; there are no predictions to recompute them from. Not ranked.",
+    title: "Published figures",
+    note: "As their source gives them (a paper, a README, …), which stands beside each; nobody recomputed them. " +
+      "Not ranked.",
   },
   { key: "old", title: "Superseded or withdrawn", note: "Kept so that old citations can be read. Not ranked." },
 ];
@@ -73,7 +74,7 @@ function ranks(rows, average) {
 function sectionsOf(board, view, { track, search, old, column, ascending }) {
   const members = new Map(SECTIONS.map((section) => [section.key, []]));
   for (const row of board.rows) {
-    // A paper that does not say its track is shown beside all of them, apart and not ranked.
+    // A source that does not say its track is shown beside all of them, apart and not ranked.
     if (row.board_track !== track && !(row.kind === "reported" && !row.board_track)) continue;
     if (row.kind === "reported" && view.average.states[row.index] === NONE) continue;
     members.get(sectionOf(row)).push(row);

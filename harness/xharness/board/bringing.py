@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +19,13 @@ from xharness.board.rows import SCORES_FILE
 from xharness.board.submission import CHECKS, RECORD, SUBMISSIONS, WITHDRAWN
 from xharness.board.verdict import LARGEST as LARGEST_VERDICT
 from xharness.board.verdict import REPLICATES_FILE, VERDICT_FILE
-from xharness.errors import DataError, UsageError, XharnessError
+from xharness.errors import DataError, OutputError, UsageError, XharnessError
 from xharness.hub import RemoteFile
+from xharness.terminal_text import plain
 
 _AT_ONCE = 8
+_MARK = ".xharness-copy"
+"""Says in a kept folder of which board it is a copy."""
 _LARGEST_SCORES = 256 << 20
 # In scores.json what it was built from stands before all that submitters wrote but the title.
 _BUILT_FROM = re.compile(rb'"built_from":\{"repo":"[^"]*","sha":"([0-9a-f]{40})"\}')
@@ -66,10 +70,9 @@ def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], objec
         DataError: there is no such data set, or none that is a board; or the Hub cannot be reached.
         OutputError: the folder cannot be written.
     """
-    # One that was cut off may lack anything.
-    strange = set() if (to / BOARD_FILE).is_file() else {path.name for path in to.glob("*")} - {SUBMISSIONS, CHECKS}
-    if strange - {".cache"}:
-        raise UsageError(f"{to}: holds something else than a copy of a leaderboard's data set. Name another folder.")
+    with _writing(to):
+        _claim(to, repo)
+        _refuse_links(to)
     sha = hub.resolve(repo, revision, "dataset", fresh=True)
     wanted: list[str] = []
     left_there: list[str] = []
@@ -89,8 +92,9 @@ def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], objec
             f"{repo}: neither {BOARD_FILE} nor {SUBMISSIONS}/ is in it, so it is no leaderboard. `xharness leaderboard "
             f"init {repo}` makes one."
         )
-    _drop(to, set(wanted))
-    (to / SUBMISSIONS).mkdir(parents=True, exist_ok=True)
+    with _writing(to):
+        _drop(to, set(wanted))
+        (to / SUBMISSIONS).mkdir(exist_ok=True)
 
     def one(path: str) -> None:
         if not there[path].is_at(to / path):
@@ -99,19 +103,59 @@ def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], objec
             hub.download_file(repo, sha, path, "dataset", to)
         tell(1)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with _writing(to), ThreadPoolExecutor(_AT_ONCE) as pool:
         # A list, so that what went wrong in any of them is raised here.
         list(pool.map(one, wanted))
     return Brought(_earlier(repo, sha, there) or sha, len(wanted), tuple(left_there))
 
 
+def _claim(copy: Path, repo: str) -> None:
+    """Mark a new or empty folder as the copy of this board.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    from huggingface_hub import constants
+
+    mine = f"{constants.ENDPOINT}/datasets/{repo}\n"
+    if not copy.exists() or (copy.is_dir() and not any(copy.iterdir())):
+        copy.mkdir(parents=True, exist_ok=True)
+        (copy / _MARK).write_text(mine, encoding="utf-8")
+        return
+    mark = copy / _MARK
+    if not mark.is_file() or mark.is_symlink():
+        raise UsageError(f"{copy}: holds something else than what --keep left there. Name a folder of its own.")
+    found = mark.read_text(encoding="utf-8", errors="replace")
+    if found != mine:
+        raise UsageError(f"{copy}: is a copy of {plain(found.strip())}. Name another folder for {mine.strip()}.")
+
+
+def _refuse_links(copy: Path) -> None:
+    """Raise UsageError where something in the copy is a link: what lies elsewhere is neither read nor removed."""
+    for folder in (SUBMISSIONS, CHECKS):
+        for path in (copy / folder, *(copy / folder).glob("*"), *(copy / folder).glob("*/*")):
+            if path.is_symlink():
+                raise UsageError(f"{path}: is a link, which no board has. Remove it, or name another folder.")
+
+
+@contextmanager
+def _writing(copy: Path) -> Iterator[None]:
+    """Turn what goes wrong in the folder itself into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{error.filename or copy}: cannot be kept there: {error.strerror}.") from None
+
+
 def _drop(copy: Path, wanted: set[str]) -> None:
     """Remove the records of a copy that are no longer wanted; whatever else lies there is left alone."""
     for folder in (SUBMISSIONS, CHECKS):
-        for path in (copy / folder).glob("*/*"):
+        for path in sorted((copy / folder).glob("*/*")):
             name = path.relative_to(copy).as_posix()
             if _most(name) is not None and name not in wanted:
                 path.unlink()
+                if not any(path.parent.iterdir()):
+                    path.parent.rmdir()
 
 
 def _most(path: str) -> int | None:

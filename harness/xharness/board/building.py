@@ -162,14 +162,15 @@ def _prepare(source: Path, shape: Layout, scripts: Path, name: str) -> _Prepared
         return f"{SUBMISSIONS}/{ascii(name[:60])[1:-1]} is left out: {first}" + (" ..." if more else "")
     found = each.submission
     numbers, unknown = submitted.numbers(each, shape)
+    cells = submitted.cells(each, numbers, shape)
     if each.replicates is not None and each.verdict is not None and each.verdict.replicates is not None:
         index = each.verdict.replicates
         script = page.replicates_script(found.id, index.cells, index.resamples, each.replicates)
         _write(scripts / f"{found.id}.js", script)
     return _Prepared(
         standing=_Standing(found.id, found.submitted_by, found.supersedes, each.checked, each.withdrawn is not None),
-        line=rows.line(shape, submitted.row(each), submitted.cells(each, numbers, shape)),
-        part=table.part(each, numbers),
+        line=rows.line(shape, submitted.row(each), cells),
+        part=table.part(each, numbers, cells),
         notes=(*each.notes, *unknown, *submitted.outdated(each, numbers, shape)),
     )
 

@@ -15,6 +15,7 @@ from xharness.errors import SubmissionError, UsageError, XharnessError, did_you_
 from xharness.results import AS_IS, ON_TEST, TUNED, ZERO_SHOT, Score
 from xharness.runs import Run, check_alike, fitting, read_run
 from xharness.spec import TaskSpec, list_tasks, load_task
+from xharness.training_record import ENGLISH_DEV
 
 NOT_THE_TASK = ("sample", "stand-in")
 """What data is called that is not the task's own test data, whole or cut."""
@@ -58,13 +59,17 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def of_runs(folders: Sequence[Path]) -> Found:
+def of_runs(folders: Sequence[Path], selected_by: str | None = None) -> Found:
     """Return what some RUNs hold: of one checkpoint, several seeds and several targets.
+
+    Args:
+        folders: the RUNs; of those that differ in how their states were chosen, only one choice is taken.
+        selected_by: that choice; None: the headline's.
 
     Raises:
         SubmissionError: says all that keeps them from being submitted.
     """
-    runs, problems = list[Run](), list[str]()
+    runs, problems, told = list[Run](), list[str](), dict[Path, list[str]]()
     for folder in folders:
         try:
             if not folder.is_dir():
@@ -77,7 +82,9 @@ def of_runs(folders: Sequence[Path]) -> Found:
             problems.append(str(error))
             continue
         runs.append(run)
-        problems += [f"{folder}: {problem}" for problem in found]
+        told[run.folder] = [f"{folder}: {problem}" for problem in found]
+    runs, notes = _of_one_choice(runs, selected_by)
+    problems += [problem for run in runs for problem in told[run.folder]]
     problems += _unlike(runs)
     if problems:
         raise SubmissionError("\n".join(problems))
@@ -95,7 +102,32 @@ def of_runs(folders: Sequence[Path]) -> Found:
         selected_by=", ".join(sorted(chosen)),
         settings=_settings(runs),
         versions=_versions(score for run in runs for score in run.scores),
+        notes=notes,
     )
+
+
+def _of_one_choice(runs: Sequence[Run], wanted: str | None) -> tuple[list[Run], tuple[str, ...]]:
+    """Return the RUNs of one choice of states, and a note on the others: `eval --tune` leaves one of every choice.
+
+    Raises:
+        UsageError: there is none of that choice.
+    """
+    choices = list(dict.fromkeys(_choice(run) for run in runs if run.tune))
+    if wanted is None and (len(choices) < 2 or ENGLISH_DEV not in choices):
+        return list(runs), ()
+    chosen = wanted or ENGLISH_DEV
+    if chosen not in choices:
+        there = ", ".join(choices) or "none, as these RUNs are of no tuned state"
+        raise UsageError(f"--selected-by {chosen}: no RUN is of a state chosen so. There are: {there}.")
+    kept = [run for run in runs if not run.tune or _choice(run) == chosen]
+    others = [choice for choice in choices if choice != chosen]
+    left = len(runs) - len(kept)
+    note = f"left out: {left} RUNs of states chosen by {', '.join(others)} (--selected-by takes one of these instead)"
+    return kept, (note,) if left else ()
+
+
+def _choice(run: Run) -> str:
+    return str(run.tune.get("selected_by", "none"))
 
 
 def _origin(run: Run, score: Score) -> Origin:

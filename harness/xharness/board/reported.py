@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from xharness.benchmark import Figures, Reference
@@ -11,7 +12,7 @@ from xharness.metrics import task_score
 from xharness.results import Score
 
 Told = dict[str, dict[str, float]]
-"""Benchmark -> target -> the mean that a source gives."""
+"""Benchmark -> target -> its mean, of the means that a source gives."""
 
 _IN_WORDS = {"f1": "F1", "exact_match": "exact match", "token_accuracy": "accuracy of tags"}
 
@@ -19,8 +20,9 @@ _IN_WORDS = {"f1": "F1", "exact_match": "exact match", "token_accuracy": "accura
 def rows(shape: Layout) -> Iterator[tuple[Row, list[Cell], Told]]:
     """Yield a row for each source of each published system, with its numbers.
 
-    Sources of one system need not agree, so each has a row of its own. A row has what stands in the source and nothing
-    derived from it: means of groups alone give none, nor do scores of development data.
+    Sources of one system need not agree, so each has a row of its own. Means of groups alone give none, nor do scores
+    of development data. Where a source has all that a target's number is made of, but not the number, it is made here
+    as it is of any submission, and the row's note says so.
     """
     for benchmark in shape.benchmarks.values():
         for name, reference in benchmark.references.items():
@@ -33,7 +35,9 @@ def rows(shape: Layout) -> Iterator[tuple[Row, list[Cell], Told]]:
 
 def _row(name: str, reference: Reference, figures: Figures, shape: Layout) -> Row:
     settings = ", ".join(f"{key} {value}" for key, value in figures.settings.items())
-    parts = [figures.note, settings, *_other_scores(figures, shape)]
+    paper = "reported in the paper" if re.search(r"\bpaper\b", figures.source) else None
+    made = ", ".join(_made_here(figures, shape))
+    parts = [paper, figures.note, settings, *_other_scores(figures, shape), made and f"made here: {made}"]
     return Row(
         id=f"reported-{name}-{slug(figures.source)}",
         name=reference.title,
@@ -57,6 +61,22 @@ def _other_scores(figures: Figures, shape: Layout) -> Iterator[str]:
         if mean is None:
             words = ", ".join(f"{_IN_WORDS.get(key, key)} {value}" for key, value in figures.scores[task].items())
             yield f"{shape.tasks[task].title} {words}"
+
+
+def _made_here(figures: Figures, shape: Layout) -> Iterator[str]:
+    """Yield in words the numbers of targets that the source does not have, but all that they are means of."""
+    for task, values in figures.scores.items():
+        keys = shape.tasks[task].score_keys
+        if len(keys) > 1 and _has_all(keys, values):
+            yield f"{shape.tasks[task].title} as the mean of {_all_of(keys)}"
+    for task in figures.languages:
+        keys = shape.tasks[task].score_keys
+        of = f", in each the mean of {_all_of(keys)}" if len(keys) > 1 else ""
+        yield f"{shape.tasks[task].title} as the mean over the source's languages{of}"
+
+
+def _all_of(keys: tuple[str, ...]) -> str:
+    return " and ".join(_IN_WORDS.get(key, key) for key in keys)
 
 
 def _cells(reference: Reference, figures: Figures, shape: Layout) -> list[Cell]:

@@ -57,7 +57,7 @@ class Row:
     """One line of the board, without its numbers.
 
     Attributes:
-        kind: ``submission``, or ``reported``: figures of a paper, of which there are no predictions.
+        kind: ``submission``, or ``reported``: published figures, of which there are no predictions.
         checked: whether the maintainers' check computed its numbers; others are the submitter's claims.
         withdrawn: whether its submitter took it back, ``withdrawn_reason`` why.
         track: ``architecture``, ``phase``, ``training``, ``selected_by``; None where a source does not say.
@@ -135,7 +135,7 @@ def line(shape: Layout, row: Row, cells: Iterable[Cell], told: Mapping[str, Mapp
         shape: what the board has columns for.
         row: what is said of it.
         cells: its numbers, of targets and languages that the layout has.
-        told: benchmark -> target -> the target's mean, where a paper gives that alone.
+        told: benchmark -> target -> the target's mean, where a source gives that alone.
     """
     cells = list(cells)
     found = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(shape, cells, told or {})}
@@ -252,7 +252,7 @@ def averages(shape: Layout, cells: Iterable[Cell], told: Mapping[str, Mapping[st
         for task in benchmark.tasks:
             value, whole = _task_mean(shape.tasks[task], by_task.get(task, {}), name)
             if value is None:
-                # A paper's mean is of the whole target, or the note beside it says otherwise.
+                # A source's mean is of the whole target, or the note beside it says otherwise.
                 value = told.get(name, {}).get(task)
                 whole = value is not None
             if value is None:

@@ -123,13 +123,14 @@ class Outcome:
     number: int | None = None
 
 
-def compare(parcel: Parcel, repo: str, who: Account | None) -> Plan:
+def compare(parcel: Parcel, repo: str, who: Account | None, said_user: str | None = None) -> Plan:
     """Return what sending a parcel to a leaderboard would do.
 
     Args:
         parcel: what is sent.
         repo: the leaderboard's data set, ``org/name``.
         who: whose pull requests are looked for; None: not known, so none is.
+        said_user: who is said to submit, where it is not known.
 
     Raises:
         PublishError: there is no such leaderboard.
@@ -149,7 +150,7 @@ def compare(parcel: Parcel, repo: str, who: Account | None) -> Plan:
         raise PublishError(
             f"{repo}: {why}, so it is no leaderboard. Its maintainers make one with `xharness leaderboard init {repo}`."
         )
-    _check_older(parcel, repo, standing, who)
+    _check_older(parcel, repo, standing, who.name if who is not None else said_user)
     there = standing.files
     withdrawn = f"{SUBMISSIONS}/{parcel.id}/{WITHDRAWN}" in there
     merged = all(file.path in there and file.is_same_as(there[file.path]) for file in parcel.files)
@@ -165,7 +166,7 @@ def compare(parcel: Parcel, repo: str, who: Account | None) -> Plan:
     return Plan(parcel=parcel, repo=repo, state=state, standing=standing, proposal=proposal)
 
 
-def _check_older(parcel: Parcel, repo: str, standing: Standing, who: Account | None) -> None:
+def _check_older(parcel: Parcel, repo: str, standing: Standing, user: str | None) -> None:
     """Raise SubmissionError if what is withdrawn or superseded is not on the board, or of somebody else."""
     name = parcel.id if parcel.withdraws else parcel.supersedes
     if name is None:
@@ -174,12 +175,12 @@ def _check_older(parcel: Parcel, repo: str, standing: Standing, who: Account | N
     if path not in standing.files:
         hint = plain(did_you_mean(name, hub_trees.names(repo, standing.sha, SUBMISSIONS, "dataset")))
         raise SubmissionError(f"{repo}: there is no submission '{name}' on this board.{hint}")
-    if who is None:
+    if user is None:
         return
     older = _record_there(repo, path, standing)
-    if older.submitted_by.casefold() != who.name.casefold():
+    if older.submitted_by.casefold() != user.casefold():
         raise SubmissionError(
-            f"{repo}: '{name}' was submitted by {older.submitted_by}, and this token is of {who.name}. Only whoever "
+            f"{repo}: '{name}' was submitted by {older.submitted_by}, and not by {user}. Only whoever "
             "submitted it withdraws or supersedes it; else ask the board's maintainers."
         )
 
@@ -226,7 +227,7 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
         return Outcome("unchanged", f"{hub_standing.address(repo, 'dataset')}/tree/main/{SUBMISSIONS}/{parcel.id}")
     if plan.proposal is not None:
         return Outcome("unchanged", plan.proposal.url, plan.proposal.number)
-    say(f"Sending {len(parcel.files)} files, {size_of(parcel.size)}, to {repo}")
+    say(f"Sending {len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}, {size_of(parcel.size)}, to {repo}")
     try:
         made = hub_commits.commit(
             repo,

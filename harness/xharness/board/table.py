@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xharness.board.merged import Merged
+from xharness.board.rows import Cell
 from xharness.board.submitted import Numbers
 
 TABLE_FILE = "scores.parquet"
@@ -74,10 +75,17 @@ class Part:
     numbers: Any
 
 
-def part(merged: Merged, numbers: Numbers) -> Part:
-    """Return the rows of a submission, one per seed, target, language and score."""
+def part(merged: Merged, numbers: Numbers, cells: Iterable[Cell]) -> Part:
+    """Return the rows of a submission, one per seed, target, language and score.
+
+    Args:
+        merged: the submission.
+        numbers: its scores under each seed.
+        cells: the same over its seeds. They say what is whole: a seed alone does not know what the others lack.
+    """
+    whole = {(cell.score.task, cell.score.language): cell.whole for cell in cells}
     columns: dict[str, list[Any]] = {name: [] for name in _HELD.names}
-    for values in _numbers(merged, numbers):
+    for values in _numbers(merged, numbers, whole):
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     return Part(_about(merged), pa.table(columns, schema=_HELD))
@@ -140,7 +148,7 @@ def _about(merged: Merged) -> dict[str, Any]:
     }
 
 
-def _numbers(merged: Merged, numbers: Numbers) -> Iterator[tuple[Any, ...]]:
+def _numbers(merged: Merged, numbers: Numbers, whole: Mapping[tuple[str, str], bool]) -> Iterator[tuple[Any, ...]]:
     for seed in merged.submission.seeds:
         for task, by_language in numbers.items():
             for code, by_seed in by_language.items():
@@ -150,6 +158,6 @@ def _numbers(merged: Merged, numbers: Numbers) -> Iterator[tuple[Any, ...]]:
                 for metric, value in part.scores.items():
                     low, high = part.intervals.get(metric, (None, None))
                     yield (
-                        *(seed, task, code, metric, value, low, high, part.n, part.expected_n, part.whole),
+                        *(seed, task, code, metric, value, low, high, part.n, part.expected_n, whole[task, code]),
                         *(part.data_hash, part.data_status, part.data_source, part.data_revision, part.spec_hash),
                     )

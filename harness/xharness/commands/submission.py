@@ -45,7 +45,9 @@ from xharness.errors import UsageError
     help="What heads were trained on, where no RUN says it; 'zero-shot' if not given.",
 )
 @click.option(
-    "--selected-by", metavar="TEXT", help="With --predictions: how checkpoints were chosen (english-dev ...)."
+    "--selected-by",
+    metavar="TEXT",
+    help="How states were chosen. Of RUNs, which are taken: 'english-dev' if there are several.",
 )
 @click.option(
     "--saw-test-data",
@@ -88,6 +90,7 @@ def submit(
     from xharness.board import submit_report, submitting
 
     who = hub_standing.account(repo) if yes else hub_standing.account_for_a_look(repo)
+    said_user = given["submitted_by"]
     package = None
     if withdraw is not None:
         if runs or given["folder"] is not None:
@@ -98,7 +101,7 @@ def submit(
             raise UsageError("--reason goes with --withdraw. Leave it out, or use --note.")
         package = _package(runs, given, who.name if who is not None else None, yes)
         parcel = submitting.of_package(package)
-    plan = submitting.compare(parcel, repo, who)
+    plan = submitting.compare(parcel, repo, who, said_user)
     for note in submit_report.plan_notes(plan, package):
         say(note)
     if yes and who is not None:
@@ -126,8 +129,7 @@ def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, ye
         raise UsageError("Give RUNs, or --predictions DIR for another system; one of both.")
     if name is None:
         raise UsageError("--name: say what the system is called on the board.")
-    foreign = [f"--{flag}" for flag in ("phase", "selected-by") if given[flag.replace("-", "_")] is not None]
-    foreign += ["--model"] if model is not None else []
+    foreign = [f"--{flag}" for flag, said in (("phase", given["phase"]), ("model", model)) if said is not None]
     if runs and foreign:
         raise UsageError(f"{', '.join(foreign)}: the RUNs say it. Leave it out.")
     submitter = said_user or user
@@ -139,5 +141,5 @@ def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, ye
         raise UsageError(f"--submitted-by: '{said_user}', but the token is of '{user}'. Leave --submitted-by out.")
     base, _, commit = (model or "").partition("@")
     made = packing.Given(**given, notes=note, submitted_by=submitter, repo=base or None, revision=commit or None)
-    found = origins.of_runs(runs) if folder is None else origins.of_folder(folder)
+    found = origins.of_runs(runs, given["selected_by"]) if folder is None else origins.of_folder(folder)
     return packing.pack(found, made, data_dir, say)
