@@ -161,6 +161,25 @@ def test_a_seed_without_a_score_of_another_has_none_in_its_place(board):
     assert row["by_seed"]["pawsx"]["ko"] == [score, None]
 
 
+def test_what_was_trained_on_a_sample_is_partial_and_the_rest_is_whole(board):
+    [name, *_] = sorted(path.name for path in (board / "submissions").iterdir())
+    path = board / "checks" / name / "verdict.json"
+    verdict = json.loads(path.read_text(encoding="utf-8"))
+    for languages in (tasks["xnli"] for tasks in verdict["scores"].values()):
+        for cell in languages.values():
+            cell["cut_training"] = ["sample"]
+    path.write_text(json.dumps(verdict), encoding="utf-8")
+    _, scores = build(board)
+    means = submitted(scores)[name]["task_scores"]
+    partial = [task for task, each in means.items() if each["xtreme"] is not None and not each["complete"]["xtreme"]]
+    assert partial == ["xnli"]
+    assert submitted(scores)[name]["overall"]["xtreme"] is None
+    table = pandas.read_parquet(board.parent / "built" / "scores.parquet")
+    mine = table[table.submission == name]
+    assert not mine[mine.task == "xnli"].whole.any()
+    assert mine[mine.task != "xnli"].whole.all()
+
+
 def test_of_what_was_checked_nobody_reads_where_its_submitter_says_the_data_is_from(board):
     said = {"source": "certified by ORG", "revision": "f" * 40}
     name = merged.names(board)[0]

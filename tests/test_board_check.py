@@ -16,7 +16,7 @@ import pytest
 from board_packages import packed, write_package
 from loopback_hub import TOKEN, LoopbackHub, Repository
 from loopback_hub.discussions import note_commit, open_discussion
-from submittable import CELLS, Desk, found_board, gold_folder, make_run
+from submittable import CELLS, Desk, found_board, gold_folder, make_run, tuned
 from xharness import results
 from xharness.board import checking, merged, plausibility, rescoring, verdict
 from xharness.board.packing import Package
@@ -163,6 +163,16 @@ def test_a_copy_of_the_data_set_is_checked_whole_or_by_id(package, runs, gold, r
     assert every.exit_code == 11
     assert sorted(v["verdict"] for v in json.loads(every.out)["verdicts"]) == ["accepted", "refused", "refused"]
     assert "Did you mean" in runner("leaderboard", "check", board, "--id", package.submission.id[:-1]).err
+
+
+def test_what_was_tuned_on_a_sample_is_said(gold, tmp_path):
+    how = tuned(1)
+    how["score"]["tuned"]["data_status"] = ["complete", "sample"]
+    package = packed(make_run(tmp_path / "run", gold, {"xnli": ("de", "ru"), "xquad": ("de",)}, **how), gold=gold)
+    board = board_of(tmp_path, package)
+    found = checking.check(board / package.folder, data_dir=gold)
+    assert [each for each in found.verdict.warnings if "xnli in XTREME:" in each and "tuned on sample data" in each]
+    assert found.verdict.scores["1"]["xnli"]["de"].cut_training == ["sample"]
 
 
 # --- Pull requests ---------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def _sentence(error: Exception, repo: str, what: str) -> XharnessError:
 
 def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
     """Return what an answer of the Hub other than a good one means."""
-    said = f" It says: {server[:400]}" if server else ""
+    said = f" It says: {server[:400].rstrip('. ')}." if server else ""
     match status:
         case 401:
             return PublishError(f"{repo}: the Hub does not know this token (HTTP 401). {LOG_IN}.")
@@ -142,7 +142,7 @@ def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
         case 404:
             return PublishError(
                 f"{repo}: the Hub refuses {what}: there is no such repository, branch or file (any more), or this "
-                f"token may not see it (HTTP 404).{said} Run the same command again."
+                f"token may not see it (HTTP 404).{said} Look at the name, or run the same command again."
             )
         case 409 | 412:
             return Stale(

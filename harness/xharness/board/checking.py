@@ -148,12 +148,13 @@ def _as_score(task: str, language: str, checked: CheckedScore, metric: str) -> S
         expected_n=checked.expected_n,
         metric=metric,
         data_hash=checked.data_hash,
-        data_source="",
-        data_revision=None,
+        data_source=checked.data_source,
+        data_revision=checked.data_revision,
         data_status=checked.data_status,
         spec_hash=checked.spec_hash,
         candidates=checked.candidates,
         predictions_sha256="",
+        tuned={"data_status": checked.cut_training} if checked.cut_training else {},
     )
 
 

@@ -94,7 +94,7 @@ def check_pull_request(
 
 
 def _withdrawn(name: str) -> Checked:
-    said = "it is withdrawn by who submitted it; what was submitted stays to be seen."
+    said = "its submitter withdraws it; it stays in the data set and on the page, marked, without a rank."
     verdict = Verdict(
         schema_version=SCHEMA_VERSION,
         id=name,

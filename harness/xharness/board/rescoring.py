@@ -40,6 +40,7 @@ class Cell:
     Attributes:
         files: seed, path within the folder, and what the record says of the file.
         claimed: seed -> scores.
+        cut_training: as ``Submission.cut_training``.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Cell:
     files: tuple[tuple[int, str, PredictionFile], ...]
     claimed: Mapping[int, Mapping[str, float]]
     gold: GoldData
+    cut_training: list[str]
 
     @property
     def size(self) -> int:
@@ -114,6 +116,7 @@ def _cells(package: Package) -> list[Cell]:
             tuple(sorted(files, key=lambda each: each[0])),
             {seed: found.scores[str(seed)][task][language] for seed, _, _ in files},
             found.data[task][language],
+            found.cut_training(task),
         )
         for (task, language), files in sorted(by_cell.items())
     ]
@@ -165,7 +168,7 @@ def _rescore_cell(folder: Path, cell: Cell, data_dir: Path | None, work: Path) -
             except (SubmissionError, PredictionError) as error:
                 problems += [shown(line) for line in str(error).splitlines()]
                 continue
-            scores[seed] = _checked(score)
+            scores[seed] = _checked(score, cell.cut_training)
             drawn.append(replicate)
             problems += _claim_problems(path, cell.claimed[seed], score.scores)
     there = [each for each in drawn if each is not None]
@@ -249,7 +252,7 @@ def _claim_problems(path: str, claimed: Mapping[str, float], computed: Mapping[s
             yield f"{path}: {name}: {claimed[name]!r} is claimed, the predictions give {computed[name]!r}."
 
 
-def _checked(score: Score) -> CheckedScore:
+def _checked(score: Score, cut_training: list[str]) -> CheckedScore:
     return CheckedScore(
         scores=score.scores,
         n=score.n,
@@ -260,7 +263,8 @@ def _checked(score: Score) -> CheckedScore:
         data_revision=score.data_revision,
         spec_hash=score.spec_hash,
         intervals=score.intervals,
-        whole=score.whole,
+        whole=score.whole and not cut_training,
         candidates=score.candidates,
         counts=score.counts,
+        cut_training=cut_training,
     )

@@ -197,6 +197,17 @@ class Submission(Strict):
         """The board's track of it: ``encoder, tuned, zero-shot``."""
         return f"{self.model.architecture}, {self.track.phase}, {self.track.training}"
 
+    def cut_training(self, task: str) -> list[str]:
+        """Return what the record says of a target's training data where it was not whole: ``sample``, ``stand-in``.
+
+        Settings are whatever a submitter wrote, so anything of another shape says nothing.
+        """
+        found: Any = self.settings
+        for name in ("of_targets", task, "data_status"):
+            found = found.get(name) if isinstance(found, dict) else None
+        told = found if isinstance(found, list) else [found]
+        return sorted({status for status in ("sample", "stand-in") if status in told})
+
     @property
     def cells(self) -> list[tuple[str, str]]:
         """All (target, language) that have a score under any seed, sorted."""

@@ -103,6 +103,7 @@ def _claims(found: Submission, shape: Layout) -> dict[str, dict[str, dict[str, C
                     whole=True,
                     candidates={},
                     counts={},
+                    cut_training=found.cut_training(task),
                 )
     return made
 
@@ -145,11 +146,12 @@ def _cell(
         spec_hash=first.spec_hash,
         candidates=first.candidates,
         selected_by=submission.track.selected_by,
+        tuned={"data_status": first.cut_training} if first.cut_training else {},
         predictions_sha256=merged.digest,
     )
     whole = (
         score.whole
-        and all(part.whole for part in parts)
+        and all(part.whole and not part.cut_training for part in parts)
         and set(by_seed) == runs
         # Scored on one and the same, and by the spec that the board has now.
         and {(part.n, part.data_hash, part.spec_hash) for part in parts}

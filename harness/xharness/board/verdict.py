@@ -37,6 +37,7 @@ class CheckedScore(Strict):
         whole: whether the language counts towards a benchmark's mean (``results.Score.whole``).
         candidates: retrieval among many: ``n``, ``expected_n`` and ``hash`` of what was searched, as in a result file.
         counts: things that happened on the way (``missing`` answers ...).
+        cut_training: what the record says of training data that was not whole, as ``Submission.cut_training``.
     """
 
     scores: dict[str, Finite]
@@ -51,6 +52,7 @@ class CheckedScore(Strict):
     whole: bool
     candidates: dict[str, Any] = Field(default_factory=dict)
     counts: dict[str, int] = Field(default_factory=dict)
+    cut_training: list[str] = Field(default_factory=list)
 
 
 class ReplicateIndex(Strict):
