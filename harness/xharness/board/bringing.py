@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from xharness import hub
+from xharness import hub, hub_standing
 from xharness.board import board_file
 from xharness.board.board_file import BOARD_FILE
 from xharness.board.limits import LARGEST_RECORD
@@ -115,9 +115,7 @@ def _claim(copy: Path, repo: str) -> None:
     Raises:
         UsageError: it holds something else.
     """
-    from huggingface_hub import constants
-
-    mine = f"{constants.ENDPOINT}/datasets/{repo}\n"
+    mine = hub_standing.address(repo, "dataset") + "\n"
     if not copy.exists() or (copy.is_dir() and not any(copy.iterdir())):
         copy.mkdir(parents=True, exist_ok=True)
         (copy / _MARK).write_text(mine, encoding="utf-8")
