@@ -17,6 +17,7 @@ from xharness import spec
 from xharness.benchmark import benchmarks
 from xharness.board import submission, verdict
 from xharness.board.board_file import BoardFile
+from xharness.board.replicates import DRAW
 
 RESAMPLES = 200
 REVISION = "0" * 39 + "1"
@@ -245,6 +246,7 @@ def _replicates(folder: Path, content: dict[str, Any], gold: Any, shared: Any, r
     return {
         "file": "replicates.bin",
         "sha256": hashlib.sha256(packed).hexdigest(),
+        "draw": DRAW,
         "resamples": RESAMPLES,
         "cells": [list(cell) for cell in cells],
     }

@@ -97,7 +97,7 @@ def test_missing_gold_and_samples_say_nothing_about_the_submission(folder, gold,
 
 def board_of(to: Path, *packages: Package) -> Path:
     """Write a copy of a board's data set."""
-    (to / "submissions").mkdir(parents=True)
+    (to / "submissions").mkdir(parents=True, exist_ok=True)
     for each in packages:
         write_package(each, to / each.folder)
     return to
@@ -495,8 +495,8 @@ def test_what_is_on_main_otherwise_than_it_was_checked_gets_no_verdict(board, de
     path = next(path for path in contents(package) if path.endswith(".gz"))
     board.commit({**contents(package), path: b"other"})
     found = checked(desk, board, number, gold, "--merge")
-    assert found["code"] == 10
-    assert f"{path} is on main otherwise" in found["err"]
+    assert found["code"] == 11
+    assert [each for each in found["verdict"]["problems"] if f"{path}: is on main otherwise than here" in each]
     assert not merged_there(board, package.submission.id)
 
 
@@ -605,6 +605,61 @@ def test_what_is_no_longer_there_cannot_be_withdrawn(board, desk, package, gold)
     assert not [path for path in main_files(board) if path.startswith(package.folder)]
 
 
+def test_a_failure_lets_no_copy_overtake(hub, board, desk, package, runs, gold):
+    author = propose(board, contents(package))
+    copied = packed(*runs, gold=gold, name="Mine now", submitted_by="stranger")
+    thief = propose(board, contents(copied), author="stranger")
+    hub.fail(COMMIT, status=500)
+    first = visit(desk, board, gold)
+    hub.faults.clear()
+    assert (list(first["failed"]), first["found"]) == ([str(author)], {thief: "refused"})
+    assert visit(desk, board, gold)["found"] == {author: "accepted", thief: "refused"}
+
+
+def test_one_discussion_that_cannot_be_read_stops_no_other(hub, board, desk, package, gold):
+    broken = propose(board, {"README.md": b"# mine"})
+    good = propose(board, contents(package))
+    hub.fail(f"GET .*/discussions/{broken}$", status=500, times=2)
+    found = visit(desk, board, gold)
+    hub.faults.clear()
+    assert (found["code"], list(found["failed"]), found["found"]) == (8, [str(broken)], {good: "accepted"})
+
+
+def test_what_is_on_the_board_is_thrown_out_by_no_later_copy(runner, package, runs, gold, tmp_path):
+    more = packed(
+        *(make_run(tmp_path / f"more{k}", gold, {**CELLS, "tatoeba": ("de", "ru")}, seed=k) for k in (0, 1)),
+        gold=gold,
+        name="With one more",
+        submitted_by="eve",
+    )
+    board = board_of(tmp_path, package)
+    assert runner("leaderboard", "check", board, "--all", "--data-dir", gold, "--record", board).exit_code == 0
+    board_of(tmp_path, more)
+    every = runner("leaderboard", "check", board, "--all", "--data-dir", gold, "--json", "--record", board)
+    verdicts = {each["id"]: each for each in json.loads(every.out)["verdicts"]}
+    assert verdicts[package.submission.id]["verdict"] == "accepted"
+    assert [each for each in verdicts[package.submission.id]["warnings"] if "all predictions are those of" in each]
+    assert runner("leaderboard", "check", gold, "--all").exit_code == 2
+
+
+def test_a_verdict_that_does_not_hold_any_more_is_made_anew(board, desk, package, gold):
+    number = propose(board, contents(package))
+    assert checked(desk, board, number, gold, "--merge")["code"] == 0
+    path = f"checks/{package.submission.id}"
+    right = main_files(board)[f"{path}/verdict.json"].read_bytes()
+    broken = [
+        {f"{path}/replicates.bin": b"cut"},
+        {f"{path}/replicates.bin": None},
+        {f"{path}/verdict.json": right.replace(package.submission.data["xnli"]["de"].spec_hash.encode(), b"0" * 12)},
+        {f"{path}/verdict.json": right.replace(b"poisson by id, 1", b"another way     ")},
+    ]
+    for changes in broken:
+        board.commit(changes)
+        assert checked(desk, board, number, gold, "--merge")["verdict"]["recorded"] is not None
+        assert main_files(board)[f"{path}/verdict.json"].read_bytes() == right
+        assert len(main_files(board)[f"{path}/replicates.bin"].read_bytes()) > 3
+
+
 def test_one_that_cannot_be_checked_holds_up_no_other(board, desk, package, gold, tmp_path):
     xnli = packed(
         make_run(tmp_path / "run", gold, {"xnli": ("de",)}, seed=2), gold=gold, name="X", submitted_by="tester"
@@ -645,6 +700,11 @@ def test_what_a_correction_replaced_is_no_copy_of_it(package, runs, gold, tmp_pa
     newer = packed(*runs, gold=gold, submitted_by="Tester", name="Corrected", supersedes=package.submission.id)
     for each in (package, newer):
         others = [plausibility.known(found.submission) for found in (package, newer) if found is not each]
+        assert plausibility.beside(each.submission, others)[0] == []
+    newest = packed(*runs, gold=gold, submitted_by="tester", name="Once more", supersedes=newer.submission.id)
+    chain = [plausibility.known(each.submission) for each in (package, newer, newest)]
+    for each in (package, newer, newest):
+        others = [other for other in chain if other.id != each.submission.id]
         assert plausibility.beside(each.submission, others)[0] == []
     copied = [plausibility.known(packed(*runs, gold=gold, submitted_by="ann", name="Copy").submission)]
     assert "all predictions are those of" in plausibility.beside(newer.submission, copied)[0][0]

@@ -15,7 +15,7 @@ import pytest
 import page_driver as driver
 from board_samples import make_board
 from xharness.averages import mean_over, task_result
-from xharness.board import building, page
+from xharness.board import building, page, reported
 from xharness.board.rows import Cell
 from xharness.metrics import mean
 from xharness.seeds import spread
@@ -208,7 +208,6 @@ def test_only_checked_whole_and_fair_rows_are_ranked(shown):
     assert ranks[: len(checked)] == [str(i + 1) for i in range(len(whole))] + ["–"] * (len(checked) - len(whole))
     assert set(ranks[len(checked) :]) == {"–"}
     assert "Saw test data" in shown.text("#table")
-    assert "question answering as F1 only" in shown.text(f'[data-id="{REPORTED}"]')
     published = shown.text('#table tbody[data-section="reported"] .section')
     assert published.startswith("Published figures1. As their source gives them")
     assert "nobody recomputed them" in published
@@ -217,6 +216,7 @@ def test_only_checked_whole_and_fair_rows_are_ranked(shown):
     text = shown.text("#model")
     assert "PAWS-X86.4" in text
     assert "A paper, table 2" in text
+    assert "Note: question answering as F1 only" in text
     shown.click("#model .close")
     assert "test data: unknown" in shown.text(f'[data-id="{UNSURE}"]')
 
@@ -419,7 +419,8 @@ def test_a_seed_that_lacks_scores_is_partial_and_one_seed_has_no_table(board, br
     shown.open("benchmark=xtreme-r&targets=xnli,panx,mlqa,lareqa&languages=de,ru&model=seeds-1")
     unfold_seeds(shown)
     assert shown.run(SEED_LINES) == {
-        "average": ["63.81 partial", "–", "63.56 partial", "64.00 partial", "72.33 partial"],
+        # Over XNLI and LAReQA alone, which no seed lacks anything of.
+        "average": ["66.38 partial", "±5.09", "71.13 partial", "61.00 partial", "67.00 partial"],
         "xnli": ["72.50", "±1.32", "71.50", "72.00", "74.00"],
         "panx": ["72.50 partial", "±14.85", "62.00 partial", "70.00 partial", "83.00 partial"],
         "mlqa": ["50.00", "–", "50.00", "–", "–"],
@@ -432,6 +433,12 @@ def test_a_seed_that_lacks_scores_is_partial_and_one_seed_has_no_table(board, br
         "lareqa/de": ["50.00", "±10.00", "40.00", "50.00", "60.00"],
         "lareqa/ru": ["63.67", "±15.82", "81.00", "50.00", "60.00"],
     }
+    hints = {"average": "2 of 4 targets", "xnli": "2 of 15 languages", "mlqa": "1 of 7 languages"}
+    for key, hint in hints.items():
+        assert shown.text(f'#model [data-seeds="{key}"] .hint') == hint
+    shown.open("benchmark=xtreme-r&targets=mlqa,panx&languages=de,ru&model=seeds-1")
+    unfold_seeds(shown)
+    assert shown.run(SEED_LINES)["average"] == ["–"] * 5
     shown.open("model=single-1")
     assert "Scores by seed" not in shown.text("#model")
     assert shown.complaints() == []
@@ -457,7 +464,7 @@ def test_a_state_chosen_on_anything_but_english_is_said_beside_the_name(selected
     (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")
     shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
     shown.open()
-    parts = shown.text(f'#table [data-id="{row.id}"] .byline').split(" · ")
+    parts = shown.text(f'#table [data-id="{row.id}"] .byline').split("\u00a0· ")
     assert [part for part in parts if part.startswith(("chosen", "state"))] == ([said] if said else [])
     shown.open(f"model={row.id}")
     assert f"State chosen on{selected_by}" in shown.text("#model")
@@ -528,6 +535,15 @@ def test_two_models_are_compared_by_paired_resamples(shown, replicates):
 
 
 @browsing
+def test_of_few_comparisons_chance_marks_fewer_than_one(shown):
+    shown.open(f"targets=xnli&languages=de&compare={BEST},{SECOND}")
+    shown.wait_for("#comparison .warnings")
+    warned = shown.text("#comparison .warnings")
+    assert "4 comparisons stand below" in warned
+    assert "Between equal models fewer than one of that many would be marked by chance alone" in warned
+
+
+@browsing
 def test_differences_that_are_noise_of_adding_up_count_on_both_sides(board, replicates, browser, tmp_path):
     cells, numbers = replicates
     codes = [code for code in SEEN.layout.members["xnli"]["xtreme"] if code != "sw"]
@@ -578,9 +594,15 @@ def test_scores_on_other_gold_data_are_no_pair_even_of_as_many_examples(board, b
         )
         found[name] = (lines, "Only what both have" in shown.text("#comparison .warnings"))
         assert "Method: paired bootstrap" in shown.text("#comparison .warnings")
-    assert found["alike"][0]["sw"] == found["alike"][0]["xnli"].replace("language", "target") == "2 targets"
+    assert found["alike"][0] == {
+        "average": "2 of 9 targets",
+        "xnli": "2 of 15 languages",
+        "panx": "2 of 40 languages",
+        "de": "2 of 8 targets",
+        "sw": "2 of 4 targets",
+    }
     assert not found["alike"][1]
-    assert (found["other"][0]["sw"], found["other"][0]["xnli"]) == ("1 target", "1 language")
+    assert (found["other"][0]["sw"], found["other"][0]["xnli"]) == ("1 of 4 targets", "1 of 15 languages")
     assert found["other"][1]
     shown.open(f"targets=xnli&languages=de,sw&compare={BEST},{SECOND}")
     shown.wait_for("#comparison .warnings")
@@ -612,6 +634,168 @@ def test_a_comparison_says_of_what_standing_the_two_are(shown):
         shown.wait_for("#comparison .warnings")
         lines = shown.run("return [...document.querySelectorAll('#comparison .warnings p')].map((p) => p.textContent)")
         assert [line for line in lines if line.startswith("At least one")] == ([words] if words else [])
+
+
+NAMESAKES = {
+    "of-anna": {"submitted_by": "anna", "seeds": (0, 1, 2)},
+    "old-of-anna": {"submitted_by": "anna", "seeds": (0, 1, 2)},
+    "of-ben-000000000001": {"submitted_by": "ben", "seeds": (0,)},
+    "of-ben-000000000002": {"submitted_by": "ben", "seeds": (0,)},
+}
+
+
+@browsing
+def test_rows_of_one_name_are_told_apart_by_what_is_known_of_them_and_by_ids_only_at_last(browser, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    made = driver.made_board(1)
+    spec = made.layout.tasks["xnli"]
+    for name, changes in NAMESAKES.items():
+        driver.add(made, driver.made_row(1, id=name, name="Twin", **changes), [driver.made_cell(spec, "de", 70)])
+    for name, source in (("reported-a", "A README"), ("reported-b", "A paper")):
+        row = driver.Row(name, "Twin", "reported", source={"text": source, "url": None})
+        driver.add(made, row, [], {"xtreme": {"xnli": 79.2}})
+    made.supersede({"old-of-anna": "of-anna"})
+    (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    apart = {
+        "of-anna": "Twin (by anna, 3 seeds)",
+        "old-of-anna": "Twin (by anna, 3 seeds, superseded)",
+        "of-ben-000000000001": "Twin (by ben, 1 seed, 000000000001)",
+        "of-ben-000000000002": "Twin (by ben, 1 seed, 000000000002)",
+        "reported-a": "Twin (A README)",
+        "reported-b": "Twin (A paper)",
+    }
+    shown.open("old=1")
+    for row in ("of-anna", "reported-b"):
+        shown.find(f'[data-id="{row}"] .pick input').send_keys(Keys.SPACE)
+    assert shown.text("#tray > span") == "Twin (by anna, 3 seeds) and Twin (A paper)"
+    assert shown.find('[data-id="reported-b"] .pick input').get_attribute("aria-label") == "Compare Twin (A paper)"
+    shown.open("compare=reported-a,old-of-anna")
+    shown.wait_for("#comparison .pair")
+    links = shown.run("return [...document.querySelectorAll('#comparison .pair a')].map((a) => a.textContent)")
+    assert links == [apart["reported-a"], apart["old-of-anna"]]
+    options = shown.run(
+        """return Object.fromEntries([...document.querySelectorAll("#comparison option")].map(
+            (option) => [option.value, option.textContent]));"""
+    )
+    assert options == {name: apart[name] for name in ("reported-a", "old-of-anna")}  # of the first's track, not said
+    shown.open("compare=of-anna,of-ben-000000000001")
+    shown.wait_for("#comparison .pair")
+    texts = shown.run("return [...document.querySelector('#comparison select').options].map((o) => o.textContent)")
+    name = made.to_json()["rows"][0]["name"]  # the only one of its name
+    assert sorted(texts) == sorted([name, *(apart[row] for row in NAMESAKES)])
+    bar, heading = shown.text("#comparison .head span"), shown.text("#comparison h2")
+    assert (bar, heading) == ("Two models", "Comparison")
+
+
+@browsing
+def test_published_figures_show_their_source_first_and_their_note_where_they_are_opened(browser, tmp_path):
+    made = driver.made_board(1)
+    found = list(reported.rows(made.layout))
+    for row, cells, told in found:
+        driver.add(made, row, cells, told)
+    (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    shown.open()
+    assert len(shown.order("reported")) == len(found)
+    for row, _, _ in found:
+        parts = shown.text(f'[data-id="{row.id}"] .byline').split("\u00a0· ")
+        assert parts == [row.source["text"], "track not said"]
+    assert shown.text('[data-id="reported-mt5-xxl-mt5-repository-readme"] .column-average').endswith("3 of 9 targets")
+    shown.open("targets=xnli,pawsx,panx")
+    assert shown.text('[data-id="reported-mt5-xxl-mt5-repository-readme"] .column-average') == "81.4"
+    links = {}
+    for row, _, _ in found:
+        shown.open(f"model={row.id}")
+        shown.wait_for("#model[open]")
+        assert (row.note or "") in shown.text("#model")
+        for href in shown.run("return [...document.querySelectorAll('#model dl a')].map((a) => a.href)"):
+            links[row.source["text"]] = href
+    # Where the others stand is not written down.
+    assert links == {"XTREME paper, Table 20": made.layout.benchmarks["xtreme"].paper}
+    assert shown.complaints() == []
+
+
+@browsing
+def test_the_heat_map_says_what_its_means_are_and_where_nothing_is(browser, tmp_path):
+    made = driver.made_board(1)
+    cells = [driver.made_cell(made.layout.tasks[task], "de", 70) for task in ("xnli", "xquad")]
+    driver.add(made, driver.made_row(1, id="sparse-1"), cells)
+    (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")
+    shown = driver.Page(browser, (tmp_path / "index.html").as_uri())
+    for kind in ("score", "interval", "deviation", "metrics", "n"):
+        shown.open(f"cells={kind}&model=sparse-1")
+        mean = "Mean" if kind == "score" else "Mean score"
+        assert shown.text("#model .heatmap thead th:last-child") == shown.text("#model .heatmap tfoot th") == mean
+        assert shown.text("#model .heatmap tfoot td:last-child") == "70.0partial2 of 9 targets"
+    empty = shown.run("return [...document.querySelectorAll('#model td.none[title]')].map((td) => td.textContent)")
+    assert set(empty) == {"–"}
+    assert "partial, 2 of 9 targets" in shown.text('#model [data-figure="chosen"]')
+    told = "The score is the mean of exact match and F1"
+    for place in ("#table", "#model .heatmap"):
+        titles = shown.run(
+            """return [...document.querySelector(arguments[0]).querySelectorAll("thead .hint")].map(
+                (hint) => [hint.textContent, hint.title]);""",
+            place,
+        )
+        assert {title for text, title in titles if text == "EM / F1"} == {told}
+        assert {title for text, title in titles if text != "EM / F1"} == {""}
+    assert "in question answering the score is the mean of exact match and F1" in " ".join(shown.text("footer").split())
+
+
+RULES = """
+return [...document.querySelectorAll(arguments[0])].map((row) => ({
+  height: row.getBoundingClientRect().height,
+  rules: [...row.cells].map((cell) => {
+    const style = getComputedStyle(cell);
+    return [style.borderBottomWidth, style.borderBottomColor].join(" ");
+  }),
+}));
+"""
+
+
+@browsing
+@pytest.mark.parametrize("fragment", [f"model={BEST}", f"compare={BEST},{SECOND}"])
+def test_the_rule_under_a_row_is_the_same_in_all_of_its_cells(fragment, shown):
+    shown.open(fragment)
+    if "compare" in fragment:
+        shown.wait_for("#comparison .warnings")
+    shown.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    shown.run("for (const animation of document.getAnimations()) animation.finish();")
+    dialog = fragment.split("=")[0].replace("compare", "comparison")
+    rows = shown.run(RULES, f"#{dialog} .heatmap tbody tr, #{dialog} .seeds tbody tr, #{dialog} .differences tbody tr")
+    assert len(rows) > 40
+    for row in rows:
+        assert len(set(row["rules"])) == 1
+        assert row["rules"][0].startswith("1px rgb")
+        assert row["height"] == round(row["height"])
+
+
+@browsing
+def test_what_an_address_asks_for_and_is_not_there_is_said(shown):
+    gone = "gone-000000000000"
+    shown.open(f"track=no+such&targets=xnli,nope&languages=de,%3Cb%3E&model={gone}&scripts=Latin")
+    said = "return [...document.querySelectorAll('#unknown p')].map((p) => p.textContent)"
+    assert shown.run(said) == [
+        "There is no track no+such here.",
+        "There is no target nope here.",
+        "There is no language <b> here.",
+        f"There is no submission {gone} here.",
+    ]
+    assert BEST in shown.order()
+    assert not shown.run("return document.getElementById('model').open")
+    shown.click("#unknown .close")
+    assert not shown.find("#unknown").is_displayed()
+    assert shown.run("return document.activeElement.id") == "table"
+    shown.open(f"compare={gone},{BEST}")
+    assert shown.run(said) == [f"There is no submission {gone} here."]
+    shown.click('#columns [data-value="groups"]')
+    assert shown.run(said) == []
+    shown.open("targets=" + ",".join("x" * 1000 for _ in range(50)))
+    assert shown.run(said) == [f"There is no target {'x' * 80}… here."] * 5
+    shown.open(f"benchmark=xtreme-r&columns=groups&targets=xnli&scripts=Latin&resources=class%203&model={BEST}")
+    assert shown.run(said) == []
 
 
 @browsing
@@ -669,6 +853,40 @@ def test_the_keyboard_is_enough(shown):
     shown.until("document.activeElement.dataset.focus === arguments[0]", f"model-{BEST}")
     assert not shown.run("return document.getElementById('model').open")
     assert shown.fragment() == "benchmark=xtreme&sort=xnli&targets=xnli"
+
+
+@browsing
+def test_the_keyboard_leads_into_a_comparison_and_back(shown):
+    from selenium.webdriver.common.keys import Keys
+
+    focus = "document.activeElement.dataset.focus === arguments[0]"
+    shown.open("targets=xnli")
+    for row in (BEST, SECOND):
+        shown.find(f'[data-focus="pick-{row}"]').send_keys(Keys.SPACE)
+    shown.find('[data-focus="tray-compare"]').send_keys(Keys.ENTER)
+    shown.wait_for("#comparison .warnings")
+    assert shown.text(":focus") == "Comparison"
+    shown.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    shown.until(focus, "tray-compare")
+    shown.find('[data-focus="tray-clear"]').send_keys(Keys.ENTER)
+    assert shown.run(f"return {focus}", f"pick-{SECOND}")
+    # From a model's own view the row that was left is drawn anew meanwhile.
+    for row, back in ((BEST, f"model-{BEST}"), (SECOND, "tray-compare")):
+        shown.find(f'[data-focus="model-{row}"]').send_keys(Keys.ENTER)
+        shown.wait_for("#model[open]")
+        assert shown.text(":focus") == ROWS[row]["name"]
+        button = "//dialog[@id='model']//button[contains(., 'ompar') or contains(., 'Choose')]"
+        shown.find(button, by="xpath").send_keys(Keys.ENTER)
+        if row == SECOND:
+            shown.wait_for("#comparison .warnings")
+            shown.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+        shown.until(focus, back)
+    for fragment, row in ((f"model={BEST}", "model"), (f"compare={BEST},{SECOND}", "comparison")):
+        shown.open(fragment)
+        shown.wait_for(f"#{row}[open] .body dl" if row == "model" else "#comparison .warnings")
+        shown.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+        back = f"model-{BEST}" if row == "model" else "table"
+        shown.until("(document.activeElement.dataset.focus ?? document.activeElement.id) === arguments[0]", back)
 
 
 @browsing
@@ -739,6 +957,37 @@ def test_everything_can_be_read_in_both_themes_and_fits_a_phone(theme, shown):
             assert shown.run(CONTRASTS) == []
             assert shown.run("return document.documentElement.scrollWidth") <= 360
             assert shown.run("return [...document.querySelectorAll('dialog .body')].every((b) => b.scrollWidth <= 360)")
+    finally:
+        shown.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@browsing
+def test_on_a_phone_groups_are_seen_beside_the_average_and_headings_keep_to_their_column(shown):
+    shown.browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        shown.open("columns=groups")
+        heads = shown.run(
+            """const inside = document.querySelector("#table").getBoundingClientRect().right;
+            return [...document.querySelectorAll("#table thead th.number .sort")].filter(
+                (sort) => sort.getBoundingClientRect().right <= inside && sort.scrollWidth <= sort.clientWidth
+            ).map((sort) => sort.textContent.replaceAll("\u00ad", ""));"""
+        )
+        assert heads[:3] == ["Average▼", "Classification", "Structured prediction"]
+        shown.open(f"model={BEST}")
+        unfold_seeds(shown)
+        wide, column, above = shown.run(
+            """const head = document.querySelector("#model .seeds [data-seeds*='/']").closest("table").tHead;
+            const range = document.createRange();
+            range.selectNodeContents(head.rows[0].cells[0]);
+            const cell = head.rows[0].cells[0];
+            const styles = [cell, cell.closest("table").tBodies[0].rows[1].cells[0]].map((c) => getComputedStyle(c));
+            return [range.getBoundingClientRect().right, cell.getBoundingClientRect().right,
+              styles[0].zIndex > styles[1].zIndex && styles[0].backgroundColor.startsWith("rgb(")];"""
+        )
+        assert wide <= column
+        assert above
     finally:
         shown.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

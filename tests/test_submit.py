@@ -108,6 +108,16 @@ def test_seeds_and_targets_tuned_apart_join_into_one(gold, tmp_path):
     assert any("not all have the same targets and languages" in note for note in package.notes)
 
 
+@pytest.mark.parametrize("order", [("sample", "complete"), ("complete", "sample")])
+def test_training_on_a_sample_under_one_seed_is_not_lost(order, gold, tmp_path):
+    runs = []
+    for seed, status in enumerate(order):
+        how = tuned(seed)
+        how["score"]["tuned"]["data_status"] = [status]
+        runs.append(make_run(tmp_path / str(seed), gold, {"xnli": ["de"]}, **how))
+    assert packed(*runs, gold=gold).submission.cut_training("xnli") == ["sample"]
+
+
 def test_what_is_partial_is_said(run, gold):
     notes = "\n".join(packed(run, gold=gold).notes)
     assert "partial in XTREME and XTREME-R: xnli: no score for" in notes

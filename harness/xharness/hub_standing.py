@@ -77,7 +77,7 @@ class PullRequest:
         onto: the ref that it changes once merged (``refs/heads/main``).
         comments: (author, text) of each comment, the first one being the pull request's own text.
         merged_as: the commit that merged it; None where it is not.
-        moved: when the Hub saw its last commit.
+        moved: when the Hub saw the commit that it stands at; None where it does not say.
     """
 
     proposal: Proposal
@@ -85,7 +85,7 @@ class PullRequest:
     onto: str | None
     comments: tuple[tuple[str, str], ...]
     merged_as: str | None
-    moved: datetime
+    moved: datetime | None
 
 
 @dataclass(frozen=True)
@@ -277,14 +277,14 @@ def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head:
             heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
             head = heads.get(f"refs/pr/{number}", "")
     said = tuple((event.author, event.content) for event in found.events if isinstance(event, DiscussionComment))
-    commits = [event.created_at for event in found.events if isinstance(event, DiscussionCommit)]
+    commits = [event for event in found.events if isinstance(event, DiscussionCommit) and event.oid == head]
     return PullRequest(
         proposal=Proposal(number, found.title, found.author, found.url, head),
         status=found.status,
         onto=found.target_branch,
         comments=said,
         merged_as=found.merge_commit_oid,
-        moved=max(commits, default=found.created_at),
+        moved=max((event.created_at for event in commits), default=None),
     )
 
 

@@ -56,7 +56,7 @@ function stateOver(slots, found, sound) {
 function taskColumn(board, task, benchmark, chosen) {
   const { wanted, all, slots } = chosenSlots(board, task, benchmark, chosen);
   if (!wanted.length) return null;
-  const head = { key: task.name, title: shortTitle(task), hint: scoresOf(task) };
+  const head = { key: task.name, title: shortTitle(task), hint: scoresOf(task), explanation: scoreInWords(task) };
   const column = emptyColumn(board, { ...head, languages: wanted });
   const told = toldOf(board, benchmark, task.name);
   for (const row of board.rows) {
@@ -74,21 +74,21 @@ function taskColumn(board, task, benchmark, chosen) {
   return column;
 }
 
-/** Return the plain mean of columns; it is partial where one of them is, or is missing. */
+/** Return the plain mean of columns, and how many of them each row has; partial where one is, or is missing. */
 function meanOfColumns(board, columns, properties) {
-  const made = emptyColumn(board, properties);
+  const found = new Uint8Array(board.rows.length);
+  const made = emptyColumn(board, { ...properties, found, of: columns.length });
   for (let row = 0; row < board.rows.length; row++) {
     let total = 0;
-    let found = 0;
     let complete = 0;
     for (const column of columns) {
       if (column.states[row] === NONE) continue;
       total += column.values[row];
-      found += 1;
+      found[row] += 1;
       complete += column.states[row] === COMPLETE ? 1 : 0;
     }
-    if (!found) continue;
-    made.values[row] = total / found;
+    if (!found[row]) continue;
+    made.values[row] = total / found[row];
     made.states[row] = complete === columns.length ? COMPLETE : PARTIAL;
   }
   return made;
@@ -142,15 +142,17 @@ function computeView(board, benchmark, taskNames, chosen, kind) {
     .filter(([, column]) => column);
   const tasks = byTask.map(([task]) => task);
   const columns = byTask.map(([, column]) => column);
-  const average = meanOfColumns(board, columns, { key: "average", title: "Average", hint: `${tasks.length} targets` });
+  const all = board.benchmarkNamed.get(benchmark);
+  const mean = (parts, of, head) =>
+    meanOfColumns(board, parts, { ...head, hint: outOf(parts.length, of.length, "target"), ofTargets: true });
+  const average = mean(columns, all.tasks, { key: "average", title: "Average" });
   const gap = gapColumn(board, tasks, benchmark, chosen);
   let shown = columns;
   if (kind === "groups") {
-    shown = Object.entries(board.benchmarkNamed.get(benchmark).groups)
-      .map(([name, members]) => [name, byTask.filter(([task]) => members.includes(task.name)).map(([, each]) => each)])
-      .filter(([, members]) => members.length)
-      .map(([name, members]) =>
-        meanOfColumns(board, members, { key: name, title: inWords(name), hint: `${members.length} targets` }));
+    shown = Object.entries(all.groups)
+      .map(([name, of]) => [name, of, byTask.filter(([task]) => of.includes(task.name)).map(([, each]) => each)])
+      .filter(([, , members]) => members.length)
+      .map(([name, of, members]) => mean(members, of, { key: name, title: inWords(name) }));
   } else if (kind === "languages") {
     shown = board.languages
       .filter(({ code }) => chosen.has(code) && columns.some((column) => column.languages.includes(code)))
@@ -169,6 +171,14 @@ const SHORT_SCORES = { exact_match: "EM", f1: "F1", "map@20": "mAP@20", "mrr@20"
 /** Return what a task's score is the mean of. */
 function scoresOf(task) {
   return task.score_keys.map((key) => SHORT_SCORES[key] ?? key.replaceAll("_", " ")).join(" / ");
+}
+
+const LONG_SCORES = { exact_match: "exact match", f1: "F1" };
+
+/** Return how a task's score is made where it is not one metric alone, which its short name does not say. */
+function scoreInWords(task) {
+  if (task.score_keys.length < 2) return null;
+  return `The score is the mean of ${task.score_keys.map((key) => LONG_SCORES[key] ?? key).join(" and ")}`;
 }
 
 function inWords(name) {

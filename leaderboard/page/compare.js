@@ -8,7 +8,7 @@ function chooser(app, position) {
   const options = board.rows
     .filter((row) => ids.has(row.id) || (row.board_track === track && row.kind !== "reported"))
     .sort((a, b) => byName(a.name, b.name))
-    .map((row) => element("option", { value: row.id }, `${row.name} (${row.id.slice(-12)})`));
+    .map((row) => element("option", { value: row.id }, textApart(row)));
   const choose = (event) => {
     const pair = [...state.compare];
     pair[position] = event.target.value;
@@ -80,9 +80,9 @@ function warnings(app, pair, found, paired) {
       "difference taken; the interval holds 95 % of these differences. Examples that several languages share, as " +
       "translations of one test set, are drawn together. " +
       "Examples are resampled, not training: another seed of either model can differ by more than this.");
-    const byChance = Math.max(1, Math.round(count / 20));
+    const byChance = count < 20 ? "fewer than one" : `about ${Math.round(count / 20)}`;
     words.push(`${count} comparisons stand below, ${found.cells.length} of them in the map at the end. ` +
-      `Marked are those with ${CLEAR}. Between equal models about ${byChance} of ` +
+      `Marked are those with ${CLEAR}. Between equal models ${byChance} of ` +
       "that many would be marked by chance alone: look at the average first, and at single languages with care. " +
       `With ${resamples} resamples p cannot be less than ${(2 / (resamples + 1)).toFixed(2)}.`);
   } else {
@@ -106,7 +106,7 @@ function warnings(app, pair, found, paired) {
 
 function modelLink(app, row, label) {
   const href = `#${fragmentOf(app.board, { ...app.state, compare: [], model: row.id })}`;
-  return element("p", { class: "lead" }, element("strong", {}, label), " ", element("a", { href }, nameOf(row)));
+  return element("p", { class: "lead" }, element("strong", {}, label), " ", element("a", { href }, nameApart(row)));
 }
 
 /** Fill the dialog that compares the two models of the state. */
@@ -127,11 +127,14 @@ async function showComparison(app) {
     fillDialog("comparison", [title, choosers, element("p", { class: "empty" }, words)]);
     return;
   }
+  const all = board.benchmarkNamed.get(view.benchmark).tasks;
+  const having = (code) => all.filter((name) => board.taskNamed.get(name).benchmarks[view.benchmark].includes(code));
+  const row = (key, title, count, of, what, line) => differenceRow(key, withHint(title, outOf(count, of, what)), line);
   const targets = found.tasks.map((line) =>
-    differenceRow(line.task.name, withHint(line.task.title, plural(line.count, "language")), line));
+    row(line.task.name, line.task.title, line.count, line.task.benchmarks[view.benchmark].length, "language", line));
   const languages = found.languages.map((line) =>
-    differenceRow(line.language.code, withHint(line.language.name, plural(line.count, "target")), line));
-  const average = differenceRow("average", withHint("Average", plural(found.tasks.length, "target")), found.average);
+    row(line.language.code, line.language.name, line.count, having(line.language.code).length, "target", line));
+  const average = row("average", "Average", found.tasks.length, all.length, "target", found.average);
   fillDialog("comparison", [
     title, choosers,
     element("p", { class: "note" }, summaryOf(app)),

@@ -39,7 +39,7 @@ function asMarkdown(app) {
   const columns = columnsOf(app);
   const line = (fields) => `| ${fields.join(" | ")} |`;
   const rows = viewLines(app).map(({ row, section, place, cells }) => line([
-    place || "–", markdownText(row.name), section.title.toLowerCase(),
+    place || "–", markdownText(textApart(row)), section.title.toLowerCase(),
     ...cells.map(({ value, state }) => oneDecimal(value) + (state === PARTIAL ? " (partial)" : "")),
   ]));
   const head = ["#", "Model", "Section", ...columns.map(({ title }) => markdownText(title))];

@@ -49,9 +49,37 @@ function readBoard() {
     row.board_track = trackLabel(row.track);
     row.sought = `${row.name} ${row.submitted_by ?? ""}`.toLowerCase();
   });
+  tellApart(board.rows);
   board.english = new Set(board.tasks.map((task) => task.english).filter(Boolean));
   board.told = new Map();
   return board;
+}
+
+/** Return what is known of a row beside its name: who submitted it and of how many seeds, or the source of figures. */
+function knownBy(row) {
+  if (row.kind === "reported") return row.source;
+  return [row.submitted_by && `by ${row.submitted_by}`, plural(row.seeds, "seed"), standingOf(row)]
+    .filter(Boolean).join(", ");
+}
+
+function standingOf(row) {
+  return row.withdrawn ? "withdrawn" : row.superseded_by ? "superseded" : "";
+}
+
+/** Write into rows that share a name what tells them apart; of their ids only where nothing else does. */
+function tellApart(rows) {
+  const counted = (of) => {
+    const counts = new Map();
+    for (const row of rows) counts.set(of(row), (counts.get(of(row)) ?? 0) + 1);
+    return (row) => counts.get(of(row));
+  };
+  const named = counted((row) => row.name);
+  const alike = counted((row) => JSON.stringify([row.name, knownBy(row)]));
+  for (const row of rows) {
+    const id = row.kind === "reported" ? row.id : row.id.slice(-12);
+    const words = [knownBy(row), alike(row) > 1 && id].filter(Boolean).join(", ");
+    row.apart = named(row) > 1 ? words : "";
+  }
 }
 
 /** Return the board track of a row; "" where its source does not say it. */

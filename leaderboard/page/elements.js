@@ -19,6 +19,16 @@ function nameOf(row) {
   return element("bdi", {}, row.name);
 }
 
+/** Return a row's name, with what tells it from others of that name. */
+function nameApart(row) {
+  return [nameOf(row), row.apart && " ", row.apart && element("bdi", { class: "apart" }, `(${row.apart})`)];
+}
+
+/** Return the same as text. */
+function textApart(row) {
+  return row.apart ? `${row.name} (${row.apart})` : row.name;
+}
+
 /** Return a link to another page, or the text alone where its address is not of the web's safe kind. */
 function linkTo(address, text) {
   if (!/^https:\/\/[a-z0-9.-]+(\/|$)/i.test(address ?? "")) return text ?? address ?? "";
@@ -41,17 +51,35 @@ function signed(value) {
   return (value > 0 ? "+" : "−") + text;
 }
 
+/** Where long words of headings may be broken, as all of them together are wider than a phone. */
+const BROKEN = ["Classi-fication", "Struc-tured", "predic-tion", "Ques-tion", "answer-ing", "Re-trieval"];
+
 /** Return a title for the head of a narrow column: it may be broken, but not before a last letter alone. */
 function heading(title) {
-  return title.replace(/-(?=.$)/, "\u2011");
+  const whole = title.replace(/-(?=.$)/, "\u2011");
+  return BROKEN.reduce((text, word) => text.replace(word.replace("-", ""), word.replace("-", "\u00ad")), whole);
 }
 
 function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
 
+/** Return how many there are, and of how many where that is more: "9 targets", "3 of 9 targets". */
+function outOf(count, all, one) {
+  return count < all ? `${count} of ${plural(all, one)}` : plural(count, one);
+}
+
+/** Return over how many targets a row's number in a column is; "" where none is missing. */
+function targetsOf({ ofTargets, found, of }, { index }) {
+  return ofTargets && found[index] < of ? outOf(found[index], of, "target") : "";
+}
+
 function valueCell(column, row, kind = "") {
-  return numberCell(column.values[row.index], column.states[row.index], { kind });
+  const state = column.states[row.index];
+  const cell = numberCell(column.values[row.index], state, { kind });
+  const over = state === PARTIAL && targetsOf(column, row);
+  if (over) cell.append(element("span", { class: "word" }, over));
+  return cell;
 }
 
 /** Return a number as it stands in a table: partial ones with the word. Bare, since a table has thousands. */

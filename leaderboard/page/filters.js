@@ -84,6 +84,24 @@ function press(id, value) {
   }
 }
 
+const MOST_UNKNOWN = 5;
+const LONGEST_UNKNOWN = 80;
+
+/** Say what the address asks for that this board does not have, until it is put away or something else is chosen. */
+function showUnknown(app) {
+  const put = () => {
+    app.unknown = [];
+    showUnknown(app);
+    focusBack(app);
+  };
+  const cut = (name) => (name.length > LONGEST_UNKNOWN ? `${name.slice(0, LONGEST_UNKNOWN)}…` : name);
+  const lines = app.unknown.slice(0, MOST_UNKNOWN).map(([what, name]) =>
+    element("p", {}, `There is no ${what} `, element("bdi", {}, cut(name)), " here."));
+  const close = element("button", { type: "button", class: "close", "aria-label": "Put this note away",
+    "data-focus": "unknown", on: { click: put } }, "×");
+  document.getElementById("unknown").replaceChildren(...(lines.length ? [element("div", {}, lines), close] : []));
+}
+
 /** Return what the averages are over, as a sentence. */
 function summaryOf(app) {
   const { board, view, state } = app;

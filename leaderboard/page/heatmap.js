@@ -43,7 +43,7 @@ function heatCell(app, row, task, code) {
   const place = slot(board, task, code);
   const at = row.index * board.width + place;
   const score = board.columns.score[at];
-  if (Number.isNaN(score)) return element("td", { class: "number none" }, "none");
+  if (Number.isNaN(score)) return element("td", { class: "number none", title: "No score" }, "–");
   const cell = element("td", { class: `number heat h${heat(score)}`, "data-cell": `${task.name}/${code}` },
     cellText(board, row, task, place, state.cells));
   if (row.kind !== "reported" && !board.columns.whole[at]) cell.append(element("span", { class: "word" }, "partial"));
@@ -52,20 +52,22 @@ function heatCell(app, row, task, code) {
 
 /** Return the heat map of a row over the tasks and languages of the view. */
 function heatmap(app, row) {
-  const { board, view } = app;
+  const { board, view, state } = app;
   const shown = new Set(view.taskColumns.flatMap((column) => column.languages));
   const languages = board.languages.filter(({ code }) => shown.has(code));
+  // Where the cells hold something else, as their means are scores still.
+  const mean = state.cells === "score" ? "Mean" : "Mean score";
   const means = languages.map((language) => languageColumn(board, view.tasks, view.benchmark, language));
   const head = element("tr", {}, element("th", { scope: "col", class: "model" }, "Language"),
     view.tasks.map((task) => element("th", { scope: "col", class: "number", title: task.title },
-      heading(shortTitle(task)), element("span", { class: "hint" }, scoresOf(task)))),
-    element("th", { scope: "col", class: "number column-average" }, "Mean"));
+      heading(shortTitle(task)), element("span", { class: "hint", title: scoreInWords(task) }, scoresOf(task)))),
+    element("th", { scope: "col", class: "number column-average" }, mean));
   const lines = languages.map((language, i) => element("tr", {},
     element("th", { scope: "row", class: "model", title: `${language.family}, ${language.script}` }, language.name,
       element("span", { class: "hint" }, `${language.code} · ${language.script} · ${resourceOf(language)}`)),
     view.tasks.map((task) => heatCell(app, row, task, language.code)),
     valueCell(means[i], row, " column-average")));
-  const foot = element("tr", {}, element("th", { scope: "row", class: "model" }, "Mean"),
+  const foot = element("tr", {}, element("th", { scope: "row", class: "model" }, mean),
     view.taskColumns.map((column) => valueCell(column, row)),
     valueCell(view.average, row, " column-average"));
   return element("table", { class: "heatmap" },

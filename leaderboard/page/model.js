@@ -12,10 +12,11 @@ function figures(app, row) {
       element("span", {}, typeof value === "number" ? title : `${title}: not complete`));
   });
   const average = app.view.average;
-  const partial = average.states[row.index] === PARTIAL ? ", partial" : "";
+  const partial = average.states[row.index] === PARTIAL ? ["partial", targetsOf(average, row)] : [];
   const chosen = element("div", { class: "figure", "data-figure": "chosen" },
     element("strong", {}, oneDecimal(average.values[row.index])),
-    element("span", {}, `over what is shown below${partial}`), element("span", { class: "interval" }));
+    element("span", {}, ["over what is shown below", ...partial].filter(Boolean).join(", ")),
+    element("span", { class: "interval" }));
   return element("div", { class: "figures" }, whole, chosen);
 }
 
@@ -65,7 +66,6 @@ function provenance(app, row, detail) {
     ["Saw test data", declared.saw_test_data],
     ["Translated data", declared.translated_data === undefined ? "" : declared.translated_data ? "yes" : "no"],
     ["Notes", declared.notes],
-    ["Note", detail.note],
     ["Superseded by", row.superseded_by],
   ]);
 }
@@ -134,6 +134,7 @@ function showModel(app, row) {
     element("h2", { tabindex: "-1", autofocus: true }, nameOf(row)),
     element("p", { class: "lead" }, element("span", { class: `badge ${section.key}` }, section.title), " ",
       byline(row)),
+    detail.note && element("p", { class: "note" }, "Note: ", element("bdi", {}, detail.note)),
     boxes,
     element("p", { class: "note" }, summaryOf(app)),
     ...content,
@@ -152,12 +153,15 @@ function showModel(app, row) {
 function fillDialog(id, content) {
   const dialog = document.getElementById(id);
   const body = dialog.querySelector(".body");
+  const focused = body.contains(document.activeElement) ? document.activeElement : null;
   const titles = [...body.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
   body.replaceChildren(...content.filter(Boolean));
   if (dialog.open) {
     for (const summary of body.querySelectorAll("summary")) {
       if (titles.includes(summary.textContent)) unfold(summary.parentElement);
     }
+    // What is put back has lost the focus by being taken out.
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
   } else {
     dialog.showModal();
     body.scrollTop = 0;

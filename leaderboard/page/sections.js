@@ -11,8 +11,8 @@ const SECTIONS = [
   {
     key: "reported",
     title: "Published figures",
-    note: "As their source gives them (a paper, a README, …), which stands beside each; nobody recomputed them. " +
-      "Not ranked.",
+    note: "As their source gives them (a paper, a README, …), which stands below each name; nobody recomputed them. " +
+      "Not ranked. What else has to be said of one stands where it is opened.",
   },
   { key: "old", title: "Superseded or withdrawn", note: "Kept so that old citations can be read. Not ranked." },
 ];

@@ -25,15 +25,24 @@ function taskBySeed(app, row, seeds, task, column) {
   });
 }
 
-/** Return the means of a row's seeds over its tasks; of a seed that lacks one or a part of one they are partial. */
-function averageBySeed(app, row, lines) {
-  return lines[0].seeds.map((_, i) => {
-    const own = lines.map(({ seeds }) => seeds[i]);
-    const there = own.filter(({ state }) => state !== NONE);
-    const whole = own.every((each) => each.whole);
-    const value = there.reduce((sum, each) => sum + each.value, 0) / there.length;
-    return { value, whole, state: there.length ? (whole ? app.view.average.states[row.index] : PARTIAL) : NONE };
-  });
+/**
+ * Return the line of a row's average over the tasks that all of its seeds have, with the mean over the same.
+ *
+ * Seeds differ in their tasks where some were tuned and others, as retrieval, scored once as they are. Averages over
+ * unlike tasks could be compared neither with each other nor with their mean.
+ */
+function averageBySeed({ view }, row, count, lines) {
+  const alike = lines.filter(({ seeds }) => seeds.every(({ whole }) => whole));
+  const state = !alike.length ? NONE : alike.length < lines.length ? PARTIAL : view.average.states[row.index];
+  const over = (of) => ({ value: alike.reduce((sum, line) => sum + of(line), 0) / alike.length, state, whole: true });
+  const seeds = Array.from({ length: count }, (_, i) => over((line) => line.seeds[i].value));
+  const mean = over(({ column }) => column.values[row.index]);
+  const title = withHint("Average", outOf(alike.length, view.tasks.length, "target"));
+  return meansRow("average", title, mean, seeds);
+}
+
+function meansRow(key, title, mean, seeds) {
+  return seedRow(key, title, seeds, mean, deviationOf(seeds.filter(({ whole }) => whole).map(({ value }) => value)));
 }
 
 /** Return a table of seeds; what all of them come to stands first, as there may be twenty. */
@@ -75,23 +84,24 @@ function languagesBySeed({ board }, row, detail, seeds, lines) {
 /** Return what each seed of a row scored in what is chosen; null where it has one seed, or no score there. */
 function seedTables(app, row, detail) {
   const seeds = seedsOf(app.board, detail);
-  const { tasks, taskColumns, average } = app.view;
+  const { tasks, taskColumns, average, benchmark } = app.view;
+  const { score } = app.board.columns;
   if (!seeds || average.states[row.index] === NONE) return null;
   const lines = tasks.map((task, i) => ({ task, column: taskColumns[i] }))
     .filter(({ column }) => column.states[row.index] !== NONE)
     .map((line) => ({ ...line, seeds: taskBySeed(app, row, seeds, line.task, line.column) }));
-  const meansRow = (key, title, column, own) => {
-    const alike = own.filter(({ whole }) => whole).map(({ value }) => value);
+  const rows = lines.map(({ task, column, seeds: own }) => {
+    const there = column.languages.filter((code) =>
+      !Number.isNaN(score[row.index * app.board.width + slot(app.board, task, code)]));
+    const hint = outOf(there.length, task.benchmarks[benchmark].length, "language");
     const mean = { value: column.values[row.index], state: column.states[row.index] };
-    return seedRow(key, title, own, mean, deviationOf(alike));
-  };
-  const rows = lines.map(({ task, column, seeds: own }) =>
-    meansRow(task.name, withHint(shortTitle(task), plural(column.languages.length, "language")), column, own));
-  const title = withHint("Average", plural(lines.length, "target"));
+    return meansRow(task.name, withHint(shortTitle(task), hint), mean, own);
+  });
   return disclosure("Scores by seed",
     element("p", { class: "note" }, "Means over the chosen languages under each seed, and the deviation of these " +
-      "means. A seed that lacks a score which others have is partial there, and left out of the deviation."),
+      "means. A seed that lacks a score which others have is partial there, and left out of the deviation. " +
+      "The average is over the targets that no seed lacks anything of."),
     seedTable("Means by target and seed", "Target", detail.seeds, element("tbody", {},
-      meansRow("average", title, average, averageBySeed(app, row, lines)), rows)),
+      averageBySeed(app, row, seeds.length, lines), rows)),
     disclosureLater("Every language by seed", () => languagesBySeed(app, row, detail, seeds, lines)));
 }

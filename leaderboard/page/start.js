@@ -3,17 +3,19 @@
 function makeApp(board) {
   const app = {
     board,
-    state: stateOf(board, location.hash),
+    ...stateOf(board, location.hash),
     picks: [],
     whole: new Set(),
     sections: [],
     view: null,
     viewed: "",
     written: "",
+    opened: "",
 
     /** Change the state, draw it and write it into the address; as a step to go back to, unless it is to replace. */
     change(update, { replace = false } = {}) {
       app.state = { ...app.state, ...update };
+      app.unknown = [];
       app.draw();
       app.written = fragmentOf(board, app.state);
       if (replace) location.replace(`#${app.written}`);
@@ -25,6 +27,7 @@ function makeApp(board) {
       const focused = document.activeElement?.dataset?.focus;
       compute(app);
       showControls(app);
+      showUnknown(app);
       showTable(app);
       showTray(app);
       // Before a dialog opens, which gives the focus back when it is closed; and after, for what is in the dialog.
@@ -41,6 +44,16 @@ function makeApp(board) {
 function focusOn(name) {
   if (!name || document.activeElement?.dataset?.focus === name) return;
   document.querySelector(`[data-focus="${CSS.escape(name)}"]`)?.focus({ preventScroll: true });
+}
+
+/** Give the focus that nothing has to the nearest of what was last used: the tray, the model's row, or the table. */
+function focusBack(app) {
+  const focused = document.activeElement;
+  // What was hidden or taken out keeps the focus until the page is laid out again.
+  if ((focused !== document.body && focused.getClientRects().length) || document.querySelector("dialog[open]")) return;
+  const places = ["#tray:not([hidden]) .main:enabled", `[data-focus="${CSS.escape(`model-${app.opened}`)}"]`, "#table"];
+  const place = places.map((selector) => document.querySelector(selector)).find(Boolean);
+  place.focus({ preventScroll: true });
 }
 
 /** Compute the view anew if what it depends on has changed. */
@@ -62,16 +75,21 @@ function showDialogs(app) {
   if (state.compare.length) {
     close("model");
     showComparison(app);
-  } else if (row) showModel(app, row);
+  } else if (row) {
+    app.opened = row.id;
+    showModel(app, row);
+  }
   document.title = row && !state.compare.length ? `${row.name} · ${board.title}` : board.title;
 }
 
 function listenToDialogs(app) {
   document.getElementById("model").addEventListener("close", () => {
     if (app.state.model && !app.state.compare.length) app.change({ model: "" });
+    focusBack(app);
   });
   document.getElementById("comparison").addEventListener("close", () => {
     if (app.state.compare.length) app.change({ compare: [] });
+    focusBack(app);
   });
   for (const dialog of document.querySelectorAll("dialog")) {
     dialog.querySelector(".close").addEventListener("click", () => dialog.close());
@@ -129,7 +147,7 @@ function start() {
     const fragment = location.hash.slice(1);
     if (fragment === app.written) return;
     app.written = fragment;
-    app.state = stateOf(app.board, location.hash);
+    Object.assign(app, stateOf(app.board, location.hash));
     app.draw();
   });
   app.draw();

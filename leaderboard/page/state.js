@@ -43,24 +43,44 @@ function decoded(text) {
   }
 }
 
-/** Return the state of a fragment; what is not known on this board is left out. */
+/** Return the state of a fragment, and as [what, name] what is not known on this board and left out of it. */
 function stateOf(board, fragment) {
-  const state = firstState(board);
+  const first = firstState(board);
+  const state = { ...first };
   for (const part of fragment.replace(/^#/, "").split("&")) {
     const [name, value = ""] = part.split("=", 2);
     if (TEXTS.includes(name)) state[name] = decoded(value);
     if (LISTS.includes(name)) state[name] = value.split(",").map(decoded).filter(Boolean);
   }
-  const first = firstState(board);
-  if (!board.benchmarkNamed.has(state.benchmark)) state.benchmark = first.benchmark;
-  if (!board.rows.some((row) => row.board_track === state.track)) state.track = first.track;
+  const unknown = [];
+  for (const [name, what, known] of namesOn(board)) {
+    const found = (value) => {
+      const is = value === first[name] || known.has(value);
+      if (!is) unknown.push([what, value]);
+      return is;
+    };
+    if (LISTS.includes(name)) state[name] = state[name].filter(found);
+    else if (!found(state[name])) state[name] = first[name];
+  }
   if (!COLUMN_KINDS.includes(state.columns)) state.columns = first.columns;
-  state.targets = state.targets.filter((name) => board.taskNamed.has(name));
-  state.languages = state.languages.filter((code) => board.languageOf.has(code));
-  if (!board.indexOf.has(state.model)) state.model = "";
-  state.compare = state.compare.filter((id) => board.indexOf.has(id)).slice(0, 2);
-  if (state.compare.length < 2) state.compare = [];
-  return state;
+  state.compare = state.compare.length < 2 ? [] : state.compare.slice(0, 2);
+  return { state, unknown };
+}
+
+/** Return [part of a state, what it names, the names that this board has], of those that an address may have wrong. */
+function namesOn(board) {
+  const languages = (of) => new Set(board.languages.map(of));
+  return [
+    ["benchmark", "benchmark", board.benchmarkNamed],
+    ["track", "track", new Set(board.rows.map((row) => row.board_track))],
+    ["targets", "target", board.taskNamed],
+    ["languages", "language", board.languageOf],
+    ["scripts", "script", languages(({ script }) => script)],
+    ["families", "family", languages(({ family }) => family)],
+    ["resources", "resource class", languages(resourceOf)],
+    ["model", "submission", board.indexOf],
+    ["compare", "submission", board.indexOf],
+  ];
 }
 
 /** Return the tasks and languages that a state chooses: nothing chosen of a kind means all of it. */

@@ -13,7 +13,7 @@ function sortingOf(view, state) {
   return { column, ascending: (state.order || usual) === "asc", usual };
 }
 
-function headCell(app, sorting, key, title, hint, properties = {}) {
+function headCell(app, sorting, { key, title, hint, explanation }, properties) {
   const sorted = (sorting.column?.key ?? "name") === key;
   const way = sorting.ascending ? "ascending" : "descending";
   const turn = () => {
@@ -24,15 +24,16 @@ function headCell(app, sorting, key, title, hint, properties = {}) {
     element("span", {}, heading(title)), element("span", { class: "arrow", "aria-hidden": "true" },
       sorted ? (sorting.ascending ? "▲" : "▼") : ""));
   return element("th", { scope: "col", "aria-sort": sorted ? way : null, ...properties }, button,
-    element("span", { class: "hint" }, hint));
+    element("span", { class: "hint", title: explanation }, hint));
 }
 
 function tableHead(app, sorting) {
   const { view } = app;
   const cells = [view.average, ...view.columns, view.gap].map((column) =>
-    headCell(app, sorting, column.key, column.title, column.hint, { class: `number column-${kindOf(view, column)}` }));
+    headCell(app, sorting, column, { class: `number column-${kindOf(view, column)}` }));
+  const name = { key: "name", title: "Model", hint: "choose two to compare" };
   return element("thead", {}, element("tr", {},
-    headCell(app, sorting, "name", "Model", "choose two to compare", { class: "model" }), cells));
+    headCell(app, sorting, name, { class: "model" }), cells));
 }
 
 function kindOf(view, column) {
@@ -40,22 +41,22 @@ function kindOf(view, column) {
   return column === view.gap ? "gap" : "part";
 }
 
-/** Return what stands below a model's name, as elements. */
+/** Return what stands below a model's name, as elements: the source of published figures first. */
 function byline(row) {
   const parts = [
-    row.kind === "reported" ? row.reported : row.submitted_by && `by ${row.submitted_by}`,
+    row.kind === "reported" ? row.source : row.submitted_by && `by ${row.submitted_by}`,
     parametersOf(row),
     row.seeds > 1 ? plural(row.seeds, "seed") : "",
     row.kind === "reported" && !row.board_track ? "track not said" : "",
     row.declarations?.saw_test_data === "unknown" ? "test data: unknown" : "",
     row.declarations?.translated_data ? "translated data" : "",
-    row.withdrawn ? "withdrawn" : row.superseded_by ? "superseded" : "",
+    standingOf(row),
     // Last, since it is the submitter's text: however long, it pushes nothing else out of sight.
     choiceOf(row),
   ];
   // Short ones stay in one piece where the line is broken.
-  return parts.filter(Boolean).flatMap((part, i) => [i ? " · " : "",
-    element("bdi", { class: part.length < 20 ? "piece" : null }, part)]);
+  return parts.filter(Boolean).flatMap((part, i) => [i ? "\u00a0· " : "",
+    element("bdi", { class: part === row.source ? "source" : part.length < 20 ? "piece" : null }, part)]);
 }
 
 const USUAL_CHOICES = ["english-dev", "none"];
@@ -73,7 +74,7 @@ function parametersOf(row) {
   const count = row.parameters;
   if (!count) return "";
   const [size, unit] = count >= 1e9 ? [count / 1e9, "B"] : [count / 1e6, "M"];
-  return `${size >= 100 ? Math.round(size) : size.toFixed(1)} ${unit}`;
+  return `${size >= 100 ? Math.round(size) : size.toFixed(1)}\u00a0${unit}`;
 }
 
 function tableRow(app, row, place) {
@@ -81,7 +82,7 @@ function tableRow(app, row, place) {
   const href = `#${fragmentOf(app.board, { ...state, model: row.id, compare: [] })}`;
   const pick = element("label", { class: "pick", title: "Choose for comparison" },
     element("input", { type: "checkbox", checked: app.picks.includes(row.id), "data-focus": `pick-${row.id}`,
-      "aria-label": `Compare ${row.name}`, on: { change: (event) => pickRow(app, row, event.target.checked) } }));
+      "aria-label": `Compare ${textApart(row)}`, on: { change: (event) => pickRow(app, row, event.target.checked) } }));
   const name = element("div", { class: "who" },
     element("a", { href, "data-focus": `model-${row.id}` }, nameOf(row)),
     element("span", { class: "byline" }, byline(row)));
@@ -132,7 +133,7 @@ function showTable(app) {
   const bodies = app.sections.map((section) => sectionBody(app, section, width));
   if (!bodies.length) bodies.push(emptyBody(app, width));
   const caption = element("caption", { class: "unseen" }, summaryOf(app));
-  const table = element("table", {}, caption, tableHead(app, sorting), bodies);
+  const table = element("table", { class: `columns-${state.columns}` }, caption, tableHead(app, sorting), bodies);
   const holder = document.getElementById("table");
   const scrolled = holder.scrollLeft;
   holder.replaceChildren(table);
@@ -155,11 +156,16 @@ function showTray(app) {
   tray.hidden = !rows.length;
   const compare = () => app.change({ compare: app.picks, model: "" });
   const clear = () => {
+    const [last] = app.picks.slice(-1);
     app.picks = [];
     app.draw();
+    // The button is gone; where its row is not drawn, the table is the nearest.
+    focusOn(`pick-${last}`);
+    focusBack(app);
   };
-  const words = rows.length === 2 ? [nameOf(rows[0]), " and ", nameOf(rows[1])] : [...rows.map(nameOf), " and …"];
-  tray.replaceChildren(element("span", {}, words),
-    element("button", { type: "button", class: "main", disabled: rows.length < 2, on: { click: compare } }, "Compare"),
-    element("button", { type: "button", on: { click: clear } }, "Clear"));
+  const words = rows.flatMap((row, i) => [i ? " and " : "", ...nameApart(row)]);
+  tray.replaceChildren(element("span", {}, words, rows.length < 2 ? " and …" : ""),
+    element("button", { type: "button", class: "main", disabled: rows.length < 2, "data-focus": "tray-compare",
+      on: { click: compare } }, "Compare"),
+    element("button", { type: "button", "data-focus": "tray-clear", on: { click: clear } }, "Clear"));
 }

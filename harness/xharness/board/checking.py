@@ -56,6 +56,7 @@ def check(
     others: Iterable[Known] = (),
     data_dir: Path | None = None,
     workers: int = 1,
+    accepted_before: bool = False,
 ) -> Checked:
     """Return the verdict on a submission's folder.
 
@@ -65,6 +66,7 @@ def check(
         others: the submissions that are on the board already.
         data_dir: gold data laid out like the Hub; None: the Hub.
         workers: processes that score.
+        accepted_before: it is on the board, and a verdict there accepts this content.
 
     Raises:
         DataError: the gold data here is missing, a sample or a stand-in, so that nothing can be said.
@@ -78,7 +80,7 @@ def check(
     shape = layout()
     problems = plausibility.problems_of(found, shape)
     warnings = plausibility.warnings_of(found)
-    more, beside = plausibility.beside(found, others)
+    more, beside = plausibility.beside(found, others, accepted_before=accepted_before)
     problems, warnings = problems + more, warnings + beside
     # Targets that are not known cannot be scored, and gold data that the record itself says is other need not be.
     rescored = rescore(package, data_dir, workers) if not problems else []
@@ -116,6 +118,7 @@ def _accepted(package: Package, rescored: Sequence[Rescored], warnings: list[str
     drawn = [(each, each.replicates) for each in rescored if each.replicates is not None]
     content = replicates.pack([values for _, values in drawn])
     index = ReplicateIndex(
+        draw=replicates.DRAW,
         file=REPLICATES_FILE,
         sha256=hashlib.sha256(content).hexdigest(),
         resamples=replicates.RESAMPLES,

@@ -11,6 +11,7 @@ from pathlib import Path
 from xharness.board import board_file, submission, verdict
 from xharness.board.board_file import BOARD_FILE, BoardFile
 from xharness.board.limits import LARGEST_RECORD
+from xharness.board.replicates import DRAW
 from xharness.board.submission import CHECKS, RECORD, SUBMISSIONS, WITHDRAWN, Submission
 from xharness.board.verdict import REPLICATES_FILE, VERDICT_FILE, Verdict
 from xharness.errors import SubmissionError, UsageError
@@ -96,6 +97,14 @@ def read_one(folder: Path, name: str) -> Merged:
     return Merged(found, digest, judged, withdrawn, replicates, tuple(notes))
 
 
+def accepted(folder: Path, name: str) -> bool:
+    """Whether a submission is in a board's folder with a verdict that accepts it."""
+    try:
+        return read_one(folder, name).checked
+    except SubmissionError:
+        return False
+
+
 def _withdrawal(path: Path) -> str:
     """Return why a submission was withdrawn; it is withdrawn even where that cannot be read."""
     try:
@@ -127,6 +136,11 @@ def _verdict(inside: Path, name: str, digest: str, notes: list[str]) -> Verdict 
 def _replicates(inside: Path, judged: Verdict, notes: list[str]) -> bytes | None:
     index = judged.replicates
     if index is None:
+        return None
+    if index.draw != DRAW:
+        notes.append(
+            f"{CHECKS}/{judged.id}: its replicates were drawn otherwise than now; check it again to compare it."
+        )
         return None
     try:
         content = read_file(inside / REPLICATES_FILE, LARGEST_REPLICATES)

@@ -83,7 +83,7 @@ def of_runs(folders: Sequence[Path], selected_by: str | None = None) -> Found:
             continue
         runs.append(run)
         told[run.folder] = [f"{folder}: {problem}" for problem in found]
-    runs, notes = _of_one_choice(runs, selected_by)
+    runs, notes = (runs, ()) if problems else _of_one_choice(runs, selected_by)
     problems += [problem for run in runs for problem in told[run.folder]]
     problems += _unlike(runs)
     if problems:
@@ -239,8 +239,11 @@ def _settings(runs: Sequence[Run]) -> dict[str, Any]:
             target |= {name: value for name in ("layer", "pooling") if (value := getattr(score, name)) is not None}
             if score.selection:
                 target.setdefault("selection", {})[score.language] = score.selection
-            facts = ("training_set", "languages", "recipe", "settings_hash", "data_status", "n")
+            facts = ("training_set", "languages", "recipe", "settings_hash", "n")
             target |= {name: score.tuned[name] for name in facts if name in score.tuned}
+            # Of whatever seed and language: one that was trained on a sample makes the mean partial.
+            statuses = {*target.get("data_status", ()), *score.tuned.get("data_status", ())}
+            target |= {"data_status": sorted(statuses)} if statuses else {}
             if score.tuned.get("status") == "collapsed" and _seed(run) not in target.get("collapsed", []):
                 target.setdefault("collapsed", []).append(_seed(run))
     shown: dict[str, Any] = _shown(

@@ -135,13 +135,12 @@ _AT_ONCE = ("id", "name", "kind", "checked", "withdrawn", "superseded_by", "trac
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the tables need of a row."""
-    replicates, source = row.get("replicates"), row.get("source")
+    replicates = row.get("replicates")
     return {
         **{name: _cleaned(row.get(name)) for name in _AT_ONCE},
         "parameters": (row.get("model") or {}).get("parameters"),
         "seeds": len(row.get("seeds") or ()),
-        # Beside the name, since figures of others are seldom made alike.
-        "reported": clean("; ".join(filter(None, [source.get("text"), row.get("note")]))) if source else "",
+        "source": clean((row.get("source") or {}).get("text") or ""),
         "overall": row.get("overall") or {},
         **_told(row),
         "replicates": replicates if isinstance(replicates, str) and REPLICATES.fullmatch(replicates) else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,19 +72,29 @@ def warnings_of(found: Submission) -> list[str]:
     return list(_warnings(found))
 
 
-def beside(found: Submission, others: Iterable[Known]) -> tuple[list[str], list[str]]:
-    """Return the problems and warnings that a submission has beside those that are on the board."""
+def beside(found: Submission, others: Iterable[Known], *, accepted_before: bool = False) -> tuple[list[str], list[str]]:
+    """Return the problems and warnings that a submission has beside those that are on the board.
+
+    Args:
+        found: the submission.
+        others: those on the board.
+        accepted_before: it is on the board with a verdict that accepts it, so that no later one can throw it out: what
+            would be a problem is a warning.
+    """
     mine = known(found)
+    there = {each.id: each for each in others}
     problems: list[str] = []
     warnings: list[str] = []
-    replaced = None
-    for other in others:
-        if other.id == found.supersedes:
-            replaced = other
-        if other.id == found.id:
-            problems.append(f"id: {found.id} is on the board already, with the same content.")
-        elif other.id != found.supersedes and not _replaces(other, mine):
+    if mine.id in there:
+        problems.append(f"id: {found.id} is on the board already, with the same content.")
+    kin = _replaced_by(mine, there)
+    for other in there.values():
+        # A correction, and the correction of a correction, are no copies of one another.
+        if other.id not in {mine.id, found.supersedes, *kin} and mine.id not in _replaced_by(
+            other, {**there, mine.id: mine}
+        ):
             _compare(mine, other, problems, warnings)
+    replaced = there.get(found.supersedes or "")
     if found.supersedes is not None and replaced is None:
         problems.append(f"supersedes: there is no submission {found.supersedes} on the board.")
     elif replaced is not None and not _same_user(replaced, mine):
@@ -92,16 +102,21 @@ def beside(found: Submission, others: Iterable[Known]) -> tuple[list[str], list[
             f"supersedes: {replaced.id} was submitted by {replaced.submitted_by}, and {found.submitted_by} may replace "
             "own submissions only."
         )
-    return problems, warnings
+    return ([], [*problems, *warnings]) if accepted_before else (problems, warnings)
+
+
+def _replaced_by(new: Known, there: Mapping[str, Known]) -> set[str]:
+    """Return the ids of all that a submission replaces, and those replace, as far as they are one user's."""
+    found: set[str] = set()
+    while (old := there.get(new.supersedes or "")) is not None and old.id not in found and _same_user(old, new):
+        found.add(old.id)
+        new = old
+    return found
 
 
 def _same_user(one: Known, other: Known) -> bool:
     # The Hub's names differ by more than their case.
     return one.submitted_by.casefold() == other.submitted_by.casefold()
-
-
-def _replaces(new: Known, old: Known) -> bool:
-    return new.supersedes == old.id and _same_user(new, old)
 
 
 def _compare(mine: Known, other: Known, problems: list[str], warnings: list[str]) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from xharness import __version__, hub, hub_commits, hub_standing, hub_trees
 from xharness.board import check_report, plausibility
 from xharness.board.checking import Checked, check, refusal
 from xharness.board.pull_requests import OnBoard, Proposed, fetch, look, read_record, recorded, withdrawal_problems
-from xharness.board.strict_json import shown
+from xharness.board.rows import layout
 from xharness.board.submission import CHECKS, SUBMISSIONS
 from xharness.board.verdict import ACCEPTED, SCHEMA_VERSION, Verdict
-from xharness.errors import PublishError, SubmissionError
+from xharness.errors import SubmissionError, XharnessError
 from xharness.hub_refusals import Lost, Stale
 from xharness.hub_standing import PullRequest
 from xharness.publishing.files import Digests, File, written
@@ -46,11 +47,13 @@ class Queue:
         waiting: those to check, the one first whose last commit is the oldest: who changes one stands behind.
         refused: those that this account refused for what they hold still.
         drafts: those that their authors are not done with.
+        failed: those of which the Hub does not tell, and why.
     """
 
     waiting: tuple[int, ...]
     refused: tuple[int, ...]
     drafts: tuple[int, ...]
+    failed: Mapping[int, str]
 
 
 def check_pull_request(
@@ -81,15 +84,26 @@ def check_pull_request(
         record = read_record(proposed, work)
     except SubmissionError as error:
         return PullChecked(proposed, refusal(name, "", str(error).splitlines()), work)
-    verdict = recorded(proposed, record, work) if proposed.landed else None
-    if verdict is not None:
-        return PullChecked(proposed, Checked(verdict), work, kept=True)
-    others = (on_board or OnBoard(repo)).beside(proposed)
-    problems, _ = plausibility.beside(record, others)
+    kept, holds = recorded(proposed, record, work, layout().hashes) if proposed.landed else (None, False)
+    if kept is not None and holds:
+        return PullChecked(proposed, Checked(kept), work, kept=True)
+    board = on_board or OnBoard(repo)
+    others = board.beside(proposed)
+    problems, _ = plausibility.beside(record, others, accepted_before=kept is not None)
     if problems:
         return PullChecked(proposed, refusal(name, record.digest, problems), work, for_now=True)
+    board.ahead[number] = plausibility.known(record)
     folder = fetch(proposed, record, work)
-    found = check(folder, name=proposed.id, others=others, data_dir=data_dir, workers=workers)
+    found = check(
+        folder,
+        name=proposed.id,
+        others=others,
+        data_dir=data_dir,
+        workers=workers,
+        accepted_before=kept is not None,
+    )
+    if not found.verdict.accepted:
+        del board.ahead[number]
     return PullChecked(proposed, found, work)
 
 
@@ -139,16 +153,24 @@ def queue(repo: str, me: str | None) -> Queue:
     waiting: list[PullRequest] = []
     refused: list[int] = []
     drafts: list[int] = []
+    failed: dict[int, str] = {}
     for proposal in hub_standing.proposals(repo, "", repo_type="dataset"):
-        pull = hub_standing.pull_request(repo, proposal.number, repo_type="dataset", head=proposal.sha)
+        try:
+            pull = hub_standing.pull_request(repo, proposal.number, repo_type="dataset", head=proposal.sha)
+        except XharnessError as error:
+            failed[proposal.number] = str(error)
+            continue
         if pull.status == "draft":
             drafts.append(proposal.number)
         elif any(a == me and check_report.is_final_refusal(said, proposal.sha) for a, said in pull.comments):
             refused.append(proposal.number)
         else:
             waiting.append(pull)
-    numbers = [pull.proposal.number for pull in sorted(waiting, key=lambda pull: (pull.moved, pull.proposal.number))]
-    return Queue(tuple(numbers), tuple(sorted(refused)), tuple(sorted(drafts)))
+    # One whose last commit the Hub tells nothing of may have been pushed this minute.
+    late = datetime.max.replace(tzinfo=UTC)
+    waiting.sort(key=lambda pull: (pull.moved or late, pull.proposal.number))
+    numbers = [pull.proposal.number for pull in waiting]
+    return Queue(tuple(numbers), tuple(sorted(refused)), tuple(sorted(drafts)), failed)
 
 
 def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
@@ -162,7 +184,7 @@ def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
 
     Raises:
         Stale: the pull request was changed since it was checked, is closed or a draft, or others were merged meanwhile.
-        PublishError: the token may not, or main holds this submission with other content than was checked.
+        PublishError: the token may not.
     """
     proposed, verdict = found.proposed, found.checked.verdict
     repo, number = proposed.repo, proposed.pull.proposal.number
@@ -182,7 +204,10 @@ def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
     if sha is not None:
         say(f"merged: {now.proposal.url}")
     if now.status in ("open", "draft"):
-        text = f"{now.proposal.sha} is on main{'' if sha is None else f' as of commit {sha}'}, so this is closed."
+        where = "" if sha is None else f" as of commit {sha}"
+        text = f"{now.proposal.sha} is on main{where}, so this is closed."
+        if proposed.withdraws and sha is None:
+            text = f"{verdict.id} is withdrawn already, so this is closed."
         hub_commits.close(repo, number, text, repo_type="dataset")
     return sha
 
@@ -194,14 +219,8 @@ def _commit(found: PullChecked) -> str | None:
     if proposed.landed and proposed.withdraws:
         return None
     wanted = list(_wanted(found))
-    lacking = _lacking(wanted, repo, proposed.main, verdict.id)
-    if not lacking:
+    if not _lacking(wanted, repo, proposed.main, verdict.id):
         return None
-    if proposed.landed and any(path in proposed.changes for path in lacking):
-        raise PublishError(
-            f"{repo}: {shown(lacking[0])} is on main otherwise than in {proposed.pull.proposal.ref}, which was "
-            "checked, so no verdict is recorded. Look at who changed it there."
-        )
     before = hub_trees.names(repo, proposed.main, SUBMISSIONS, "dataset")
     for attempt in range(_TRIES):
         parent = hub.resolve(repo, "main", "dataset", fresh=True)
@@ -233,7 +252,8 @@ def _commit(found: PullChecked) -> str | None:
 def _wanted(found: PullChecked) -> Iterator[File]:
     """Yield what main has to hold: what was checked, and the verdict on it; a withdrawal needs none."""
     digests = Digests()
-    yield from (digests.file(found.work, path) for path in found.proposed.changes)
+    if not found.proposed.landed:
+        yield from (digests.file(found.work, path) for path in found.proposed.changes)
     if not found.proposed.withdraws:
         yield from (written(path, content) for path, content in found.checked.files().items())
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from xharness import __version__, hub, hub_trees
 from xharness.board.fields import ID
@@ -14,6 +15,7 @@ from xharness.board.intake import file_problems
 from xharness.board.limits import LARGEST_RECORD, MOST_FILES
 from xharness.board.merged import read_file
 from xharness.board.plausibility import Known, known
+from xharness.board.replicates import DRAW
 from xharness.board.strict_json import shown
 from xharness.board.submission import (
     CHECKS,
@@ -25,8 +27,9 @@ from xharness.board.submission import (
     read_withdrawal,
 )
 from xharness.board.verdict import LARGEST as LARGEST_VERDICT
-from xharness.board.verdict import VERDICT_FILE, Verdict, parse
+from xharness.board.verdict import REPLICATES_FILE, VERDICT_FILE, Verdict, parse
 from xharness.errors import PublishError, SubmissionError
+from xharness.hub import RemoteFile
 from xharness.hub_errors import NoSuchFile
 from xharness.hub_standing import PullRequest, pull_request
 from xharness.hub_trees import Change
@@ -80,8 +83,8 @@ def look(repo: str, number: int) -> Proposed:
     main = hub.resolve(repo, "main", "dataset", fresh=True)
     trunk = hub_trees.history(repo, main, "dataset")
     own = hub_trees.history(repo, pull.proposal.sha, "dataset")
-    # Once merged, all its commits are main's, too: what its last one changed is all that can be said.
-    base = own[1] if pull.status == "merged" and len(own) > 1 else _first_shared(own, trunk)
+    # If main stands on it, all its commits are main's, too: what its last one changed is all that can be said.
+    base = own[1] if own[0] in trunk and len(own) > 1 else _first_shared(own, trunk)
     if base is None:
         problem = "the pull request shares no commit with main. Open a new one."
         return Proposed(repo, pull, main, main, {}, "", False, False, (problem,))
@@ -93,9 +96,23 @@ def look(repo: str, number: int) -> Proposed:
     mine = hub.list_files(repo, main, "dataset", f"{SUBMISSIONS}/{name}") if name else {}
     if f"{SUBMISSIONS}/{name}/{RECORD}" not in mine:
         there -= {name} if withdraws else set()
-    problems = tuple(_rule_problems(pull, changes, ids, name, withdraws, there))
+    problems = [*_rule_problems(pull, changes, ids, name, withdraws, there)]
     landed = f"{SUBMISSIONS}/{name}/{WITHDRAWN if withdraws else RECORD}" in mine
-    return Proposed(repo, pull, base, main, changes, name, withdraws, landed, problems)
+    if landed and not withdraws:
+        other = [path for path, change in changes.items() if not _is_same(mine.get(path), change.after)]
+        problems += [
+            f"{shown(path)}: is on main otherwise than here. Open a new pull request." for path in other[:_NAMED]
+        ]
+    return Proposed(repo, pull, base, main, changes, name, withdraws, landed, tuple(problems))
+
+
+def _is_same(there: RemoteFile | None, here: RemoteFile | None) -> bool:
+    """Whether two files of the Hub have the same content, as far as one can say without reading them."""
+    if there is None or here is None or there.size != here.size:
+        return False
+    if (there.sha256 is None) != (here.sha256 is None):
+        return True  # kept in two ways; nobody can say
+    return there.blob_id == here.blob_id if there.sha256 is None else there.sha256 == here.sha256
 
 
 def _first_shared(mine: list[str], trunk: list[str]) -> str | None:
@@ -171,8 +188,18 @@ def fetch(proposed: Proposed, found: Submission, work: Path) -> Path:
     return work / proposed.folder
 
 
-def recorded(proposed: Proposed, found: Submission, work: Path) -> Verdict | None:
-    """Return the verdict on main that accepted this very content, where this version made it; else None.
+def recorded(
+    proposed: Proposed, found: Submission, work: Path, hashes: Mapping[str, str]
+) -> tuple[Verdict | None, bool]:
+    """Return the verdict on main that accepted this very content, and whether it holds still.
+
+    It does if this version made it, of the specs of now, and its replicates are there.
+
+    Args:
+        proposed: the pull request.
+        found: its record.
+        work: a folder to download to.
+        hashes: target -> hash of its spec.
 
     Raises:
         DataError: the download failed.
@@ -180,14 +207,22 @@ def recorded(proposed: Proposed, found: Submission, work: Path) -> Verdict | Non
     path = f"{CHECKS}/{proposed.id}/{VERDICT_FILE}"
     there = hub.list_files(proposed.repo, proposed.main, "dataset", f"{CHECKS}/{proposed.id}")
     if path not in there or there[path].size > LARGEST_VERDICT:
-        return None
+        return None, False
     content = read_file(hub.download_file(proposed.repo, proposed.main, path, "dataset", to=work), LARGEST_VERDICT)
     try:
         kept = parse(content, path)
     except SubmissionError:
-        return None
-    same = (kept.id, kept.digest, kept.versions.get("xharness")) == (proposed.id, found.digest, __version__)
-    return kept if same and kept.accepted else None
+        return None, False
+    if not kept.accepted or (kept.id, kept.digest) != (proposed.id, found.digest):
+        return None, False
+    scored = (
+        (task, each) for tasks in kept.scores.values() for task, codes in tasks.items() for each in codes.values()
+    )
+    current = all(each.spec_hash == hashes.get(task) for task, each in scored)
+    remote = there.get(f"{CHECKS}/{proposed.id}/{REPLICATES_FILE}")
+    index = kept.replicates
+    drawn = index is None or (index.draw == DRAW and remote is not None and remote.sha256 == index.sha256)
+    return kept, current and drawn and kept.versions.get("xharness") == __version__
 
 
 def _download(proposed: Proposed, path: str, work: Path) -> Path:
@@ -215,7 +250,7 @@ def withdrawal_problems(proposed: Proposed, work: Path) -> list[str]:
         return [f"{WITHDRAWN}: has more than {LARGEST_RECORD:,} bytes."]
     path = hub.download_file(proposed.repo, proposed.base, f"{proposed.folder}/{RECORD}", "dataset")
     try:
-        problems = list(_author_problems(proposed, _read_cached(path)))
+        problems = list(_author_problems(proposed, read_submission(read_file(_resolved(path), LARGEST_RECORD), RECORD)))
         read_withdrawal(read_file(_download(proposed, WITHDRAWN, work), LARGEST_RECORD), WITHDRAWN)
     except SubmissionError as error:
         return str(error).splitlines()
@@ -223,14 +258,20 @@ def withdrawal_problems(proposed: Proposed, work: Path) -> list[str]:
 
 
 class OnBoard:
-    """What is needed of a board's submissions to compare others with them; what did not change is read once."""
+    """What is needed of a board's submissions to compare others with them; what did not change is read once.
+
+    Attributes:
+        ahead: number of a pull request -> what it submits, while nothing is decided: those behind it are compared with
+            it as if it were on the board, so that a failure lets no copy overtake it.
+    """
 
     def __init__(self, repo: str) -> None:
         self._repo = repo
         self._known: dict[tuple[str, str], Known | None] = {}
+        self.ahead: dict[int, Known] = {}
 
     def beside(self, proposed: Proposed) -> list[Known]:
-        """Return what is needed of the submissions on main, without the one that is proposed.
+        """Return what is needed of the submissions on main, and of those ahead, without the one that is proposed.
 
         Raises:
             DataError: a download failed.
@@ -238,19 +279,37 @@ class OnBoard:
         there = hub_trees.folders(self._repo, proposed.main, SUBMISSIONS, "dataset")
         wanted = [each for each in there.items() if each not in self._known]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            self._known.update(
-                zip(wanted, pool.map(lambda each: self._read(proposed.main, each[0]), wanted), strict=True)
-            )
+            read = pool.map(lambda each: self._read(proposed.main, each[0]), wanted)
+            self._known.update(zip(wanted, read, strict=True))
         found = (self._known[each] for each in there.items() if each[0] != proposed.id or not proposed.landed)
-        return [each for each in found if each is not None]
+        ahead = (each for number, each in self.ahead.items() if number != proposed.pull.proposal.number)
+        return [
+            each for each in (*found, *ahead) if each is not None and (each.id != proposed.id or not proposed.landed)
+        ]
 
     def _read(self, sha: str, name: str) -> Known | None:
+        """Return what is needed of a submission; None where its record is none, as which it is not on the board."""
+        path = f"{SUBMISSIONS}/{name}/{RECORD}"
         try:
-            return known(_read_cached(hub.download_file(self._repo, sha, f"{SUBMISSIONS}/{name}/{RECORD}", "dataset")))
-        except (SubmissionError, NoSuchFile):
+            found = _whole(_resolved(hub.download_file(self._repo, sha, path, "dataset")), name)
+            if found is None:
+                # The cache of the Hub's client may have kept what came damaged.
+                with TemporaryDirectory() as to:
+                    found = _whole(hub.download_file(self._repo, sha, path, "dataset", Path(to)), name)
+        except NoSuchFile:
             return None
+        return None if found is None else known(found)
 
 
-def _read_cached(path: Path) -> Submission:
+def _whole(path: Path, name: str) -> Submission | None:
+    """Return a record whose content has the id that it is filed under; else None."""
+    try:
+        found = read_submission(read_file(path, LARGEST_RECORD), RECORD)
+    except SubmissionError:
+        return None
+    return found if found.right_id == name else None
+
+
+def _resolved(path: Path) -> Path:
     # The cache of the Hub's client is made of links to its own files.
-    return read_submission(read_file(path.resolve(), LARGEST_RECORD), RECORD)
+    return path.resolve()

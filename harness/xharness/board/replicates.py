@@ -21,8 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -34,10 +33,12 @@ from xharness.intervals import Floats
 from xharness.metrics import task_score
 
 RESAMPLES = 200
+DRAW: Final = "poisson by id, 1"
+"""How examples are drawn. Replicates of another way are no pairs with these; whoever changes it changes this name."""
 _STEPS = 100
 """Steps of a percent that are kept."""
 _STORED = np.dtype("<i2")
-_AT_ONCE = 20
+_AT_ONCE = 5
 """Resamples that are summed up at once, so that memory stays small."""
 _POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(20)])
 """How likely a Poisson number of mean 1 is at most k."""
@@ -58,39 +59,44 @@ def replicates(spec: DataSpec, golds: Any, made: Any, language: str, ids: Sequen
         ids = sorted({source for source, _ in {*golds, *made}})  # the order of the units
     elif isinstance(golds, Mapping):
         ids = list(golds)
-    if not found or any(len(each.rows) != len(ids) for each in found):
+    if not ids or not found or any(len(each.rows) != len(ids) for each in found):
         return None
-    drawn = _drawn(tuple(ids))
-    # As many as there are, which is what a mean is divided by; where nothing was drawn, all of them once.
-    drawn = np.where(drawn.any(axis=1, keepdims=True), drawn, np.uint8(1))
-    scale = len(ids) / drawn.sum(axis=1, keepdims=True)
+    starts = _starts(ids)
+    sums: list[list[Floats]] = [[] for _ in found]
+    for first in range(0, RESAMPLES, _AT_ONCE):
+        drawn = np.stack([_drawn(starts, number) for number in range(first, first + _AT_ONCE)])
+        # Where nothing was drawn, all of them once.
+        drawn[~drawn.any(axis=1)] = 1
+        # As many as there are, which is what a mean is divided by.
+        scale = len(ids) / drawn.sum(axis=1, keepdims=True)
+        for each, parts in zip(found, sums, strict=True):
+            parts.append(drawn @ each.rows * scale)
     scores: dict[str, Floats] = {}
-    for each in found:
-        blocks = [drawn[start : start + _AT_ONCE] @ each.rows for start in range(0, RESAMPLES, _AT_ONCE)]
-        scores |= each.scores(np.concatenate(blocks) * scale)
+    for each, parts in zip(found, sums, strict=True):
+        scores |= each.scores(np.concatenate(parts))
     try:
         return np.array([task_score(spec.score_keys, _one(scores, number)) for number in range(RESAMPLES)])
     except DataError:
         return None  # a score that only some examples have
 
 
-@lru_cache(maxsize=4)
-def _drawn(ids: tuple[str, ...]) -> npt.NDArray[np.uint8]:
-    """Return how often each example is drawn in each resample: a number that follows from its id alone.
+def _starts(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return a number for each id, in which nothing of the id is to be seen."""
+    digests = (hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in ids)
+    return np.frombuffer(b"".join(digests), dtype="<u8")
+
+
+def _drawn(starts: npt.NDArray[np.uint64], resample: int) -> Floats:
+    """Return how often each example is drawn in a resample: numbers of the Poisson distribution with mean 1.
 
     By SplitMix64 (Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195), which any language can do, so
     that what is drawn never depends on a library's version.
     """
-    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=8).digest() for name in ids)
-    start = np.frombuffer(digests, dtype="<u8")
-    drawn = np.empty((RESAMPLES, len(ids)), dtype=np.uint8)
-    for resample in range(RESAMPLES):
-        mixed = start + np.uint64((resample + 1) * 0x9E3779B97F4A7C15 % 2**64)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-        drawn[resample] = np.searchsorted(_POISSON, (mixed >> np.uint64(11)) * 2.0**-53, side="right")
-    return drawn
+    mixed = starts + np.uint64((resample + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return np.searchsorted(_POISSON, (mixed >> np.uint64(11)) * 2.0**-53, side="right").astype(np.float64)
 
 
 def _one(scores: dict[str, Floats], number: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from xharness.benchmark import Figures, Reference
+from xharness.benchmark import Benchmark, Figures, Reference
 from xharness.board.rows import REPORTED, Cell, Layout, Row
 from xharness.board.submission import slug
 from xharness.metrics import task_score
@@ -30,10 +30,11 @@ def rows(shape: Layout) -> Iterator[tuple[Row, list[Cell], Told]]:
                 if figures.split != "test" or not (figures.scores or figures.languages):
                     continue
                 means = {task: value for task, value in _means(figures, shape) if value is not None}
-                yield _row(name, reference, figures, shape), _cells(reference, figures, shape), {benchmark.name: means}
+                row = _row(name, reference, figures, benchmark, shape)
+                yield row, _cells(reference, figures, shape), {benchmark.name: means}
 
 
-def _row(name: str, reference: Reference, figures: Figures, shape: Layout) -> Row:
+def _row(name: str, reference: Reference, figures: Figures, benchmark: Benchmark, shape: Layout) -> Row:
     settings = ", ".join(f"{key} {value}" for key, value in figures.settings.items())
     paper = "reported in the paper" if re.search(r"\bpaper\b", figures.source) else None
     made = ", ".join(_made_here(figures, shape))
@@ -43,9 +44,14 @@ def _row(name: str, reference: Reference, figures: Figures, shape: Layout) -> Ro
         name=reference.title,
         kind=REPORTED,
         track=dict.fromkeys(("architecture", "phase", "training", "selected_by")),
-        source={"text": figures.source, "url": None},
+        source={"text": figures.source, "url": _address(figures.source, benchmark)},
         note="; ".join(part for part in parts if part) or None,
     )
+
+
+def _address(source: str, benchmark: Benchmark) -> str | None:
+    """Return the address of a source; None of all but a benchmark's own paper, as no other is written down."""
+    return benchmark.paper if re.match(rf"{re.escape(benchmark.title)} paper\b", source) else None
 
 
 def _means(figures: Figures, shape: Layout) -> Iterator[tuple[str, float | None]]:

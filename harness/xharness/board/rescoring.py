@@ -29,6 +29,8 @@ from xharness.spec import TaskSpec, load_task
 
 _ALONE = 2_000_000
 """Bytes of predictions up to which starting a second process takes longer than it saves."""
+_CLAIMED = frozenset({"map"})
+"""Scores that rest on what a file says of candidates it does not show (ranks beyond the first 20), and not on them."""
 _SHARE = 8
 """Parts that the work is cut into for each process, so that none waits long for the other."""
 
@@ -254,7 +256,7 @@ def _claim_problems(path: str, claimed: Mapping[str, float], computed: Mapping[s
 
 def _checked(score: Score, cut_training: list[str]) -> CheckedScore:
     return CheckedScore(
-        scores=score.scores,
+        scores={name: value for name, value in score.scores.items() if name not in _CLAIMED},
         n=score.n,
         expected_n=score.expected_n,
         data_hash=score.data_hash,
@@ -262,7 +264,7 @@ def _checked(score: Score, cut_training: list[str]) -> CheckedScore:
         data_source=score.data_source,
         data_revision=score.data_revision,
         spec_hash=score.spec_hash,
-        intervals=score.intervals,
+        intervals={name: ends for name, ends in score.intervals.items() if name not in _CLAIMED},
         whole=score.whole and not cut_training,
         candidates=score.candidates,
         counts=score.counts,

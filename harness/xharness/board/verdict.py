@@ -56,8 +56,10 @@ class CheckedScore(Strict):
 
 
 class ReplicateIndex(Strict):
-    """What ``replicates.bin`` holds: the order of its cells, and its checksum."""
+    """What ``replicates.bin`` holds: the order of its cells, its checksum, and how examples were drawn."""
 
+    draw: Annotated[str, Field(max_length=100)]
+    """As ``replicates.DRAW``; those of another way of drawing cannot be compared."""
     file: Literal["replicates.bin"]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     resamples: Annotated[int, Field(ge=1, le=10_000)]

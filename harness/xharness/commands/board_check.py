@@ -105,6 +105,8 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
             )
         yield checking.check(path, data_dir=data_dir, workers=workers)
         return
+    if not (path / SUBMISSIONS).is_dir():
+        raise UsageError(f"{path}: is no copy of a leaderboard's data set: it has no {SUBMISSIONS}/.")
     there = merged.names(path)
     if name is not None and name not in there:
         raise UsageError(f"{path / SUBMISSIONS} has no submission '{name}'.{did_you_mean(name, there)}")
@@ -114,7 +116,10 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
             yield checking.refusal(each, "", [f"{SUBMISSIONS}/{each}: is no folder."])
             continue
         others = checking.read_known(path, leave_out=each)
-        yield checking.check(folder, name=each, others=others, data_dir=data_dir, workers=workers)
+        before = merged.accepted(path, each)
+        yield checking.check(
+            folder, name=each, others=others, data_dir=data_dir, workers=workers, accepted_before=before
+        )
 
 
 @dataclass(frozen=True)
@@ -177,8 +182,10 @@ def _check_open(desk: _Desk, as_json: bool) -> None:
 
     found: list[Checked] = []
     verdicts: list[dict[str, Any]] = []
-    failures: dict[int, str] = {}
     queue = pull_checks.queue(desk.repo, desk.me)
+    failures = dict(queue.failed)
+    for number, why in queue.failed.items():
+        say(f"pull request {number}: {why}")
     for number in queue.waiting:
         try:
             checked, outcome = desk.handle(number)
