@@ -706,7 +706,7 @@ def test_published_figures_show_their_source_first_and_their_note_where_they_are
     shown.open("targets=xnli,pawsx,panx")
     assert shown.text('[data-id="reported-mt5-xxl-mt5-repository-readme"] .column-average') == "81.4"
     links = {}
-    for row, _, _ in found:
+    for row in {row.source["text"]: row for row, _, _ in found}.values():
         shown.open(f"model={row.id}")
         shown.wait_for("#model[open]")
         assert (row.note or "") in shown.text("#model")
