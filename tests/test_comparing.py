@@ -443,6 +443,7 @@ evaluation.evaluate({model!r}, targets={targets!r}, data_dir={data!r}, output={o
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_alike(evaluate, raw, tiny_checkpoint, tmp_path, monkeypatch):
     raw_data.write_bucc(raw)
     raw_data.write_lareqa(raw)

@@ -161,7 +161,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-@pytest.mark.parametrize("tasks", ["mnli", "mnli,squad_v1,commonsenseqa"])
+@pytest.mark.parametrize("tasks", [pytest.param("mnli", marks=pytest.mark.slow), "mnli,squad_v1,commonsenseqa"])
 def test_a_run_that_was_killed_ends_as_one_that_was_not(
     tasks: str, base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Any
 ) -> None:

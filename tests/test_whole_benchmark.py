@@ -87,7 +87,7 @@ def test_the_overall_is_printed_and_without_one_language_it_says_partial(evaluat
     assert runs.join(copied, "xtreme").overall is not None
 
 
-@pytest.mark.parametrize("name", ["xtreme", "xtreme-r"])
+@pytest.mark.parametrize("name", [pytest.param("xtreme", marks=pytest.mark.slow), "xtreme-r"])
 def test_the_submission_folder_scores_the_same(name, evaluated, tmp_path):
     made, data = evaluated
     exports.submission(made, tmp_path / "out", name)

@@ -281,11 +281,10 @@ class OnBoard:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             read = pool.map(lambda each: self._read(proposed.main, each[0]), wanted)
             self._known.update(zip(wanted, read, strict=True))
-        found = (self._known[each] for each in there.items() if each[0] != proposed.id or not proposed.landed)
-        ahead = (each for number, each in self.ahead.items() if number != proposed.pull.proposal.number)
-        return [
-            each for each in (*found, *ahead) if each is not None and (each.id != proposed.id or not proposed.landed)
-        ]
+        found = [self._known[each] for each in there.items()]
+        found += [each for number, each in self.ahead.items() if number != proposed.pull.proposal.number]
+        own = proposed.id if proposed.landed else None
+        return [each for each in found if each is not None and each.id != own]
 
     def _read(self, sha: str, name: str) -> Known | None:
         """Return what is needed of a submission; None where its record is none, as which it is not on the board."""
