@@ -16,6 +16,10 @@ export XHARNESS_DATA_DIR := $(abspath ../shared/mirror/datasets)
 endif
 endif
 
+# Compiled files are kept, whatever this machine is set to: the tests start hundreds of Pythons, which would each compile
+# all of xharness anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check bench clean
 
