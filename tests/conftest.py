@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,16 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from synthetic import make_data_folder
 
     return make_data_folder(tmp_path_factory.mktemp("synthetic") / "datasets")
+
+
+@pytest.fixture(scope="module")
+def desk(hub: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a machine with xharness (``submittable.Desk``) that knows the module's own ``hub``."""
+    from submittable import Desk
+
+    there = Desk(hub, tmp_path_factory.mktemp("home"))
+    with there.client:
+        yield there
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,7 @@ def board_of(to: Path, *packages: Package) -> Path:
 def said(board: Path, package: Package, gold: Path) -> tuple[str, str]:
     """Return the problems and warnings of a submission beside the others of a board."""
     name = package.submission.id
-    others = checking.read_known(board, leave_out=name)
+    others = [other for folder_name, other in checking.read_known(board).items() if folder_name != name]
     found = checking.check(board / "submissions" / name, name=name, others=others, data_dir=gold).verdict
     return "\n".join(found.problems), "\n".join(found.warnings)
 
@@ -183,13 +183,6 @@ def hub(tmp_path_factory: Any) -> Iterator[LoopbackHub]:
     with LoopbackHub(tmp_path_factory.mktemp("hub")) as server:
         server.user("stranger", STRANGER, "read")
         yield server
-
-
-@pytest.fixture(scope="module")
-def desk(hub: LoopbackHub, tmp_path_factory: Any) -> Iterator[Desk]:
-    there = Desk(hub, tmp_path_factory.mktemp("home"))
-    with there.client:
-        yield there
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import yaml
 
 from board_samples import make_board
 from loopback_hub import TOKEN, LoopbackHub
-from submittable import Desk, gold_folder, make_run
+from submittable import gold_folder, make_run
 from xharness import assets
 
 READER = "hf_reader"
@@ -26,13 +26,6 @@ def hub(tmp_path_factory: Any) -> Iterator[LoopbackHub]:
     with LoopbackHub(tmp_path_factory.mktemp("hub")) as server:
         server.user("reader", READER, "read", {"org": "write"})
         yield server
-
-
-@pytest.fixture(scope="module")
-def desk(hub: LoopbackHub, tmp_path_factory: Any) -> Iterator[Desk]:
-    there = Desk(hub, tmp_path_factory.mktemp("home"))
-    with there.client:
-        yield there
 
 
 def filled(hub: LoopbackHub, name: str, folder: Path, space: str | None, submissions: int = 3) -> Any:

@@ -34,13 +34,6 @@ def hub(tmp_path_factory: Any) -> Iterator[LoopbackHub]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def desk(hub: LoopbackHub, tmp_path_factory: Any) -> Iterator[Desk]:
-    there = Desk(hub, tmp_path_factory.mktemp("home"))
-    with there.client:
-        yield there
-
-
 @pytest.fixture
 def board(hub: LoopbackHub, request: pytest.FixtureRequest) -> Repository:
     """Return a leaderboard of the test's own."""

@@ -201,19 +201,16 @@ def _partial(scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], sha
             yield f"partial: {benchmark.title} has no overall score without {', '.join(missing)}."
 
 
-def read_known(folder: Path, leave_out: str | None = None) -> Iterator[Known]:
-    """Yield what is needed of the submissions in a copy of a board's repository; what cannot be read is left out.
+def read_known(folder: Path) -> dict[str, Known]:
+    """Return what is needed of the submissions in a copy of a board's repository, by the names of their folders.
 
-    Args:
-        folder: the copy.
-        leave_out: id of one that is not wanted.
+    What cannot be read is left out.
     """
+    found: dict[str, Known] = {}
     for name in merged.names(folder):
-        if name == leave_out:
-            continue
         try:
-            yield plausibility.known(
-                read_submission(read_file(folder / SUBMISSIONS / name / RECORD, LARGEST_RECORD), name)
-            )
+            record = read_submission(read_file(folder / SUBMISSIONS / name / RECORD, LARGEST_RECORD), name)
         except SubmissionError:
             continue
+        found[name] = plausibility.known(record)
+    return found

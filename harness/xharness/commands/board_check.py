@@ -110,12 +110,13 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
     there = merged.names(path)
     if name is not None and name not in there:
         raise UsageError(f"{path / SUBMISSIONS} has no submission '{name}'.{did_you_mean(name, there)}")
+    known = checking.read_known(path)
     for each in there if name is None else [name]:
         folder = path / SUBMISSIONS / each
         if folder.is_symlink() or not folder.is_dir():
             yield checking.refusal(each, "", [f"{SUBMISSIONS}/{each}: is no folder."])
             continue
-        others = checking.read_known(path, leave_out=each)
+        others = [other for folder_name, other in known.items() if folder_name != each]
         before = merged.accepted(path, each)
         yield checking.check(
             folder, name=each, others=others, data_dir=data_dir, workers=workers, accepted_before=before
