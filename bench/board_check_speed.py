@@ -29,12 +29,14 @@ import datasets  # noqa: E402
 
 import synthetic  # noqa: E402
 import whole_benchmark  # noqa: E402
-from xharness import data, predictions, scoring  # noqa: E402
-from xharness.benchmark import benchmarks  # noqa: E402
-from xharness.board import origins, packing  # noqa: E402
-from xharness.board.packing import Given  # noqa: E402
+from xharness.data import loading as data  # noqa: E402
+from xharness.leaderboard import collect as origins  # noqa: E402
+from xharness.leaderboard import package as packing  # noqa: E402
+from xharness.leaderboard.package import Given  # noqa: E402
 from xharness.metrics import Ranking  # noqa: E402
-from xharness.spec import TaskSpec, load_task  # noqa: E402
+from xharness.results import predictions, scoring  # noqa: E402
+from xharness.tasks.benchmarks import benchmarks  # noqa: E402
+from xharness.tasks.task_spec import TaskSpec, load_task  # noqa: E402
 
 UNKNOWN = {"udpos": 2_600, "tydiqa": 565, "bucc2018": 9_000}
 """Examples of a language where the spec gives no number: about the mean."""

@@ -22,12 +22,13 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from small_models import save_random, train_tokenizer
-from xharness import embeddings, models
-from xharness.embeddings import Job
-from xharness.kinds import KINDS
-from xharness.kinds.base import Context
+from xharness.evaluation.retrieval import embeddings
+from xharness.evaluation.retrieval.embeddings import Job
+from xharness.models import loading as models
+from xharness.models.kinds import KINDS
+from xharness.models.kinds.base import Context
 from xharness.progress import bar
-from xharness.spec import load_task
+from xharness.tasks.task_spec import load_task
 
 TEXT = "The old stone bridge near the town was built many years ago by people who came over the river in winter"
 

@@ -28,8 +28,8 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import xharness
 from small_models import save_random, train_tagger, train_tokenizer
-from xharness import data
-from xharness.spec import load_task
+from xharness.data import loading as data
+from xharness.tasks.task_spec import load_task
 
 LABELS = ["entailment", "neutral", "contradiction"]
 

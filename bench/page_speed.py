@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import page_driver as driver  # noqa: E402
-from xharness.board import page  # noqa: E402
+from xharness.leaderboard import page  # noqa: E402
 
 LIMIT_START, LIMIT_CHANGE = 1000, 100
 """Milliseconds."""

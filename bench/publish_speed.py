@@ -51,7 +51,7 @@ import torch, transformers
 from safetensors.torch import save_file
 sys.path.insert(0, sys.argv[3])
 import tiny
-from xharness import files, heads, training_record
+from xharness import files; from xharness.checkpoints import heads, training_record
 
 folder, layers = Path(sys.argv[1]), int(sys.argv[2])
 words = tiny.tokenizer()

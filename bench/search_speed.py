@@ -1,4 +1,4 @@
-"""Times the exact search of `xharness.search` against faiss IndexFlatIP, with peak memory, on random unit vectors.
+"""Exact search of `evaluation.retrieval.search` beside faiss IndexFlatIP: time and peak memory on random unit vectors.
 
     .venv/bin/python bench/search_speed.py                   20,000 x 20,000, and a tenth of the Mewsli-X shape
     .venv/bin/python bench/search_speed.py --full            200,000 x 200,000, and 15,000 x 1,000,000
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from xharness.search import search, search_both
+from xharness.evaluation.retrieval.search import search, search_both
 
 BLOCK = 50_000
 

@@ -29,14 +29,15 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from small_models import train_tokenizer
-from xharness import data, packing
-from xharness.costs import BATCH_TOKENS
-from xharness.joint import JointModel
-from xharness.lessons import Lessons
-from xharness.recipe import load_recipe
-from xharness.spec import load_training
-from xharness.trainer import JointTrainer, Plan
-from xharness.trainer import arguments as training_arguments
+from xharness.data import loading as data
+from xharness.hardware import BATCH_TOKENS
+from xharness.models import packing
+from xharness.models.multitask import JointModel
+from xharness.tasks.recipes import load_recipe
+from xharness.tasks.task_spec import load_training
+from xharness.training.encoded import Lessons
+from xharness.training.trainer import JointTrainer, Plan
+from xharness.training.trainer import arguments as training_arguments
 
 BATCH, LONGEST, LEARNING_RATE = 32, 128, 3e-4
 

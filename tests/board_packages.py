@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xharness.board import origins, packing
-from xharness.board.packing import Given, Package
+from xharness.leaderboard import collect as origins
+from xharness.leaderboard import package as packing
+from xharness.leaderboard.package import Given, Package
 
 
 def packed(*runs: Path, gold: Path, **more: Any) -> Package:

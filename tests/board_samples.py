@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from xharness import spec
-from xharness.benchmark import benchmarks
-from xharness.board import submission, verdict
-from xharness.board.board_file import BoardFile
-from xharness.board.replicates import DRAW
+from xharness.leaderboard import submission, verdict
+from xharness.leaderboard.board import BoardFile
+from xharness.metrics.paired import DRAW
+from xharness.tasks import task_spec as spec
+from xharness.tasks.benchmarks import benchmarks
 
 RESAMPLES = 200
 REVISION = "0" * 39 + "1"

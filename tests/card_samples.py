@@ -6,16 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from xharness import heads, training_record
-from xharness.cards.facts import Facts
-from xharness.cards.model import Card
-from xharness.checkpoint import Checkpoint
-from xharness.heads import Head, ZooRecord
-from xharness.recipe import load_recipe
-from xharness.results import Score
-from xharness.runs import Run
-from xharness.spec import load_task, load_training, parts_of
-from xharness.training_record import Record
+from xharness.checkpoints import heads, training_record
+from xharness.checkpoints.checkpoint import Checkpoint
+from xharness.checkpoints.heads import Head, ZooRecord
+from xharness.checkpoints.training_record import Record
+from xharness.publishing.card.content import Card
+from xharness.publishing.card.facts import Facts
+from xharness.results.runs import Run
+from xharness.results.score import Score
+from xharness.tasks.recipes import load_recipe
+from xharness.tasks.task_spec import load_task, load_training, parts_of
 
 BASE_SHA = "c23d21b0620b635a76227c604d44e43a9f0ee389"
 CONTENT = "5e" * 32
@@ -236,7 +236,7 @@ def runs(task: str) -> list[Run]:
 
 def card(task: str, folder: Path, **changes: Any) -> Card:
     """Return the card of a sample checkpoint."""
-    from xharness.cards.facts import gather
+    from xharness.publishing.card.facts import gather
 
     made = write(task, folder)
     return gather(folder, made, f"org/{NAMES[task]}", changes.pop("runs", runs(task)), FACTS, **changes)

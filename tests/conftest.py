@@ -187,7 +187,7 @@ class Finished:
 @pytest.fixture
 def runner(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
     """Return what runs the command line in this process, as the ``xharness`` script does."""
-    from xharness.cli import main
+    from xharness.cli.main import main
 
     def run(*arguments: object) -> Finished:
         capsys.readouterr()

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xharness.board.limits import LARGEST_RECORD, LONGEST_ANSWER, MOST_FILES
-from xharness.board.submission import digest_of, id_of
+from xharness.leaderboard.limits import LARGEST_RECORD, LONGEST_ANSWER, MOST_FILES
+from xharness.leaderboard.submission import digest_of, id_of
 
 XNLI = "predictions/seed0/xnli/test-de.tsv.gz"
 XQUAD = "predictions/seed0/xquad/test-de.json.gz"

@@ -18,10 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xharness.board import rows
-from xharness.board.rows import Board, Cell, Data, Row, layout
-from xharness.results import Score
-from xharness.spec import TaskSpec
+from xharness.leaderboard import rows
+from xharness.leaderboard.rows import Board, Cell, Data, Row, layout
+from xharness.results.score import Score
+from xharness.tasks.task_spec import TaskSpec
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

@@ -53,8 +53,9 @@ def make(to: Path, tiny_checkpoint: Callable[..., Path], data: Path) -> Publisha
     import torch
 
     from training_rows import make_training_folder
-    from xharness import evaluation, training
-    from xharness.training_plan import Options, prepare
+    from xharness.evaluation import runner as evaluation
+    from xharness.training import runner as training
+    from xharness.training.plan import Options, prepare
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -89,7 +90,7 @@ def head(hub: LoopbackHub, name: str, revision: str = "main") -> str:
 
 RUN = """
 import contextlib, io, os, sys
-from xharness.cli import main
+from xharness.cli.main import main
 
 def run(arguments, token):
     if token is None:

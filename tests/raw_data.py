@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xharness.spec import load_task
+from xharness.tasks.task_spec import load_task
 
 LAREQA = tuple(load_task("lareqa").languages)
 WORDS = ["the", "house", "train", "cold", "film", "river", "night", "bread", "old", "new", "sees", "takes", "gives"]
@@ -233,9 +233,9 @@ class Oracle:
 
 def use_oracle(patch: Any, vector: Callable[[str, int], Sequence[float]]) -> Oracle:
     """Put ``vector(text, layer)`` (up to 16 numbers; layer -1 is the pooler) in the place of every forward pass."""
-    from xharness import models
-    from xharness.kinds import retrieval
-    from xharness.kinds.base import Features
+    from xharness.models import loading as models
+    from xharness.models.kinds import embedding as retrieval
+    from xharness.models.kinds.base import Features
 
     asked = Oracle()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xharness.training_record import Record
+from xharness.checkpoints.training_record import Record
 
 
 def bare(task: str, score: float, **more: Any) -> Record:

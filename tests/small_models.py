@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import transformers
 
-from xharness import data
-from xharness.kinds import tagging
-from xharness.kinds.base import Context
-from xharness.spec import TaggingInput, load_task, load_training
+from xharness.data import loading as data
+from xharness.models.kinds import tagging
+from xharness.models.kinds.base import Context
+from xharness.tasks.task_spec import TaggingInput, load_task, load_training
 
 HEADS = {"encoder": "Model", "classification": "ForSequenceClassification", "tagging": "ForTokenClassification"}
 

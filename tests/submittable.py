@@ -11,8 +11,11 @@ from typing import Any
 from loopback_hub import TOKEN, LoopbackHub
 from publishable import RUN
 from synthetic import make_data_folder
-from xharness import data, files, predictions, results, scoring
-from xharness.spec import load_task
+from xharness import files
+from xharness.data import loading as data
+from xharness.results import predictions, scoring
+from xharness.results import score as results
+from xharness.tasks.task_spec import load_task
 
 CELLS = {"xnli": ("de", "ru"), "xquad": ("de",), "panx": ("de",), "tatoeba": ("de",)}
 CONTENT = "c" * 64

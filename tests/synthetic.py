@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xharness.data_spec import DataSpec, Split
-from xharness.spec import load_task
+from xharness.tasks.dataset_spec import DataSpec, Split
+from xharness.tasks.task_spec import load_task
 
 FIXTURES = Path(__file__).parent / "fixtures"
 DEV_ROWS = 3

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from xharness import archives
-from xharness.archives import Wanted, extract
+from xharness.data.fetch import archives
+from xharness.data.fetch.archives import Wanted, extract
 from xharness.errors import DataError, OutputError
 
 AR, EL = "ud-v2.5/UD_Arabic-PUD/ar_pud-ud-test.conllu", "ud-v2.5/UD_Greek-GDT/el_gdt-ud-test.conllu"

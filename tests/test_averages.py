@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from xharness import averages
-from xharness.averages import aggregate
-from xharness.benchmark import benchmarks
 from xharness.metrics import SCORE_KEYS
-from xharness.results import Score
-from xharness.spec import list_tasks, load_task
+from xharness.results import aggregate as averages
+from xharness.results.aggregate import aggregate
+from xharness.results.score import Score
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.task_spec import list_tasks, load_task
 
 
 def score(task: str, language: str, value: float = 50.0, **changes: Any) -> Score:

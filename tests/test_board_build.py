@@ -19,12 +19,17 @@ import pytest
 
 from board_samples import REVISION, make_board
 from test_averages import everything
-from xharness import files, results, runs
-from xharness.averages import PARTIAL
-from xharness.benchmark import benchmarks
-from xharness.board import building, merged, page, rows, serving, submission
+from xharness import files
 from xharness.errors import OutputError, SubmissionError, UsageError
+from xharness.leaderboard import build as building
+from xharness.leaderboard import page, rows, submission
+from xharness.leaderboard import serve as serving
+from xharness.leaderboard import store as merged
 from xharness.metrics import mean
+from xharness.results import runs
+from xharness.results import score as results
+from xharness.results.aggregate import PARTIAL
+from xharness.tasks.benchmarks import benchmarks
 
 BENCHMARKS = ("xtreme", "xtreme-r")
 

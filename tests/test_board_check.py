@@ -17,12 +17,16 @@ from board_packages import packed, write_package
 from loopback_hub import TOKEN, LoopbackHub, Repository
 from loopback_hub.discussions import note_commit, open_discussion
 from submittable import CELLS, Desk, found_board, gold_folder, make_run, tuned
-from xharness import results
-from xharness.board import checking, merged, plausibility, rescoring, verdict
-from xharness.board.packing import Package
-from xharness.board.replicates import unpack
-from xharness.board.submission import Withdrawal, as_bytes
 from xharness.errors import DataError
+from xharness.leaderboard import check as checking
+from xharness.leaderboard import rescore as rescoring
+from xharness.leaderboard import rules as plausibility
+from xharness.leaderboard import store as merged
+from xharness.leaderboard import verdict
+from xharness.leaderboard.package import Package
+from xharness.leaderboard.submission import Withdrawal, as_bytes
+from xharness.metrics.paired import unpack
+from xharness.results import score as results
 
 STRANGER = "hf_stranger"
 COMMIT, UPLOAD, COMMENT, CLOSE = ("POST .*/commit/", "PUT .*/lfs/", "POST .*/comment$", "POST .*/status$")
@@ -355,7 +359,7 @@ def test_the_same_submission_once_more_is_closed_and_changes_nothing(board, desk
 
 CHECK = """
 from pathlib import Path
-from xharness.board import pull_checks
+from xharness.leaderboard import review as pull_checks
 kept = pull_checks.check_pull_request(repo, number, Path(work), Path(gold))
 assert kept.checked.verdict.accepted, kept.checked.verdict.problems
 result = sorted(kept.proposed.changes)
@@ -363,7 +367,7 @@ result = sorted(kept.proposed.changes)
 MERGE = """
 import os
 from huggingface_hub import CommitOperationAdd, HfApi
-from xharness import hub_commits
+from xharness.hub import write as hub_commits
 os.environ["HF_TOKEN"] = token
 commit = hub_commits.commit
 def meanwhile(*given, **named):

@@ -16,8 +16,8 @@ import pytest
 from board_packages import packed, write_package
 from hostile_packages import FOLDERS, HTML, XNLI, XQUAD, bomb, forged, spliced, told
 from submittable import gold_folder, make_run
-from xharness.board import check_report
-from xharness.board.checking import check
+from xharness.leaderboard import check_report
+from xharness.leaderboard.check import check
 from xharness.terminal_text import plain
 
 CELLS = {"xnli": ("de",), "xquad": ("de",)}
@@ -97,7 +97,7 @@ def test_harmless_oddities_of_a_file_change_nothing(content, folder, gold):
 BOUNDED = """
 import json, resource, sys
 from pathlib import Path
-from xharness.board.checking import check
+from xharness.leaderboard.check import check
 right, gold, *bad = map(Path, sys.argv[1:])
 check(right, data_dir=gold)  # what a right one takes is not counted
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

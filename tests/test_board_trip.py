@@ -15,7 +15,7 @@ import page_driver as driver
 import xharness
 from loopback_hub import LoopbackHub
 from submittable import Desk, found_board, gold_folder
-from xharness.averages import Results, language_score
+from xharness.results.aggregate import Results, language_score
 
 BOARD = "org/leaderboard"
 LABELS = ["entailment", "neutral", "contradiction"]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from test_averages import everything, score, specs
-from xharness import breakdowns
-from xharness.averages import aggregate
-from xharness.breakdowns import Group
+from xharness.results import breakdowns
+from xharness.results.aggregate import aggregate
+from xharness.results.breakdowns import Group
 
 
 def results(*scores: Any) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 import card_samples
 from card_samples import NAMES
 from loopback_hub import Client, LoopbackHub
-from xharness import heads
-from xharness.cards import prose, rendering
-from xharness.heads import ZooRecord
+from xharness.checkpoints import heads
+from xharness.checkpoints.heads import ZooRecord
+from xharness.publishing.card import prose
+from xharness.publishing.card import render as rendering
 
 # Runs a block in names of its own and returns what it prints.
 RUN = """

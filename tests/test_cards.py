@@ -14,19 +14,22 @@ from huggingface_hub import parse_eval_result_entries as parse_entries
 
 import card_samples
 from card_samples import FACTS, NAMES, TUNE, record, run, score, tuned, write
-from xharness import costs, published_runs, spec
-from xharness.benchmark import benchmarks
-from xharness.cards import damage, rendering
-from xharness.cards import facts as card_facts
-from xharness.cards import licence as card_licence
-from xharness.cards import metadata as card_metadata
-from xharness.cards import prose as card_prose
-from xharness.cards.facts import Facts
-from xharness.cards.given import MlmText
-from xharness.cards.model import Card
-from xharness.cards.text import code, plain
+from xharness import hardware as costs
+from xharness.data.hub_layout import front_matter
 from xharness.errors import ModelError, PublishError, SpecError
-from xharness.layouts import front_matter
+from xharness.publishing import runs as published_runs
+from xharness.publishing.card import facts as card_facts
+from xharness.publishing.card import licences as card_licence
+from xharness.publishing.card import metadata as card_metadata
+from xharness.publishing.card import prose as card_prose
+from xharness.publishing.card import record_check as damage
+from xharness.publishing.card import render as rendering
+from xharness.publishing.card.content import Card
+from xharness.publishing.card.facts import Facts
+from xharness.publishing.card.markdown import code, plain
+from xharness.publishing.card.publisher_facts import MlmText
+from xharness.tasks import task_spec as spec
+from xharness.tasks.benchmarks import benchmarks
 
 REPO = "org/xlmr-squad"
 

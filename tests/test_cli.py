@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 import synthetic
-from xharness import assets, cli, evaluation, files
-from xharness.benchmark import benchmarks
-from xharness.language import languages
-from xharness.spec import list_tasks, load_task, load_training
+from xharness import assets, files
+from xharness.cli import main as cli
+from xharness.evaluation import runner as evaluation
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.languages import languages
+from xharness.tasks.task_spec import list_tasks, load_task, load_training
 
 ROUTE = ["--dtype", "float32", "--device", "cpu"]
 
@@ -74,7 +76,7 @@ def gold_predictions(to: Path, tasks: list[str], count: int = 3) -> Path:
 def test_help_is_quick_because_it_imports_nothing_heavy():
     code = """
 import sys
-from xharness.cli import main
+from xharness.cli.main import main
 for arguments in (["--help"], ["eval", "--help"], ["export", "-h"], ["score", "-h"], ["tasks", "list"], ["--version"]):
     try:
         main(arguments)
@@ -273,7 +275,7 @@ def test_a_damaged_run_record_is_named(run, model):
 
 
 def test_a_reader_that_goes_away_sees_no_traceback():
-    code = "import sys; from xharness.cli import main; main(sys.argv[1:])"
+    code = "import sys; from xharness.cli.main import main; main(sys.argv[1:])"
     environment = {**os.environ, "PYTHONPATH": str(assets.PACKAGE.parent)}
     reader, writer = os.pipe()
     os.close(reader)
@@ -403,7 +405,7 @@ def test_score_imports_no_torch(data_folder, tmp_path):
     folder = gold_predictions(tmp_path / "mine", ["xnli", "xquad"])
     code = f"""
 import sys
-from xharness.cli import main
+from xharness.cli.main import main
 main(["score", {str(folder)!r}, "--data-dir", {str(data_folder)!r}])
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """

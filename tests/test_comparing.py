@@ -18,12 +18,19 @@ import transformers
 
 import raw_data
 from raw_data import use_oracle
-from xharness import assets, comparing, data, embeddings, evaluation, mining, models, notes, pools
-from xharness.averages import Results
+from xharness import assets
+from xharness.data import candidates as pools
+from xharness.data import loading as data
 from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError
-from xharness.inputs import RetrievalInput
-from xharness.kinds.base import NonFiniteOutput
-from xharness.spec import load_task
+from xharness.evaluation import runner as evaluation
+from xharness.evaluation.retrieval import compare as comparing
+from xharness.evaluation.retrieval import embeddings, mining
+from xharness.models import loading as models
+from xharness.models.kinds.base import NonFiniteOutput
+from xharness.results import footnotes as notes
+from xharness.results.aggregate import Results
+from xharness.tasks.inputs import RetrievalInput
+from xharness.tasks.task_spec import load_task
 
 
 @pytest.fixture(autouse=True)
@@ -430,7 +437,7 @@ def test_a_full_disk_stops_the_run(evaluate, raw, monkeypatch):
 KILLED = """
 import os, signal, sys
 sys.path[:0] = {paths!r}
-from xharness import embeddings, evaluation
+from xharness.evaluation import runner as evaluation; from xharness.evaluation.retrieval import embeddings
 embeddings.CHUNK = 7
 write = embeddings.files.write_json
 def kill(path, state):

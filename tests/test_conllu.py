@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xharness import conllu, readers
+from xharness.data import formats as readers
+from xharness.data.formats import conllu
 from xharness.errors import DataError
 
 DEFAULT = ["VERB", "NOUN", "PROPN", "PRON", "ADJ", "NUM", "ADV", "INTJ"]

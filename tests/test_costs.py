@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xharness import costs
+from xharness import hardware as costs
 from xharness.errors import ModelError, UsageError
 
 LARGE = costs.load_encoder("xlm-roberta-large")

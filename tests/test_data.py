@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 import synthetic
-from xharness import data, layouts, sources
-from xharness.conversion import nearest
+from xharness.data import hub_layout as layouts
+from xharness.data import loading as data
+from xharness.data import sources
+from xharness.data.convert import nearest
+from xharness.data.examples import Bitext, Pair, Question, Tagged, data_hash
 from xharness.errors import DataError, OutputError
-from xharness.examples import Bitext, Pair, Question, Tagged, data_hash
-from xharness.spec import TaskSpec, load_task, read_task
+from xharness.tasks.task_spec import TaskSpec, load_task, read_task
 
 HEAD = """
 name: {name}

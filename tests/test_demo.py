@@ -13,12 +13,14 @@ import torch
 import transformers
 
 from xharness import assets
-from xharness import data as loading
-from xharness.demo import lessons, story, training
+from xharness.data import loading
+from xharness.demo import encode as lessons
 from xharness.demo import lexicon as world
+from xharness.demo import run as story
+from xharness.demo import train as training
 from xharness.demo.data import SIZES, make_data
 from xharness.errors import SpecError
-from xharness.spec import load_task
+from xharness.tasks.task_spec import load_task
 
 LEXICON = world.load()
 LANGUAGES = list(LEXICON.languages)

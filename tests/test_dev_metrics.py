@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from xharness import dev_metrics, metrics
+from xharness import metrics
 from xharness.errors import DataError, PredictionError
+from xharness.metrics import training_sets as dev_metrics
 
 PAIRS = st.sampled_from(["duplicate", "not_duplicate"])
 WORDS = st.sampled_from(["the", "a", "Lamp", "lamp,", "red", "Red!", "...", "der"])

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from xharness import elsewhere
 from xharness.errors import DataError, UsageError
+from xharness.metrics import huggingface as elsewhere
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("evaluate") is None, reason="the library evaluate is not installed"

@@ -13,12 +13,13 @@ import torch
 import transformers
 
 from raw_data import use_oracle
-from xharness import embeddings, models
-from xharness.embeddings import Job
 from xharness.errors import ModelError, OutputError
-from xharness.inputs import RetrievalInput
-from xharness.kinds import retrieval
-from xharness.kinds.base import Context
+from xharness.evaluation.retrieval import embeddings
+from xharness.evaluation.retrieval.embeddings import Job
+from xharness.models import loading as models
+from xharness.models.kinds import embedding as retrieval
+from xharness.models.kinds.base import Context
+from xharness.tasks.inputs import RetrievalInput
 
 TEXTS = ["Wo ist der nächste Bahnhof?", "Es ist heute kalt.", "", " Diesen Film habe ich schon gesehen. ", "kalt"]
 

@@ -16,22 +16,18 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import synthetic
-from xharness import (
-    assets,
-    desk,
-    embeddings,
-    evaluation,
-    files,
-    models,
-    predictions,
-    results,
-    run_folders,
-    scoring,
-)
-from xharness.averages import Results
+from xharness import assets, files
 from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError
-from xharness.preparation import Options, prepare
-from xharness.spec import load_task
+from xharness.evaluation import evaluator as desk
+from xharness.evaluation import run_folder as run_folders
+from xharness.evaluation import runner as evaluation
+from xharness.evaluation.prepare import Options, prepare
+from xharness.evaluation.retrieval import embeddings
+from xharness.models import loading as models
+from xharness.results import predictions, scoring
+from xharness.results import score as results
+from xharness.results.aggregate import Results
+from xharness.tasks.task_spec import load_task
 
 XNLI = ("neutral", "contradiction", "entailment")
 
@@ -298,7 +294,7 @@ def test_a_stopped_run_goes_on_and_ends_alike(writes, model, evaluate, uninterru
 KILLED = """
 import os, signal, sys
 sys.path[:0] = {paths!r}
-from xharness import evaluation, results
+from xharness.evaluation import runner as evaluation; from xharness.results import score as results
 save = results.save
 def kill(score, path):
     if score.language == "hi":

@@ -17,13 +17,16 @@ import synthetic
 from test_averages import score
 from test_cli import gold_predictions
 from test_report import make_run
-from xharness import exports, lm_eval_file, predictions, results, runs
 from xharness.errors import NothingToDo, OutputError, PredictionError, UsageError
 from xharness.metrics import Ranking
-from xharness.predictions import FORMATS
-from xharness.runs import read_run
-from xharness.scoring import score as score_folder
-from xharness.spec import load_task
+from xharness.results import export_lm_eval as lm_eval_file
+from xharness.results import export_xtreme as exports
+from xharness.results import predictions, runs
+from xharness.results import score as results
+from xharness.results.predictions import FORMATS
+from xharness.results.runs import read_run
+from xharness.results.scoring import score as score_folder
+from xharness.tasks.task_spec import load_task
 
 TASKS = ["xnli", "pawsx", "panx", "xquad", "mlqa", "tydiqa", "tatoeba"]
 

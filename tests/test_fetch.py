@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from loopback_hub import ClientError, LoopbackHub
+from xharness.data.fetch.hub_datasets import named
+from xharness.data.manifest import Row, read_manifest, write_manifest
 from xharness.errors import UsageError
-from xharness.fetch import named
-from xharness.manifest import Row, read_manifest, write_manifest
 
 SPEC = """
 name: toy
@@ -115,9 +115,9 @@ def client(server, tmp_path_factory):
             """
 import sys
 from pathlib import Path
-from xharness.fetch import fetch
-from xharness.pinning import pin
-from xharness.spec import read_task
+from xharness.data.fetch.hub_datasets import fetch
+from xharness.tasks.pin import pin
+from xharness.tasks.task_spec import read_task
 said = []
 def run(paths, to, languages=None, splits=None):
     said.clear()

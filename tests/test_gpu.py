@@ -11,7 +11,7 @@ import pytest
 
 import tiny
 import xharness
-from xharness.spec import load_task
+from xharness.tasks.task_spec import load_task
 
 pytestmark = pytest.mark.gpu
 
@@ -55,7 +55,7 @@ def test_same_predictions_as_on_the_cpu(task, data_folder, tmp_path):
 def test_auto_takes_bfloat16_where_there_are_units_for_it():
     import torch
 
-    from xharness import models
+    from xharness.models import loading as models
 
     able = torch.cuda.get_device_capability()[0] >= 8
     assert models.choose_dtype("auto", torch.device("cuda")) == ("bfloat16" if able else "float32")
@@ -64,7 +64,7 @@ def test_auto_takes_bfloat16_where_there_are_units_for_it():
 def test_the_search_finds_the_same_neighbours_as_on_the_cpu():
     import numpy as np
 
-    from xharness import search
+    from xharness.evaluation.retrieval import search
 
     random = np.random.default_rng(0)
     # Small whole numbers: products are exact in float32 and ties are many; a rounding to TF32 would not show in them.
@@ -85,7 +85,7 @@ def pairs(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from xharness import scratch
+    from xharness.training import new_encoder as scratch
 
     names = ("Ada", "Bob", "Cem", "Dora")
     labels = ("entailment", "neutral", "contradiction")
@@ -107,7 +107,9 @@ def pairs(tmp_path):
 
 
 def test_a_step_in_bfloat16_has_the_loss_of_a_step_on_the_cpu(pairs, tmp_path, monkeypatch):
-    from xharness import assets, training, training_plan
+    from xharness import assets
+    from xharness.training import plan as training_plan
+    from xharness.training import runner as training
 
     monkeypatch.setenv("XHARNESS_CACHE", str(tmp_path / "cache"))
     data, base = pairs
@@ -133,7 +135,7 @@ def test_packed_and_padded_are_the_same_on_the_gpu(pairs):
     import torch
     import transformers
 
-    from xharness import packing
+    from xharness.models import packing
 
     torch.manual_seed(0)
     config = transformers.AutoConfig.from_pretrained(pairs[1])

@@ -19,13 +19,15 @@ from safetensors.torch import load_file, save_file
 
 import tiny
 from loopback_hub import LoopbackHub
-from xharness import evaluation, heads, hub, models
+from xharness.checkpoints import heads, resolve
+from xharness.checkpoints.heads import Head, ZooRecord
 from xharness.errors import ModelError, NothingToDo, UsageError
-from xharness.heads import Head, ZooRecord
-from xharness.kinds import KINDS
-from xharness.preparation import Options, prepare
-from xharness.shelf import Shelf
-from xharness.spec import load_task
+from xharness.evaluation import runner as evaluation
+from xharness.evaluation.model_cache import Shelf
+from xharness.evaluation.prepare import Options, prepare
+from xharness.models import loading as models
+from xharness.models.kinds import KINDS
+from xharness.tasks.task_spec import load_task
 
 NLI = ("neutral", "contradiction", "entailment")
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -89,7 +91,7 @@ def load(folder: Path, name: str, dtype: str = "float32", head: Head | None = No
 
 
 def head_of(folder: Path, name: str, **changes: Any) -> Head:
-    return dataclasses.replace(hub.read_checkpoint(str(folder)).heads[name], **changes)
+    return dataclasses.replace(resolve.read_checkpoint(str(folder)).heads[name], **changes)
 
 
 def logits(encoder: models.Encoder, kind: str) -> list[torch.Tensor]:
@@ -108,7 +110,7 @@ def logits(encoder: models.Encoder, kind: str) -> list[torch.Tensor]:
 
 
 def same_as_alone(found: Several, folder: Path, dtype: str = "float32") -> None:
-    checkpoint = hub.read_checkpoint(str(folder))
+    checkpoint = resolve.read_checkpoint(str(folder))
     assert list(checkpoint.heads) == list(TASKS)
     for name, (kind, labels) in TASKS.items():
         encoder = load(folder, name, dtype, checkpoint.heads[name])
@@ -223,7 +225,7 @@ def test_a_damaged_file_of_a_head(made, tmp_path):
     path = folder / "heads/mnli.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ModelError, match=r"mnli\.safetensors: the file is cut short"):
-        hub.read_checkpoint(str(folder))
+        resolve.read_checkpoint(str(folder))
     with pytest.raises(ModelError, match="damaged"):
         load(folder, "mnli", head=head)
 
@@ -240,19 +242,19 @@ def test_a_plain_checkpoint_without_the_pooler_that_its_head_reads_is_refused(ma
 
 
 def test_what_a_checkpoint_says_of_itself(made, tmp_path):
-    found = hub.read_checkpoint(str(made.folder))
+    found = resolve.read_checkpoint(str(made.folder))
     assert (found.phase, found.trained_on) == ("intermediate", tuple(TASKS))
     assert (found.head, found.head_name, found.id2label) == (None, None, ())
     assert found.heads["csqa"] == Head(
         "csqa", "heads/csqa.safetensors", "multiple_choice", "XLMRobertaForMultipleChoice", (), "head"
     )
-    plain = hub.read_checkpoint(str(made.alone["mnli"]))
+    plain = resolve.read_checkpoint(str(made.alone["mnli"]))
     assert (plain.phase, plain.trained_on, plain.heads) == (None, (), {})
     # The heads are part of what the checkpoint is.
     folder = shutil.copytree(made.folder, tmp_path / "other")
-    assert hub.read_checkpoint(str(folder)).content_hash == found.content_hash
+    assert resolve.read_checkpoint(str(folder)).content_hash == found.content_hash
     shutil.copy(folder / "heads/mnli.safetensors", folder / "heads/extra.safetensors")
-    assert hub.read_checkpoint(str(folder)).content_hash != found.content_hash
+    assert resolve.read_checkpoint(str(folder)).content_hash != found.content_hash
 
 
 NAMES = st.text("abcdefghij_123", min_size=1, max_size=6)
@@ -368,16 +370,16 @@ def test_the_roots_own_head_must_be_that_of_its_config(made, tmp_path):
     own = Head("mnli", None, "classification", "XLMRobertaForSequenceClassification", NLI)
     record = ZooRecord("target", ("mnli",), "org/base", "0", {"mnli": own})
     heads.write(folder, record)
-    found = hub.read_checkpoint(str(folder))
+    found = resolve.read_checkpoint(str(folder))
     assert (found.heads, found.head_name, found.phase) == ({"mnli": own}, "mnli", "target")
     turned = dataclasses.replace(own, labels=tuple(reversed(NLI)))
     heads.write(folder, dataclasses.replace(record, heads={"mnli": turned}))
     with pytest.raises(ModelError, match=r"heads\.mnli\.labels: entailment, .*; but config\.json .* has neutral, "):
-        hub.read_checkpoint(str(folder))
+        resolve.read_checkpoint(str(folder))
     other = dataclasses.replace(own, kind="span_qa", architecture="XLMRobertaForQuestionAnswering", labels=())
     heads.write(folder, dataclasses.replace(record, heads={"mnli": other}))
     with pytest.raises(ModelError, match=r"a XLMRobertaForQuestionAnswering; but .* are: XLMRobertaForSequenceClass"):
-        hub.read_checkpoint(str(folder))
+        resolve.read_checkpoint(str(folder))
 
 
 # --- The whole way --------------------------------------------------------------------------------------------------
@@ -412,7 +414,7 @@ def test_eval_takes_each_target_to_its_head(made, data_folder, tmp_path):
 
 
 def test_the_shelf_holds_one_head_at_a_time(made):
-    checkpoint = hub.read_checkpoint(str(made.folder))
+    checkpoint = resolve.read_checkpoint(str(made.folder))
     chosen = {"xquad": checkpoint.heads["squad_v1"], "mlqa": checkpoint.heads["squad_v2"]}
     shelf = Shelf(checkpoint, made.folder, torch.device("cpu"), "float32", False, chosen)
     found = {}
@@ -441,19 +443,19 @@ def test_heads_come_from_the_hub(made, tmp_path, data_folder):
     with LoopbackHub(tmp_path / "hub") as server, server.client(tmp_path / "home") as client:
         repository = server.repository("models", "org/several")
         repository.commit({path: file for path, file in files.items() if path != "heads/mnli.safetensors"})
-        client.run("import dataclasses; from xharness import hub")
+        client.run("import dataclasses; from xharness.checkpoints import resolve; from xharness.hub import read as hub")
         with pytest.raises(Exception, match=r"org/several: xharness\.json: heads\.mnli\.file: there is no heads/mnli"):
-            client.run("hub.read_checkpoint('org/several')")
+            client.run("resolve.read_checkpoint('org/several')")
         repository.commit(files)
-        found = client.run("found = hub.read_checkpoint('org/several'); result = dataclasses.asdict(found)")
+        found = client.run("found = resolve.read_checkpoint('org/several'); result = dataclasses.asdict(found)")
         assert (list(found["heads"]), found["phase"]) == (list(TASKS), "intermediate")
         assert not [path for path in server.sent() if path.endswith(".safetensors")]
-        folder = Path(client.run("result = str(hub.download(found))"))
+        folder = Path(client.run("result = str(resolve.download(found))"))
         # What was downloaded is enough where there is no network.
         with server.client(tmp_path / "home", HF_HUB_OFFLINE="1") as offline:
             again = offline.run(
-                "import dataclasses; from xharness import hub; "
-                "result = dataclasses.asdict(hub.read_checkpoint('org/several'))"
+                "import dataclasses; from xharness.checkpoints import resolve; from xharness.hub import read as hub; "
+                "result = dataclasses.asdict(resolve.read_checkpoint('org/several'))"
             )
         assert again["heads"] == found["heads"]
         same_as_alone(made, folder)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from loopback_hub import TOKEN, ClientError, LoopbackHub
-from xharness import hub as xhub
+from xharness.checkpoints import resolve
+from xharness.checkpoints.heads import numbered
 from xharness.errors import ModelError
-from xharness.heads import numbered
+from xharness.hub import read as xhub
 
 CONFIG = {
     "model_type": "xlm-roberta",
@@ -79,7 +80,10 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(server, home):
     with server.client(home) as client:
-        client.run("import dataclasses; from pathlib import Path; from xharness import hub")
+        client.run(
+            "import dataclasses; from pathlib import Path\n"
+            "from xharness.checkpoints import resolve; from xharness.hub import read as hub"
+        )
         yield client
 
 
@@ -90,7 +94,9 @@ def _fresh(server):
 
 
 def read(client, name, **options):
-    return client.run("result = dataclasses.asdict(hub.read_checkpoint(name, **options))", name=name, options=options)
+    return client.run(
+        "result = dataclasses.asdict(resolve.read_checkpoint(name, **options))", name=name, options=options
+    )
 
 
 def refused(client, code, **values):
@@ -101,7 +107,7 @@ def refused(client, code, **values):
 
 def test_importing_is_light():
     code = (
-        "import sys, xharness.hub; "
+        "import sys, xharness.hub.read; "
         "sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'datasets', 'huggingface_hub')))"
     )
     harness = str(Path(__file__).parents[1] / "harness")
@@ -147,13 +153,13 @@ def test_an_answer_that_is_none_of_the_hub_is_a_sentence(server, client):
 
 
 def test_unknown_revision_names_the_nearest(client):
-    error = refused(client, "hub.read_checkpoint('org/tiny@v1.1')")
+    error = refused(client, "resolve.read_checkpoint('org/tiny@v1.1')")
     assert "ModelError" in error.kinds
     assert error.message == "org/tiny: there is no revision 'v1.1'. Did you mean 'v1.0'?"
     error = refused(client, "hub.resolve('org/tiny', 'zzzzzz', 'model')")
     assert error.message == "org/tiny: there is no revision 'zzzzzz'. There are: main, v1.0."
     unknown = "0" * 40
-    assert unknown in refused(client, "hub.read_checkpoint(name)", name=f"org/tiny@{unknown}").message
+    assert unknown in refused(client, "resolve.read_checkpoint(name)", name=f"org/tiny@{unknown}").message
 
 
 @pytest.mark.parametrize("repo", ["org/nothing", "org/private"])
@@ -168,28 +174,28 @@ def test_unknown_and_private_look_the_same(client, repo):
 
 
 def test_a_token_opens_gated_and_private_repositories_and_is_never_shown(server, client, home):
-    error = refused(client, "hub.read_checkpoint('org/gated')")
+    error = refused(client, "resolve.read_checkpoint('org/gated')")
     assert "ModelError" in error.kinds
     assert "gated" in error.message
     assert "HF_TOKEN" in error.message
     with server.client(home / "with_token", HF_TOKEN=TOKEN) as known:
-        known.run("from xharness import hub")
+        known.run("from xharness.checkpoints import resolve; from xharness.hub import read as hub")
         for name in ("org/gated", "org/private"):
-            assert known.run("result = hub.read_checkpoint(name).sha", name=name)
+            assert known.run("result = resolve.read_checkpoint(name).sha", name=name)
         server.fail("GET /api/models/org/tiny", status=403)
-        message = refused(known, "hub.read_checkpoint('org/tiny')").message
+        message = refused(known, "resolve.read_checkpoint('org/tiny')").message
         assert "refuses this token (HTTP 403)" in message
         assert TOKEN not in message
 
 
 def test_pickles_are_refused_and_the_conversion_is_named(server, client):
-    error = refused(client, "hub.read_checkpoint('org/pickled')")
+    error = refused(client, "resolve.read_checkpoint('org/pickled')")
     assert "pickles are never loaded" in error.message
     assert "--model org/pickled@refs/pr/4" in error.message
     assert not [path for path in server.sent() if path.endswith(".bin")]
     assert read(client, "org/pickled@refs/pr/4")["layers"] == 2
     server.repository("models", "org/pickled").change(discussions={})
-    message = refused(client, "hub.read_checkpoint('org/pickled')").message
+    message = refused(client, "resolve.read_checkpoint('org/pickled')").message
     assert "spaces/safetensors/convert" in message
 
 
@@ -197,7 +203,7 @@ def test_remote_code_and_shards(server, client):
     found = read(client, "org/coded")
     assert found["remote_code"] is True
     assert "not run without --trust-remote-code" in found["notes"][0]
-    folder = "result = sorted(p.name for p in hub.download(hub.read_checkpoint('org/coded'){}).iterdir())"
+    folder = "result = sorted(p.name for p in resolve.download(resolve.read_checkpoint('org/coded'){}).iterdir())"
     plain = ["config.json", "model.safetensors.index.json", "vocab.txt", "weights.part1.safetensors"]
     assert client.run(folder.format("")) == plain
     trusted = folder.format(", trust_remote_code=True")
@@ -206,22 +212,22 @@ def test_remote_code_and_shards(server, client):
 
 def test_other_repositories_are_refused(server, client):
     server.repository("models", "org/empty").commit({"README.md": "nothing"})
-    assert "no config.json" in refused(client, "hub.read_checkpoint('org/empty')").message
+    assert "no config.json" in refused(client, "resolve.read_checkpoint('org/empty')").message
     adapter = server.repository("models", "org/adapter")
     adapter.commit({"config.json": "{}", "adapter_config.json": "{}", "adapter_model.safetensors": WEIGHTS})
-    assert "adapter" in refused(client, "hub.read_checkpoint('org/adapter')").message
+    assert "adapter" in refused(client, "resolve.read_checkpoint('org/adapter')").message
     mute = server.repository("models", "org/mute")
     mute.commit({"config.json": "{}", "model.safetensors": WEIGHTS, "tokenizer_config.json": "{}"})
-    assert "no tokenizer files" in refused(client, "hub.read_checkpoint('org/mute')").message
+    assert "no tokenizer files" in refused(client, "resolve.read_checkpoint('org/mute')").message
     part = server.repository("models", "org/part")
     index = json.dumps({"weight_map": {"w": "a.safetensors"}})
     part.commit({"config.json": "{}", "vocab.txt": "a", "model.safetensors.index.json": index})
-    assert "a.safetensors" in refused(client, "hub.read_checkpoint('org/part')").message
-    assert "neither a local folder nor" in refused(client, "hub.read_checkpoint('no such--name')").message
+    assert "a.safetensors" in refused(client, "resolve.read_checkpoint('org/part')").message
+    assert "neither a local folder nor" in refused(client, "resolve.read_checkpoint('no such--name')").message
 
 
 def test_a_cut_download_goes_on_and_takes_only_the_safe_files(server, client):
-    code = "folder = hub.download(hub.read_checkpoint('org/tiny')); result = str(folder)"
+    code = "folder = resolve.download(resolve.read_checkpoint('org/tiny')); result = str(folder)"
     server.fail("GET .*/tiny/resolve/.*/model.safetensors", cut_after=100)
     error = refused(client, code)
     assert "ModelError" in error.kinds
@@ -254,15 +260,17 @@ def test_the_disk_and_the_hub_can_fail(server, client):
 
 
 def test_offline_what_was_downloaded_is_enough(server, client, home):
-    client.run("hub.download(hub.read_checkpoint('org/tiny'))")
+    client.run("resolve.download(resolve.read_checkpoint('org/tiny'))")
     server.requests.clear()
     with server.client(home, HF_HUB_OFFLINE="1") as offline:
-        offline.run("import dataclasses; from xharness import hub")
+        offline.run(
+            "import dataclasses; from xharness.checkpoints import resolve; from xharness.hub import read as hub"
+        )
         found = read(offline, "org/tiny")
         assert found["sha"] == server.repository("models", "org/tiny").resolve("main")
         assert "model.safetensors" in found["files"]
-        assert offline.run("result = hub.download(hub.read_checkpoint('org/tiny')).is_dir()")
-        error = refused(offline, "hub.read_checkpoint('org/other')")
+        assert offline.run("result = resolve.download(resolve.read_checkpoint('org/tiny')).is_dir()")
+        error = refused(offline, "resolve.read_checkpoint('org/other')")
         assert "ModelError" in error.kinds
         assert "HF_HUB_OFFLINE is set" in error.message
         assert "hf download org/other --local-dir FOLDER" in error.message
@@ -274,8 +282,8 @@ def test_offline_what_was_downloaded_is_enough(server, client, home):
 
 def test_without_a_network(server, home):
     with server.client(home / "unreached", HF_ENDPOINT="http://127.0.0.1:9") as lost:
-        lost.run("from xharness import hub")
-        error = refused(lost, "hub.read_checkpoint('org/tiny')")
+        lost.run("from xharness.checkpoints import resolve; from xharness.hub import read as hub")
+        error = refused(lost, "resolve.read_checkpoint('org/tiny')")
         assert "ModelError" in error.kinds
         assert "the Hub cannot be reached" in error.message
         assert "hf download org/tiny" in error.message
@@ -294,36 +302,36 @@ def folder(tmp_path):
 
 
 def test_a_local_folder(folder):
-    found = xhub.read_checkpoint(str(folder))
+    found = resolve.read_checkpoint(str(folder))
     assert (found.path, found.sha, found.layers, found.id2label) == (folder, None, 6, ("LABEL_0", "LABEL_1"))
     assert numbered(found.id2label)
     assert (found.heads, found.phase, found.trained_on) == ({}, None, ())
-    assert xhub.download(found) == folder
+    assert resolve.download(found) == folder
     (folder / "training.log").write_text("not part of the checkpoint")
-    assert xhub.read_checkpoint(str(folder)).content_hash == found.content_hash
+    assert resolve.read_checkpoint(str(folder)).content_hash == found.content_hash
     (folder / "tokenizer.json").write_text('{"other": 1}')
-    assert xhub.read_checkpoint(str(folder)).content_hash != found.content_hash
+    assert resolve.read_checkpoint(str(folder)).content_hash != found.content_hash
 
 
 def test_a_local_folder_with_faults(folder):
     name = str(folder)
     with pytest.raises(ModelError, match="which has no revisions"):
-        xhub.read_checkpoint(f"{name}@main")
+        resolve.read_checkpoint(f"{name}@main")
     with pytest.raises(ModelError, match="this is a file"):
-        xhub.read_checkpoint(f"{name}/config.json")
+        resolve.read_checkpoint(f"{name}/config.json")
     with pytest.raises(ModelError, match=r"there is no such folder\. Did you mean 'xlmr-squad'\?"):
-        xhub.read_checkpoint(f"{folder.parent}/xlmr-sqad")
+        resolve.read_checkpoint(f"{folder.parent}/xlmr-sqad")
     with pytest.raises(ModelError, match="does not exist either"):
-        xhub.read_checkpoint("./no/such/folder")
+        resolve.read_checkpoint("./no/such/folder")
     (folder / "model.safetensors").write_bytes(WEIGHTS[:-1])
     with pytest.raises(ModelError, match="cut short"):
-        xhub.read_checkpoint(name)
+        resolve.read_checkpoint(name)
     (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
     with pytest.raises(ModelError, match=r"cut short"):
-        xhub.read_checkpoint(name)
+        resolve.read_checkpoint(name)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="pickles are never loaded"):
-        xhub.read_checkpoint(name)
+        resolve.read_checkpoint(name)
     for text, sentence in [
         ("{", "is not JSON"),
         ("[]", "holds a list"),
@@ -336,18 +344,18 @@ def test_a_local_folder_with_faults(folder):
         (folder / "model.safetensors").write_bytes(WEIGHTS)
         (folder / "config.json").write_text(text)
         with pytest.raises(ModelError, match=sentence):
-            xhub.read_checkpoint(name)
+            resolve.read_checkpoint(name)
     (folder / "config.json").unlink()
     with pytest.raises(ModelError, match=r"no config\.json in this folder"):
-        xhub.read_checkpoint(name)
+        resolve.read_checkpoint(name)
 
 
 def test_a_local_folder_without_a_tokenizer(folder):
     (folder / "tokenizer.json").rename(folder / "tokenizer_config.json")
     with pytest.raises(ModelError, match="no tokenizer files"):
-        xhub.read_checkpoint(str(folder))
+        resolve.read_checkpoint(str(folder))
     (folder / "sentencepiece.bpe.model").write_bytes(b"pieces")
-    assert xhub.read_checkpoint(str(folder)).layers == 6
+    assert resolve.read_checkpoint(str(folder)).layers == 6
 
 
 def test_shards_are_those_that_the_index_names(folder):
@@ -355,29 +363,29 @@ def test_shards_are_those_that_the_index_names(folder):
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"v": "first.safetensors", "w": "second.safetensors"}}))
     with pytest.raises(ModelError, match=r"1 are not beside it: second\.safetensors"):
-        xhub.read_checkpoint(str(folder))
+        resolve.read_checkpoint(str(folder))
     (folder / "second.safetensors").write_bytes(WEIGHTS[:-1])
     with pytest.raises(ModelError, match=r"second\.safetensors: the file is cut short"):
-        xhub.read_checkpoint(str(folder))
+        resolve.read_checkpoint(str(folder))
     (folder / "second.safetensors").write_bytes(WEIGHTS)
-    before = xhub.read_checkpoint(str(folder)).content_hash
+    before = resolve.read_checkpoint(str(folder)).content_hash
     (folder / "second.safetensors").write_bytes(safetensors(8))
-    assert xhub.read_checkpoint(str(folder)).content_hash != before
+    assert resolve.read_checkpoint(str(folder)).content_hash != before
     for text in ("{}", "[]", "{", '{"weight_map": {"w": 1}}', '{"weight_map": {"w": "pytorch_model.bin"}}'):
         index.write_text(text)
         with pytest.raises(ModelError, match="does not say which safetensors files"):
-            xhub.read_checkpoint(str(folder))
+            resolve.read_checkpoint(str(folder))
 
 
 def test_code_is_part_of_a_local_checkpoint_that_names_it(folder):
     (folder / "model.py").write_text("x = 1")
-    before = xhub.read_checkpoint(str(folder)).content_hash
+    before = resolve.read_checkpoint(str(folder)).content_hash
     (folder / "model.py").write_text("x = 2")
-    assert xhub.read_checkpoint(str(folder)).content_hash == before
+    assert resolve.read_checkpoint(str(folder)).content_hash == before
     (folder / "config.json").write_text(json.dumps({**CONFIG, "auto_map": {"AutoModel": "model.M"}}))
-    before = xhub.read_checkpoint(str(folder)).content_hash
+    before = resolve.read_checkpoint(str(folder)).content_hash
     (folder / "model.py").write_text("x = 3")
-    assert xhub.read_checkpoint(str(folder)).content_hash != before
+    assert resolve.read_checkpoint(str(folder)).content_hash != before
 
 
 def test_transformers_reads_what_was_downloaded(server, client):
@@ -395,8 +403,8 @@ model.save_pretrained(to)
     server.repository("models", "org/real").commit({"vocab.txt": "a", **{p.name: p for p in made.iterdir()}})
     checkpoint = client.run(
         """
-found = hub.read_checkpoint("org/real")
-local = transformers.AutoModel.from_pretrained(hub.download(found), local_files_only=True)
+found = resolve.read_checkpoint("org/real")
+local = transformers.AutoModel.from_pretrained(resolve.download(found), local_files_only=True)
 same = transformers.AutoModel.from_pretrained(found.name, revision=found.sha)
 assert all(torch.equal(a, b) for a, b in zip(local.parameters(), model.parameters(), strict=True))
 assert all(torch.equal(a, b) for a, b in zip(same.parameters(), model.parameters(), strict=True))

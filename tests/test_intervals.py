@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from test_averages import score, specs
 from test_metrics import IOB, UPOS, tagged
-from xharness import intervals, results
-from xharness.averages import aggregate
 from xharness.errors import DataError
-from xharness.intervals import Units, interval, units
 from xharness.metrics import METRICS, Ranking
-from xharness.report import tables
+from xharness.metrics import bootstrap as intervals
+from xharness.metrics.bootstrap import Units, interval, units
+from xharness.results import score as results
+from xharness.results.aggregate import aggregate
+from xharness.results.tables import tables
 
 WORDS = ["the", "red", "Fox", "fox.", "42", "a", "一", "狐"]
 IDS = [f"d{number}" for number in range(30)]

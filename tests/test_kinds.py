@@ -15,15 +15,18 @@ from hypothesis import strategies as st
 
 import synthetic
 import tiny
-from xharness import answer_scores, data, predictions, scoring
-from xharness.answer_text import answer_in_words
+from xharness.data import loading as data
+from xharness.data.examples import Bitext, Choice, Pair, Question, Tagged
 from xharness.errors import ModelError
-from xharness.examples import Bitext, Choice, Pair, Question, Tagged
-from xharness.inputs import ChoiceInput, ClassificationInput, RetrievalInput, SpanInput, TaggingInput
-from xharness.kinds import KINDS, classification, retrieval, span_qa, tagging
-from xharness.kinds.base import IGNORED, Context, NonFiniteOutput, Template
-from xharness.models import Encoder, batches, forward, load
-from xharness.spec import load_task, load_training
+from xharness.metrics import answers as answer_scores
+from xharness.models.kinds import KINDS, classification, span_qa, tagging
+from xharness.models.kinds import embedding as retrieval
+from xharness.models.kinds.base import IGNORED, Context, NonFiniteOutput, Template
+from xharness.models.kinds.span_qa_legacy import answer_in_words
+from xharness.models.loading import Encoder, batches, forward, load
+from xharness.results import predictions, scoring
+from xharness.tasks.inputs import ChoiceInput, ClassificationInput, RetrievalInput, SpanInput, TaggingInput
+from xharness.tasks.task_spec import load_task, load_training
 
 NAN = float("nan")
 FAMILIES = list(tiny.FAMILIES)

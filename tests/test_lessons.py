@@ -15,14 +15,15 @@ import transformers
 
 import synthetic
 import tiny
-from xharness import data, lessons
+from xharness.data import loading as data
+from xharness.data.examples import Choice, Pair, Question, Tagged
 from xharness.errors import DataError, OutputError, UsageError
-from xharness.examples import Choice, Pair, Question, Tagged
-from xharness.inputs import ChoiceInput, ClassificationInput, SpanInput, TaggingInput
-from xharness.kinds import KINDS
-from xharness.kinds.base import IGNORED, Context
-from xharness.lessons import Lessons, encode, find
-from xharness.spec import load_task
+from xharness.models.kinds import KINDS
+from xharness.models.kinds.base import IGNORED, Context
+from xharness.tasks.inputs import ChoiceInput, ClassificationInput, SpanInput, TaggingInput
+from xharness.tasks.task_spec import load_task
+from xharness.training import encoded as lessons
+from xharness.training.encoded import Lessons, encode, find
 
 TASKS = {"classification": "xnli", "multiple_choice": "xcopa", "tagging": "panx", "span_qa": "xquad"}
 FAMILIES = ["xlm-roberta", "bert"]
@@ -294,7 +295,7 @@ def test_a_break_while_writing_leaves_what_was_there(at, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"xharness.lessons.{at}", broken)
+        patch.setattr(f"xharness.training.encoded.{at}", broken)
         with pytest.raises(KeyboardInterrupt):
             lessons._keep(encode("classification", PAIRS[:1], pairs()), folder, "after")
     found = find(folder, "classification", "before")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xharness.errors import DataError, ModelError
-from xharness.masking import IGNORED, SHARE, MaskedTexts, read_texts
+from xharness.training.masked_lm import IGNORED, SHARE, MaskedTexts, read_texts
 
 SPECIAL = np.array([True] * 5 + [False] * 95)
 MASK = 4

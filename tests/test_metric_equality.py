@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from xharness import metrics
-from xharness.answer_scores import MLQA_LANGUAGES, normal_mlqa, normal_squad
-from xharness.entity_chunks import chunks
 from xharness.metrics import Ranking
+from xharness.metrics.answers import MLQA_LANGUAGES, normal_mlqa, normal_squad
+from xharness.metrics.entities import chunks
 
 ENOUGH = 10_000
 BATCH = 50

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xharness import metrics
-from xharness.entity_chunks import chunks
 from xharness.errors import DataError, PredictionError, UsageError
 from xharness.metrics import Ranking
+from xharness.metrics.entities import chunks
 
 UPOS = [
     "ADJ",

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xharness.errors import DataError
-from xharness.mining import NEIGHBOURS, Mined, Scored, extract, mine, tune, unify, with_ids
-from xharness.search import search_both
+from xharness.evaluation.retrieval.mining import NEIGHBOURS, Mined, Scored, extract, mine, tune, unify, with_ids
+from xharness.evaluation.retrieval.search import search_both
 
 TEXTS = st.lists(st.sampled_from(["a", "a ", " b", "b", "c", "d", "e", "f"]), min_size=1, max_size=12)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from xharness import data, evaluation, predictions, scoring
+from xharness.data import loading as data
 from xharness.errors import DataError
+from xharness.evaluation import runner as evaluation
 from xharness.metrics import Ranking
-from xharness.spec import load_task
+from xharness.results import predictions, scoring
+from xharness.tasks.task_spec import load_task
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 
 import synthetic
 import tiny
-from xharness import data, models
+from xharness.data import loading as data
 from xharness.errors import ModelError, UsageError
-from xharness.kinds import KINDS
-from xharness.kinds.base import Context, NonFiniteOutput
-from xharness.spec import load_task
+from xharness.models import loading as models
+from xharness.models.kinds import KINDS
+from xharness.models.kinds.base import Context, NonFiniteOutput
+from xharness.tasks.task_spec import load_task
 
 CPU = torch.device("cpu")
 HEADS = ["classification", "tagging", "span_qa"]

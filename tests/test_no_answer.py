@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from xharness.examples import Question
-from xharness.inputs import SpanInput
-from xharness.kinds import span_qa
-from xharness.kinds.base import Context
-from xharness.spec import load_task
+from xharness.data.examples import Question
+from xharness.models.kinds import span_qa
+from xharness.models.kinds.base import Context
+from xharness.tasks.inputs import SpanInput
+from xharness.tasks.task_spec import load_task
 
 TEXT = "abcdefghijklmn"
 SMALL = st.integers(-3, 3).map(float)

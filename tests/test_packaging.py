@@ -86,7 +86,8 @@ def unpacked(tmp_path_factory):
 def test_the_wheel_holds_the_package_and_all_that_travels(unpacked):
     for name in TRAVELLING:
         here = {p.relative_to(ROOT).as_posix() for p in (ROOT / name).rglob("*") if p.is_file()}
-        there = {p.relative_to(unpacked / "xharness").as_posix() for p in (unpacked / "xharness" / name).rglob("*.*")}
+        assets_folder = unpacked / "xharness" / "_assets"
+        there = {p.relative_to(assets_folder).as_posix() for p in (assets_folder / name).rglob("*") if p.is_file()}
         assert here <= there
     modules = {p.relative_to(ROOT / "harness") for p in (ROOT / "harness" / "xharness").rglob("*.py")}
     assert modules <= {p.relative_to(unpacked) for p in unpacked.rglob("*.py")}
@@ -96,7 +97,9 @@ def test_the_wheel_holds_the_package_and_all_that_travels(unpacked):
 
 
 def test_an_installed_wheel_finds_its_own_task_files(unpacked, tmp_path):
-    code = "from xharness import assets, catalogue; print(assets.TASKS); print(catalogue.check())"
+    code = (
+        "from xharness import assets; from xharness.tasks import validate; print(assets.TASKS); print(validate.check())"
+    )
     finished = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -106,4 +109,4 @@ def test_an_installed_wheel_finds_its_own_task_files(unpacked, tmp_path):
         env={**os.environ, "PYTHONPATH": str(unpacked)},
     )
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.splitlines()[0] == str(unpacked / "xharness" / "tasks")
+    assert finished.stdout.splitlines()[0] == str(unpacked / "xharness" / "_assets" / "tasks")

@@ -11,7 +11,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xharness import packing
+from xharness.models import packing
 
 HEADS = ("SequenceClassification", "MultipleChoice", "TokenClassification", "QuestionAnswering", "MaskedLM")
 LENGTHS = [7, 3, 12, 1, 7, 9]

@@ -14,11 +14,13 @@ import pytest
 
 import page_driver as driver
 from board_samples import make_board
-from xharness.averages import mean_over, task_result
-from xharness.board import building, page, reported
-from xharness.board.rows import Cell
+from xharness.leaderboard import build as building
+from xharness.leaderboard import page
+from xharness.leaderboard import reference_entries as reported
+from xharness.leaderboard.rows import Cell
 from xharness.metrics import mean
-from xharness.seeds import spread
+from xharness.metrics.seeds import spread
+from xharness.results.aggregate import mean_over, task_result
 
 browsing = pytest.mark.skipif(bool(driver.why_not()), reason=driver.why_not())
 SEEN = driver.made_board(12)

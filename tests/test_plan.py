@@ -7,14 +7,17 @@ from typing import Any
 
 import pytest
 
-from xharness import fitting, heads, plan
-from xharness.benchmark import benchmarks
-from xharness.checkpoint import Checkpoint
+from xharness.checkpoints import compatibility as fitting
+from xharness.checkpoints import heads
+from xharness.checkpoints.checkpoint import Checkpoint
+from xharness.checkpoints.heads import Head
 from xharness.errors import UsageError
-from xharness.heads import Head
-from xharness.preparation import Options
-from xharness.report import plan_table
-from xharness.spec import load_task
+from xharness.evaluation import plan
+from xharness.evaluation.plan import plan_table
+from xharness.evaluation.prepare import Options
+from xharness.tasks import selection as tasks_selection
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.task_spec import load_task
 
 XNLI = ("entailment", "neutral", "contradiction")
 
@@ -29,8 +32,8 @@ def head(kind: str, *labels: str) -> Checkpoint:
 
 
 def steps(targets: str, model: Checkpoint, languages: list[str] | None = None, **options: Any) -> dict[str, plan.Step]:
-    selection = plan.select(targets.split(","))
-    wanted = plan.choose_languages(selection, languages)
+    selection = tasks_selection.select(targets.split(","))
+    wanted = tasks_selection.choose_languages(selection, languages)
     return {s.task: s for s in plan.make_plan(selection, model, wanted, options.pop("unavailable", {}), **options)}
 
 
@@ -162,16 +165,19 @@ def test_a_benchmark_has_all_its_targets_in_its_order(name, benchmark):
 )
 def test_unknown_targets(targets, words):
     with pytest.raises(Exception, match=words.replace("?", r"\?").replace(".", r"\.")) as caught:
-        plan.select(targets.split(","))
+        tasks_selection.select(targets.split(","))
     assert "xharness.errors" in type(caught.value).__module__
 
 
 def test_languages():
-    selection = plan.select(["xnli", "tatoeba"])
+    selection = tasks_selection.select(["xnli", "tatoeba"])
     # In the spec's order, each target with those that it has.
-    assert plan.choose_languages(selection, ["sw", "ka", "en"]) == {"xnli": ["en", "sw"], "tatoeba": ["ka", "sw"]}
+    assert tasks_selection.choose_languages(selection, ["sw", "ka", "en"]) == {
+        "xnli": ["en", "sw"],
+        "tatoeba": ["ka", "sw"],
+    }
     with pytest.raises(UsageError, match="None of the chosen targets has the language 'xx'"):
-        plan.choose_languages(selection, ["de", "xx"])
+        tasks_selection.choose_languages(selection, ["de", "xx"])
     found = steps("xnli,tatoeba", checkpoint(), ["ka"])
     assert (found["xnli"].state, found["xnli"].reason) == (CANNOT, "it has none of the languages that were asked for")
 
@@ -194,7 +200,7 @@ def test_sizes(targets, languages, options, examples):
     assert (step.tokens is None) == (examples is None)
     if examples is not None:
         assert step.spec is not None
-        assert step.tokens == round(examples * step.spec.mean_characters / plan.CHARACTERS_PER_TOKEN)
+        assert step.tokens == round(examples * step.spec.mean_characters / tasks_selection.CHARACTERS_PER_TOKEN)
 
 
 def test_data_that_is_not_there_is_left_out_and_named():

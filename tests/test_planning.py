@@ -12,12 +12,16 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xharness import cost_report, costs, run_costs, schedule, workload
-from xharness.commands.planning import plan
+from xharness import hardware as costs
+from xharness.cli.plan import plan
 from xharness.errors import UsageError
-from xharness.plan import CHARACTERS_PER_TOKEN, Selection, select
-from xharness.recipe import DEFAULT, load_recipe
-from xharness.spec import load_mixture, load_task, load_training
+from xharness.tasks.recipes import DEFAULT, load_recipe
+from xharness.tasks.selection import CHARACTERS_PER_TOKEN, Selection, select
+from xharness.tasks.task_spec import load_mixture, load_task, load_training
+from xharness.training import sampler as schedule
+from xharness.training.costs import estimate as run_costs
+from xharness.training.costs import report as cost_report
+from xharness.training.costs import workload
 
 LARGE = costs.load_encoder("xlm-roberta-large")
 H200 = run_costs.Machine(costs.load_gpu("h200"), 1, "bfloat16")
@@ -246,7 +250,7 @@ def test_a_share_is_between_none_and_all():
 def test_a_plan_needs_neither_torch_nor_the_hub():
     code = f"""
 import sys
-from xharness.commands.planning import plan
+from xharness.cli.plan import plan
 plan(["all", *{LARGE_ON_H200!r}], standalone_mode=False)
 print(sorted({{"torch", "transformers", "datasets", "huggingface_hub"}} & set(sys.modules)))
 """

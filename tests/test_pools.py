@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 import raw_data
 import synthetic
-from xharness import data, pools
+from xharness.data import candidates as pools
+from xharness.data import loading as data
+from xharness.data.candidates import load_pool
+from xharness.data.examples import Candidate
+from xharness.data.lazy import Examples, Joined
 from xharness.errors import DataError
-from xharness.examples import Candidate
-from xharness.pools import load_pool
-from xharness.sequences import Examples, Joined
-from xharness.spec import TaskSpec, load_task
+from xharness.tasks.task_spec import TaskSpec, load_task
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xharness import predictions
 from xharness.errors import PredictionError, UsageError
-from xharness.predictions import Shape
+from xharness.results import predictions
+from xharness.results.predictions import Shape
 
 LABELS = st.text(st.characters(exclude_categories=["Cs", "Z", "Cc"]), min_size=1).filter(
     lambda label: label.split() == [label] and not label.startswith("\ufeff")

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from xharness.examples import Choice, Pair, Question, Tagged
-from xharness.probing import Probe, chance
-from xharness.spec import load_training
+from xharness.data.examples import Choice, Pair, Question, Tagged
+from xharness.tasks.task_spec import load_training
+from xharness.training.dev_sets import Probe, chance
 
 
 def pairs(labels: list[str]) -> list[Pair]:

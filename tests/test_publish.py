@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from publishable import Publishable, change, make, other_weights
-from xharness import assets, checkpoint_files, files
-from xharness.cards.facts import read_facts
+from xharness import assets, files
+from xharness.checkpoints import files as checkpoint_files
 from xharness.errors import PublishError
 from xharness.local_paths import shortened
-from xharness.publishing import publication
+from xharness.publishing import bundle as publication
+from xharness.publishing.card.facts import read_facts
 
 
 @pytest.fixture(scope="module")

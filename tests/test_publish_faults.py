@@ -12,10 +12,10 @@ import pytest
 
 from loopback_hub import TOKEN, LoopbackHub
 from publishable import Machine, Publishable, head, make
-from xharness import hub_standing
 from xharness.errors import PublishError
-from xharness.hub_refusals import explained_writing, scrubbed
-from xharness.hub_standing import Account
+from xharness.hub import repository as hub_standing
+from xharness.hub.repository import Account
+from xharness.hub.write_errors import explained_writing, scrubbed
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_a_pull_request_whose_answer_was_lost_is_not_opened_twice(made, hub, mac
 
 def test_what_arrived_is_compared_with_what_was_sent(made, hub, machine):
     machine.client.run(
-        "from xharness import hub as xhub\n"
+        "from xharness.hub import read as xhub\n"
         "listed = xhub.list_files\n"
         "xhub.list_files = lambda *a: {path: file for path, file in listed(*a).items() if path != 'config.json'}"
     )
@@ -220,7 +220,7 @@ def test_a_file_that_changes_meanwhile_is_not_sent(made, hub, machine, tmp_path)
     mine = made.copy(tmp_path)
     machine.client.run(
         "from pathlib import Path\n"
-        "from xharness import hub_commits\n"
+        "from xharness.hub import write as hub_commits\n"
         "checked = hub_commits.check_card\n"
         "def touched(*arguments):\n"
         "    path = Path(folder) / 'tokenizer_config.json'\n"

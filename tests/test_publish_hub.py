@@ -13,7 +13,9 @@ import pytest
 
 from loopback_hub import TOKEN, LoopbackHub
 from publishable import READER, STRANGER, Machine, Publishable, change, head, make, other_weights
-from xharness import checkpoint_files, files, training_record
+from xharness import files
+from xharness.checkpoints import files as checkpoint_files
+from xharness.checkpoints import training_record
 
 
 @pytest.fixture(scope="module")

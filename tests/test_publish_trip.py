@@ -19,9 +19,10 @@ from loopback_hub import TOKEN, Client, LoopbackHub
 from synthetic import make_data_folder
 from tiny import checkpoint
 from training_rows import make_zoo_folder
-from xharness import training, zoo
-from xharness.averages import Results
-from xharness.training_plan import Options, prepare
+from xharness.checkpoints import zoo
+from xharness.results.aggregate import Results
+from xharness.training import runner as training
+from xharness.training.plan import Options, prepare
 
 TARGETS = {"mnli": "xnli,tatoeba", "squad_v1": "xquad,tatoeba", "multitask": "xnli,xquad,tatoeba"}
 """What some of the checkpoints are scored on, as they are; the others go out with Tatoeba alone."""
@@ -38,7 +39,7 @@ watts: 65
 
 RUN = """
 import contextlib, io
-from xharness.cli import main
+from xharness.cli.main import main
 out, err = io.StringIO(), io.StringIO()
 with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
     try:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import xharness
-from xharness import data
-from xharness.examples import english_order
-from xharness.spec import load_task
+from xharness.data import loading as data
+from xharness.data.examples import english_order
+from xharness.tasks.task_spec import load_task
 
 pytestmark = pytest.mark.weights
 

@@ -13,10 +13,10 @@ import pytest
 
 from loopback_hub import TOKEN, ClientError, LoopbackHub
 from records import bare
-from xharness import heads, hub, training_record
+from xharness.checkpoints import heads, resolve, training_record
+from xharness.checkpoints.pull import select
+from xharness.checkpoints.pull_folder import check_paths
 from xharness.files import sha256
-from xharness.pull_folder import check_paths
-from xharness.pulling import select
 
 CONFIG = {"model_type": "xlm-roberta", "architectures": ["XLMRobertaForQuestionAnswering"], "num_hidden_layers": 2}
 # More than two of the pieces (10 MiB) in which the Hub's client writes.
@@ -100,8 +100,9 @@ def client(server, home):
     with server.client(home, **environment(home)) as client:
         client.run(
             "from dataclasses import replace; from pathlib import Path\n"
-            "from xharness import hub, model_list, pulling, zoo, zoo_pins\n"
-            "from xharness.cards import reading as card_reading\n"
+            "from xharness.checkpoints import listing as model_list, pull as pulling, resolve, zoo, zoo_pins\n"
+            "from xharness.hub import read as hub\n"
+            "from xharness.publishing.card import show as card_reading\n"
             "def pull(name, to): return pulling.pull(name, Path(to)).to_json()"
         )
         yield client
@@ -185,7 +186,9 @@ def test_a_checkpoint_comes_whole_and_a_second_time_nothing_is_done(server, clie
         "Python code and pickles stay on the Hub: model.py, optimizer.pt, pytorch_model.bin, vocab.pkl ...."
     ]
     assert_whole(to, checkpoint)
-    assert hub.read_checkpoint(str(to)).content_hash == client.run("result = hub.read_checkpoint(to).id", to=str(to))
+    assert resolve.read_checkpoint(str(to)).content_hash == client.run(
+        "result = resolve.read_checkpoint(to).id", to=str(to)
+    )
     server.requests.clear()
     before = {path: file.stat().st_mtime_ns for path, file in contents(to).items()}
     again = pull(client, to)
@@ -200,7 +203,7 @@ def test_a_checkpoint_comes_whole_and_a_second_time_nothing_is_done(server, clie
 
 def test_a_name_of_the_zoo_can_be_evaluated_listed_shown_and_pinned(server, client, home, tmp_path):
     sha = server.repository("models", "org/tiny-squad").resolve("main")
-    read = "found = hub.read_checkpoint(name); result = [found.name, found.sha, sorted(found.heads)]"
+    read = "found = resolve.read_checkpoint(name); result = [found.name, found.sha, sorted(found.heads)]"
     for name in ("tiny-squad", "tiny-squad@main", "org/tiny-squad"):
         assert client.run(read, name=name) == ["org/tiny-squad", sha, ["qqp", "squad_v1"]]
     other = server.repository("models", "org/tiny-qqp")
@@ -309,7 +312,9 @@ def test_a_download_that_is_cut_goes_on_where_it_was(server, client, checkpoint,
 def test_after_a_kill_the_rest_is_brought(server, client, home, checkpoint, tmp_path):
     to = tmp_path / "to"
     server.fail("GET .*/resolve/.*/model.safetensors", slow=0.2)
-    code = f"from pathlib import Path; from xharness.pulling import pull; pull('tiny-squad', Path({str(to)!r}))"
+    code = (
+        f"from pathlib import Path; from xharness.checkpoints.pull import pull; pull('tiny-squad', Path({str(to)!r}))"
+    )
     paths = {"PYTHONPATH": str(Path(__file__).parents[1] / "harness")}
     process = subprocess.Popen([sys.executable, "-c", code], env=server.environment(home, **environment(home), **paths))
     begun = time.monotonic()

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
-from xharness import fetch as fetching
-from xharness.downloads import Published
+from xharness.data.fetch import hub_datasets as fetching
+from xharness.data.fetch.download import Published
+from xharness.data.fetch.requirements import list_needs
+from xharness.data.manifest import Row, read_manifest, read_statuses
 from xharness.errors import DataError, Incomplete, OutputError, UsageError
-from xharness.manifest import Row, read_manifest, read_statuses
-from xharness.needs import list_needs
-from xharness.spec import TaskSpec, read_task
+from xharness.tasks.task_spec import TaskSpec, read_task
 
 
 class Server:

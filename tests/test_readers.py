@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from xharness import ccgbank, readers
+from xharness.data import formats as readers
+from xharness.data.formats import ccgbank
 from xharness.errors import DataError
 
 SQUAD = {
@@ -127,7 +128,7 @@ def rows(format: str, *paths: Path, language: str = "de") -> list[dict[str, Any]
 def test_every_format_that_a_spec_may_name_has_a_reader():
     from typing import get_args
 
-    from xharness.data_spec import Format
+    from xharness.tasks.dataset_spec import Format
 
     assert set(readers.READERS) == set(get_args(Format)) - {"hub"}
     assert set(readers.FROM_ROWS) == {"mewsli_mentions", "mewsli_entities"}

@@ -12,13 +12,14 @@ import pytest
 
 from test_averages import everything, score, specs
 from test_report import make_run
-from xharness import assets, references, strict_yaml
-from xharness.averages import Results, aggregate
-from xharness.benchmark import Benchmark, benchmarks
+from xharness import assets, strict_yaml
 from xharness.errors import SpecError, UsageError
 from xharness.metrics import SCORE_KEYS
-from xharness.references import Row
-from xharness.spec import load_task
+from xharness.results import references
+from xharness.results.aggregate import Results, aggregate
+from xharness.results.references import Row
+from xharness.tasks.benchmarks import Benchmark, benchmarks
+from xharness.tasks.task_spec import load_task
 
 ENCODING = {"layer": 14, "pooling": "mean", "special_tokens": True, "max_length": 512}
 

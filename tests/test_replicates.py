@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xharness.board import replicates as board_replicates
-from xharness.board.replicates import RESAMPLES, pack, replicates, unpack
 from xharness.errors import DataError
-from xharness.intervals import interval
 from xharness.metrics import METRICS, Ranking, task_score
-from xharness.spec import load_task
+from xharness.metrics import paired as board_replicates
+from xharness.metrics.bootstrap import interval
+from xharness.metrics.paired import RESAMPLES, pack, replicates, unpack
+from xharness.tasks.task_spec import load_task
 
 
 def drawn_of(task: str, golds: Any, made: Any) -> Any:
-    return replicates(load_task(task), golds, made, "de", ids_of(golds, made))
+    spec = load_task(task)
+    return replicates(spec.metric, spec.score_keys, golds, made, "de", ids_of(golds, made))
 
 
 def drawn_by(ids: list[str]) -> Any:
@@ -113,7 +114,7 @@ def test_the_same_examples_are_drawn_for_every_system():
     # Paired: a system that is right wherever the other one is never falls behind it.
     assert (other >= one).all()
     assert (other > one).any()
-    unpaired = replicates(load_task("xnli"), golds, better, "de", [f"x{i}" for i in range(200)])
+    unpaired = replicates("accuracy", ("accuracy",), golds, better, "de", [f"x{i}" for i in range(200)])
     assert (other - one).std() < (unpaired - one).std()
     assert (drawn_of("xnli", golds, made) == one).all()
 
@@ -163,9 +164,8 @@ def test_equal_systems_seem_different_in_one_of_twenty_cases_also_over_translati
 
 
 def test_a_score_that_cannot_be_drawn_has_none():
-    spec = load_task("xnli").model_copy(update={"metric": "evaluate:accuracy"})
     golds, made = labels(9, 0.5, 1)
-    assert replicates(spec, golds, made, "de", ids_of(golds, made)) is None
+    assert replicates("evaluate:accuracy", (), golds, made, "de", ids_of(golds, made)) is None
 
 
 def test_of_few_examples_none_may_be_drawn_at_all():

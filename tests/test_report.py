@@ -13,13 +13,17 @@ import pytest
 from click.testing import CliRunner
 
 from test_averages import everything, score, specs
-from xharness import report, results, runs
-from xharness.averages import Results, aggregate
-from xharness.checkpoint import Checkpoint
-from xharness.cli import cli
+from xharness.checkpoints.checkpoint import Checkpoint
+from xharness.cli.main import cli
 from xharness.errors import DataError, NothingToDo, UsageError
-from xharness.plan import choose_languages, make_plan, select
-from xharness.results import Score
+from xharness.evaluation import plan
+from xharness.evaluation.plan import make_plan
+from xharness.results import runs
+from xharness.results import score as results
+from xharness.results import tables as report
+from xharness.results.aggregate import Results, aggregate
+from xharness.results.score import Score
+from xharness.tasks.selection import choose_languages, select
 
 PROVENANCE = {"model_sha": "0123456789abcdef", "dtype": "bfloat16", "seed": 0, "split": "test"}
 
@@ -96,7 +100,7 @@ def test_the_plan(gold):
     wanted = choose_languages(selection, None)
     unavailable = {("xnli", code): f"xnli: '{code}' is not in /data" for code in ("sw", "ur")}
     steps = make_plan(selection, checkpoint, wanted, unavailable)
-    gold("plan.txt", report.plan_table(steps) + "\n")
+    gold("plan.txt", plan.plan_table(steps) + "\n")
 
 
 def test_how_retrieval_was_done_is_said_below_the_table():

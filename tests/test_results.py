@@ -11,9 +11,11 @@ import pytest
 
 from test_averages import score
 from test_report import make_run
-from xharness import lm_eval_file, results, runs
 from xharness.errors import DataError, PredictionError, UsageError, XharnessError
-from xharness.scoring import run_record
+from xharness.results import export_lm_eval as lm_eval_file
+from xharness.results import runs
+from xharness.results import score as results
+from xharness.results.runs import run_record
 
 MINED = {
     "selection": {"threshold": 1.0625, "threshold_from": "de dev", "dev_f1": 88.1, "dev_n": 5, "dev_expected_n": None},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xharness.errors import UsageError
-from xharness.schedule import Schedule, count_steps, mixture, single
+from xharness.training.sampler import Schedule, count_steps, mixture, single
 
 SIZES = {"anli": 1_104_934, "mnli": 392_702, "qqp": 363_846, "squad_v2": 130_319, "squad_v1": 87_599}
 SIZES |= {"hellaswag": 39_905, "ccg": 38_015, "cosmosqa": 25_262, "commonsenseqa": 9_741}

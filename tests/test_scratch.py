@@ -14,10 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import xharness
-from xharness import assets, scratch, training, training_plan
-from xharness.commands.encoders import new_encoder
+from xharness import assets
+from xharness.cli.new_encoder import new_encoder
 from xharness.errors import DataError, UsageError
-from xharness.scratch import Size
+from xharness.training import new_encoder as scratch
+from xharness.training import plan as training_plan
+from xharness.training import runner as training
+from xharness.training.new_encoder import Size
 
 SMALL = Size(title="for tests", layers=1, width=16, heads=2, intermediate=32, vocabulary=200)
 TEXTS = [

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from xharness.recipe import load_recipe
-from xharness.spec import MIXTURE, list_intermediate, load_training
+from xharness.tasks.recipes import load_recipe
+from xharness.tasks.task_spec import MIXTURE, list_intermediate, load_training
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 NAMES = ["train_zoo.sh", "reproduce.sh", "push_all.sh", "gpu_check.sh"]

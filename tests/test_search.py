@@ -8,9 +8,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xharness import search as module
 from xharness.errors import DataError, UsageError
-from xharness.search import ranks, search, search_both
+from xharness.evaluation.retrieval import search as module
+from xharness.evaluation.retrieval.search import ranks, search, search_both
 
 pytestmark = pytest.mark.filterwarnings("error")
 # The tiles are the same for all examples, so the fixture need not be made anew for each.

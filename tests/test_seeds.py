@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xharness import seeds
+from xharness.metrics import seeds
 
 SCORES = st.dictionaries(st.integers(0, 9), st.one_of(st.none(), st.floats(0, 100)), max_size=6)
 

@@ -14,10 +14,17 @@ from typing import Any
 import pytest
 import yaml
 
-from xharness import assets, benchmark, data_spec, inputs, language, pinning, recipe, spec, strict_yaml
-from xharness.benchmark import benchmarks
+from xharness import assets, strict_yaml
 from xharness.errors import SpecError, UsageError
-from xharness.language import languages
+from xharness.tasks import benchmarks as benchmark
+from xharness.tasks import dataset_spec as data_spec
+from xharness.tasks import inputs
+from xharness.tasks import languages as language
+from xharness.tasks import pin as pinning
+from xharness.tasks import recipes as recipe
+from xharness.tasks import task_spec as spec
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.languages import languages
 
 TARGETS = sorted(path.stem for path in (assets.TASKS / "targets").glob("*.yaml"))
 TRAINING = sorted(
@@ -576,11 +583,11 @@ def test_comments_do_not_change_the_hash(tmp_path: Path) -> None:
 
 
 def test_hash_is_the_same_in_another_process() -> None:
-    code = "from xharness import spec; print(spec.load_task('xnli').hash, spec.load_task('tatoeba').hash)"
+    code = "from xharness.tasks.task_spec import load_task; print(load_task('xnli').hash, load_task('tatoeba').hash)"
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "7",
-        "PYTHONPATH": str(Path(spec.__file__).resolve().parents[1]),
+        "PYTHONPATH": str(Path(spec.__file__).resolve().parents[2]),
     }
     out = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from submittable import CELLS, CONTENT, gold_folder, make_run, tuned, write_predictions
-from xharness.board import limits, origins, packing, submission
-from xharness.board.limits import LONGEST_ANSWER
-from xharness.board.packing import Given, Package
-from xharness.board.submission import Submission, read_submission
 from xharness.errors import SubmissionError, UsageError
+from xharness.leaderboard import collect as origins
+from xharness.leaderboard import limits, submission
+from xharness.leaderboard import package as packing
+from xharness.leaderboard.limits import LONGEST_ANSWER
+from xharness.leaderboard.package import Given, Package
+from xharness.leaderboard.submission import Submission, read_submission
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,16 @@ import torch
 
 import raw_data
 from raw_data import use_oracle
-from xharness import assets, curve_report, data, evaluation, models, pools, sweep
-from xharness.averages import Results
+from xharness import assets
+from xharness.data import candidates as pools
+from xharness.data import loading as data
 from xharness.errors import DataError, ModelError, NothingToDo, OutputError
-from xharness.preparation import Options, prepare
+from xharness.evaluation import layer_curves as curve_report
+from xharness.evaluation import layers as sweep
+from xharness.evaluation import runner as evaluation
+from xharness.evaluation.prepare import Options, prepare
+from xharness.models import loading as models
+from xharness.results.aggregate import Results
 
 PAIRS = [("eins", "one"), ("zwei", "two"), ("drei", "three"), ("vier", "four")]
 DEPTH = 4

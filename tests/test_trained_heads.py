@@ -11,8 +11,8 @@ import pytest
 
 import xharness
 from small_models import train_tagger, train_tokenizer
-from xharness import data
-from xharness.spec import load_task, load_training
+from xharness.data import loading as data
+from xharness.tasks.task_spec import load_task, load_training
 
 STEPS = 800
 

@@ -20,25 +20,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from training_rows import make_training_folder
-from xharness import (
-    assets,
-    data,
-    heads,
-    joint,
-    models,
-    probing,
-    trainer,
-    training,
-    training_folder,
-    training_plan,
-    training_record,
-    watching,
-)
+from xharness import assets
+from xharness.checkpoints import heads, training_record
+from xharness.data import loading as data
 from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError
-from xharness.kinds import KINDS
-from xharness.probing import Probe
-from xharness.spec import load_mixture, load_training
-from xharness.training_plan import Options, differences, prepare
+from xharness.models import loading as models
+from xharness.models import multitask as joint
+from xharness.models.kinds import KINDS
+from xharness.tasks.task_spec import load_mixture, load_training
+from xharness.training import dev_sets as probing
+from xharness.training import output_folder as training_folder
+from xharness.training import plan as training_plan
+from xharness.training import runner as training
+from xharness.training import selection as watching
+from xharness.training import trainer
+from xharness.training.dev_sets import Probe
+from xharness.training.plan import Options, differences, prepare
 
 FAST: dict[str, Any] = {"learning_rate": 3e-3, "eval_every": 10, "batch_size": 16}
 ONE_EACH = ("mnli", "commonsenseqa", "ud_en_hub", "squad_v1")
@@ -546,7 +543,7 @@ def test_two_processes_train_as_one(base: Path, folder: Path, tmp_path: Path) ->
     command += ["mnli,squad_v1,ud_en_hub", "--base", str(base), "--output", str(tmp_path / "two"), "--device", "cpu"]
     command += ["--dtype", "float32", "--max-steps", "12", "--learning-rate", "3e-3", "--eval-every", "10"]
     command += ["--recipe", str(recipe), "--batch-size", "16", "--data-dir", str(folder), "--json"]
-    harness = Path(training.__file__).parents[1]
+    harness = Path(training.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(harness), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode in (0, 8), done.stderr[-2000:]

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xharness.data_spec import Source
+from xharness.data.training_sets import Chosen, draw, even_shares, load_dev, load_train
 from xharness.errors import DataError, UsageError
-from xharness.spec import TrainingLanguage, TrainingSpec, load_training
-from xharness.training_data import Chosen, draw, even_shares, load_dev, load_train
+from xharness.tasks.dataset_spec import Source
+from xharness.tasks.task_spec import TrainingLanguage, TrainingSpec, load_training
 
 LABELS = ["entailment", "neutral", "contradiction"]
 

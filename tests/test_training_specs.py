@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 
 import synthetic
-from xharness import assets, catalogue, data, needs, spec
-from xharness.conversion import converter
+from xharness import assets
+from xharness.data import loading as data
+from xharness.data.convert import converter
+from xharness.data.examples import Choice, Pair, Question, Tagged
+from xharness.data.fetch import requirements as needs
+from xharness.data.fetch.hub_datasets import named
 from xharness.errors import DataError, SpecError, UsageError
-from xharness.examples import Choice, Pair, Question, Tagged
-from xharness.fetch import named
+from xharness.tasks import task_spec as spec
+from xharness.tasks import validate as catalogue
 
 NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa", "commonsenseqa")
 NATIVE = ("tydiqa_en", "ud_en", "ud_en_hub", "panx_en")

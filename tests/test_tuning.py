@@ -16,26 +16,23 @@ import torch
 import synthetic
 from test_plan import checkpoint
 from training_rows import _pairs, make_training_folder
-from xharness import (
-    evaluation,
-    hub,
-    report,
-    results,
-    runs,
-    scoring,
-    training,
-    training_record,
-    tune_plan,
-    tune_report,
-    tuning,
-)
-from xharness.averages import Results
+from xharness.checkpoints import resolve, training_record
 from xharness.errors import DataError, Incomplete, NothingToDo, OutputError, UsageError
-from xharness.plan import choose_languages, make_plan, select
-from xharness.preparation import Options, Prepared, prepare
-from xharness.training_folder import TrainingFolder
-from xharness.tune_plan import TunePlan, Tuning
-from xharness.tune_report import Outcome
+from xharness.evaluation import runner as evaluation
+from xharness.evaluation.plan import make_plan
+from xharness.evaluation.prepare import Options, Prepared, prepare
+from xharness.results import runs, scoring
+from xharness.results import score as results
+from xharness.results import tables as report
+from xharness.results.aggregate import Results
+from xharness.tasks.selection import choose_languages, select
+from xharness.training import runner as training
+from xharness.training.output_folder import TrainingFolder
+from xharness.training.tune import plan as tune_plan
+from xharness.training.tune import report as tune_report
+from xharness.training.tune import runner as tuning
+from xharness.training.tune.plan import TunePlan, Tuning
+from xharness.training.tune.report import Outcome
 
 FAST: dict[str, Any] = {"learning_rate": 3e-3, "eval_every": 10, "batch_size": 16, "eval_examples": 12}
 
@@ -463,7 +460,7 @@ def test_what_comes_before_is_tuned_before_and_its_head_is_kept(plan, folder, tm
     found = tuning.run(made, tmp_path / "out", progress=False)
     assert [t.training_set for t in found.trained] == ["social_iqa", "copa"]
     first, second = (training_record.load(Path(t.folder)) for t in found.trained)
-    assert second.request["base"]["id"] == hub.read_checkpoint(found.trained[0].folder).id
+    assert second.request["base"]["id"] == resolve.read_checkpoint(found.trained[0].folder).id
     assert (first.request["keep_head"], second.request["keep_head"]) == (False, True)
     # Both lie under the encoder that the user named, and all of what comes before is trained on.
     assert Path(found.trained[1].folder).parts[-4] == made.prepared.checkpoint.id[:12]

@@ -10,9 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 import whole_benchmark
-from xharness import averages, benchmark, evaluation, exports, pools, runs, scoring, spec
-from xharness.cli import cli
+from xharness.cli.main import cli
+from xharness.data import candidates as pools
+from xharness.evaluation import runner as evaluation
 from xharness.metrics import mean
+from xharness.results import aggregate as averages
+from xharness.results import export_xtreme as exports
+from xharness.results import runs, scoring
+from xharness.tasks import benchmarks as benchmark
+from xharness.tasks import task_spec as spec
 
 HEADS = {
     "xnli": ("classification", "xnli"),

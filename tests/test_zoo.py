@@ -9,11 +9,12 @@ import yaml
 from click.testing import CliRunner
 
 from records import bare
-from xharness import assets, heads, hub, training_record, zoo
-from xharness.commands.models import models
+from xharness import assets
+from xharness.checkpoints import heads, resolve, training_record, zoo
+from xharness.checkpoints.listing import headline, list_checkpoints
+from xharness.cli.models import models
 from xharness.errors import ModelError, SpecError, UsageError
-from xharness.model_list import headline, list_checkpoints
-from xharness.spec import MIXTURE, list_intermediate, list_tasks, list_training, load_task, load_training
+from xharness.tasks.task_spec import MIXTURE, list_intermediate, list_tasks, list_training, load_task, load_training
 
 SHA = "0123456789" * 4
 OWN = """
@@ -104,7 +105,7 @@ def test_names_stand_for_repositories(tmp_path, monkeypatch, own):
     (tmp_path / "xlmr-squad").mkdir()
     assert zoo.expand("xlmr-squad") == "xlmr-squad"
     with pytest.raises(ModelError, match=r"no config\.json in this folder"):
-        hub.read_checkpoint("xlmr-squad")
+        resolve.read_checkpoint("xlmr-squad")
     monkeypatch.setenv("XHARNESS_ZOO", str(own))
     assert zoo.expand("tiny-mnli") == f"lab/tiny-mnli@{SHA}"
     assert zoo.expand("tiny-mnli@main") == "lab/tiny-mnli@main"

@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 import synthetic
-from xharness import assets, benchmark, language, spec
+from xharness import assets
+from xharness.tasks import benchmarks as benchmark
+from xharness.tasks import languages as language
+from xharness.tasks import task_spec as spec
 
 ROWS = 2
 BENCHMARKS = ("xtreme", "xtreme-r")

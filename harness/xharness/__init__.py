@@ -9,27 +9,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from xharness.version import __version__
 
 __all__ = ["Results", "Score", "__version__", "evaluate", "list_tasks", "load_task", "score", "tune"]
 
 if TYPE_CHECKING:
-    from xharness.averages import Results
-    from xharness.evaluation import evaluate
-    from xharness.results import Score
-    from xharness.scoring import score
-    from xharness.spec import list_tasks, load_task
-    from xharness.tuning import tune
+    from xharness.evaluation.runner import evaluate
+    from xharness.results.aggregate import Results
+    from xharness.results.score import Score
+    from xharness.results.scoring import score
+    from xharness.tasks.task_spec import list_tasks, load_task
+    from xharness.training.tune.runner import tune
 
 # Imported when first used: torch and datasets take seconds, and `xharness --help` needs neither.
 _WHERE = {
-    "Results": "averages",
-    "Score": "results",
-    "evaluate": "evaluation",
-    "list_tasks": "spec",
-    "load_task": "spec",
-    "score": "scoring",
-    "tune": "tuning",
+    "Results": "results.aggregate",
+    "Score": "results.score",
+    "evaluate": "evaluation.runner",
+    "list_tasks": "tasks.task_spec",
+    "load_task": "tasks.task_spec",
+    "score": "results.scoring",
+    "tune": "training.tune.runner",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m xharness`` is the command ``xharness``."""
 
-from xharness.cli import main
+from xharness.cli.main import main
 
 if __name__ == "__main__":
     main()

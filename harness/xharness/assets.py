@@ -1,4 +1,4 @@
-"""Where the YAML and text files that travel with xharness lie, in a wheel and in a checkout."""
+"""Paths of the YAML files and templates shipped with the package."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def folder(name: str) -> Path:
     """Return the folder ``tasks``, ``model_cards`` or ``leaderboard``.
 
     In a checkout (also when installed editable) it is the one at the top level, so that edits count at once;
-    in a wheel it lies inside the package. It is looked for beside this file only, never on ``sys.path``.
+    in a wheel it is ``xharness/_assets/<name>``. It is looked for beside this file only, never on ``sys.path``.
     """
     checkout = PACKAGE.parent.parent / name
     if PACKAGE.parent.name == "harness" and checkout.is_dir():
         return checkout
-    return PACKAGE / name
+    return PACKAGE / "_assets" / name
 
 
 TASKS = folder("tasks")

@@ -3,7 +3,7 @@
     with LoopbackHub(tmp_path) as hub:
         hub.repository("models", "org/tiny").commit({"config.json": "{}"})
         with hub.client(home, HF_TOKEN=TOKEN) as client:
-            client.run("result = xharness.hub.resolve('org/tiny', 'main', 'model')")
+            client.run("result = xharness.hub.read.resolve('org/tiny', 'main', 'model')")
 
 What is shown here is that clients and xharness agree; that huggingface.co would answer the same is not shown.
 """

@@ -1,1 +1,1 @@
-"""The demo: a small world told in seven languages, a tiny encoder that learns it, and the evaluation that all use."""
+"""`xharness demo`: a made-up world of parallel texts and a tiny model."""

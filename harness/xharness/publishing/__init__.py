@@ -1,1 +1,1 @@
-"""Publishing: what of a checkpoint goes to the Hub, how that differs from what is there, and sending it."""
+"""Model cards and `xharness publish`. No torch."""

@@ -10,13 +10,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from xharness import checkpoint_files, heads, hub, hub_standing, training_record
+from xharness.checkpoints import files as checkpoint_files
+from xharness.checkpoints import heads, training_record
 from xharness.errors import ModelError, PublishError, UsageError
-from xharness.hub import RemoteFile
-from xharness.hub_errors import Unreachable
-from xharness.hub_standing import Account, Proposal, Standing
-from xharness.publishing.files import File
-from xharness.publishing.publication import CARD, OTHER_WEIGHTS, PICKLES, Publication
+from xharness.hub import read as hub
+from xharness.hub import repository as hub_standing
+from xharness.hub.errors import Unreachable
+from xharness.hub.read import RemoteFile
+from xharness.hub.repository import Account, Proposal, Standing
+from xharness.hub.upload import File
+from xharness.publishing.bundle import CARD, OTHER_WEIGHTS, PICKLES, Publication
 from xharness.terminal_text import plain
 
 # What a publication is made of: such a file that is there and is no longer ours goes with the commit.

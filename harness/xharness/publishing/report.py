@@ -7,10 +7,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from xharness.hub_standing import address
-from xharness.publishing.files import size_of
+from xharness.hub.repository import address
+from xharness.hub.upload import size_of
 from xharness.publishing.plan import Plan
-from xharness.publishing.sending import Outcome
+from xharness.publishing.send import Outcome
 from xharness.terminal_text import plain
 
 

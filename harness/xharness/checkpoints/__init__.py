@@ -1,0 +1,1 @@
+"""Models as files: config, weights, heads, records, the zoo and downloads. No torch."""

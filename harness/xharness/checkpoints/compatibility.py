@@ -1,0 +1,160 @@
+"""Whether one of a checkpoint's heads fits a target, by its kind and by the names of its labels; and which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from xharness.checkpoints.checkpoint import Checkpoint
+from xharness.checkpoints.heads import Head, numbered
+from xharness.tasks.task_spec import TaskSpec
+
+State = Literal["ready", "encoder only", "needs English target training", "to be tuned", "cannot"]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a checkpoint fits a target.
+
+    Attributes:
+        state: what can be done with it.
+        reason: why, by what command, or with which of several heads; '' for a plain *ready*.
+        labels: canonical label per output of the head; () without labels.
+        head: name of the head, where the checkpoint's heads have names.
+    """
+
+    state: State
+    reason: str = ""
+    labels: tuple[str, ...] = ()
+    head: str | None = None
+
+
+def fit(
+    spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None = None, asked: str | None = None
+) -> Fit:
+    """Return whether a head of a checkpoint fits a target, and which; or why none does, and what will help.
+
+    Args:
+        spec: the target.
+        checkpoint: what is known of the model.
+        label_map: canonical label -> the head's own name for it.
+        asked: the head that is to predict, one of ``checkpoint.heads``; None: the one that fits.
+    """
+    if checkpoint.encoder_decoder:
+        return Fit(
+            "cannot", f"the checkpoint is a sequence-to-sequence model ({checkpoint.model_type}), not an encoder"
+        )
+    if spec.compares_vectors:
+        return Fit("encoder only", spec.note or "")
+    if asked is not None:
+        found = _fit_head(spec, checkpoint.heads[asked], label_map)
+        if found.state == "ready":
+            return found
+        return replace(found, state="cannot", reason=f"{found.reason} (chosen by --head)")
+    found = _choose(spec, checkpoint, label_map)
+    if found.state == "needs English target training":
+        return replace(found, reason=f"{found.reason}; {_training(spec)}")
+    return found
+
+
+def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> Fit:
+    """Return the head that fits: the root's own, else the one named as the target's training set, else the only one."""
+    own = _fit_own(spec, checkpoint, label_map)
+    fits = {name: _fit_head(spec, head, label_map) for name, head in checkpoint.heads.items() if head.file is not None}
+    if own.state == "ready" or not fits:
+        return own
+    if spec.train in fits and fits[spec.train].state == "ready":
+        return fits[spec.train]
+    fitting = [name for name, found in fits.items() if found.state == "ready"]
+    if len(fitting) > 1:
+        # Which of them is better only scores would tell, and choosing by the scores of a test set would be cheating.
+        told = f"several of its heads fit ({', '.join(fitting)}; --head NAME chooses one)"
+        return Fit("needs English target training", told)
+    if fitting:
+        return fits[fitting[0]]
+    if spec.train in fits:
+        return fits[spec.train]
+    if own.state == "cannot":
+        return own
+    described = ", ".join(f"{name} ({checkpoint.heads[name].kind.replace('_', ' ')})" for name in fits)
+    also = f"{own.reason}, and " if checkpoint.head else ""
+    return Fit("needs English target training", f"{also}none of the heads beside it fits: {described}")
+
+
+def _fit_own(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> Fit:
+    """Return whether the head in the checkpoint's own weights fits a target."""
+    if checkpoint.head != spec.kind:
+        own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"
+        return Fit("needs English target training", own)
+    found = _fit_labels(spec, checkpoint.id2label, label_map, "its labels are", "its config names the labels")
+    return replace(found, head=checkpoint.head_name) if found.state == "ready" else found
+
+
+def _fit_head(spec: TaskSpec, head: Head, label_map: Mapping[str, str] | None) -> Fit:
+    """Return whether a head that has a name fits a target."""
+    called = f"its head '{head.name}'"
+    if head.kind != spec.kind:
+        return Fit("needs English target training", f"{called} is for {head.kind.replace('_', ' ')}")
+    found = _fit_labels(spec, head.labels, label_map, f"the labels of {called} are", f"{called} names the labels")
+    return replace(found, reason=f"with {called}", head=head.name) if found.state == "ready" else found
+
+
+def _fit_labels(
+    spec: TaskSpec, names: Sequence[str], label_map: Mapping[str, str] | None, they_are: str, it_names: str
+) -> Fit:
+    """Return whether the labels of a head, which is of the target's kind, are the target's.
+
+    Args:
+        spec: the target.
+        names: of the head's outputs.
+        label_map: canonical label -> the head's own name for it.
+        they_are: how a sentence begins that says what labels the head has.
+        it_names: how one begins that says that they mean nothing.
+    """
+    if spec.kind == "span_qa":
+        return Fit("ready")
+    if spec.kind == "multiple_choice":
+        return Fit("ready", labels=tuple(spec.labels))
+    labels = canonical_labels(spec, names, label_map)
+    if labels is not None:
+        return Fit("ready", labels=labels)
+    head = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
+    if numbered(names) and len(names) in range(len(spec.labels), len(spec.labels) + len(spec.tolerated_labels) + 1):
+        example = ",".join(f"{label}=LABEL_{i}" for i, label in enumerate(spec.labels))
+        return Fit(
+            "cannot",
+            f"{it_names} {head}, which does not say what they mean. Look up the order it was trained "
+            f"with and give it, for example --label-map {example}",
+        )
+    wanted = ", ".join(spec.labels[:6]) + (" ..." if len(spec.labels) > 6 else "")
+    return Fit("needs English target training", f"{they_are} {head or 'not named'}, not {wanted}")
+
+
+def _training(spec: TaskSpec) -> str:
+    if spec.train is None:
+        return "its task file names no training set (train)"
+    return f"`--tune` trains it on '{spec.train}'"
+
+
+def canonical_labels(
+    spec: TaskSpec, head: Sequence[str], label_map: Mapping[str, str] | None = None
+) -> tuple[str, ...] | None:
+    """Return the canonical label per output of a head, by name; None where the names do not fit.
+
+    A head fits if each label of the task is one of its names (or of the aliases in the spec), once, and it has no
+    further ones but those that the spec tolerates.
+    """
+    names = {_plain(label): label for label in [*spec.labels, *spec.tolerated_labels]}
+    for label, aliases in spec.label_aliases.items():
+        names.update({_plain(alias): label for alias in aliases})
+    if label_map and set(label_map) <= set(spec.labels):
+        names.update({_plain(own): label for label, own in label_map.items()})
+    found = [names.get(_plain(name)) for name in head]
+    if any(label is None for label in found) or len(set(found)) != len(found) or set(spec.labels) - set(found):
+        return None
+    return tuple(label for label in found if label is not None)
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")

@@ -1,0 +1,297 @@
+"""The checkpoints of the zoo as `xharness models` lists them: where each is, how large, and how good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tabulate import tabulate
+
+from xharness import hardware as costs
+from xharness.checkpoints import files as checkpoint_files
+from xharness.checkpoints import heads, training_record
+from xharness.checkpoints import pull as pulling
+from xharness.checkpoints.heads import Phase
+from xharness.checkpoints.training_record import Record
+from xharness.checkpoints.zoo import OWN_ORG, Encoder, Entry, Zoo
+from xharness.errors import ModelError, UsageError
+from xharness.hub import read as hub
+from xharness.hub.errors import Unreachable
+from xharness.tasks.task_spec import MIXTURE, list_intermediate, list_training, load_mixture, load_training
+from xharness.terminal_text import plain
+
+_AT_ONCE = 8
+_SHORT = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """A checkpoint in the list.
+
+    Attributes:
+        name: in the zoo; of another checkpoint that lies in the user's folder, its folder's name.
+        encoder: what its training began with, in words.
+        task: the training set, or ``multitask``; of another checkpoint several sets with commas between.
+        title: the same in words.
+        phase: intermediate training, or tuning for targets.
+        size: bytes; None where not known.
+        repo: on the Hub, where it is there.
+        revision: the commit on the Hub.
+        pinned: whether the zoo file has that commit.
+        folder: where it lies on this machine.
+        headline: a score, with what it is of; empty where there is none.
+    """
+
+    name: str
+    encoder: str
+    task: str
+    title: str
+    phase: Phase
+    size: int | None = None
+    repo: str | None = None
+    revision: str | None = None
+    pinned: bool = False
+    folder: Path | None = None
+    headline: str = ""
+
+    def state(self, asked: bool) -> str:
+        """Return where it is; ``asked``: the Hub was asked."""
+        found = [f"local: {self.folder.name}"] if self.folder else []
+        found += ["on the Hub"] if self.repo else []
+        return ", ".join(found) or ("not published" if asked else "")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What there is to list.
+
+    Attributes:
+        rows: the zoo's checkpoints in its order, and after them others of the user's folder.
+        org: whose on the Hub, None where it is not known.
+        asked: whether the Hub was asked.
+        notes: sentences that belong below the table.
+    """
+
+    rows: tuple[Row, ...]
+    org: str | None
+    asked: bool
+    notes: tuple[str, ...]
+
+    def table(self) -> str:
+        """Return the list as a table for the terminal, with its notes below."""
+        full = self.asked or any(row.folder for row in self.rows)
+        lines = []
+        for row in self.rows:
+            line = [row.name, row.encoder, row.title, _in_words(row.size)]
+            if full:
+                revision = (row.revision or "")[:_SHORT] + (" (pinned)" if row.pinned else "")
+                line += [row.state(self.asked), revision, row.headline]
+            lines.append(line)
+        head = ["name", "encoder", "trained on", "size", *(["state", "revision", "score"] if full else [])]
+        table = tabulate(lines, head, tablefmt="simple", disable_numparse=True)
+        return "\n".join([table, "", *self.notes]).rstrip()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the list for machines."""
+        fields = ("name", "encoder", "task", "title", "phase", "size", "repo", "revision", "pinned", "headline")
+        models = [
+            {
+                **{field: getattr(row, field) for field in fields},
+                "folder": None if row.folder is None else str(row.folder),
+                "state": row.state(self.asked) or None,
+            }
+            for row in self.rows
+        ]
+        return {"org": self.org, "hub_asked": self.asked, "models": models, "notes": list(self.notes)}
+
+
+def list_checkpoints(zoo: Zoo, folder: Path | None, encoder: str | None) -> Listing:
+    """Return the zoo's checkpoints with what is known of each.
+
+    Args:
+        zoo: with its ``org`` the Hub is asked which of them are there; without, it is not.
+        folder: one that holds checkpoints, each in a folder of its own, as scripts/train_zoo.sh makes it.
+        encoder: list only the checkpoints of this one, by its name in the zoo.
+
+    Raises:
+        UsageError: ``folder`` is no folder, or ``encoder`` is not in the zoo.
+        ModelError: the Hub refuses (a wrong token, too many requests).
+    """
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--zoo {folder}: there is no such folder. Give one that holds checkpoints, each in a folder.")
+    entries = zoo.of_encoder(encoder)
+    notes: list[str] = []
+    rows = {entry.name: [_row(entry)] for entry in entries}
+    others: list[Row] = []
+    asked = zoo.org is not None
+    if zoo.org is not None:
+        try:
+            rows |= {name: [row] for name, row in _on_hub(entries, zoo.org, notes).items()}
+        except Unreachable:
+            asked = False
+            notes.append("The Hub cannot be reached, or HF_HUB_OFFLINE is set: what is published there is not known.")
+    for row, entry in _local(folder, zoo, notes) if folder is not None else ():
+        if entry is None:
+            others += [row] if encoder is None else []
+        elif entry.name in rows:
+            _add_local(rows[entry.name], row)
+    if zoo.org is None:
+        notes.append(
+            f"Which are published is asked with --org ORG (or {OWN_ORG}); --zoo DIR finds those on this machine."
+        )
+    return Listing(tuple([row for each in rows.values() for row in each] + others), zoo.org, asked, tuple(notes))
+
+
+def _row(entry: Entry) -> Row:
+    """Return what is known of a checkpoint that is nowhere: its size is that of the encoder's weights."""
+    try:
+        size = costs.exported_bytes(costs.load_encoder(entry.encoder.model))
+    except (UsageError, ModelError):
+        size = None
+    return Row(entry.name, entry.encoder.title, entry.task, _title(entry.task), entry.phase, size)
+
+
+def _in_words(size: int | None) -> str:
+    if size is None:
+        return ""
+    return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
+
+
+def _title(task: str) -> str:
+    if task == MIXTURE:
+        return load_mixture(MIXTURE).title
+    return load_training(task).title if task in list_training() else task
+
+
+def _trained_on(tasks: Sequence[str]) -> str:
+    """Return what a checkpoint was trained on: a training set, or several, by number where not all are in it."""
+    known = list_intermediate()
+    if len(tasks) == 1 or set(tasks) == set(known):
+        return plain(_title(tasks[0] if len(tasks) == 1 else MIXTURE))
+    if set(tasks) <= set(known):
+        return f"{len(tasks)} of the {len(known)} intermediate tasks"
+    return plain(", ".join(tasks))
+
+
+def _add_local(rows: list[Row], local: Row) -> None:
+    """Put a checkpoint of this machine into the row of the Hub's, or, if another lies here already, below it."""
+    if rows[0].folder is not None:
+        rows.append(replace(local, repo=rows[0].repo, revision=rows[0].revision, pinned=rows[0].pinned))
+    elif rows[0].repo is None:
+        rows[0] = local
+    else:
+        rows[0] = replace(rows[0], folder=local.folder, headline=rows[0].headline or local.headline)
+
+
+def _on_hub(entries: Sequence[Entry], org: str, notes: list[str]) -> dict[str, Row]:
+    """Return the rows of the checkpoints that an organisation has on the Hub, by name; adds to ``notes``."""
+    there = set(hub.list_models(org))
+    found = [entry for entry in entries if entry.repo(org) in there]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        rows = pool.map(partial(_published, org=org, notes=notes), found)
+        return {entry.name: row for entry, row in zip(found, rows, strict=True)}
+
+
+def _published(entry: Entry, org: str, notes: list[str]) -> Row:
+    repo = entry.repo(org)
+    row = replace(_row(entry), repo=repo, revision=entry.revision, pinned=entry.revision is not None)
+    try:
+        sha = entry.revision or hub.resolve(repo, None, "model", fresh=True)
+        listed = hub.list_files(repo, sha, "model")
+        score = _overall(repo, sha, listed) or _development(repo, sha, listed)
+    except Unreachable:
+        raise
+    except ModelError as error:
+        notes.append(str(error))
+        return row
+    # Shards lie at the root; which of the weights there their index names, no file is opened to tell.
+    selected = set(pulling.select(listed)) | {p for p in listed if "/" not in p and p.endswith(".safetensors")}
+    return replace(row, size=sum(listed[path].size for path in selected), revision=sha, headline=score)
+
+
+def _overall(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
+    """Return the benchmarks' means that a repository's .eval_results claim; empty where it claims none."""
+    found = []
+    for path in sorted(path for path in listed if path.startswith(".eval_results/") and path.endswith(".yaml")):
+        try:
+            entries = yaml.safe_load(hub.download_file(repo, sha, path, "model").read_text(encoding="utf-8"))
+            for entry in entries:
+                name, value = entry["dataset"]["id"], entry["value"]
+                if (
+                    entry["dataset"]["task_id"] == "overall"
+                    and isinstance(name, str)
+                    and isinstance(value, int | float)
+                ):
+                    found.append(plain(f"{name.rpartition('/')[2]} overall {value:.1f}"))
+        except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
+            continue  # not what xharness writes; the list goes on without its score
+    return ", ".join(found)
+
+
+def _development(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
+    if training_record.FILE not in listed:
+        return ""
+    path = hub.download_file(repo, sha, training_record.FILE, "model")
+    try:
+        return _score(path.parent)
+    except ModelError:
+        return ""
+
+
+def _score(folder: Path) -> str:
+    """Return the headline of a folder's training.json; raise ModelError if it is not one that xharness writes."""
+    try:
+        return headline(training_record.load(folder))
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        raise ModelError(f"{folder / training_record.FILE}: not a training record of xharness.") from None
+
+
+def headline(record: Record | None) -> str:
+    """Return the score that a trained checkpoint was chosen by, with what it is of; empty where there is none.
+
+    It is of development data. ``english-dev 84.1 (mnli, accuracy)``; over several sets it is their mean.
+    """
+    if record is None or record.score is None:
+        return ""
+    if len(record.probes) == 1:
+        ((name, probe),) = record.probes.items()
+        of = f"{name}, {probe.get('metric')}"
+    else:
+        of = f"mean of {len(record.probes)} sets"
+    failed = "" if record.status == "complete" else f", {record.status}"
+    return plain(f"{next(iter(record.selections))} {record.score:.1f} ({of}){failed}")
+
+
+def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entry | None]]:
+    """Yield the checkpoints in a folder that xharness trained, each with the zoo's of the same base and training."""
+    count = 0
+    for path in sorted(config.parent for config in folder.glob("*/config.json")):
+        if not (path / heads.FILE).is_file():
+            continue
+        try:
+            found = heads.read(path / heads.FILE, str(path), checkpoint_files.find_heads(path))
+            score = _score(path)
+        except ModelError as error:
+            notes.append(f"{path.name} is left out: {error}")
+            continue
+        count += 1
+        joint = len(found.tasks) > 1 and set(found.tasks) <= set(list_intermediate())
+        task = MIXTURE if joint else ",".join(found.tasks)
+        encoder = zoo.encoder_of(found.base_name)
+        size = sum(p.stat().st_size for p in [*path.iterdir(), *path.glob("heads/*")] if p.is_file())
+        base, title = plain(found.base_name), _trained_on(found.tasks)
+        row = Row(path.name, base, plain(task), title, found.phase, size, folder=path, headline=score)
+        entry = _entry(zoo, encoder, task, found.phase)
+        yield (row if entry is None else replace(row, name=entry.name, encoder=entry.encoder.title)), entry
+    if not count:
+        notes.append(f"{folder} holds no checkpoint that xharness trained (DIR/<name>/xharness.json).")
+
+
+def _entry(zoo: Zoo, encoder: Encoder | None, task: str, phase: Phase) -> Entry | None:
+    found = (entry for entry in zoo.entries if entry.encoder == encoder and entry.task == task and entry.phase == phase)
+    return next(found, None)

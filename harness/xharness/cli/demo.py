@@ -1,0 +1,37 @@
+"""The command that shows all of it on a model of its own: ``demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from xharness.cli.options import AS_JSON, print_json, say
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("demo-results"),
+    show_default=True,
+    help="Folder for all of it.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@AS_JSON
+def demo(output: Path, seed: int, as_json: bool) -> None:
+    """Train a tiny encoder on sentences that come with xharness, and evaluate it: no network, no weights.
+
+    Takes about two minutes on two CPU cores, and shows four kinds of problem, the tables and the result files.
+    """
+    from xharness.demo import run as story
+    from xharness.results import tables as reports
+    from xharness.results.aggregate import side_by_side
+
+    found = story.run(output, seed=seed, say=say, progress=True)
+    if as_json:
+        print_json([each.to_json() for _, each in found])
+        return
+    click.echo(reports.tables([("demo", side_by_side(each for _, each in found))]))
+    for name, each in found:
+        say(f"{name}: {each.provenance['run']}")

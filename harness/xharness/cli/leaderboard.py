@@ -1,0 +1,180 @@
+"""The commands of those who keep a leaderboard: `leaderboard check`, `build`, `serve` and `init`."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xharness.cli.leaderboard_check import check
+from xharness.cli.options import AS_JSON, print_json, say
+from xharness.errors import UsageError
+from xharness.version import __version__
+
+if TYPE_CHECKING:
+    from xharness.leaderboard.build import Built
+    from xharness.leaderboard.deploy import Place
+
+
+@click.group()
+def leaderboard() -> None:
+    """Keep a leaderboard: check submissions, build its page, show it, and set one up."""
+
+
+leaderboard.add_command(check)
+
+
+@leaderboard.command("build")
+@click.argument("folder", metavar="[FOLDER]", required=False, type=click.Path(path_type=Path))
+@click.option("--from", "repo", metavar="ORG/NAME[@REVISION]", help="The board's data set on the Hub, for FOLDER.")
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="COPY",
+    help="With --from: a folder for what is fetched, so that the next build fetches only what changed.",
+)
+@click.option(
+    "--push", is_flag=True, help="With --from: put the tables into the data set, and the page into its Space."
+)
+@AS_JSON
+@click.option("--yes", is_flag=True, help="With --push: send it; without this, what would be sent is printed.")
+def build(
+    folder: Path | None, repo: str | None, to: Path, keep: Path | None, push: bool, as_json: bool, yes: bool
+) -> None:
+    """Build a board's page and tables from the submissions that were merged.
+
+    FOLDER is a copy of the board's data set. DIR gets scores.parquet, scores.json, index.html, and replicates/ for
+    comparisons; an earlier build there is replaced. Predictions are not needed: the scores are those of the check.
+
+    \b
+    xharness leaderboard build leaderboard-data/ --to page
+    xharness leaderboard build --from org/leaderboard --to page
+    xharness leaderboard build --from org/leaderboard --to page --keep copy --push --yes
+    """
+    from xharness.hub import read as hub
+    from xharness.leaderboard import build as building
+    from xharness.leaderboard import setup as founding
+
+    if (folder is None) == (repo is None):
+        raise UsageError("Give either FOLDER, a copy of the board's data set, or --from with its name on the Hub.")
+    if push and repo is None:
+        raise UsageError("--push needs --from: what is put on the Hub has to be built from what is merged there.")
+    if keep is not None and repo is None:
+        raise UsageError("--keep goes with --from: FOLDER is a copy already.")
+    if yes and not push:
+        raise UsageError("--yes goes with --push: without it nothing is sent.")
+    space = None
+    if repo is None:
+        assert folder is not None
+        built = building.build(folder, to)
+    else:
+        repo, revision = hub.split_revision(repo)
+        built, space = _build_from_hub(repo, revision, to, keep)
+    for sentence in (*built.left_out, *built.notes):
+        say(sentence)
+    facts: dict[str, Any] = built.to_json()
+    if not as_json:
+        click.echo(built.summary())
+    if push and repo is not None:
+        title = f"Build of {(built.sha or '')[:12]}, xharness {__version__}"
+        facts |= _place(founding.built_places(repo, space, to), title, repo, yes, as_json)
+    if as_json:
+        print_json(facts)
+
+
+def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None) -> tuple[Built, str | None]:
+    """Return what came of a build from a data set on the Hub, and the Space that shows it."""
+    from xharness import progress
+    from xharness.leaderboard import build as building
+    from xharness.leaderboard import mirror as bringing
+    from xharness.leaderboard import store as merged
+
+    with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="xharness-board-") as made:
+        copy = Path(made)
+        with progress.bar(repo, None, True, "file") as bar:
+            brought = bringing.bring(repo, revision, copy, bar.update)
+        for sentence in brought.left_there:
+            say(sentence)
+        built = building.build(copy, to, repo=repo, sha=brought.sha)
+        return built, merged.read_about(copy).space
+
+
+def _place(places: list[Place], title: str, repo: str, yes: bool, as_json: bool) -> dict[str, Any]:
+    """Show what places would gain, or bring it there; return what ``--json`` says of it."""
+    from xharness.hub import repository as hub_standing
+    from xharness.leaderboard import deploy as placing
+
+    # Before anything else is asked: with a wrong token, the Hub says of public repositories that they are not there.
+    who = hub_standing.account(repo) if yes else hub_standing.account_for_a_look(repo)
+    plans = [placing.compare(place) for place in places]
+    if who is not None:
+        for plan in plans:
+            placing.check_rights(plan, who)
+    planned = [plan.to_json() for plan in plans]
+    if yes:
+        outcomes = [placing.send(plan, say, title) for plan in plans]
+        for outcome in outcomes if not as_json else ():
+            click.echo(f"{outcome.state}: {outcome.url} at {outcome.sha[:12]}")
+        return {"places": [each | asdict(outcome) for each, outcome in zip(planned, outcomes, strict=True)]}
+    if not as_json:
+        click.echo(placing.table(plans))
+    if not all(plan.has_nothing for plan in plans):
+        say("\nNothing was sent. The same command with --yes sends it.")
+    return {"places": [{"state": "planned", **each} for each in planned]}
+
+
+@leaderboard.command("init")
+@click.argument("repo", metavar="ORG/NAME")
+@click.option(
+    "--space", metavar="ORG/NAME", help="The Space that shows the page; called like the data set if not given."
+)
+@click.option("--title", metavar="TEXT", help="What the board is called.")
+@AS_JSON
+@click.option("--yes", is_flag=True, help="Make it; without this, what would be made is printed.")
+def init(repo: str, space: str | None, title: str | None, as_json: bool, yes: bool) -> None:
+    """Set up a leaderboard on the Hugging Face Hub: a data set for submissions, and a static Space with the page.
+
+    What is there already is kept as it is, so a second run changes nothing. The token is that of `hf auth login`, or
+    HF_TOKEN.
+
+    \b
+    xharness leaderboard init org/leaderboard          look at it first
+    xharness leaderboard init org/leaderboard --yes    make it
+    """
+    from xharness.hub import repository as hub_standing
+    from xharness.leaderboard import board as board_file
+    from xharness.leaderboard import setup as founding
+
+    founding.check_names(repo, space)
+    who = hub_standing.account(repo) if yes else hub_standing.account_for_a_look(repo)
+    board = founding.about(title or board_file.TITLE, space or repo, [who.name] if who is not None else [])
+    with tempfile.TemporaryDirectory(prefix="xharness-board-") as scratch:
+        places = founding.places(repo, board, Path(scratch))
+        facts = _place(places, f"A new leaderboard, xharness {__version__}", repo, yes, as_json)
+    if as_json:
+        print_json(facts)
+
+
+@leaderboard.command("serve")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
+def serve(folder: Path, port: int) -> None:
+    """Show a built board in the browser of this machine; Ctrl-C ends it.
+
+    \b
+    xharness leaderboard serve page
+    """
+    from xharness.leaderboard import serve as serving
+
+    with serving.server(folder, port) as server:
+        click.echo(f"http://{serving.HOST}:{server.server_port}/")
+        say("Ctrl-C ends it.")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("")

@@ -1,0 +1,73 @@
+"""The command that makes an encoder with random weights: ``new-encoder``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from xharness.cli.options import AS_JSON, DATA_DIR, names, print_json
+
+
+@click.command("new-encoder")
+@click.option("--size", default="tiny", show_default=True, metavar="NAME", help="One of tasks/encoder_sizes.yaml.")
+@click.option(
+    "--texts-of",
+    metavar="TASK[,TASK...]",
+    help="Training sets; the vocabulary is trained on their English texts.",
+)
+@click.option(
+    "--text",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Your own text for the vocabulary, in any language, one sentence or paragraph a line; repeatable.",
+)
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The new folder.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the weights.")
+@click.option("--vocabulary", type=click.IntRange(min=1), metavar="N", help="Pieces; else as the size says.")
+@DATA_DIR
+@AS_JSON
+def new_encoder(
+    size: str,
+    texts_of: str | None,
+    files: tuple[Path, ...],
+    folder: Path,
+    seed: int,
+    vocabulary: int | None,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Make an encoder with random weights, of XLM-R's form, with a vocabulary trained on the texts you name.
+
+    It knows nothing: it is for smoke runs, and for research on what model size does.
+
+    \b
+    xharness new-encoder --size tiny --texts-of ud_en_hub --to tiny
+    xharness train ud_en_hub --base tiny --output tiny-ud --learning-rate 2e-3 --epochs 4
+    """
+    from itertools import chain
+
+    from xharness.results.scoring import data_folder
+    from xharness.training import new_encoder as scratch
+
+    chosen = scratch.load_size(size)
+    texts = chain(scratch.texts_of(names(texts_of) or [], data_folder(data_dir)), *map(scratch.lines_of, files))
+    made = scratch.make(chosen, texts, folder, seed=seed, pieces=vocabulary)
+    if as_json:
+        print_json(
+            {
+                "folder": str(made.folder),
+                "size": size,
+                "seed": seed,
+                "pieces": made.pieces,
+                "parameters": made.parameters,
+                "texts": made.texts,
+            }
+        )
+        return
+    click.echo(
+        f"{made.folder}: {chosen.layers} layers of width {chosen.width}, {made.pieces:,} pieces from {made.texts:,} "
+        f"texts, {made.parameters:,} random weights (seed {seed})"
+    )

@@ -1,0 +1,255 @@
+"""The commands that say what work costs on a named GPU before anything is downloaded: ``plan train``, ``tune`` ..."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xharness.cli.options import AS_JSON, LANGUAGES, names, print_json
+
+if TYPE_CHECKING:
+    from xharness.training.costs.estimate import Machine
+    from xharness.training.costs.workload import Run
+
+
+@click.group()
+def plan() -> None:
+    """Say what training, tuning and evaluation cost on a GPU: steps, sub-words, memory, disk and hours.
+
+    Nothing is downloaded and nothing is run. Sizes are those of the task files, the shapes of well-known encoders and
+    the rates of GPUs those of tasks/encoders.yaml and tasks/gpus.yaml.
+
+    \b
+    xharness plan train mnli --base xlm-roberta-large --gpu h200
+    xharness plan tune --targets xtreme-r --base xlm-roberta-large --gpu h200 --seeds 1,2,3
+    xharness plan eval --targets xtreme-r --model xlm-roberta-large --gpu h200
+    xharness plan all --base xlm-roberta-large --gpu h200
+    """
+
+
+def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Return a decorator that gives a command several options, shown in this order."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _encoder(flag: str) -> Callable[[Any], Any]:
+    meaning = "An encoder of known shape, a checkpoint of the zoo, or a local folder with its config.json."
+    return click.option(flag, "encoder", required=True, metavar="NAME_OR_PATH", help=meaning, callback=_base)
+
+
+def _base(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """Return the encoder that a checkpoint of the zoo was made of; other names as they are."""
+    from xharness.checkpoints.zoo import base_of
+
+    return base_of(name)
+
+
+_TARGETS = click.option("--targets", default="xtreme-r", show_default=True, metavar="NAMES", help="As for eval.")
+_SEEDS = click.option("--seeds", default="1", show_default=True, metavar="1,2,...", help="Seeds of each tuning run.")
+_MACHINE = [
+    click.option("--gpu", required=True, metavar="NAME", help="One of tasks/gpus.yaml, such as h200."),
+    click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="How many of them."),
+    click.option(
+        "--dtype",
+        type=click.Choice(["auto", "bfloat16", "float32"]),
+        default="auto",
+        show_default=True,
+        help="auto: bfloat16 where the GPU has matrix units for it, else float32.",
+    ),
+    click.option(
+        "--share",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="The share of the bound that is reached, if a run told you; else the project's aim is assumed.",
+    ),
+]
+_TRAINING = [
+    click.option("--recipe", default="jiant", show_default=True, metavar="NAME", help="As for train."),
+    click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Sub-words on a GPU at once."),
+    click.option("--gradient-checkpointing", is_flag=True, help="Less memory for a third more arithmetic."),
+]
+
+
+def _machine(
+    gpu: str,
+    gpus: int,
+    dtype: str,
+    share: float | None,
+    batch_tokens: int | None = None,
+    gradient_checkpointing: bool = False,
+) -> Machine:
+    from xharness.hardware import ASSUMED_SHARE, BATCH_TOKENS, load_gpu
+    from xharness.training.costs.estimate import Machine
+
+    found = load_gpu(gpu)
+    chosen: Any = found.best_dtype() if dtype == "auto" else dtype
+    found.rate(chosen)
+    tokens = batch_tokens or BATCH_TOKENS["cuda"]
+    return Machine(found, gpus, chosen, tokens, gradient_checkpointing, share or ASSUMED_SHARE)
+
+
+@plan.command("train")
+@click.argument("tasks", metavar="TASK[,TASK...]|multitask")
+@_with([_encoder("--base"), *_MACHINE, *_TRAINING])
+@click.option("--cap", type=click.IntRange(min=1), help="Of several tasks: examples of one that count for its share.")
+@click.option(
+    "--temperature", type=click.FloatRange(0, min_open=True), help="Of several tasks: evens out their shares."
+)
+@AS_JSON
+def plan_train(
+    tasks: str, encoder: str, recipe: str, cap: int | None, temperature: float | None, as_json: bool, **machine: Any
+) -> None:
+    """Plan what `xharness train` does with the same tasks: one checkpoint, also of several tasks."""
+    from xharness.hardware import load_encoder
+    from xharness.tasks.recipes import load_recipe
+    from xharness.training.costs import report as cost_report
+
+    shape, used = load_encoder(encoder), _machine(**machine)
+    run = _intermediate(tasks, load_recipe(recipe), cap, temperature)
+    if as_json:
+        inputs = cost_report.inputs_json(encoder, shape, used, recipe)
+        print_json({**inputs, "training": cost_report.runs_json([run], shape, used)})
+        return
+    _print(
+        cost_report.title(encoder, shape, used, recipe),
+        cost_report.mixture_table(run),
+        cost_report.runs_table([run], shape, used),
+        cost_report.training_notes([run], shape, used),
+    )
+
+
+@plan.command("tune")
+@_with([_TARGETS, _encoder("--base"), *_MACHINE, *_TRAINING, _SEEDS])
+@AS_JSON
+def plan_tune(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool, **machine: Any) -> None:
+    """Plan the training of heads for targets on one checkpoint, as `xharness eval --tune` does it."""
+    from xharness.hardware import load_encoder
+    from xharness.tasks.recipes import load_recipe
+    from xharness.tasks.selection import select
+    from xharness.training.costs import report as cost_report
+    from xharness.training.costs import workload
+
+    shape, used, times = load_encoder(encoder), _machine(**machine), _count(seeds)
+    selection = select(names(targets) or [])
+    runs = workload.tuning_runs(selection, load_recipe(recipe))
+    untuned = [spec.name for spec in selection.specs if spec.train is None]
+    if as_json:
+        inputs = cost_report.inputs_json(encoder, shape, used, recipe)
+        tuning = cost_report.runs_json(runs, shape, used, times)
+        print_json({**inputs, "tuning": tuning, "nothing_to_tune": untuned})
+        return
+    _print(
+        cost_report.title(encoder, shape, used, recipe),
+        cost_report.runs_table(runs, shape, used, times) if runs else "",
+        cost_report.training_notes(runs, shape, used),
+        f"Nothing is tuned for: {', '.join(untuned)}." if untuned else "",
+    )
+
+
+@plan.command("eval")
+@_with([_TARGETS, _encoder("--model"), LANGUAGES, *_MACHINE])
+@click.option("--split", type=click.Choice(["test", "dev"]), default="test", show_default=True)
+@AS_JSON
+def plan_eval(targets: str, encoder: str, languages: str | None, split: Any, as_json: bool, **machine: Any) -> None:
+    """Plan the scoring of one checkpoint that has, or was tuned to have, all heads."""
+    from xharness.hardware import load_encoder
+    from xharness.tasks.selection import select
+    from xharness.training.costs import report as cost_report
+    from xharness.training.costs import workload
+
+    shape, used = load_encoder(encoder), _machine(**machine)
+    found = workload.evaluations(select(names(targets) or []), names(languages), split)
+    if as_json:
+        evaluation = cost_report.evaluations_json(found, shape, used)
+        print_json({**cost_report.inputs_json(encoder, shape, used), "split": split, "evaluation": evaluation})
+        return
+    _print(
+        cost_report.title(encoder, shape, used),
+        cost_report.evaluations_table(found, shape, used),
+        cost_report.evaluation_notes(found, used),
+    )
+
+
+@plan.command("all")
+@_with([_TARGETS, _encoder("--base"), *_MACHINE, *_TRAINING, _SEEDS])
+@AS_JSON
+def plan_all(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool, **machine: Any) -> None:
+    """Plan the whole table: all intermediate checkpoints, and the tuning and evaluation of each."""
+    from xharness.hardware import load_encoder
+    from xharness.tasks.recipes import load_recipe
+    from xharness.tasks.selection import select
+    from xharness.tasks.task_spec import MIXTURE, list_intermediate
+    from xharness.training.costs import report as cost_report
+    from xharness.training.costs import workload
+
+    shape, used, times, chosen = load_encoder(encoder), _machine(**machine), _count(seeds), load_recipe(recipe)
+    selection = select(names(targets) or [])
+    trained = [_intermediate(name, chosen, None, None) for name in (*list_intermediate(), MIXTURE)]
+    tuned = workload.tuning_runs(selection, chosen)
+    scored = workload.evaluations(selection, None, "test")
+    if as_json:
+        parts = {
+            "training": cost_report.runs_json(trained, shape, used),
+            "tuning_of_one": cost_report.runs_json(tuned, shape, used, times),
+            "evaluation_of_one": cost_report.evaluations_json(scored, shape, used, times),
+        }
+        print_json({**cost_report.inputs_json(encoder, shape, used, recipe), **parts})
+        return
+    _print(
+        cost_report.title(encoder, shape, used, recipe),
+        cost_report.summary(trained, tuned, scored, shape, used, times),
+        f"The {len(trained)} checkpoints:",
+        cost_report.runs_table(trained, shape, used),
+        "Tuning one of them:",
+        cost_report.runs_table(tuned, shape, used, times),
+        "Evaluating it:",
+        cost_report.evaluations_table(scored, shape, used, times),
+        cost_report.training_notes([*trained, *tuned], shape, used),
+        cost_report.evaluation_notes(scored, used),
+    )
+
+
+def _print(*parts: str) -> None:
+    click.echo("\n\n".join(part for part in parts if part))
+
+
+def _intermediate(tasks: str, recipe: Any, cap: int | None, temperature: float | None) -> Run:
+    """Return the run that makes one checkpoint of tasks with commas between, or of the mixture of all."""
+    from xharness.errors import UsageError
+    from xharness.tasks.task_spec import MIXTURE, MixtureSpec, load_mixture
+    from xharness.training.costs import workload
+
+    wanted = names(tasks) or []
+    if not wanted:
+        raise UsageError(f"No task was named. Name training sets with commas between, or {MIXTURE}.")
+    if wanted == [MIXTURE]:
+        return workload.mixture_run(load_mixture(MIXTURE), recipe, cap, temperature)
+    if MIXTURE in wanted:
+        raise UsageError(f"'{MIXTURE}' stands for all intermediate tasks and is named alone.")
+    specs = [workload.training_set(name) for name in dict.fromkeys(wanted)]
+    if len(specs) == 1:
+        return workload.training_run(specs[0].name, specs, recipe)
+    joint = MixtureSpec(name=MIXTURE, title="", tasks=[spec.name for spec in specs])
+    return workload.training_run(
+        "+".join(joint.tasks),
+        specs,
+        recipe,
+        cap=joint.cap if cap is None else cap,
+        temperature=joint.temperature if temperature is None else temperature,
+    )
+
+
+def _count(seeds: str) -> int:
+    from xharness.errors import UsageError
+
+    found = names(seeds) or []
+    if not found or not all(seed.isdecimal() for seed in found) or len(set(found)) != len(found):
+        raise UsageError(f"--seeds is '{seeds}': give whole numbers with commas between, each once.")
+    return len(found)

@@ -1,0 +1,109 @@
+"""The command that puts checkpoints on the Hub: ``publish``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xharness.cli.options import AS_JSON, print_json, say
+from xharness.errors import UsageError
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("repo", metavar="ORG/NAME")
+@click.option(
+    "--results",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A RUN of the checkpoint, or a folder that holds RUNs; repeatable.",
+)
+@click.option("--no-results", is_flag=True, help="Publish it without scores; the card says that it was not evaluated.")
+@click.option(
+    "--facts",
+    "facts_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML with what no record says: who trained it, the base's Hub id, its licence ...",
+)
+@click.option("--adopt", is_flag=True, help="The checkpoint was not trained by xharness; FILE says how it was made.")
+@click.option("--allow-collapsed", is_flag=True, help="Publish a training that ended at chance, marked as such.")
+@click.option("--replace", is_flag=True, help="Replace another model that stands under this name.")
+@click.option("--private", is_flag=True, help="Make the repository private, where it is made.")
+@click.option("--revision", metavar="BRANCH", help="Publish to a branch; made from main where there is none.")
+@click.option("--tag", metavar="NAME", help="Name the commit.")
+@click.option("--create-pr", is_flag=True, help="Propose it as a pull request; no right to write is needed.")
+@click.option("--collection", metavar="TITLE", help="Put the repository into this collection of the same owner.")
+@click.option("--card", "only_card", is_flag=True, help="Print the model card and stop.")
+@AS_JSON
+@click.option("--yes", is_flag=True, help="Send it; without this, what would be sent is printed.")
+def publish(
+    folder: Path,
+    repo: str,
+    results: tuple[Path, ...],
+    no_results: bool,
+    facts_file: Path | None,
+    adopt: bool,
+    allow_collapsed: bool,
+    only_card: bool,
+    as_json: bool,
+    yes: bool,
+    **options: Any,
+) -> None:
+    """Publish a checkpoint on the Hugging Face Hub, with its card, scores and training record.
+
+    Without --yes everything is checked, and what would be sent is printed. All files go in one commit; a second run
+    changes nothing. The token is that of `hf auth login`, or HF_TOKEN.
+
+    \b
+    xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml          look at it first
+    xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml --yes    send it
+    """
+    from xharness.hub import repository as hub_standing
+    from xharness.publishing import bundle as publication
+    from xharness.publishing import plan as publishing_plan
+    from xharness.publishing import report as publishing_report
+    from xharness.publishing import send as sending
+    from xharness.publishing.card.facts import Facts, read_facts
+
+    if results and no_results:
+        raise UsageError("--results and --no-results cannot be meant together. Leave one out.")
+    target = publishing_plan.Target(branch=options.pop("revision"), **options)
+    target.check()
+    made = publication.prepare(
+        folder,
+        repo,
+        Facts() if facts_file is None else read_facts(facts_file),
+        results=results,
+        no_results=no_results,
+        adopt=adopt,
+        allow_collapsed=allow_collapsed,
+        public=not target.private,
+    )
+    if only_card:
+        click.echo(made.card, nl=False)
+        return
+    # Before anything else is asked: with a wrong token, the Hub says of public repositories that they are not there.
+    who = hub_standing.account(repo) if yes else hub_standing.account_for_a_look(repo)
+    plan = publishing_plan.compare(made, target, who)
+    for note in publishing_report.plan_notes(plan):
+        say(note)
+    if yes and who is not None:
+        outcome = sending.send(plan, who, say)
+        if as_json:
+            print_json({**publishing_report.plan_json(plan), **asdict(outcome)})
+        else:
+            click.echo(publishing_report.outcome_sentence(plan, outcome))
+        return
+    if who is not None:
+        hub_standing.check_rights(who, repo, exists=plan.standing is not None, proposing=target.create_pr)
+    if as_json:
+        print_json({"state": "planned", **publishing_report.plan_json(plan)})
+    else:
+        click.echo(publishing_report.plan_table(plan))
+    if not plan.has_nothing:
+        say("\nNothing was sent. The same command with --yes sends it.")

@@ -1,0 +1,135 @@
+"""The command that trains checkpoints: ``train``."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from xharness.cli.options import AS_JSON, DATA_DIR, names, print_json, say
+from xharness.cli.recipe_options import given_of, needs_accelerate, with_recipe
+from xharness.errors import Incomplete
+
+
+def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for part in value:
+        code, equals, path = part.partition("=")
+        if not code or not equals or not path:
+            raise click.BadParameter("write LANGUAGE=FILE, such as de=mnli-de.jsonl.")
+        if not re.fullmatch("[a-z]{2,3}", code):
+            raise click.BadParameter(f"'{code}' is no language code of two or three letters.")
+        if code in found:
+            raise click.BadParameter(f"the language '{code}' stands twice.")
+        found[code] = Path(path)
+    return found
+
+
+@click.command()
+@click.argument("tasks", metavar="TASK[,TASK...]|multitask")
+@click.option("--base", required=True, metavar="PATH_OR_ID[@REVISION]", help="The encoder to begin with.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The checkpoint's folder."
+)
+@with_recipe
+@click.option("--seed", type=int, default=0, show_default=True, help="Of order, fresh heads and dropout.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Further seeds to try after one that collapsed or diverged.",
+)
+@click.option("--source-language", metavar="CODES", help="Languages to train on, with commas between; else English.")
+@click.option(
+    "--source-data",
+    multiple=True,
+    metavar="CODE=FILE",
+    callback=_pairs,
+    help="Your own training data in a language (jsonl, json, csv, tsv, parquet ...); repeatable.",
+)
+@click.option("--cap", type=click.IntRange(min=1), metavar="N", help="Several tasks: examples of each that count.")
+@click.option("--temperature", type=float, metavar="T", help="Several tasks: 1 is in proportion to their sizes.")
+@click.option(
+    "--mlm",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Go on with masked language modelling on this text, one sentence or paragraph a line.",
+)
+@click.option(
+    "--mlm-share",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="Of the steps; the default is ours.",
+)
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="bfloat16 computes in it and keeps float32 weights.",
+)
+@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Sub-words computed at once.")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the base. Read it first.")
+@DATA_DIR
+@click.option("--dry-run", is_flag=True, help="Print what would be trained and stop.")
+@AS_JSON
+def train(
+    tasks: str,
+    base: str,
+    output: Path,
+    source_language: str | None,
+    source_data: dict[str, Path],
+    data_dir: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train an encoder on intermediate tasks, English unless said otherwise.
+
+    One task gives a plain transformers checkpoint with its head; several give an encoder with heads/<task>.safetensors.
+    A run that was stopped goes on where it was when the same command is given again. On several GPUs:
+    torchrun --nproc-per-node 4 -m xharness train ...
+
+    \b
+    xharness train mnli --base FacebookAI/xlm-roberta-large --output zoo/xlmr-mnli --retries 2
+    xharness train multitask --base FacebookAI/xlm-roberta-large --output zoo/xlmr-multitask
+    xharness train mnli --base FacebookAI/xlm-roberta-base --output de --source-language de
+    xharness train squad_v1 --base ./encoder --output out --recipe xtreme --lora 16 --dry-run
+    """
+    from xharness.training import report as training_report
+    from xharness.training.plan import Options, prepare
+
+    languages = tuple(names(source_language) or source_data or ("en",))
+    options |= {"given": given_of(options), "languages": languages, "files": source_data}
+    plan = prepare(names(tasks) or [], base, data_dir=data_dir, options=Options(**options))
+    first = os.environ.get("RANK", "0") == "0"  # one process of several speaks
+    for note in plan.checkpoint.notes if first else ():
+        say(note)
+    if dry_run:
+        if as_json:
+            print_json(training_report.plan_json(plan))
+        else:
+            click.echo(training_report.plan_table(plan))
+        return
+    if first:
+        say(training_report.plan_table(plan) + "\n")
+    needs_accelerate()
+    from xharness.training.runner import train as run
+
+    record = run(plan, output, say=say)
+    if not first:
+        return
+    if as_json:
+        print_json(training_report.record_json(record, output))
+    else:
+        click.echo(training_report.record_table(record, output))
+    if record.status != "complete":
+        raise Incomplete(
+            f"{output}: seed {record.seed} {record.status}: {record.reason}. Try --retries, or a lower --learning-rate."
+        )

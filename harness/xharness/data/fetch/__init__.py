@@ -1,0 +1,1 @@
+"""`xharness fetch`: fill a data folder for offline use."""

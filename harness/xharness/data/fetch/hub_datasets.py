@@ -1,0 +1,301 @@
+"""Filling a folder with the data of tasks: data sets as on the Hub, and below ``raw/`` files as they were published."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from xharness import files
+from xharness.data import hub_layout as layouts
+from xharness.data.fetch import raw_files
+from xharness.data.fetch import row_counts as completeness
+from xharness.data.fetch.requirements import Need, list_needs
+from xharness.data.manifest import UNKNOWN, Row, write_manifest
+from xharness.errors import DataError, Incomplete, OutputError, did_you_mean, unknown
+from xharness.hub import read as hub
+from xharness.hub.errors import Unreachable
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.dataset_spec import DataSpec, Split
+from xharness.tasks.task_spec import (
+    MIXTURE,
+    is_training,
+    list_tasks,
+    list_training,
+    load_mixture,
+    load_task,
+    load_training,
+)
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def fetch(
+    tasks: Sequence[DataSpec],
+    to: Path,
+    languages: Sequence[str] | None,
+    splits: Sequence[Split] | None,
+    progress: bool,
+    say: Callable[[str], None] = _to_stderr,
+    archives: Sequence[str] = (),
+) -> list[Row]:
+    """Fill a folder with the data of tasks and return the lines of its MANIFEST.tsv that belong to them.
+
+    Every data set is read at one commit. Files that are there whole are not downloaded again, so a run that
+    was stopped goes on when the same command is given again. A data set or an archive that cannot be had does not
+    stop the others.
+
+    Args:
+        tasks: specs of targets and training sets; for each language the first source that has it is used.
+        to: the folder; a data set lies in ``to/org/name``, files as published below ``to/raw``.
+        languages: two-letter codes; None: all of each target, and English of each training set.
+        splits: ``test``, ``dev``, ``train``; None: all that each spec has.
+        progress: show a bar.
+        say: is given sentences that the user should read (what was left out, counts that differ).
+        archives: ``PATH_OR_URL[#sha256=HEX|#md5=HEX]``, each to be used in place of the download of the same name.
+
+    Raises:
+        UsageError: one of ``archives`` has the name of no download.
+        DataError: nothing of what was asked for can be had.
+        Incomplete: some of it cannot be had; the rest is in the folder.
+        OutputError: the disk is full, or the folder cannot be written.
+    """
+    needs = list_needs(tasks, languages, splits, say)
+    problems = needs.problems
+    chosen = raw_files.replace(needs.raw, archives)
+    rows = _fetch_hub(needs.hub, to, progress, problems)
+    rows += raw_files.fetch_raw(needs.raw, chosen, to, progress, problems)
+    for row in rows:
+        if row["status"].startswith(completeness.DIFFERS):
+            place = " ".join((row["hub_id"], row["config"], row["split"]))
+            say(f"{place}: {row['status'].removeprefix(UNKNOWN + ': ')}.")
+    problems = list(dict.fromkeys(problems))  # a config that is missing is missing for every split
+    if tasks and not rows:
+        raise DataError("\n".join(problems) or "Nothing to fetch: no task has the languages and splits asked for.")
+    if problems:
+        raise Incomplete("\n".join([*problems, f"The rest is in {to}; run the same command again after a remedy."]))
+    return rows
+
+
+def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list[DataSpec]:
+    """Return the specs of targets, training sets and benchmarks by name, or from paths of YAML files.
+
+    A benchmark stands for its targets, those that have no spec yet are said; ``multitask`` stands for the intermediate
+    tasks. Each spec comes once.
+
+    Raises:
+        UsageError: a name is not known.
+        SpecError: a YAML file is wrong.
+    """
+    found: dict[str, DataSpec] = {}
+    for name in names:
+        if name in benchmarks():
+            for task in benchmarks()[name].tasks:
+                if task in list_tasks():
+                    found[task] = load_task(task)
+                else:
+                    say(f"{task} is left out: this version has no spec for it.")
+        elif name == MIXTURE:
+            found |= {task: load_training(task) for task in load_mixture(name).tasks}
+        elif name in list_training() or (name.endswith((".yaml", ".yml")) and is_training(Path(name))):
+            found[name] = load_training(name)
+        elif name in list_tasks() or name.endswith((".yaml", ".yml")):
+            found[name] = load_task(name)
+        else:
+            known = [*list_tasks(), *list_training(), MIXTURE, *benchmarks()]
+            raise unknown("target, training set or benchmark", name, known)
+    return list(found.values())
+
+
+def _fetch_hub(needs: Sequence[Need], to: Path, progress: bool, problems: list[str]) -> list[Row]:
+    """Bring the splits of data sets into the folder and write them into its MANIFEST.tsv."""
+    rows: list[Row] = []
+    by_repo: dict[tuple[str, str], list[Need]] = {}
+    for need in needs:
+        by_repo.setdefault((need.repo, need.revision), []).append(need)
+    for (repo, revision), of_repo in by_repo.items():
+        try:
+            found = _fetch_repo(repo, revision, of_repo, to, progress, problems)
+        except Unreachable as error:
+            problems.append(f"{_names(of_repo)}: {error}")
+            break  # the next data set could not be reached either
+        except DataError as error:
+            problems.append(f"{_names(of_repo)}: {error}")
+            continue
+        new = _rows(found)
+        write_manifest(to, new)
+        rows += new
+    return rows
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """A data set at one commit: its files, its README, and which files hold which split of which config."""
+
+    repo: str
+    sha: str
+    remote: dict[str, hub.RemoteFile]
+    head: dict[str, Any]
+    text: str
+    configs: dict[str, layouts.Splits]
+
+    @classmethod
+    def of(cls, repo: str, revision: str) -> _Commit:
+        sha = hub.resolve(repo, revision, "dataset")
+        remote = {
+            path: file
+            for path, file in hub.list_files(repo, sha, "dataset").items()
+            # A listing is not trusted with where files are written.
+            if ".." not in PurePosixPath(path).parts and not path.startswith("/")
+        }
+        card = ""
+        if "README.md" in remote:
+            path = hub.download_file(repo, sha, "README.md", "dataset")
+            card = path.read_text(encoding="utf-8", errors="replace")
+        head, text = layouts.front_matter(card)
+        return cls(repo, sha, remote, head, text, layouts.find_configs(head, remote))
+
+    @classmethod
+    def of_converted(cls, repo: str) -> _Commit | None:
+        try:
+            return cls.of(repo, layouts.CONVERTED)
+        except Unreachable:
+            raise
+        except DataError:
+            return None  # there is no such branch; what is missing on the other one is said
+
+    def has(self, need: Need) -> bool:
+        return bool(self.configs.get(need.config, {}).get(need.split))
+
+    def what_is_missing(self, need: Need) -> str:
+        """Return a sentence on the config or split that is not here, with the nearest name."""
+        where = f"{self.repo} (at {self.sha[:12]})"
+        scripts = [path for path in self.remote if path.endswith(".py") and "/" not in path]
+        if scripts and not self.configs:
+            return f"{where} is a loading script ({scripts[0]}), which no current library runs."
+        if need.config not in self.configs:
+            near = did_you_mean(need.config, self.configs)
+            there = ", ".join(list(self.configs)[:20]) or "none"
+            return f"{where} has no config '{need.config}'.{near or f' It has: {there}.'}"
+        there = ", ".join(self.configs[need.config]) or "none"
+        return f"{where} has no split '{need.split}' in '{need.config}'. It has: {there}."
+
+
+@dataclass
+class _Found:
+    """A split that lies on the Hub, and then in the folder: its files, and how many rows they hold."""
+
+    need: Need
+    commit: _Commit
+    paths: list[str]
+    rows: int | None = None
+    counted: list[completeness.Counted] = field(default_factory=list)
+
+
+def _fetch_repo(
+    repo: str, revision: str, needs: Sequence[Need], to: Path, progress: bool, problems: list[str]
+) -> list[_Found]:
+    """Bring the splits of one data set into the folder; what it does not have goes to ``problems``."""
+    commit = _Commit.of(repo, revision)
+    # A data set that was a loading script once has readable files on the bot's branch only.
+    converted = None if all(commit.has(need) for need in needs) else _Commit.of_converted(repo)
+    found: list[_Found] = []
+    for need in needs:
+        used = commit if commit.has(need) else converted
+        if used is not None and used.has(need):
+            found.append(_Found(need, used, used.configs[need.config][need.split]))
+        else:
+            problems.append(f"{_names([need])}: {commit.what_is_missing(need)}")
+    folder = to / repo
+    _download(folder, {path: split.commit for split in found for path in split.paths}, progress)
+    if found:
+        _write_readme(folder, commit, found)
+    for split in found:
+        local = [folder / path for path in split.paths]
+        split.rows = completeness.count_rows(local)
+        for use in split.need.uses:
+            rows = split.rows if use.keep is None else completeness.count_rows(local, use.keep)
+            split.counted.append(completeness.Counted(use, rows))
+    return found
+
+
+def _names(needs: Iterable[Need]) -> str:
+    """Return the specs that need some splits, for the beginning of a message."""
+    return ", ".join(sorted({use.spec.name for need in needs for use in need.uses}))
+
+
+def _rows(found: Sequence[_Found]) -> list[Row]:
+    """Return the manifest's lines of the splits of one data set."""
+    everything = [counted for split in found for counted in split.counted]
+    return [
+        {
+            "hub_id": split.need.repo,
+            "config": split.need.config,
+            "split": split.need.split,
+            "rows": split.rows,
+            "status": completeness.status(split.counted, everything),
+            "source": f"hub:{split.commit.repo}@{split.commit.sha}",
+            "licence": split.need.licence,
+        }
+        for split in found
+    ]
+
+
+def _download(folder: Path, wanted: Mapping[str, _Commit], progress: bool) -> None:
+    from tqdm import tqdm
+
+    def one(path: str, commit: _Commit) -> int:
+        # By content, not by what the client noted down: a file may have been cut or changed since.
+        remote, local = commit.remote[path], folder / path
+        try:
+            if not remote.is_at(local):
+                local.unlink(missing_ok=True)
+                hub.download_file(commit.repo, commit.sha, path, "dataset", to=folder)
+        except OSError as error:
+            raise OutputError(f"{local}: cannot be read or replaced: {error.strerror}.") from None
+        return remote.size
+
+    size = sum(commit.remote[path].size for path, commit in wanted.items())
+    with (
+        tqdm(total=size, unit="B", unit_scale=True, desc=folder.name, disable=not progress) as bar,
+        ThreadPoolExecutor(max_workers=4) as pool,
+    ):
+        running = [pool.submit(one, path, commit) for path, commit in wanted.items()]
+        try:
+            for task in running:
+                bar.update(task.result())
+        except BaseException:
+            for task in running:
+                task.cancel()
+            raise
+
+
+def _write_readme(folder: Path, commit: _Commit, found: Sequence[_Found]) -> None:
+    """Write the data set's README with only the configs and splits that lie in the folder.
+
+    With the original one ``datasets.load_dataset(folder, config)`` would look for every split that the Hub has, and
+    refuse.
+    """
+    earlier = layouts.read_head(folder)
+    present: dict[str, layouts.Splits] = {
+        config: {name: paths for name, paths in splits.items() if all((folder / path).is_file() for path in paths)}
+        for config, splits in layouts.find_named_configs(earlier, _below(folder)).items()
+    }
+    for split in found:
+        present.setdefault(split.need.config, {})[split.need.split] = split.paths
+    head = layouts.head_of_part(present, earlier, commit.head)
+    front = yaml.safe_dump(head, allow_unicode=True, sort_keys=False, width=1000)
+    origin = f"<!-- Fetched by xharness from {commit.repo} on the Hub; `configs` names what lies here. -->\n"
+    files.write_text(folder / "README.md", f"---\n{front}---\n{origin}{commit.text}")
+
+
+def _below(folder: Path) -> list[str]:
+    found = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return [p.as_posix() for p in found if not p.parts[0].startswith(".")]

@@ -1,0 +1,202 @@
+"""CoNLL-U as XTREME reads it: multi-word tokens become one word again, with the tag of their highest part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xharness.data.formats.text import read_lines
+from xharness.errors import DataError
+
+_COLUMNS = 10
+_DIGITS = 9  # of a number; int() refuses thousands of them
+_ID = re.compile(r"(?P<word>[0-9]{1,9})|(?P<first>[0-9]{1,9})-(?P<last>[0-9]{1,9})|[0-9]{1,9}\.[0-9]{1,9}")
+_LEFT_OUT = str.maketrans("", "", "\u200c ")
+
+
+@dataclass(frozen=True)
+class Range:
+    """A multi-word token: its form stands in the text for the words ``first`` to ``last``, counted from 1."""
+
+    first: int
+    last: int
+    form: str
+    line: int
+
+
+@dataclass
+class Sentence:
+    """A sentence as the file has it.
+
+    Attributes:
+        forms, tags: of each word.
+        heads: of each word the nodes with an edge to it, 0 being the root: HEAD, and those of the enhanced DEPS.
+        ranges: the multi-word tokens, in order.
+        comments: whether there are any; a sentence is never only that.
+        end: number of its last line.
+    """
+
+    forms: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    heads: list[set[int]] = field(default_factory=list)
+    ranges: list[Range] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    comments: bool = False
+    end: int = 0
+
+
+def read(path: Path, precedence: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield (tokens, tags) of the sentences that the official data has.
+
+    As XTREME's preprocessing does it (ud-conversion-tools with "replace subtokens with fused forms", then
+    utils_preprocess.py): sentences without their text are dropped, and U+200C and spaces are taken out of forms.
+
+    Args:
+        path: a ``.conllu`` file, also packed with gzip.
+        precedence: tags; the first of them is taken where several parts of a word are equally high in the tree.
+
+    Raises:
+        DataError: the file is not CoNLL-U, or was cut; names the line.
+    """
+    count = 0
+    for sentence in read_sentences(path):
+        count += 1
+        tokens, tags = fuse(sentence, precedence)
+        withheld = tokens.count("_")
+        if withheld == 0 or withheld < len(tokens) - 1:
+            # A form of U+200C alone would leave an empty line in the official file, which would end the sentence
+            # there. "_" is what the file has for every other form that is not given.
+            yield [token.translate(_LEFT_OUT) or "_" for token in tokens], tags
+    if not count:
+        raise DataError(f"{path}: holds no sentence. Fetch it again.")
+
+
+def read_sentences(path: Path) -> Iterator[Sentence]:
+    """Yield the sentences of a file as they stand there.
+
+    Raises:
+        DataError: as in `read`.
+    """
+    sentence = Sentence()
+    for number, line in read_lines(path):
+        sentence.end = number
+        if not line.strip():
+            if sentence.forms or sentence.ranges:
+                yield _checked(sentence, path)
+            sentence = Sentence()
+        elif line.startswith("#"):
+            sentence.comments = True
+        else:
+            _add(sentence, line.split("\t"), number, f"{path}: line {number}")
+    if sentence.forms or sentence.ranges:
+        yield _checked(sentence, path)
+    elif sentence.comments:
+        raise DataError(f"{path}: line {sentence.end}: the file ends before the words of a sentence. Fetch it again.")
+
+
+def fuse(sentence: Sentence, precedence: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the tokens and tags of a sentence with each multi-word token as one."""
+    tokens: list[str] = []
+    tags: list[str] = []
+    done = 0
+    for whole in sentence.ranges:
+        tokens += [*sentence.forms[done : whole.first - 1], whole.form]
+        tags += [*sentence.tags[done : whole.first - 1], sentence.tags[_head(sentence, whole, precedence) - 1]]
+        done = whole.last
+    return [token.strip() for token in [*tokens, *sentence.forms[done:]]], [*tags, *sentence.tags[done:]]
+
+
+def _head(sentence: Sentence, whole: Range, precedence: Sequence[str]) -> int:
+    """Return the word that gives its tag to a multi-word token: that with the fewest ancestors."""
+
+    def rank(word: int) -> tuple[int, int]:
+        tag = sentence.tags[word - 1]
+        # The official script stops at a tag that its list does not have; here such a tag comes last.
+        place = precedence.index(tag) if tag in precedence else len(precedence)
+        return len(ancestors(sentence.heads, word)), place
+
+    return min(range(whole.first, whole.last + 1), key=rank)
+
+
+def ancestors(heads: Sequence[Collection[int]], word: int) -> set[int]:
+    """Return the nodes from which a word (counted from 1) can be reached, without the word itself.
+
+    >>> sorted(ancestors([{2}, {0}, {1, 3}], 3))
+    [0, 1, 2]
+    """
+    found: set[int] = set()
+    waiting = [word]
+    while waiting:
+        node = waiting.pop()
+        new = set(heads[node - 1]) - found if node else set()
+        found |= new
+        waiting += new
+    return found - {word}
+
+
+def _add(sentence: Sentence, columns: Sequence[str], number: int, where: str) -> None:
+    """Add a line of a word or of a multi-word token."""
+    if len(columns) != _COLUMNS:
+        raise DataError(
+            f"{where}: found {len(columns)} columns, expected {_COLUMNS} with tabs between. Fetch it again."
+        )
+    name, form, tag, head, enhanced = (columns[place] for place in (0, 1, 3, 6, 8))
+    found = _ID.fullmatch(name)
+    if found is None:
+        raise DataError(f"{where}: '{name[:40]}' is no id of a word (3), a range (3-4) or an empty node (3.1).")
+    expected = len(sentence.forms) + 1
+    if found["word"]:
+        if int(name) != expected:
+            raise DataError(f"{where}: found the word {name}, expected {expected}: words count 1, 2, 3 and so on.")
+        sentence.forms.append(form)
+        sentence.tags.append(tag)
+        sentence.heads.append(_heads(head, enhanced, where))
+        sentence.lines.append(number)
+    elif found["first"]:
+        whole = Range(int(found["first"]), int(found["last"]), form, number)
+        _check_range(whole, sentence, expected, where)
+        sentence.ranges.append(whole)
+
+
+def _check_range(whole: Range, sentence: Sentence, expected: int, where: str) -> None:
+    name = f"{whole.first}-{whole.last}"
+    if whole.first > whole.last:
+        raise DataError(f"{where}: the range {name} ends before it begins.")
+    if sentence.ranges and whole.first <= sentence.ranges[-1].last:
+        before = sentence.ranges[-1]
+        raise DataError(f"{where}: the range {name} overlaps with {before.first}-{before.last}.")
+    if whole.first != expected:
+        raise DataError(f"{where}: the range {name} must stand right before word {whole.first}, not {expected}.")
+
+
+def _heads(head: str, enhanced: str, where: str) -> set[int]:
+    if head != "_" and not _is_number(head):
+        raise DataError(f"{where}: HEAD is '{head[:40]}', expected the number of a word, 0 for the root, or '_'.")
+    heads = [head, *(edge.partition(":")[0] for edge in enhanced.split("|"))]
+    if long := next((node for node in heads if _is_number(node) and len(node) > _DIGITS), None):
+        raise DataError(f"{where}: the head is '{long[:40]}', which is too long for the number of a word.")
+    # Empty nodes (8.1) are no part of the tree, and so no heads in it.
+    return {int(node) for node in heads if _is_number(node)}
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
+def _checked(sentence: Sentence, path: Path) -> Sentence:
+    """Return a sentence that has come to its end, if all the words are there that it names."""
+    count = len(sentence.forms)
+    for line, heads in zip(sentence.lines, sentence.heads, strict=True):
+        if max(heads, default=0) > count:
+            raise DataError(
+                f"{path}: line {line}: the head is word {max(heads)}, but the sentence has {count}. Fetch it again."
+            )
+    for whole in sentence.ranges:
+        if whole.last > count:
+            raise DataError(
+                f"{path}: line {whole.line}: the range {whole.first}-{whole.last} names words that are not there; the "
+                f"sentence has {count}. Fetch it again."
+            )
+    return sentence

@@ -1,0 +1,322 @@
+"""The original files of mining and ranking: BUCC 2018, LAReQA's XQuAD-R and Mewsli-X, as queries and candidates."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xharness.data.formats.text import present, read_lines, read_text
+from xharness.errors import DataError, did_you_mean
+
+Row = dict[str, Any]
+Stored = Iterable[tuple[str, Any]]
+"""Where a row as stored was found, for messages, and the row."""
+
+_BRACES = re.compile(r"\{(.*?)\}")
+
+
+def bucc_sentences(stem: Path, language: str) -> Iterator[Row]:
+    """Yield the sentences of the other language: id, text, and targets, the ids of their English translations.
+
+    Args:
+        stem: what the names of the three files have in common (``zh-en.dev``): ``.zh``, ``.en`` and ``.gold``.
+        language: the ending of the other language's file.
+
+    Raises:
+        DataError: a line has no tab, an id is doubled, the gold pairs name a sentence that is not there, or a file is
+            missing or empty.
+    """
+    path = _beside(stem, language)
+    own = {name for _, name, _ in _sentences(path)}
+    english = {name for _, name, _ in _sentences(_beside(stem, "en"))}
+    gold_path = _beside(stem, "gold")
+    targets: dict[str, dict[str, None]] = {}
+    for number, name, target in _pairs(gold_path, "xx-id<TAB>en-id"):
+        for wanted, ids, ending in ((name, own, language), (target, english, "en")):
+            if wanted not in ids:
+                raise DataError(
+                    f"{gold_path}: line {number}: '{wanted}' is no sentence of {stem.name}.{ending}. Fetch all three "
+                    "files again."
+                )
+        targets.setdefault(name, {})[target] = None
+    for _, name, text in _sentences(path):
+        yield {"id": name, "text": text, "targets": list(targets.get(name, ()))}
+
+
+def bucc_english(stem: Path) -> Iterator[Row]:
+    """Yield the English sentences, which are searched: id, text; arguments and errors as in `bucc_sentences`."""
+    for _, name, text in _sentences(_beside(stem, "en")):
+        yield {"id": name, "text": text}
+
+
+def _beside(stem: Path, ending: str) -> Path:
+    path = stem.with_name(f"{stem.name}.{ending}")
+    return present(path) or path
+
+
+def _sentences(path: Path) -> Iterator[tuple[int, str, str]]:
+    seen: set[str] = set()
+    for number, name, text in _pairs(path, "id<TAB>text"):
+        if name in seen:
+            raise DataError(f"{path}: line {number}: the id '{name}' comes twice. Fetch it again.")
+        seen.add(name)
+        yield number, name, text
+
+
+def _pairs(path: Path, expected: str) -> Iterator[tuple[int, str, str]]:
+    number = 0
+    for number, line in read_lines(path):
+        left, tab, right = line.partition("\t")
+        if not tab:
+            raise DataError(f"{path}: line {number}: expected '{expected}', found {line[:80]!r}. Fetch it again.")
+        yield number, left, right
+    if not number:
+        raise DataError(f"{path}: the file is empty. Fetch it again.")
+
+
+@dataclass(frozen=True)
+class _Paragraph:
+    """A paragraph of XQuAD-R.
+
+    Attributes:
+        number: from 1 through the whole file.
+        context: its text.
+        sentences: the text of each of its sentences.
+        questions: id, text and the number of the sentence in which the answer starts.
+    """
+
+    number: int
+    context: str
+    sentences: list[str]
+    questions: list[tuple[str, str, int]]
+
+
+def xquad_r_questions(path: Path) -> Iterator[Row]:
+    """Yield the questions of an XQuAD-R file of LAReQA: id, text.
+
+    A question whose answer starts in no sentence is left out, as in the official loader.
+
+    Raises:
+        DataError: the file is not of this format, an id is doubled, or a question has not exactly one answer.
+    """
+    for paragraph in _paragraphs(path):
+        for name, text, _ in paragraph.questions:
+            yield {"id": name, "text": text}
+
+
+def xquad_r_sentences(path: Path, language: str) -> Iterator[Row]:
+    """Yield the sentences of all paragraphs that have a question: id, text, answers (ids of questions).
+
+    The text is the sentence and then, with nothing between, the whole paragraph. Every sentence of the paragraph that
+    reads as the answer's sentence counts as the answer. All as in the official loader.
+
+    Args:
+        path: a file of XQuAD-R.
+        language: the beginning of the ids, which go on with the numbers of paragraph (from 1) and sentence (from 0).
+
+    Raises:
+        DataError: as in `xquad_r_questions`.
+    """
+    for paragraph in _paragraphs(path):
+        right: dict[str, list[str]] = {}
+        for name, _, place in paragraph.questions:
+            right.setdefault(paragraph.sentences[place], []).append(name)
+        for place, sentence in enumerate(paragraph.sentences if paragraph.questions else ()):
+            yield {
+                "id": f"{language}_{paragraph.number}_{place}",
+                "text": (sentence + paragraph.context).replace("\n", ""),
+                "answers": right.get(sentence, []),
+            }
+
+
+def _paragraphs(path: Path) -> Iterator[_Paragraph]:
+    try:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read as JSON: {error}. Fetch it again.") from None
+    seen: set[str] = set()
+    number = 0
+    for article in _list(content, "data", str(path)):
+        for stored in _list(article, "paragraphs", str(path)):
+            number += 1
+            where = f"{path}: paragraph {number}"
+            context = _text(stored, "context", where)
+            breaks = [_break(pair, where) for pair in _list(stored, "sentence_breaks", where)]
+            asked = _list(stored, "qas", where)
+            _check_spans(breaks, len(context), "sentence_breaks", where, needed=bool(asked))
+            questions = []
+            for qa in asked:
+                name, text, start = _question(qa, where)
+                if not 0 <= start < len(context):
+                    raise DataError(
+                        f"{where}: question '{name}': 'answer_start' is {start}, but the context has {len(context)} "
+                        "characters. Fetch it again."
+                    )
+                if name in seen:
+                    raise DataError(f"{where}: the question id '{name}' comes twice. Fetch it again.")
+                seen.add(name)
+                place = next((i for i, (first, end) in enumerate(breaks) if first <= start < end), None)
+                if place is not None:
+                    questions.append((name, text, place))
+            yield _Paragraph(number, context, [context[first:end] for first, end in breaks], questions)
+
+
+def _break(pair: Any, where: str) -> tuple[int, int]:
+    match pair:
+        case [int(start), int(end)] if not isinstance(start, bool) and not isinstance(end, bool):
+            return start, end
+    raise DataError(f"{where}: 'sentence_breaks' holds {pair!r}, expected pairs [start, end]. Fetch it again.")
+
+
+def _check_spans(
+    spans: list[tuple[int, int]], length: int, key: str, where: str, needed: bool, ordered: bool = True
+) -> None:
+    """Refuse sentences that do not lie within their text, which slices would silently cut or wrap around."""
+    if needed and not spans:
+        raise DataError(f"{where}: '{key}' is empty, expected at least one sentence. Fetch it again.")
+    before = 0
+    for start, end in spans:
+        if not before <= start <= end <= length:
+            raise DataError(
+                f"{where}: '{key}' holds {start}-{end}, expected a start from {before} on and then an end of at most "
+                f"{length}. Fetch it again."
+            )
+        before = end if ordered else 0
+
+
+def _question(qa: Any, where: str) -> tuple[str, str, int]:
+    """Return id and text of a question, and where its answer starts."""
+    name, text = _text(qa, "id", where), _text(qa, "question", where)
+    answers = _list(qa, "answers", where)
+    if len(answers) != 1:
+        raise DataError(f"{where}: the question '{name}' has {len(answers)} answers, expected one. Fetch it again.")
+    return name, text, _number(answers[0], "answer_start", f"{where}: question '{name}'")
+
+
+def mewsli_mentions(stored: Stored, language: str) -> Iterator[Row]:
+    """Yield the mentions of one language: id, text, and targets, the id of the entity.
+
+    The text is as the official code makes it: ``mention: left { mention } right``, from the first sentence that holds
+    the mention; braces that stood there before become round.
+
+    Raises:
+        DataError: a key is missing, the mention does not stand where it is said to, no sentence holds it whole, or an
+            id is doubled.
+    """
+    seen: set[str] = set()
+    for where, row in stored:
+        context = _value(row, "context", where)
+        if _text(context, "language", where) != language:
+            continue
+        several = isinstance(row, dict) and row.get("mentions") is not None
+        for mention in _list(row, "mentions", where) if several else [_value(row, "mention", where)]:
+            name = _text(mention, "example_id", where)
+            _once(name, seen, where)
+            text = _in_sentence(context, _value(mention, "mention_span", where), f"{where}: example '{name}'")
+            yield {"id": name, "text": text, "targets": [_text(mention, "entity_id", where)]}
+
+
+def mewsli_entities(stored: Stored) -> Iterator[Row]:
+    """Yield the entities, which are searched: id, text, the sentences of the description.
+
+    Raises:
+        DataError: a key is missing, or an id is doubled.
+    """
+    seen: set[str] = set()
+    for where, row in stored:
+        name, description = _text(row, "entity_id", where), _text(row, "description", where)
+        _once(name, seen, where)
+        spans = [_span(span, where) for span in _list(row, "sentence_spans", where)]
+        # None at all is odd, but the official loader takes it, too, and a million others are fine.
+        _check_spans(spans, len(description), "sentence_spans", where, needed=False, ordered=False)
+        yield {"id": name, "text": _one_line(" ".join(description[start:end] for start, end in spans))}
+
+
+def stored_rows(paths: Iterable[Path]) -> Iterator[tuple[str, Any]]:
+    """Yield what stands in the lines of JSON Lines files, each with its place.
+
+    Raises:
+        DataError: a line is no JSON, as where a file was cut, or a file is empty.
+    """
+    for path in paths:
+        number = 0
+        for number, line in read_lines(path):
+            where = f"{path}: line {number}"
+            try:
+                yield where, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{where}: cannot be read as JSON: {error}. Fetch it again.") from None
+        if not number:
+            raise DataError(f"{path}: holds nothing. Fetch it again.")
+
+
+def _in_sentence(context: Any, mention_span: Any, where: str) -> str:
+    text, mention = _text(context, "text", where), _text(mention_span, "text", where)
+    start, end = _span(mention_span, where)
+    if not mention:
+        raise DataError(f"{where}: the mention is empty. Fetch it again.")
+    spans = [_span(span, where) for span in _list(context, "sentence_spans", where)]
+    # Their order is not looked at: the first that holds the mention counts, as officially.
+    _check_spans(spans, len(text), "sentence_spans", where, needed=True, ordered=False)
+    if not 0 <= start <= end or text[start:end] != mention:
+        raise DataError(f"{where}: at {start}-{end} stands {text[start:end]!r}, not the mention {mention!r}.")
+    for first, last in spans:
+        if first <= start and end <= last:
+            left, right = _BRACES.sub(r"(\1)", text[first:start]), _BRACES.sub(r"(\1)", text[end:last])
+            return _one_line(f"{mention}: {left} {{ {mention} }} {right}")
+    raise DataError(f"{where}: no sentence holds the whole mention {mention!r} ({start}-{end}). Fetch it again.")
+
+
+def _one_line(text: str) -> str:
+    # Once, as officially: of three spaces two stay.
+    return " ".join(text.splitlines()).replace("  ", " ").strip()
+
+
+def _once(name: str, seen: set[str], where: str) -> None:
+    if name in seen:
+        raise DataError(f"{where}: the id '{name}' comes twice. Fetch it again.")
+    seen.add(name)
+
+
+def _value(record: Any, key: str, where: str) -> Any:
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: expected an object with '{key}', found {str(record)[:60]!r}. Fetch it again.")
+    if key not in record:
+        near = did_you_mean(key, record) or f" There are: {', '.join(map(str, list(record)[:20])) or 'none'}."
+        raise DataError(f"{where}: has no '{key}'.{near}")
+    return record[key]
+
+
+def _typed(record: Any, key: str, where: str, kind: type, said: str) -> Any:
+    value = _value(record, key, where)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise DataError(f"{where}: '{key}' is {str(value)[:60]!r}, expected {said}. Fetch it again.")
+    return value
+
+
+def _text(record: Any, key: str, where: str) -> str:
+    text: str = _typed(record, key, where, str, "a text")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # JSON may name half of a pair of surrogates, which no table of texts can hold.
+        raise DataError(f"{where}: '{key}' holds half a character: {text[:60]!a}. Fetch it again.") from None
+    return text
+
+
+def _number(record: Any, key: str, where: str) -> int:
+    number: int = _typed(record, key, where, int, "a whole number")
+    return number
+
+
+def _list(record: Any, key: str, where: str) -> list[Any]:
+    items: list[Any] = _typed(record, key, where, list, "a list")
+    return items
+
+
+def _span(span: Any, where: str) -> tuple[int, int]:
+    return _number(span, "start", where), _number(span, "end", where)

@@ -1,0 +1,107 @@
+"""Turning the demo's training data into numbers: the vocabulary, and encoded examples with their labels."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from xharness import assets
+from xharness.demo import lexicon as world
+from xharness.demo.data import ORGANISATION, SOURCE_LANGUAGE
+from xharness.tasks.task_spec import load_task
+
+Rows = list[dict[str, Any]]
+
+
+def rows(data: Path, name: str, language: str = SOURCE_LANGUAGE) -> Rows:
+    """Return the training rows of one of the demo's data sets."""
+    path = data / ORGANISATION / name / language / "train-00000-of-00001.parquet"
+    found: Rows = pq.read_table(path).to_pylist()
+    return found
+
+
+def parallel(data: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield language, sentence and its English translation."""
+    for language in world.load().languages:
+        if language != SOURCE_LANGUAGE:
+            for row in rows(data, "demo-parallel", language):
+                yield language, row["text"], row["english"]
+
+
+def vocabulary(pairs: list[tuple[str, str, str]]) -> list[tuple[str, float]]:
+    """Return the pieces of a Unigram tokenizer for the words of parallel sentences, with the ids of XLM-R's first four.
+
+    They are the words with their log frequency, and all single characters for whatever else comes. The trainer
+    of the tokenizers library would cut such a small text into crumbs: it begins from strings that several different
+    words share.
+    """
+    texts = {(language, text) for language, text, _ in pairs} | {(SOURCE_LANGUAGE, e) for _, _, e in pairs}
+    counts: Counter[str] = Counter()
+    for language, text in sorted(texts):
+        for word in world.words(world.load(), language, text):
+            # Once as it stands in the text, and once as tagging data has it: after a space.
+            after_space = word.start() == 0 or text[word.start() - 1] == " "
+            counts.update({"▁" + word.group(): 1, ("▁" if after_space else "") + word.group(): 1})
+    total = counts.total()
+    pieces = {"<s>": 0.0, "<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0}
+    pieces.update((piece, math.log(count / total)) for piece, count in sorted(counts.items()))
+    rare = math.log(0.1 / total)
+    for character in ["▁", *sorted({c for piece in counts for c in piece})]:
+        pieces.setdefault(character, rare)
+    pieces["<mask>"] = 0.0
+    return list(pieces.items())
+
+
+def encode_parallel(tokenizer: Any, pairs: list[tuple[str, str, str]]) -> list[tuple[list[int], list[int]]]:
+    """Return sub-words of sentence and translation, each pair also split into words as tagging data is."""
+    lexicon = world.load()
+    both = []
+    for language, text, english in pairs:
+        split = [
+            [m.group() for m in world.words(lexicon, c, t)] for c, t in ((language, text), (SOURCE_LANGUAGE, english))
+        ]
+        both += [(text, english), (" ".join(split[0]), " ".join(split[1]))]
+    first, second = (tokenizer(list(side))["input_ids"] for side in zip(*both, strict=True))
+    return list(zip(first, second, strict=True))
+
+
+def labels(task: str) -> list[str]:
+    """Return the labels that a task of the demo has, in the order of the head's outputs."""
+    return load_task(str(assets.TASKS / "demo" / f"{task}.yaml")).labels
+
+
+def encode_nli(tokenizer: Any, rows: Rows) -> list[tuple[list[int], int]]:
+    """Return sub-words and label for each pair."""
+    names = labels("demo_nli")
+    ids = tokenizer([r["premise"] for r in rows], [r["hypothesis"] for r in rows])["input_ids"]
+    return [(row_ids, names.index(row["label"])) for row_ids, row in zip(ids, rows, strict=True)]
+
+
+def encode_ner(tokenizer: Any, rows: Rows) -> list[tuple[list[int], list[int]]]:
+    """Put each word's tag on its first sub-word and nothing (-100) on the others."""
+    tags = labels("demo_ner")
+    encoded = tokenizer([r["tokens"] for r in rows], is_split_into_words=True)
+    found = []
+    for i, row in enumerate(rows):
+        words = encoded.word_ids(i)
+        first = [word is not None and (j == 0 or words[j - 1] != word) for j, word in enumerate(words)]
+        gold = [tags.index(row["ner_tags"][w]) if f else -100 for w, f in zip(words, first, strict=True)]
+        found.append((encoded["input_ids"][i], gold))
+    return found
+
+
+def encode_qa(tokenizer: Any, rows: Rows) -> list[tuple[list[int], int, int]]:
+    """Return sub-words, and the places of the answer's first and last one, for each question."""
+    encoded = tokenizer([r["question"] for r in rows], [r["context"] for r in rows])
+    found = []
+    for i, row in enumerate(rows):
+        (text,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
+        first = encoded.char_to_token(i, start, sequence_index=1)
+        last = encoded.char_to_token(i, start + len(text) - 1, sequence_index=1)
+        found.append((encoded["input_ids"][i], first, last))
+    return found

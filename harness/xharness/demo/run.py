@@ -1,0 +1,81 @@
+"""The story that ``xharness demo`` tells: make data, train tiny checkpoints, evaluate each as anybody's would be."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from xharness import assets
+from xharness.demo.data import make_data
+from xharness.errors import OutputError
+from xharness.evaluation.runner import evaluate
+from xharness.files import write_text
+from xharness.results.aggregate import Results
+
+TARGETS = {"nli": "demo_nli", "ner": "demo_ner", "qa": "demo_qa", "encoder": "demo_bitext"}
+"""Checkpoint -> the task under ``tasks/demo`` that it is evaluated on."""
+
+
+def run(
+    output: Path, *, seed: int = 0, say: Callable[[str], None] | None = None, progress: bool = True
+) -> list[tuple[str, Results]]:
+    """Make what is not there yet, and return (checkpoint, its results) for the four checkpoints of the demo.
+
+    Data and checkpoints are kept in folders named by what they were made from, so a second run goes on from there,
+    and another seed or another version of the demo has its own.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    tell = say or (lambda sentence: None)
+    origin = fingerprint(seed)
+    data, models = output / "data" / origin, output / "models" / origin
+    complete = models / "complete"
+    if complete.is_file():
+        tell(f"The checkpoints of this version and seed {seed} are in {models}; not trained again.")
+    else:
+        try:
+            _make(data, models, seed, tell, progress)
+        except OSError as error:
+            raise OutputError(
+                f"{output}: the demo cannot be written there: {error.strerror or error}. "
+                "Make room, or choose another folder with --output."
+            ) from None
+        write_text(complete, f"seed {seed}\n")
+    return [
+        (
+            name,
+            evaluate(
+                str(models / name),
+                targets=[str(assets.TASKS / "demo" / f"{task}.yaml")],
+                data_dir=data,
+                output=output / "results",
+                say=say,
+                progress=progress,
+                seed=seed,
+                # Not left to the machine, so that the demo shows the same numbers wherever it can.
+                dtype="float32",
+            ),
+        )
+        for name, task in TARGETS.items()
+    ]
+
+
+def _make(data: Path, models: Path, seed: int, tell: Callable[[str], None], progress: bool) -> None:
+    # Only here, because a second run does without it.
+    from xharness.demo.train import train_checkpoints
+
+    tell(f"Writing small parallel data sets in seven languages and five scripts to {data}.")
+    make_data(data, seed=seed)
+    tell(f"Training a tiny encoder and three heads (about a minute) to {models}.")
+    train_checkpoints(data, models, seed=seed, progress=progress)
+
+
+def fingerprint(seed: int) -> str:
+    """Return 12 hex digits that change with the seed and with the demo's words, code, settings or tasks."""
+    own = Path(__file__).parent
+    digest = hashlib.sha256(f"seed {seed}".encode())
+    for path in sorted([*own.glob("*.py"), own / "lexicon.yaml", *(assets.TASKS / "demo").glob("*.yaml")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""`xharness eval`: plan, run, retrieval and layers."""

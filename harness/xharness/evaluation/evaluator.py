@@ -1,0 +1,347 @@
+"""The desk where one target in one language is worked on: from data to predictions, score and result file."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xharness import files
+from xharness.data import loading as data
+from xharness.errors import DataError, ModelError
+from xharness.evaluation.model_cache import Shelf
+from xharness.evaluation.plan import Step
+from xharness.evaluation.prepare import Options, Prepared
+from xharness.evaluation.retrieval.compare import Comparer, described, resolve_layer
+from xharness.models import loading as models
+from xharness.models.kinds import KINDS
+from xharness.models.kinds.base import Array, Context, NonFiniteOutput
+from xharness.models.loading import Encoder
+from xharness.progress import Ticker
+from xharness.results import predictions
+from xharness.results import score as results
+from xharness.results.score import Score
+from xharness.results.scoring import in_file_order, intervals_of, score_file
+from xharness.tasks.task_spec import TaskSpec
+from xharness.version import __version__
+
+# Examples that are tokenised, sorted by length and run together: enough to fill batches of even length, and few
+# enough that memory does not grow with the number of examples.
+CHUNK = 16_000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A layer that was chosen on other data than the benchmark's test set, and what is to be recorded of it."""
+
+    layer: int
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned checkpoint that a desk works with in place of the run's own, and what is to be recorded of it.
+
+    Attributes:
+        track: what it was trained on (``results.TRACKS``).
+        selected_by: how its state was chosen.
+        record: see ``Score.tuned``.
+        chosen_on: hashes of the data that it was chosen on; a score on the same data says so.
+    """
+
+    track: str
+    selected_by: str
+    record: dict[str, Any]
+    chosen_on: frozenset[str]
+
+    def chosen_by(self, data_hash: str) -> str:
+        """Return how the state was chosen, as a score on some data has to say it."""
+        return results.ON_TEST if data_hash in self.chosen_on else self.selected_by
+
+
+def with_overrides(spec: TaskSpec, options: Options) -> TaskSpec:
+    """Return a target with the settings of its vectors as the user asked for them."""
+    if not spec.compares_vectors:
+        return spec
+    asked = {name: getattr(options, name) for name in ("pooling", "prefix", "special_tokens", "center", "whiten")}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return spec.model_copy(update={"input": spec.input.model_copy(update=changes)})
+
+
+@dataclass(frozen=True)
+class Work:
+    """What came out of one cell's forward passes."""
+
+    predictions: Any
+    counts: dict[str, int]
+    tokens: int
+    budget: int
+    dtype: str
+    layer: int | None = None
+    selection: dict[str, Any] = field(default_factory=dict)
+    encoding: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Desk:
+    """Where the cells (target x language) of one run are worked on.
+
+    Args:
+        prepared: the checkpoint, the data folder and the options.
+        folder: of the run.
+        shelf: loads the checkpoint; several desks may share one.
+        comparer: makes and compares vectors; several desks may share one.
+        say: is given sentences about what happens.
+        chosen: target -> what was chosen on other data, and how (a layer).
+        tuned: what the shelf holds, where it is not the run's checkpoint but one that was tuned from it.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        folder: Path,
+        shelf: Shelf,
+        comparer: Comparer,
+        say: Callable[[str], None],
+        chosen: Mapping[str, Choice] | None = None,
+        tuned: Tuned | None = None,
+    ) -> None:
+        self._checkpoint = prepared.checkpoint
+        self._options = prepared.options
+        self._folder = folder
+        self._shelf = shelf
+        self._comparer = comparer
+        self._device = shelf.device
+        self._dtype = shelf.dtype
+        self._say = say
+        self._chosen = chosen or {}
+        self._tuned = tuned
+
+    def cell(self, step: Step, language: str, bar: Any) -> Score:
+        """Return the score of a target in a language: from disk if it is there and fits, else computed and kept."""
+        assert step.spec is not None
+        spec = with_overrides(step.spec, self._options)
+        loaded = self._comparer.load(step.spec, language, self._options.split)
+        score_path = self._folder / "results" / spec.name / f"{language}.json"
+        made_path = predictions.path(self._folder / "predictions", spec.name, spec.kind, language, self._options.split)
+        limit = self._options.limit
+        total = len(loaded.examples) if limit is None else min(limit, len(loaded.examples))
+        kept = self._kept(step.spec, language, loaded, score_path, made_path)
+        if kept is not None:
+            bar.update(total)
+            return kept
+        started = time.perf_counter()
+        examples = loaded.examples if limit is None else loaded.examples[:limit]
+        work = self._predict(spec, step, language, examples, loaded, bar)
+        predictions.write(made_path, spec.kind, in_file_order(examples, work.predictions))
+        plain = score_file(step.spec, language, self._options.split, loaded, made_path, limit)
+        score = replace(
+            plain,
+            counts={**plain.counts, **{k: v for k, v in work.counts.items() if v}},
+            model=self._checkpoint.name,
+            model_sha=self._checkpoint.sha,
+            model_hash=self._checkpoint.content_hash,
+            settings=self._options.settings(self._dtype),
+            layer=work.layer,
+            pooling=work.encoding.get("pooling"),
+            encoding=work.encoding,
+            selection=work.selection,
+            **{"selected_by": _selected_by(spec, work.selection), **self._told_of_tuning(loaded.hash)},
+            dtype=work.dtype,
+            device=models.device_name(self._device),
+            batch_tokens=work.budget,
+            seed=self._options.seed,
+            versions={
+                "xharness": __version__,
+                "python": platform.python_version(),
+                **models.versions(),
+            },
+            seconds=round(time.perf_counter() - started, 3),
+            tokens=work.tokens,
+            notes=(*plain.notes, *work.notes),
+        )
+        results.save(score, score_path)
+        budget_file = self._budget_file(spec, language)
+        budget_file.unlink(missing_ok=True)
+        with suppress(OSError):  # another language has begun
+            budget_file.parent.rmdir()
+            budget_file.parent.parent.rmdir()
+        if not self._comparer.every_layer:
+            self._comparer.forget(spec.name, language)
+        return score
+
+    def _kept(
+        self, spec: TaskSpec, language: str, loaded: data.Data, score_path: Path, made_path: Path
+    ) -> Score | None:
+        """Return the score on disk if it was made from the same data, spec and predictions; else None."""
+        if not score_path.is_file() or not made_path.is_file():
+            return None
+        try:
+            score = results.load(score_path)
+        except DataError as error:
+            self._say(f"{error} It is computed again.")
+            return None
+        options = self._options
+        same = (
+            (score.task, score.language, score.split) == (spec.name, score_path.stem, options.split)
+            and score.settings.get("limit") == options.limit
+            and self._chosen_alike(spec, language, score)
+            and all(getattr(score, name) == value for name, value in self._told_of_tuning(loaded.hash).items())
+            and all(math.isfinite(value) for value in score.scores.values())
+            and all(key in score.scores for key in spec.score_keys)
+            and not score.changed(
+                data_hash=loaded.hash,
+                spec_hash=spec.hash,
+                predictions_sha256=files.sha256(made_path),
+                candidates_hash=loaded.pool.hash if loaded.pool is not None else None,
+            )
+        )
+        if not same:
+            self._say(f"{spec.name} {score_path.stem}: data, spec or files changed since; it is computed again.")
+            return None
+        # The same examples may be known better by now: a MANIFEST.tsv that calls them a stand-in, another source.
+        told = replace(
+            score,
+            data_source=loaded.source,
+            data_revision=loaded.revision,
+            data_status=loaded.status,
+            expected_n=loaded.expected_n,
+            # A version that knew no intervals may have scored it; the predictions say them without the model.
+            intervals=score.intervals or intervals_of(spec, language, loaded, made_path, options.limit),
+        )
+        if told != score:
+            results.save(told, score_path)
+        return told
+
+    def _told_of_tuning(self, data_hash: str) -> dict[str, Any]:
+        """Return the fields of a score that say which tuned checkpoint it is of; none where it is of the run's own."""
+        if self._tuned is None:
+            return {}
+        chosen = self._tuned.chosen_by(data_hash)
+        return {"phase": results.TUNED, "track": self._tuned.track, "tuned": self._tuned.record, "selected_by": chosen}
+
+    def _chosen_alike(self, spec: TaskSpec, language: str, score: Score) -> bool:
+        """Whether what was chosen on development data, a layer or a threshold, was chosen as it would be now."""
+        choice = self._chosen.get(spec.name)
+        if choice is not None:
+            recorded = {name: score.selection.get(name) for name in choice.record}
+            if (score.layer, recorded) != (choice.layer, choice.record):
+                return False
+        if spec.kind == "mining" and self._options.split == "test":
+            return bool(score.selection.get("dev_hash") == self._comparer.load(spec, language, "dev").hash)
+        return True
+
+    def _predict(
+        self, spec: TaskSpec, step: Step, language: str, examples: Sequence[Any], loaded: data.Data, bar: Any
+    ) -> Work:
+        """Predict a cell, with a smaller budget after out-of-memory, and in float32 after NaN or infinity."""
+        dtype = self._dtype
+        notes: tuple[str, ...] = ()
+        before = bar.n
+        budget = 0
+        while True:
+            encoder = self._shelf.encoder(spec, dtype)
+            budget = budget or self._budget(spec, language, encoder)
+            try:
+                if KINDS[spec.kind].decode is None:
+                    work = self._compared(spec, language, encoder, examples, loaded, budget)
+                else:
+                    work = self._decoded(spec, step, encoder, examples, budget, bar)
+                bar.update(before + len(examples) - bar.n)
+                return replace(work, notes=notes)
+            except NonFiniteOutput:
+                if dtype == "float32":
+                    raise ModelError(
+                        f"{spec.name} {language}: the model puts out NaN or infinity in float32."
+                    ) from None
+                notes = (f"the model put out NaN or infinity in {dtype}; repeated in float32",)
+                self._say(f"{spec.name} {language}: {notes[0]}.")
+                dtype = "float32"
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not models.out_of_memory(error):
+                    raise
+                if budget // 2 < models.SMALLEST_BUDGET:
+                    raise ModelError(
+                        f"{spec.name} {language}: out of memory even with {budget} sub-words a batch. "
+                        "Use --device cpu, or a machine with more memory."
+                    ) from None
+                budget //= 2
+                files.write_json(self._budget_file(spec, language), {"batch_tokens": budget})
+                self._say(f"{spec.name} {language}: out of memory; starting again with {budget} sub-words a batch.")
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            bar.update(before - bar.n)
+
+    def _budget_file(self, spec: TaskSpec, language: str) -> Path:
+        return self._folder / "started" / spec.name / f"{language}.json"
+
+    def _budget(self, spec: TaskSpec, language: str, encoder: Encoder) -> int:
+        """Return the token budget of a cell, the same after a kill: kernels round by shape, bytes must not change."""
+        path = self._budget_file(spec, language)
+        asked = self._options.batch_tokens
+        if path.is_file() and asked is None:
+            try:
+                return int(json.loads(path.read_text(encoding="utf-8"))["batch_tokens"])
+            except (ValueError, KeyError, TypeError):
+                self._say(f"{path} is damaged; the cell starts anew.")
+        budget = asked or models.default_budget(encoder)
+        files.write_json(path, {"batch_tokens": budget})
+        return budget
+
+    def _compared(
+        self,
+        spec: TaskSpec,
+        language: str,
+        encoder: Encoder,
+        examples: Sequence[Any],
+        loaded: data.Data,
+        budget: int,
+    ) -> Work:
+        choice = self._chosen.get(spec.name)
+        asked = choice.layer if choice is not None else self._options.layer
+        layer = resolve_layer(asked, spec.input, encoder.layers)
+        split = self._options.split
+        found = self._comparer.work(spec, language, split, examples, loaded, encoder, layer, budget)
+        selection = {**found.selection, **(choice.record if choice is not None else {})}
+        encoding = described(spec.input, layer, encoder.layers)
+        used = None if spec.input.pooling == "pooler" else layer
+        return Work(found.predictions, found.counts, found.tokens, budget, encoder.dtype, used, selection, encoding)
+
+    def _decoded(
+        self, spec: TaskSpec, step: Step, encoder: Encoder, examples: Sequence[Any], budget: int, bar: Any
+    ) -> Work:
+        kind = KINDS[spec.kind]
+        assert kind.decode is not None
+        longest = spec.input.max_length
+        if encoder.max_positions is not None:
+            longest = min(longest, encoder.max_positions)
+        context = Context(encoder.tokenizer, longest, spec.input, step.labels)
+        decoded: list[Any] = []
+        counts: dict[str, int] = {}
+        tokens = 0
+        for start in range(0, len(examples), CHUNK):
+            chunk = examples[start : start + CHUNK]
+            features = kind.encode(chunk, context)
+            done = Ticker(bar, len(chunk), sum(features.lengths))
+            arrays: list[Array] = models.forward(encoder, kind, features, context, budget, done.tick)
+            decoded += kind.decode(chunk, features, arrays, context)
+            tokens += sum(features.lengths)
+            for name, count in features.counts.items():
+                counts[name] = counts.get(name, 0) + count
+        if longest < spec.input.max_length:
+            counts["max_length"] = longest
+        return Work(decoded, counts, tokens, budget, encoder.dtype)
+
+
+def _selected_by(spec: TaskSpec, selection: Mapping[str, Any]) -> str:
+    if "layer_from" in selection:
+        return "target-dev" if selection["layer_from"] == spec.name else "other-dev"
+    return "target-dev" if "threshold" in selection else "none"

@@ -1,0 +1,92 @@
+"""The curve over an encoder's layers, as a table for the terminal and as a picture for a paper."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from xharness import files
+from xharness.errors import OutputError
+from xharness.evaluation.layers import Curve, Curves
+
+HOW_TO_DRAW = "The picture needs matplotlib: pip install 'xharness[plots]', and the same command again."
+
+
+def table(found: Curves) -> str:
+    """Return the score of every layer and target, in percent, the layer of the target's spec marked."""
+    layers = sorted({layer for curve in found.curves for layer in curve.layers})
+    rows = [[str(layer), *(_cell(curve, layer) for curve in found.curves)] for layer in layers]
+    head = ["layer", *(curve.task for curve in found.curves)]
+    text = tabulate(rows, head, tablefmt="simple", disable_numparse=True, colalign=["right"] * len(head))
+    notes = ["Layer 0 is the embeddings. * is the layer that the target's spec names for an encoder of this depth."]
+    for curve in found.curves:
+        result = curve.layers[min(curve.layers)]
+        if result.why:
+            notes.append(f"{curve.task} is partial: {result.why}.")
+    if found.facts["split"] == "test":
+        notes.append(
+            "These are test scores: the best of them is no layer to report. --layer dev chooses one on other data."
+        )
+    return "\n\n".join([text, "\n".join(notes)])
+
+
+def _cell(curve: Curve, layer: int) -> str:
+    if layer not in curve.layers:
+        return "-"
+    return f"{curve.layers[layer].mean['score']:.1f}{'*' if layer == curve.own else ''}"
+
+
+def save(found: Curves) -> list[Path]:
+    """Write ``curve.json`` and, where matplotlib is installed, ``curve.svg`` and ``curve.png``; return the files.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    made = [found.folder / "curve.json"]
+    files.write_json(made[0], found.to_json())
+    if importlib.util.find_spec("matplotlib") is None:
+        return made
+    figure = draw(found)
+    for ending in ("svg", "png"):
+        path = found.folder / f"curve.{ending}"
+        part = path.with_suffix(f".part.{ending}")
+        try:
+            figure.savefig(part, dpi=200, bbox_inches="tight")
+            part.replace(path)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from None
+        made.append(path)
+    return made
+
+
+def draw(found: Curves) -> Any:
+    """Return a matplotlib figure: layer against score, a line per target, the spec's layer as a ring."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(5.0, 3.2), layout="constrained")
+    axes = figure.subplots()
+    styles = ["-", "--", "-.", ":"]
+    for place, curve in enumerate(found.curves):
+        layers = sorted(curve.layers)
+        scores = [curve.layers[layer].mean["score"] for layer in layers]
+        partial = any(not curve.layers[layer].complete for layer in layers)
+        name = f"{curve.task}{' (partial)' if partial else ''}"
+        line = axes.plot(layers, scores, styles[place % len(styles)], marker="o", markersize=3, label=name)[0]
+        if curve.own in curve.layers:
+            own = curve.layers[curve.own].mean["score"]
+            axes.plot([curve.own], [own], "o", markersize=9, fillstyle="none", color=line.get_color())
+    axes.set_xlabel("layer (0: embeddings; ring: the task's own)")
+    axes.set_ylabel("score, %")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3, linewidth=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    # Of a local checkpoint the folder's name is enough; on the Hub the whole name is.
+    name = found.facts["model"] if found.facts["model_sha"] else Path(found.facts["model"]).name
+    axes.set_title(name, fontsize=9, parse_math=False)
+    return figure

@@ -1,0 +1,283 @@
+"""Every layer of an encoder: the curve over them, and the choice of one on development data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xharness.data import candidates as pools
+from xharness.data import loading as data
+from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
+from xharness.evaluation.evaluator import Choice, Desk, with_overrides
+from xharness.evaluation.model_cache import Shelf, open_shelf
+from xharness.evaluation.plan import Step
+from xharness.evaluation.prepare import Prepared
+from xharness.evaluation.retrieval.compare import Comparer, resolve_layer
+from xharness.evaluation.run_folder import checkpoint_folder, run_folder, settings_of
+from xharness.progress import bar
+from xharness.results.aggregate import TaskResult, task_result
+from xharness.results.runs import digest
+from xharness.results.score import Score
+from xharness.tasks.selection import Selection
+from xharness.tasks.task_spec import load_task
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The score of one target at every layer.
+
+    Attributes:
+        task: the target.
+        layers: index into hidden_states -> the result at that layer.
+        own: the layer that the target's spec names for an encoder of this depth.
+    """
+
+    task: str
+    layers: dict[int, TaskResult]
+    own: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints for the target."""
+        return {
+            "spec_layer": self.own,
+            "layers": {
+                str(layer): {
+                    "score": result.mean.get("score"),
+                    "complete": result.complete,
+                    "incomplete_because": result.why or None,
+                    "languages": {code: score.scores for code, score in result.languages.items()},
+                }
+                for layer, result in self.layers.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What a sweep returns: a curve per target, the runs they were made from, and what failed."""
+
+    curves: list[Curve]
+    folder: Path
+    runs: dict[int, Path]
+    failures: list[str]
+    facts: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that ``--json`` prints."""
+        return {
+            **self.facts,
+            "runs": {str(layer): str(path) for layer, path in self.runs.items()},
+            "tasks": {curve.task: curve.to_json() for curve in self.curves},
+            "failures": self.failures,
+        }
+
+
+def run(
+    prepared: Prepared,
+    output: str | Path = "results",
+    *,
+    say: Callable[[str], None] | None = None,
+    progress: bool = True,
+) -> Curves:
+    """Score every layer of an encoder, each text going through it once.
+
+    Every layer gets a RUN of its own, the one that ``--layer N`` would make.
+
+    Raises:
+        NothingToDo: no target of the plan compares vectors of layers.
+    """
+    say = say or (lambda sentence: None)
+    steps = [step for step in prepared.steps if step.runs and has_layers(step, prepared)]
+    without = {step.task: _why_without(step) for step in prepared.steps if step not in steps}
+    if not steps:
+        raise NothingToDo(
+            "--layer all needs a target that compares vectors by mean or cls pooling (tatoeba, bucc2018, ...):\n"
+            + "\n".join(f"  {task}: {why}" for task, why in without.items())
+        )
+    for task, why in without.items():
+        say(f"{task} is left out of the curve: {why}")
+    pools.forget()
+    shelf = open_shelf(prepared)
+    scores, runs, failures = _every_layer(prepared, steps, Path(output), shelf, say, progress)
+    if prepared.named_languages:
+        there = {code for step in steps for code in step.languages}
+        failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
+    if not any(scores.values()):
+        raise type(failures[0])("\n".join(dict.fromkeys(map(str, failures))))
+    curves = []
+    for step in steps:
+        assert step.spec is not None
+        layers = {layer: found[step.task] for layer, found in scores.items() if step.task in found}
+        if layers:
+            benchmark = prepared.selection.benchmark
+            results = {layer: task_result(step.spec, found, benchmark) for layer, found in layers.items()}
+            curves.append(Curve(step.task, results, resolve_layer(None, step.spec.input, max(scores))))
+    checkpoint = prepared.checkpoint
+    facts = {
+        "model": checkpoint.name,
+        "model_sha": checkpoint.sha,
+        "model_hash": checkpoint.content_hash,
+        "dtype": shelf.dtype,
+        "seed": prepared.options.seed,
+        "split": prepared.options.split,
+    }
+    return Curves(curves, _sweep_folder(prepared, Path(output), shelf.dtype), runs, [str(f) for f in failures], facts)
+
+
+def choose(
+    prepared: Prepared,
+    steps: Sequence[Step],
+    output: Path,
+    shelf: Shelf,
+    say: Callable[[str], None],
+    progress: bool,
+) -> tuple[dict[str, Choice], dict[str, XharnessError]]:
+    """Return target -> the layer that is best on development data, and the targets for which there is none.
+
+    The data is that of the first of the spec's ``layer_dev`` that is there: Tatoeba in languages outside both
+    benchmarks, or BUCC's development set. Pooling, centring and so on are those of the target. Of equally good
+    layers the lowest is taken.
+    """
+    chosen: dict[str, Choice] = {}
+    refused: dict[str, XharnessError] = {}
+    known: dict[str, Choice] = {}
+    for step in steps:
+        if not has_layers(step, prepared):
+            if step.spec is not None and step.spec.compares_vectors:
+                say(f"{step.task}: the pooler's output has no layers to choose from; it is taken as it is.")
+            continue
+        try:
+            trial = _trial(prepared, step)
+            key = str((trial.steps[0].task, trial.options, trial.steps[0].languages))
+            if key not in known:
+                known[key] = _best(trial, output, shelf, say, progress)
+            chosen[step.task] = known[key]
+            record = known[key].record
+            where = f"{record['layer_from']} ({record['layer_languages']})"
+            say(f"{step.task}: layer {known[key].layer}, chosen on {where}.")
+        except OutputError:
+            raise
+        except XharnessError as error:
+            refused[step.task] = error
+            say(f"{step.task}: {error}")
+    return chosen, refused
+
+
+def _why_without(step: Step) -> str:
+    if not step.runs:
+        return step.reason
+    if step.spec is not None and step.spec.compares_vectors:
+        return "it compares the pooler's output, which has no layers; --pooling mean or cls gives it a curve."
+    return "its head reads the last layer."
+
+
+def has_layers(step: Step, prepared: Prepared) -> bool:
+    """Whether a target compares vectors that are taken from a layer, and not the pooler's output."""
+    if step.spec is None or not step.spec.compares_vectors:
+        return False
+    return bool(with_overrides(step.spec, prepared.options).input.pooling != "pooler")
+
+
+def _trial(prepared: Prepared, step: Step) -> Prepared:
+    """Return what is to be run on development data to choose the layer of a target."""
+    assert step.spec is not None
+    settings = with_overrides(step.spec, prepared.options).input
+    for name in settings.layer_dev:
+        spec = load_task(name)
+        there = [code for code in spec.languages if data.available(spec, code, "dev", prepared.data_dir) is None]
+        if there:
+            options = replace(
+                prepared.options,
+                split="dev",
+                pooling=settings.pooling,
+                special_tokens=settings.special_tokens,
+                center=settings.center,
+                whiten=settings.whiten,
+                prefix=settings.prefix,
+                limit=None,
+            )
+            steps = [Step(spec.name, spec, "encoder only", "", tuple(there))]
+            return replace(prepared, steps=steps, selection=Selection(None, (spec,)), options=options)
+    looked = ", ".join(settings.layer_dev) or "none is named in its spec"
+    raise DataError(
+        f"{step.task}: --layer dev finds no development data (input.layer_dev: {looked}). "
+        f"Fetch it: xharness fetch --targets {settings.layer_dev[0] if settings.layer_dev else 'tatoeba-dev'} --to DIR"
+    )
+
+
+def _best(trial: Prepared, output: Path, shelf: Shelf, say: Callable[[str], None], progress: bool) -> Choice:
+    step = trial.steps[0]
+    assert step.spec is not None
+    scores, _, failures = _every_layer(trial, [step], output, shelf, say, progress, trial=True)
+    if failures:
+        raise failures[0]
+    means = {layer: task_result(step.spec, found[step.task], None).mean["score"] for layer, found in scores.items()}
+    best = max(means, key=lambda layer: (means[layer], -layer))
+    languages = " ".join(step.languages)
+    shown = {str(layer): mean for layer, mean in means.items()}
+    return Choice(best, {"layer_from": step.task, "layer_languages": languages, "layer_scores": shown})
+
+
+def _every_layer(
+    prepared: Prepared,
+    steps: Sequence[Step],
+    output: Path,
+    shelf: Shelf,
+    say: Callable[[str], None],
+    progress: bool,
+    *,
+    trial: bool = False,
+) -> tuple[dict[int, dict[str, dict[str, Score]]], dict[int, Path], list[XharnessError]]:
+    """Return layer -> target -> language -> score, the runs by layer, and what failed."""
+    assert steps[0].spec is not None
+    depth = shelf.encoder(with_overrides(steps[0].spec, prepared.options), shelf.dtype).layers
+    folder = _sweep_folder(prepared, output, shelf.dtype)
+    comparer = Comparer(folder, prepared.data_dir, shelf.device, prepared.checkpoint.id, True, progress)
+    desks: dict[int, Desk] = {}
+    runs: dict[int, Path] = {}
+    for layer in range(depth + 1):
+        of_layer = replace(prepared, options=replace(prepared.options, layer=layer))
+        runs[layer] = run_folder(of_layer, output, shelf.dtype, say, trial=trial)
+        desks[layer] = Desk(of_layer, runs[layer], shelf, comparer, say)
+    scores: dict[int, dict[str, dict[str, Score]]] = {layer: {step.task: {} for step in steps} for layer in desks}
+    failures: list[XharnessError] = []
+    for step in steps:
+        with bar(step.task, None if step.examples is None else step.examples * len(desks), progress) as shown:
+            for language in step.languages:
+                failure = _language(step, language, desks, scores, shown)
+                if failure is not None:
+                    # Layers are compared over the same languages.
+                    for found in scores.values():
+                        found[step.task].pop(language, None)
+                    failures.append(failure)
+                    say(f"{step.task} {language}: {failure}")
+                comparer.forget(step.task, language)
+        comparer.forget(step.task)
+    made = {layer: {task: of for task, of in found.items() if of} for layer, found in scores.items()}
+    return made, runs, failures
+
+
+def _language(
+    step: Step,
+    language: str,
+    desks: Mapping[int, Desk],
+    scores: dict[int, dict[str, dict[str, Score]]],
+    shown: Any,
+) -> XharnessError | None:
+    """Score a language at every layer; return what went wrong."""
+    for layer, desk in desks.items():
+        shown.set_postfix_str(f"{language} layer {layer}")
+        try:
+            scores[layer][step.task][language] = desk.cell(step, language, shown)
+        except OutputError:
+            raise
+        except XharnessError as error:
+            return error
+    return None
+
+
+def _sweep_folder(prepared: Prepared, output: Path, dtype: str) -> Path:
+    settings = {name: value for name, value in settings_of(prepared, dtype).items() if name != "layer"}
+    return checkpoint_folder(prepared, output) / "layers" / digest(settings) / f"seed{prepared.options.seed}"

@@ -1,0 +1,78 @@
+"""The shelf that holds a run's checkpoint while it is loaded, with the head that a target needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from xharness.checkpoints import resolve
+from xharness.checkpoints.checkpoint import Checkpoint
+from xharness.checkpoints.heads import Head
+from xharness.evaluation.prepare import Prepared
+from xharness.models import loading as models
+from xharness.models.kinds import KINDS
+from xharness.models.loading import Encoder
+from xharness.tasks.task_spec import TaskSpec
+
+
+class Shelf:
+    """Holds the loaded checkpoint, one at a time: another head or type takes its place.
+
+    Args:
+        checkpoint: what is known of it.
+        path: of its files.
+        device: to load it to.
+        dtype: the type that a run begins with.
+        trust: Python code that lies beside it may be run.
+        heads: target -> the head that the plan chose for it, where the checkpoint's heads have names.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        path: Path,
+        device: torch.device,
+        dtype: str,
+        trust: bool,
+        heads: Mapping[str, Head] | None = None,
+    ) -> None:
+        self.device = device
+        self.dtype = dtype
+        self._checkpoint, self._path, self._trust = checkpoint, path, trust
+        self._heads = heads or {}
+        self._loaded: tuple[tuple[str, str, bool, str | None], Encoder] | None = None
+
+    def encoder(self, spec: TaskSpec, dtype: str) -> Encoder:
+        """Return the checkpoint with the head that a target needs, in a type."""
+        kind = KINDS[spec.kind]
+        pooler = kind.decode is None and spec.input.pooling == "pooler"
+        head = self._heads.get(spec.name)
+        key = (kind.auto_class, dtype, pooler, head.name if head is not None else None)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # let go of the other one before a second is made
+            encoder = models.load(
+                self._path,
+                kind,
+                name=self._checkpoint.name,
+                device=self.device,
+                dtype=dtype,
+                pooling="pooler" if pooler else None,
+                head=head,
+                trust_remote_code=self._trust,
+            )
+            self._loaded = (key, encoder)
+        return self._loaded[1]
+
+
+def open_shelf(prepared: Prepared) -> Shelf:
+    """Return the shelf of a run: its device, its type, and the checkpoint's files, which are downloaded if need be."""
+    options = prepared.options
+    device = models.choose_device(options.device)
+    torch.manual_seed(options.seed)
+    path = resolve.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
+    dtype = models.choose_dtype(options.dtype, device)
+    known = prepared.checkpoint.heads
+    heads = {step.task: known[step.head] for step in prepared.steps if step.head is not None}
+    return Shelf(prepared.checkpoint, path, device, dtype, options.trust_remote_code, heads)

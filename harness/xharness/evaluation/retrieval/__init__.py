@@ -1,0 +1,1 @@
+"""Tasks that compare embeddings: retrieval, bitext mining and ranking."""

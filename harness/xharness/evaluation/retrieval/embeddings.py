@@ -1,0 +1,243 @@
+"""Vectors of many texts, kept on the disk while a target is worked on, so that a run that was killed goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from xharness import files
+from xharness.errors import ModelError, OutputError
+from xharness.models import loading as models
+from xharness.models.kinds import embedding as retrieval
+from xharness.models.kinds.base import Context
+from xharness.models.loading import Encoder
+from xharness.progress import Ticker
+
+Array = npt.NDArray[Any]
+
+# Texts that are tokenised, sorted by length and run together, and after which the state is written down.
+CHUNK = 16_000
+# Vectors that are read at a time when all of them are gone through.
+BLOCK = 65_536
+
+
+@dataclass(frozen=True)
+class Job:
+    """What texts are made into vectors, and how.
+
+    Attributes:
+        name: of the files (``de``, ``candidates``).
+        texts: in the order of the vectors.
+        digest: stands for the texts and all that their vectors depend on, but for the budget.
+        layers: indices into hidden_states; () for the pooler's output.
+        stored: ``float32`` or ``float16``.
+        unit: whether vectors are made one long before they are written.
+    """
+
+    name: str
+    texts: Sequence[str]
+    digest: str
+    layers: tuple[int, ...]
+    stored: str
+    unit: bool
+
+    @property
+    def kept_layers(self) -> tuple[int, ...]:
+        """The layers by which files are named; the pooler's output is called -1."""
+        return self.layers or (-1,)
+
+
+def digest_of(*parts: Any) -> str:
+    """Return a short hash over values that JSON can hold."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def open_vectors(folder: Path, name: str, digest: str, layer: int) -> Array | None:
+    """Return the vectors of a layer [texts, width], memory-mapped, if all of them are there; else None."""
+    state = _state(folder / f"{name}.json")
+    path = folder / f"{name}.{layer}.npy"
+    if state.get("digest") != digest or state.get("done") != state.get("texts"):
+        return None
+    if layer not in state.get("layers", ()) or not path.is_file():
+        return None
+    return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+
+
+def tokens_of(folder: Path, name: str) -> int:
+    """Return the sub-words of the texts whose vectors are there."""
+    return int(_state(folder / f"{name}.json").get("tokens", 0))
+
+
+def embed(
+    job: Job,
+    folder: Path,
+    encoder: Encoder,
+    context: Context,
+    budget: int,
+    shown: Any,
+) -> int:
+    """Write the vectors of a job's texts to ``folder/<name>.<layer>.npy`` and return how many sub-words they hold.
+
+    After every chunk it is written down how far it came; the same job goes on from there, if the budget is the same:
+    kernels round by shape. ``shown`` is the bar of texts that is moved on.
+
+    Raises:
+        NonFiniteOutput: the model put out NaN or infinity.
+        ModelError: a text has a vector of zeros, which has no direction.
+        OutputError: the disk is full.
+    """
+    state_path = folder / f"{job.name}.json"
+    state = {"digest": job.digest, "texts": len(job.texts), "layers": list(job.kept_layers), "budget": budget}
+    maps = _maps(job, folder, encoder.model.config.hidden_size, state_path, state)
+    done = int(_state(state_path).get("done", 0))
+    tokens = int(_state(state_path).get("tokens", 0)) if done else 0
+    shown.update(done)
+    for start in range(done, len(job.texts), CHUNK):
+        texts = list(job.texts[start : start + CHUNK])
+        features = retrieval.KIND.encode(texts, context)
+        ticker = Ticker(shown, len(texts), sum(features.lengths))
+        arrays = models.forward(encoder, retrieval.KIND, features, context, budget, ticker.tick)
+        tokens += sum(features.lengths)
+        for place, layer in enumerate(job.kept_layers):
+            # Layer by layer: all of them at once would be copied once more.
+            vectors = np.stack([array[place] for array in arrays])
+            lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+            if not lengths.all():
+                row = int(np.argwhere(lengths == 0)[0][0])
+                raise ModelError(
+                    f"The text number {start + row + 1:,} of {job.name} ({texts[row][:60]!r}) has a vector of zeros, "
+                    "which is near to nothing. Is another layer or pooling meant?"
+                )
+            maps[layer][start : start + len(texts)] = vectors / lengths if job.unit else vectors
+            maps[layer].flush()
+        files.write_json(state_path, {**state, "done": start + len(texts), "tokens": tokens})
+    return tokens
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _maps(job: Job, folder: Path, width: int, state_path: Path, state: dict[str, Any]) -> dict[int, Any]:
+    """Open the files of a job for writing: those there if they are its own, else new ones."""
+    paths = {layer: folder / f"{job.name}.{layer}.npy" for layer in job.kept_layers}
+    shape, dtype = (len(job.texts), width), np.dtype(job.stored)
+    found = _state(state_path)
+    if all(found.get(name) == value for name, value in state.items()) and all(p.is_file() for p in paths.values()):
+        maps = {layer: np.load(path, mmap_mode="r+") for layer, path in paths.items()}
+        if all(found.shape == shape and found.dtype == dtype for found in maps.values()):
+            # What was not yet written takes no room so far.
+            _check_room(folder, job.name, sum(_unwritten(path) for path in paths.values()))
+            return maps
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        state_path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: vectors cannot be written: {error.strerror or error}.") from None
+    _check_room(folder, job.name, len(paths) * shape[0] * width * dtype.itemsize)
+    return {layer: _new(path, shape, dtype) for layer, path in paths.items()}
+
+
+def _unwritten(path: Path) -> int:
+    status = path.stat()
+    return max(0, status.st_size - 512 * status.st_blocks)
+
+
+def _check_room(folder: Path, name: str, needed: int) -> None:
+    """Refuse what the disk has no room for; it would end the program at a memory-mapped write, without a word."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"{folder}: the vectors of {name} take {needed / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are "
+            "free. Make room, choose another --output, or fewer layers."
+        )
+
+
+def _new(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
+    try:
+        return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    except OSError as error:
+        raise OutputError(f"{path}: vectors cannot be written: {error.strerror or error}.") from None
+
+
+def changed(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, center: bool, whiten: bool) -> list[Array]:
+    """Return vectors of length one after centring and whitening, memory-mapped from files of their own.
+
+    Args:
+        sides: (file to write, raw vectors [n, width], number of vectors of each language in order) for each side.
+        center: take off the mean vector of each language of each side.
+        whiten: after that, turn and stretch all vectors by the covariance of both sides together, to have none.
+
+    Raises:
+        ModelError: nothing is left of a vector.
+        OutputError: the disk is full.
+    """
+    means = [_means(raw, parts) if center else None for _, raw, parts in sides]
+    turn = (
+        _whitening([(raw, mean, parts) for (_, raw, parts), mean in zip(sides, means, strict=True)]) if whiten else None
+    )
+    found: list[Array] = []
+    for (path, raw, parts), mean in zip(sides, means, strict=True):
+        _check_room(path.parent, path.stem, raw.nbytes)
+        made = _new(path, raw.shape, raw.dtype)
+        for start, block in _blocks(raw, mean, parts):
+            block = block @ turn if turn is not None else block
+            lengths = np.linalg.norm(block, axis=1, keepdims=True)
+            if not lengths.all():
+                raise ModelError(
+                    "Centring or whitening leaves a vector of zeros: one text alone, or all alike, have no direction."
+                )
+            made[start : start + len(block)] = block / lengths
+        made.flush()
+        found.append(np.load(path, mmap_mode="r"))
+    return found
+
+
+def _means(raw: Array, parts: Sequence[int]) -> Array:
+    """Return the mean vector of each language [languages, width], in float64."""
+    means, start = [], 0
+    for size in parts:
+        total = np.zeros(raw.shape[1])
+        for place in range(start, start + size, BLOCK):
+            total += raw[place : min(place + BLOCK, start + size)].astype(np.float64).sum(axis=0)
+        means.append(total / max(size, 1))
+        start += size
+    return np.stack(means)
+
+
+def _blocks(raw: Array, means: Array | None, parts: Sequence[int]) -> Any:
+    """Yield (start, vectors as float32 without the mean of their language)."""
+    languages = np.repeat(np.arange(len(parts)), parts)
+    for start in range(0, len(raw), BLOCK):
+        block = raw[start : start + BLOCK].astype(np.float32)
+        if means is not None:
+            block = block - means[languages[start : start + BLOCK]].astype(np.float32)
+        yield start, block
+
+
+def _whitening(sides: Sequence[tuple[Array, Array | None, Sequence[int]]]) -> Array:
+    """Return the matrix [width, width] that takes the covariance of all vectors to the identity."""
+    width = sides[0][0].shape[1]
+    product, total, count = np.zeros((width, width)), np.zeros(width), 0
+    for raw, means, parts in sides:
+        for _, block in _blocks(raw, means, parts):
+            product += block.T.astype(np.float64) @ block.astype(np.float64)
+            total += block.sum(axis=0, dtype=np.float64)
+            count += len(block)
+    mean = total / count
+    values, vectors = np.linalg.eigh(product / count - np.outer(mean, mean))
+    # Directions without variance are dropped: there is nothing in them to compare.
+    scale = np.where(values > 1e-9 * values.max(), 1 / np.sqrt(np.maximum(values, 1e-30)), 0.0)
+    return np.asarray(vectors * scale, dtype=np.float32)

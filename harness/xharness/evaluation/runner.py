@@ -1,0 +1,128 @@
+"""The main trip: from a checkpoint to predictions, scores and result files, language by language, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from xharness.data import candidates as pools
+from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
+from xharness.evaluation import layers as sweep
+from xharness.evaluation.evaluator import Choice, Desk
+from xharness.evaluation.model_cache import open_shelf
+from xharness.evaluation.prepare import Options, Prepared, prepare
+from xharness.evaluation.retrieval.compare import Comparer
+from xharness.evaluation.run_folder import run_folder
+from xharness.progress import bar
+from xharness.results.aggregate import Results, aggregate
+from xharness.results.score import Score
+
+
+def run(
+    prepared: Prepared,
+    output: str | Path = "results",
+    *,
+    say: Callable[[str], None] | None = None,
+    progress: bool = True,
+) -> Results:
+    """Compute what the plan says and return the averages.
+
+    Results and predictions lie in ``output/<name>/<id12>/<settings12>/seed<k>/``; what is there already and still
+    fits is not computed again. A language that fails is named in ``provenance["failures"]`` and the rest goes on.
+
+    Args:
+        prepared: from ``prepare``.
+        output: the folder for all runs.
+        say: is given sentences about what happens; None: nothing is said.
+        progress: show a bar per target on stderr.
+
+    Raises:
+        NothingToDo: no step of the plan can run.
+        OutputError: results cannot be written.
+    """
+    say = say or (lambda sentence: None)
+    steps = [step for step in prepared.steps if step.runs]
+    if not steps:
+        raise NothingToDo(
+            "Nothing can be evaluated:\n" + "\n".join(f"  {s.task}: {s.state}: {s.reason}" for s in prepared.steps)
+        )
+    options = prepared.options
+    pools.forget()
+    shelf = open_shelf(prepared)
+    folder = run_folder(prepared, Path(output), shelf.dtype, say)
+    scores: list[Score] = []
+    failures: list[XharnessError] = []
+    if prepared.named_languages:
+        there = {code for step in steps for code in step.languages}
+        failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
+    chosen: dict[str, Choice] = {}
+    if options.layer == "dev":
+        chosen, refused = sweep.choose(prepared, steps, Path(output), shelf, say, progress)
+        failures += refused.values()
+        steps = [step for step in steps if step.task not in refused]
+    for step in steps:
+        asked = options.layer not in (None, "dev") and step.spec is not None and step.spec.compares_vectors
+        if asked and not sweep.has_layers(step, prepared):
+            say(f"{step.task}: the pooler's output has no layers; --layer does not change it.")
+    comparer = Comparer(folder / "vectors", prepared.data_dir, shelf.device, prepared.checkpoint.id, progress=progress)
+    desk = Desk(prepared, folder, shelf, comparer, say, chosen)
+    for step in steps:
+        with bar(step.task, step.examples, progress) as shown:
+            for language in step.languages:
+                shown.set_postfix_str(language)
+                try:
+                    scores.append(desk.cell(step, language, shown))
+                except OutputError:
+                    raise
+                except XharnessError as error:
+                    failures.append(error)
+                    say(f"{step.task} {language}: {error}")
+        comparer.forget(step.task)
+    if failures and not scores:
+        raise type(failures[0])("\n".join(dict.fromkeys(str(f) for f in failures)))
+    specs = {step.task: step.spec for step in prepared.steps if step.spec is not None}
+    provenance = {
+        "run": str(folder),
+        "model": prepared.checkpoint.name,
+        "model_sha": prepared.checkpoint.sha,
+        "model_hash": prepared.checkpoint.content_hash,
+        "dtype": shelf.dtype,
+        "seed": options.seed,
+        "split": options.split,
+        "plan": {step.task: step.to_json() for step in prepared.steps},
+        "failures": [str(f) for f in failures],
+    }
+    return aggregate(scores, specs, benchmark=prepared.selection.benchmark, provenance=provenance)
+
+
+def evaluate(
+    model: str,
+    *,
+    targets: Sequence[str] | str = "xtreme",
+    languages: Sequence[str] | None = None,
+    data_dir: str | Path | None = None,
+    output: str | Path = "results",
+    say: Callable[[str], None] | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Results:
+    """Score a checkpoint on targets, per language, with the official metrics.
+
+    Args:
+        model: a Hub id, with ``@revision`` if not the main branch, or a local folder.
+        targets: ``xtreme``, ``xtreme-r``, task names, or paths of task files.
+        languages: two-letter codes; None: all of each target.
+        data_dir: a folder laid out like the Hub; None: XHARNESS_DATA_DIR, else the Hub.
+        output: the folder for all runs.
+        say: is given sentences about what happens.
+        progress: show progress bars on stderr.
+        **options: the fields of ``Options`` (device, dtype, batch_tokens, layer, pooling, prefix, special_tokens,
+            center, whiten, label_map, split, limit, seed, trust_remote_code).
+
+    Raises:
+        XharnessError: see ``errors``; its text is a sentence for the user.
+    """
+    names = targets.split(",") if isinstance(targets, str) else targets
+    prepared = prepare(model, targets=names, languages=languages, data_dir=data_dir, options=Options(**options))
+    return run(prepared, output, say=say, progress=progress)

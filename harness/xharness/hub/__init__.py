@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: read, write, compare, and explain its errors."""

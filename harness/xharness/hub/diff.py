@@ -1,0 +1,111 @@
+"""What differs between two commits of a repository on the Hub, found by the ids of folders: not all is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from xharness.hub.errors import NoSuchFile, RepoType, Request, explained
+from xharness.hub.read import RemoteFile
+from xharness.hub.write_errors import patiently
+
+_Entry = RemoteFile | str
+"""A file, or the id of a folder."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file before and after; None where there is none. Of a folder that is gone only its path is known."""
+
+    before: RemoteFile | None
+    after: RemoteFile | None
+
+
+def history(repo: str, revision: str, repo_type: RepoType) -> list[str]:
+    """Return the commits that led to a revision, the newest first.
+
+    Raises:
+        ModelError, DataError: there is no such repository or revision, or the Hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with explained(Request(repo, revision, repo_type), lambda: ""):
+        found = patiently(lambda: HfApi().list_repo_commits(repo, repo_type=repo_type, revision=revision))
+    return [commit.commit_id for commit in found]
+
+
+def names(repo: str, sha: str, folder: str, repo_type: RepoType) -> list[str]:
+    """Return the names of what lies in a folder at a commit; [] where there is no such folder.
+
+    Raises:
+        ModelError, DataError: as in `history`.
+    """
+    return sorted(path.rpartition("/")[2] for path in _listing(repo, sha, folder, repo_type))
+
+
+def folders(repo: str, sha: str, folder: str, repo_type: RepoType) -> dict[str, str]:
+    """Return the folders in a folder at a commit: name -> an id that is another if anything in it is.
+
+    Raises:
+        ModelError, DataError: as in `history`.
+    """
+    there = _listing(repo, sha, folder, repo_type)
+    return {path.rpartition("/")[2]: entry for path, entry in there.items() if isinstance(entry, str)}
+
+
+def changes(repo: str, before: str, after: str, repo_type: RepoType, most: int) -> dict[str, Change]:
+    """Return the files that differ between two commits by path, and folders that are gone with a ``/`` at their end.
+
+    Args:
+        repo: ``org/name``.
+        before, after: commits.
+        repo_type: ``model``, ``dataset`` or ``space``.
+        most: no more are looked for than this and one.
+
+    Raises:
+        ModelError, DataError: as in `history`.
+    """
+    return dict(islice(_changes(repo, before, after, "", repo_type, most), most + 1))
+
+
+def _changes(
+    repo: str, before: str, after: str, folder: str, repo_type: RepoType, most: int
+) -> Iterator[tuple[str, Change]]:
+    old, new = _listing(repo, before, folder, repo_type), _listing(repo, after, folder, repo_type)
+    for path in sorted({*old, *new}):
+        was, now = old.get(path), new.get(path)
+        if was == now:
+            continue
+        if isinstance(was, str) and isinstance(now, str):
+            yield from _changes(repo, before, after, path, repo_type, most)
+            continue
+        if isinstance(was, str):
+            yield f"{path}/", Change(None, None)
+        if isinstance(now, str):
+            for inner, file in _tree(repo, after, path, repo_type, recursive=True):
+                if isinstance(file, RemoteFile):
+                    yield inner, Change(None, file)
+        if isinstance(was, RemoteFile) or isinstance(now, RemoteFile):
+            yield path, Change(*(each if isinstance(each, RemoteFile) else None for each in (was, now)))
+
+
+def _listing(repo: str, sha: str, folder: str, repo_type: RepoType) -> dict[str, _Entry]:
+    """Return what lies in a folder; {} where there is none."""
+    try:
+        return dict(_tree(repo, sha, folder, repo_type, recursive=False))
+    except NoSuchFile:
+        return {}
+
+
+def _tree(repo: str, sha: str, folder: str, repo_type: RepoType, *, recursive: bool) -> Iterator[tuple[str, _Entry]]:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFolder
+
+    with explained(Request(repo, sha, repo_type, folder), lambda: ""):
+        found = HfApi().list_repo_tree(repo, folder or None, recursive=recursive, revision=sha, repo_type=repo_type)
+        for entry in found:
+            if isinstance(entry, RepoFolder):
+                yield entry.path, entry.tree_id
+            else:
+                yield entry.path, RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)

@@ -1,0 +1,85 @@
+"""The files that are published: where each will lie, its size and its SHA-256, and whether the Hub has it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from xharness import files
+from xharness.hub.read import RemoteFile
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it will lie in the repository.
+
+    Attributes:
+        path: where.
+        source: the local file, or the content itself.
+        size: in bytes.
+        sha256: of the content.
+        modified: of a local file, when it was changed last (nanoseconds), to see whether it is still what was hashed.
+    """
+
+    path: str
+    source: Path | bytes
+    size: int
+    sha256: str
+    modified: int | None = None
+
+    def is_same_as(self, remote: RemoteFile) -> bool:
+        """Whether a file on the Hub has the same content."""
+        if remote.size != self.size:
+            return False
+        if remote.sha256 is not None:
+            return remote.sha256 == self.sha256
+        content = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+        return hashlib.sha1(b"blob %d\0" % self.size + content).hexdigest() == remote.blob_id
+
+    def has_changed(self) -> bool:
+        """Whether the local file is another than when it was hashed."""
+        if isinstance(self.source, bytes):
+            return False
+        try:
+            found = self.source.stat()
+        except OSError:
+            return True
+        return (found.st_size, found.st_mtime_ns) != (self.size, self.modified)
+
+
+def written(path: str, content: bytes) -> File:
+    """Return a file that lies nowhere on this machine."""
+    return File(path, content, len(content), hashlib.sha256(content).hexdigest())
+
+
+class Digests:
+    """SHA-256 of files, each read once, with the time of its last change as it was before it was read."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[str, int, int]] = {}
+
+    def of(self, path: Path) -> str:
+        """Return the SHA-256 of a file."""
+        if path not in self._known:
+            before = path.stat()
+            self._known[path] = (files.sha256(path), before.st_size, before.st_mtime_ns)
+        return self._known[path][0]
+
+    def file(self, folder: Path, path: str) -> File:
+        """Return a file of a folder, under the same path."""
+        digest = self.of(folder / path)
+        _, size, modified = self._known[folder / path]
+        return File(path, folder / path, size, digest, modified)
+
+
+def size_of(count: int) -> str:
+    """Return a number of bytes as people read it.
+
+    >>> size_of(812), size_of(2_400_000), size_of(2_239_000_000)
+    ('812 B', '2.4 MB', '2.24 GB')
+    """
+    for unit, factor, digits in (("GB", 10**9, 2), ("MB", 10**6, 1), ("kB", 10**3, 1)):
+        if count >= factor:
+            return f"{count / factor:.{digits}f} {unit}"
+    return f"{count} B"

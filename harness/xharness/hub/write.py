@@ -1,0 +1,186 @@
+"""The writing side of the Hub: the only module that changes anything there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xharness.hub.errors import RepoType
+from xharness.hub.repository import collection_of, find_collection
+from xharness.hub.write_errors import explained_writing, patiently
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that was made: its sha, its address, and address and ref of the pull request it opened."""
+
+    sha: str
+    url: str
+    pull_request: str | None = None
+    ref: str | None = None
+
+
+def create_repository(repo: str, *, private: bool, repo_type: RepoType = "model", space_sdk: str | None = None) -> None:
+    """Make a repository; a Space needs ``space_sdk``, such as ``static``.
+
+    Raises:
+        PublishError: there is one by now, or the token may not make it.
+    """
+    from huggingface_hub import HfApi
+
+    with explained_writing(repo, "a repository of this name"):
+        patiently(lambda: HfApi().create_repo(repo, private=private, repo_type=repo_type, space_sdk=space_sdk))
+
+
+def create_branch(repo: str, branch: str, sha: str) -> None:
+    """Make a branch that begins at a commit; one that is there by now is left as it is."""
+    from huggingface_hub import HfApi
+
+    with explained_writing(repo, f"the branch '{branch}'"):
+        patiently(lambda: HfApi().create_branch(repo, branch=branch, revision=sha, repo_type="model", exist_ok=True))
+
+
+def create_tag(repo: str, tag: str, sha: str) -> None:
+    """Have a tag stand at a commit.
+
+    Raises:
+        PublishError: there is a tag of this name by now.
+    """
+    from huggingface_hub import HfApi
+
+    with explained_writing(repo, f"the tag '{tag}'"):
+        patiently(lambda: HfApi().create_tag(repo, tag=tag, revision=sha, repo_type="model"))
+
+
+def check_card(repo: str, text: str, *, repo_type: RepoType = "model") -> None:
+    """Have the Hub look at a card's metadata, as it does at every commit, before anything is sent.
+
+    Raises:
+        PublishError: says what it refuses.
+    """
+    import huggingface_hub.utils
+    from huggingface_hub import constants
+
+    client: Any = huggingface_hub.utils
+
+    def ask() -> None:
+        # Not by RepoCard.validate: huggingface_hub 1 asks huggingface.co there, whatever HF_ENDPOINT says.
+        address = f"{constants.ENDPOINT}/api/validate-yaml"
+        asked = {"content": text, "repoType": repo_type}
+        client.hf_raise_for_status(client.get_session().post(address, json=asked, headers=client.build_hf_headers()))
+
+    with explained_writing(repo, "the metadata of this card"):
+        patiently(ask)
+
+
+def commit(
+    repo: str,
+    added: Iterable[tuple[str, Path | bytes, str]],
+    deleted: Iterable[str],
+    *,
+    title: str,
+    description: str,
+    parent: str,
+    revision: str | None = None,
+    create_pr: bool = False,
+    repo_type: RepoType = "model",
+) -> Commit:
+    """Make one commit, of all changes or of none.
+
+    Args:
+        repo: ``org/name``.
+        added: (path in the repository, local file or content, SHA-256) of files that are new or others now.
+        deleted: paths of files that go.
+        title, description: of the commit.
+        parent: the commit it follows on; if the branch stands elsewhere by now, nothing is changed.
+        revision: branch, or ``refs/pr/N``; None: main.
+        create_pr: open a pull request instead.
+        repo_type: ``model``, ``dataset`` or ``space``.
+
+    Raises:
+        Stale: the branch stands elsewhere by now.
+        Lost: the answer did not come; it may have been made all the same.
+        PublishError: the Hub refuses it.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+    with explained_writing(repo, "this commit"), _bars():
+        operations: list[Any] = []
+        for path, source, digest in added:
+            operation = CommitOperationAdd(path_in_repo=path, path_or_fileobj=source)
+            # It is known already: the client would read the whole file to find it out.
+            operation.upload_info.sha256 = bytes.fromhex(digest)
+            operations.append(operation)
+        operations += [CommitOperationDelete(path_in_repo=path, is_folder=False) for path in deleted]
+        made = patiently(
+            lambda: HfApi().create_commit(
+                repo,
+                operations,
+                commit_message=title,
+                commit_description=description,
+                repo_type=repo_type,
+                revision=revision,
+                parent_commit=parent,
+                create_pr=create_pr,
+            )
+        )
+    return Commit(str(made.oid), str(made.commit_url), made.pr_url, made.pr_revision)
+
+
+def comment(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -> None:
+    """Say something below a pull request.
+
+    Raises:
+        Lost: the answer did not come; it may have been said all the same.
+        PublishError: there is no such pull request, or the token may not.
+    """
+    from huggingface_hub import HfApi
+
+    with explained_writing(repo, f"a comment on its pull request {number}"):
+        patiently(lambda: HfApi().comment_discussion(repo, number, text, repo_type=repo_type))
+
+
+def close(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -> None:
+    """Close a pull request, and say why below it.
+
+    Raises:
+        Lost: the answer did not come; it may be closed all the same.
+        PublishError: there is no such pull request, or the token may not.
+    """
+    from huggingface_hub import HfApi
+
+    with explained_writing(repo, f"closing its pull request {number}"):
+        patiently(lambda: HfApi().change_discussion_status(repo, number, "closed", comment=text, repo_type=repo_type))
+
+
+def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> str:
+    """Put a model into a collection, which is made if there is none, and return the collection's address."""
+    from huggingface_hub import HfApi
+
+    found = find_collection(owner, title, repo)
+    with explained_writing(repo, f"the collection '{title}'"):
+        if found is None:
+            made = HfApi().create_collection(title, namespace=owner, private=private, exists_ok=True)
+            found = collection_of(made)
+        if repo not in found.models:
+            HfApi().add_collection_item(found.slug, repo, "model", exists_ok=True)
+    return found.url
+
+
+@contextmanager
+def _bars() -> Iterator[None]:
+    """Have the client show how far uploads are on a terminal only."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

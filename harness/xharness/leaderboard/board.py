@@ -1,0 +1,45 @@
+"""The file that says what a board is, ``board.json``: its title, where its page is, and who looks after it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from xharness import strict_json
+from xharness.leaderboard.fields import Name, Repo, User
+from xharness.strict_yaml import Strict
+
+BOARD_FILE = "board.json"
+TITLE = "XTREME and XTREME-R leaderboard"
+LARGEST = 1 << 16
+"""Bytes of a board.json."""
+
+
+class BoardFile(Strict):
+    """What a board is.
+
+    Attributes:
+        title: what its page is called.
+        space: the Space that shows the page; None where there is none.
+        maintainers: Hub names of those who merge submissions.
+    """
+
+    schema_version: Literal[1]
+    title: Name
+    space: Repo | None
+    maintainers: Annotated[list[User], Field(max_length=100)]
+
+    def to_bytes(self) -> bytes:
+        """Return the file."""
+        return (json.dumps(self.model_dump(), ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+
+
+def read_board(content: bytes, where: str) -> BoardFile:
+    """Return the record in the bytes of a board.json.
+
+    Raises:
+        SubmissionError: it is none; says every field that is wrong.
+    """
+    return strict_json.record(BoardFile, strict_json.parse(content, where), where)

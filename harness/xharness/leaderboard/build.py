@@ -1,0 +1,254 @@
+"""Building a board: from what was merged to its table, its scores for machines, and its page."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from xharness.errors import OutputError, SubmissionError, UsageError
+from xharness.leaderboard import entries as submitted
+from xharness.leaderboard import long_table as table
+from xharness.leaderboard import page, rows
+from xharness.leaderboard import reference_entries as reported
+from xharness.leaderboard import store as merged
+from xharness.leaderboard.long_table import TABLE_FILE, Part, Table
+from xharness.leaderboard.rows import SCORES_FILE, Board, Layout, Line
+from xharness.leaderboard.submission import SUBMISSIONS
+
+PAGE_FILE, REPLICATES = "index.html", "replicates"
+MADE = frozenset({SCORES_FILE, TABLE_FILE, PAGE_FILE, REPLICATES})
+"""All that a build writes."""
+_FEW, _CHUNK = 60, 8
+"""Submissions that are not worth starting processes for, and how many one of them gets at a time."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What came of a build.
+
+    Attributes:
+        folder: where it lies.
+        sha: the commit of the data set that it was built from; None of a folder.
+        submissions: rows of submissions, of which ``checked`` were checked, and ``withdrawn`` and ``superseded`` are
+            shown apart.
+        reported: rows of published figures.
+        numbers: rows of the table.
+        left_out: sentences about what is in ``submissions/`` and has no row.
+        notes: sentences about what is shown otherwise than was meant.
+    """
+
+    folder: str
+    sha: str | None
+    submissions: int
+    checked: int
+    withdrawn: int
+    superseded: int
+    reported: int
+    numbers: int
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """Return what was built, in one line."""
+        apart = [(self.withdrawn, "withdrawn"), (self.superseded, "superseded"), (len(self.left_out), "left out")]
+        counts = [f"{self.submissions:,} submissions, {self.checked:,} of them checked"]
+        counts += [f"{count:,} {word}" for count, word in apart if count]
+        return f"built: {self.folder} ({'; '.join(counts)}; {self.reported:,} rows of published figures)"
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """Of a submission what decides whether another one replaces it."""
+
+    id: str
+    by: str
+    supersedes: str | None
+    checked: bool
+    withdrawn: bool
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A submission as a build takes it."""
+
+    standing: _Standing
+    line: Line
+    part: Part
+    notes: tuple[str, ...]
+
+
+def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = None) -> Built:
+    """Build the board that lies in a folder; the same input always gives the same files.
+
+    Args:
+        source: a copy of the board's data set. What is in it was written by strangers; of a submission that cannot be
+            read a sentence is said, and the others are built.
+        to: the folder to make. What is there is replaced as a whole once all is finished, if it is an earlier build.
+        repo, sha: the data set and its commit, where it is known.
+
+    Raises:
+        UsageError: the source is no board, or ``to`` is a folder of something else.
+        SubmissionError: its board.json is wrong.
+        OutputError: the folder cannot be written.
+    """
+    about = merged.read_about(source)
+    _refuse_others(to)
+    shape = rows.layout()
+    board, long = Board(shape, about.title, repo, sha), Table()
+    left_out: list[str] = []
+    notes: list[str] = []
+    found: list[_Standing] = []
+    with _made_whole(to) as folder:
+        (folder / REPLICATES).mkdir()
+        for each in _prepared(source, shape, folder / REPLICATES):
+            if isinstance(each, str):
+                left_out.append(each)
+                continue
+            board.add(each.line)
+            long.add(each.part)
+            notes += each.notes
+            found.append(each.standing)
+        superseded = _superseded(found)
+        board.supersede(superseded)
+        figures = list(reported.rows(shape))
+        for row, cells, told in figures:
+            board.add(rows.line(shape, row, cells, told))
+        numbers = long.write(folder / TABLE_FILE, superseded)
+        _write_scores(board, folder)
+    return Built(
+        folder=str(to),
+        sha=sha,
+        submissions=len(found),
+        checked=sum(each.checked for each in found),
+        withdrawn=sum(each.withdrawn for each in found),
+        superseded=len(superseded),
+        reported=len(figures),
+        numbers=numbers,
+        left_out=tuple(left_out),
+        notes=tuple(notes),
+    )
+
+
+def _prepared(source: Path, shape: Layout, scripts: Path) -> Iterator[_Prepared | str]:
+    """Yield every submission by id, or a sentence where one cannot be read; of many, several at once."""
+    names = merged.names(source)
+    prepare = partial(_prepare, source, shape, scripts)
+    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+    if len(names) < _FEW or workers < 2:
+        yield from map(prepare, names)
+        return
+    # Not forked: a copy of this process would hold locks of threads that it does not have.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(prepare, names, chunksize=_CHUNK)
+
+
+def _prepare(source: Path, shape: Layout, scripts: Path, name: str) -> _Prepared | str:
+    """Return what a build takes of a submission, after writing its replicates beside the page."""
+    try:
+        each = merged.read_one(source, name)
+    except SubmissionError as error:
+        # The name is a stranger's; so is whatever the first problem quotes.
+        first, *more = str(error).splitlines()
+        return f"{SUBMISSIONS}/{ascii(name[:60])[1:-1]} is left out: {first}" + (" ..." if more else "")
+    found = each.submission
+    numbers, unknown = submitted.numbers(each, shape)
+    cells = submitted.cells(each, numbers, shape)
+    if each.replicates is not None and each.verdict is not None and each.verdict.replicates is not None:
+        index = each.verdict.replicates
+        script = page.replicates_script(found.id, index.cells, index.resamples, each.replicates)
+        _write(scripts / f"{found.id}.js", script)
+    return _Prepared(
+        standing=_Standing(found.id, found.submitted_by, found.supersedes, each.checked, each.withdrawn is not None),
+        line=rows.line(shape, submitted.row(each), cells),
+        part=table.part(each, numbers, cells),
+        notes=(*each.notes, *unknown, *submitted.outdated(each, numbers, shape)),
+    )
+
+
+def _superseded(found: list[_Standing]) -> dict[str, str]:
+    """Return id -> id of the submission that replaces it.
+
+    Only one's own can be replaced; and what was checked only by what was checked, so that no claim takes its place.
+    """
+    known = {each.id: each for each in found}
+    made: dict[str, str] = {}
+    for each in found:
+        old = known.get(each.supersedes or "")
+        if old is None or old is each or each.withdrawn or old.by.casefold() != each.by.casefold():
+            continue
+        if each.checked or not old.checked:
+            made[old.id] = each.id
+    return made
+
+
+def _write_scores(board: Board, folder: Path) -> None:
+    scores = board.to_json()
+    # Plain ASCII, so that no text in it means something to whatever reads it before it is JSON.
+    text = json.dumps(scores, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    _write(folder / SCORES_FILE, text + "\n")
+    _write(folder / PAGE_FILE, page.render(scores))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _refuse_others(to: Path) -> None:
+    """Raise UsageError where a folder holds anything that no build wrote, as it would be lost."""
+    if not os.path.lexists(to):
+        return
+    if not to.is_dir() or to.is_symlink():
+        raise UsageError(f"{to}: this is no folder. Name one that is not there yet, or an earlier build.")
+    strange = sorted(path.name for path in to.iterdir() if path.name not in MADE)
+    if strange:
+        raise UsageError(
+            f"{to}: '{strange[0]}' is in it, which no build wrote and which would be lost. Name a folder that is not "
+            "there yet, or an earlier build."
+        )
+
+
+@contextmanager
+def _made_whole(to: Path) -> Iterator[Path]:
+    """Have a folder written beside its place, and put there once it is finished."""
+    beside: str | None = None
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.mkdtemp(dir=to.parent, prefix=f".{to.name}.", suffix=".part")
+        made = Path(beside) / "new"
+        made.mkdir()
+        yield made
+        _exchange(to, made, Path(beside) / "old")
+    except OSError as error:
+        raise OutputError(
+            f"{to}: cannot be written: {error.strerror or error}. What was there before is kept; make room or choose "
+            "another folder."
+        ) from None
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _exchange(to: Path, made: Path, old: Path) -> None:
+    """Put a finished folder in its place; what was there goes to ``old``, or back where that fails."""
+    if to.is_dir():
+        to.rename(old)
+    try:
+        made.rename(to)
+    except OSError:
+        if old.is_dir():
+            old.rename(to)
+        raise

@@ -1,0 +1,218 @@
+"""Checking a submission: everything that can be found out without its model, as one verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xharness.errors import DataError, SubmissionError
+from xharness.leaderboard import rules as plausibility
+from xharness.leaderboard import store as merged
+from xharness.leaderboard.limits import LARGEST_RECORD
+from xharness.leaderboard.read_package import Package, read_package
+from xharness.leaderboard.rescore import Rescored, rescore
+from xharness.leaderboard.rows import Layout, layout
+from xharness.leaderboard.rules import Known
+from xharness.leaderboard.store import read_file
+from xharness.leaderboard.submission import CHECKS, RECORD, SUBMISSIONS, read_submission
+from xharness.leaderboard.verdict import (
+    ACCEPTED,
+    REFUSED,
+    REPLICATES_FILE,
+    SCHEMA_VERSION,
+    VERDICT_FILE,
+    CheckedScore,
+    ReplicateIndex,
+    Verdict,
+)
+from xharness.metrics import mean
+from xharness.metrics import paired as replicates
+from xharness.results.aggregate import TaskResult, task_result
+from xharness.results.score import Score
+from xharness.strict_json import shown
+from xharness.version import __version__
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A verdict, and the replicates that it names; b'' where there are none."""
+
+    verdict: Verdict
+    replicates: bytes = b""
+
+    def files(self) -> dict[str, bytes]:
+        """Return what is kept of it in a board's repository: path -> content."""
+        folder = f"{CHECKS}/{self.verdict.id}"
+        found = {f"{folder}/{VERDICT_FILE}": self.verdict.to_bytes()}
+        if self.verdict.replicates is not None:
+            found[f"{folder}/{REPLICATES_FILE}"] = self.replicates
+        return found
+
+
+def check(
+    folder: Path,
+    *,
+    name: str | None = None,
+    others: Iterable[Known] = (),
+    data_dir: Path | None = None,
+    workers: int = 1,
+    accepted_before: bool = False,
+) -> Checked:
+    """Return the verdict on a submission's folder.
+
+    Args:
+        folder: holds submission.json and predictions/; nothing in it is trusted.
+        name: what the folder has to be called; None: it may have any name.
+        others: the submissions that are on the board already.
+        data_dir: gold data laid out like the Hub; None: the Hub.
+        workers: processes that score.
+        accepted_before: it is on the board, and a verdict there accepts this content.
+
+    Raises:
+        DataError: the gold data here is missing, a sample or a stand-in, so that nothing can be said.
+        OutputError: there is no room to unpack.
+    """
+    try:
+        package = read_package(folder, name)
+    except SubmissionError as error:
+        return refusal(name or folder.name, "", str(error).splitlines())
+    found = package.submission
+    shape = layout()
+    problems = plausibility.problems_of(found, shape)
+    warnings = plausibility.warnings_of(found)
+    more, beside = plausibility.beside(found, others, accepted_before=accepted_before)
+    problems, warnings = problems + more, warnings + beside
+    # Targets that are not known cannot be scored, and gold data that the record itself says is other need not be.
+    rescored = rescore(package, data_dir, workers) if not problems else []
+    failures = [each.failure for each in rescored if each.failure is not None]
+    if failures:
+        raise DataError("\n".join(["The check could not be made:", *failures]))
+    problems += [problem for each in rescored for problem in each.problems]
+    if problems:
+        return refusal(found.id, found.digest, problems, warnings)
+    return _accepted(package, rescored, warnings, shape)
+
+
+def refusal(name: str, digest: str, problems: Sequence[str], warnings: Sequence[str] = ()) -> Checked:
+    """Return the verdict that refuses a submission; what others wrote in its words is made fit to be shown."""
+    return Checked(
+        Verdict(
+            schema_version=SCHEMA_VERSION,
+            id=shown(name),
+            digest=digest,
+            verdict=REFUSED,
+            problems=list(map(shown, problems)),
+            warnings=list(warnings),
+            versions={"xharness": __version__},
+        )
+    )
+
+
+def _accepted(package: Package, rescored: Sequence[Rescored], warnings: list[str], shape: Layout) -> Checked:
+    found = package.submission
+    scores: dict[str, dict[str, dict[str, CheckedScore]]] = {}
+    for seed in found.seeds:
+        for each in rescored:
+            if seed in each.scores:
+                scores.setdefault(str(seed), {}).setdefault(each.task, {})[each.language] = each.scores[seed]
+    drawn = [(each, each.replicates) for each in rescored if each.replicates is not None]
+    content = replicates.pack([values for _, values in drawn])
+    index = ReplicateIndex(
+        draw=replicates.DRAW,
+        file=REPLICATES_FILE,
+        sha256=hashlib.sha256(content).hexdigest(),
+        resamples=replicates.RESAMPLES,
+        cells=[[each.task, each.language] for each, _ in drawn],
+    )
+    if package.withdrawn is not None:
+        warnings.append("it was withdrawn: it is shown as such, and never ranked.")
+    verdict = Verdict(
+        schema_version=SCHEMA_VERSION,
+        id=found.id,
+        digest=found.digest,
+        verdict=ACCEPTED,
+        problems=[],
+        warnings=[*warnings, *_partial(scores, shape)],
+        scores=scores,
+        replicates=index if drawn else None,
+        versions={"xharness": __version__},
+    )
+    return Checked(verdict, content)
+
+
+def _as_score(task: str, language: str, checked: CheckedScore, metric: str) -> Score:
+    """Return a checked score as the averages take it."""
+    return Score(
+        task=task,
+        language=language,
+        split="test",
+        scores=checked.scores,
+        n=checked.n,
+        expected_n=checked.expected_n,
+        metric=metric,
+        data_hash=checked.data_hash,
+        data_source=checked.data_source,
+        data_revision=checked.data_revision,
+        data_status=checked.data_status,
+        spec_hash=checked.spec_hash,
+        candidates=checked.candidates,
+        predictions_sha256="",
+        tuned={"data_status": checked.cut_training} if checked.cut_training else {},
+    )
+
+
+def means(verdict: Verdict) -> list[tuple[str, str, float, bool]]:
+    """Return (benchmark, target, mean over languages and seeds, whether it is complete) of the scores in a verdict."""
+    found = []
+    for title, task, results in _results(verdict.scores, layout()):
+        score = mean(each.mean["score"] for each in results)
+        found.append((title, task, score, all(each.complete for each in results)))
+    return found
+
+
+def _results(
+    scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], shape: Layout
+) -> Iterator[tuple[str, str, list[TaskResult]]]:
+    """Yield benchmark, target, and the target's result under each seed that has it."""
+    for benchmark in shape.benchmarks.values():
+        for task in benchmark.tasks:
+            spec = shape.tasks[task]
+            by_seed = [
+                {code: _as_score(task, code, each, spec.metric) for code, each in tasks[task].items()}
+                for tasks in scores.values()
+                if task in tasks
+            ]
+            results = [task_result(spec, each, benchmark.name) for each in by_seed]
+            if results and all(each.languages for each in results):
+                yield benchmark.title, task, results
+
+
+def _partial(scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], shape: Layout) -> Iterator[str]:
+    """Yield where means are not the benchmarks', as the board will mark them."""
+    there: dict[str, list[str]] = {}
+    for title, task, results in _results(scores, shape):
+        there.setdefault(title, []).append(task)
+        why = next((each.why for each in results if not each.complete), None)
+        if why is not None:
+            yield f"partial: {task} in {title}: {why}."
+    for benchmark in shape.benchmarks.values():
+        missing = [task for task in benchmark.tasks if task not in there.get(benchmark.title, [])]
+        if missing and benchmark.title in there:
+            yield f"partial: {benchmark.title} has no overall score without {', '.join(missing)}."
+
+
+def read_known(folder: Path) -> dict[str, Known]:
+    """Return what is needed of the submissions in a copy of a board's repository, by the names of their folders.
+
+    What cannot be read is left out.
+    """
+    found: dict[str, Known] = {}
+    for name in merged.names(folder):
+        try:
+            record = read_submission(read_file(folder / SUBMISSIONS / name / RECORD, LARGEST_RECORD), name)
+        except SubmissionError:
+            continue
+        found[name] = plausibility.known(record)
+    return found

@@ -1,0 +1,231 @@
+"""Putting files of a board where they are shown: what a repository would gain, and one commit that brings it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from xharness.errors import PublishError
+from xharness.hub import repository as hub_standing
+from xharness.hub import write as hub_commits
+from xharness.hub.errors import RepoType, Unreachable
+from xharness.hub.read import RemoteFile
+from xharness.hub.repository import Account, Standing
+from xharness.hub.upload import Digests, File, size_of
+from xharness.hub.write_errors import Lost
+from xharness.terminal_text import plain
+
+CARD = "README.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A repository, and the files that are to lie there.
+
+    Attributes:
+        repo, repo_type: ``org/name``; ``dataset`` or ``space``.
+        files: with their paths.
+        replaced: a file that lies there with another content is replaced; without it, it is kept as it is.
+        cleared: folder (``replicates/``) from which files go that are not among ``files``; '' for none.
+    """
+
+    repo: str
+    repo_type: RepoType
+    files: tuple[File, ...]
+    replaced: bool
+    cleared: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a place would gain.
+
+    Attributes:
+        place: where.
+        reached: whether the Hub was asked.
+        standing: what stands there; None: nothing yet, or not asked.
+        new, changed: files to send.
+        kept: paths that stay as they are, though their content is another.
+        deleted: paths that go.
+    """
+
+    place: Place
+    reached: bool
+    standing: Standing | None
+    new: tuple[File, ...]
+    changed: tuple[File, ...] = ()
+    kept: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+    @property
+    def sent(self) -> tuple[File, ...]:
+        """All files that are sent."""
+        return self.new + self.changed
+
+    @property
+    def has_nothing(self) -> bool:
+        """Whether nothing has to be done."""
+        return not (self.sent or self.deleted) and (self.standing is not None or not self.reached)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan for machines."""
+        return {
+            "repo": self.place.repo,
+            "repo_type": self.place.repo_type,
+            "url": hub_standing.address(self.place.repo, self.place.repo_type),
+            "compared": self.reached,
+            "exists": self.standing is not None if self.reached else None,
+            "new": [file.path for file in self.new],
+            "changed": [file.path for file in self.changed],
+            "removed": list(self.deleted),
+            "kept": list(self.kept),
+            "bytes_to_send": sum(file.size for file in self.sent),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done: ``made``, ``updated`` or ``unchanged``; where it is to be seen, and the commit it stands at."""
+
+    state: str
+    url: str
+    sha: str
+
+
+def folder_files(folder: Path) -> tuple[File, ...]:
+    """Return all files below a folder, by path."""
+    digests = Digests()
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return tuple(digests.file(folder, path) for path in paths)
+
+
+def compare(place: Place) -> Plan:
+    """Return what a place would gain; where the Hub cannot be asked, everything.
+
+    Raises:
+        ModelError, DataError: the repository may not be read.
+    """
+    try:
+        standing = hub_standing.standing(place.repo, None, repo_type=place.repo_type)
+    except Unreachable:
+        return Plan(place=place, reached=False, standing=None, new=place.files)
+    if standing is None:
+        return Plan(place=place, reached=True, standing=None, new=place.files)
+    return _against(place, standing)
+
+
+def _against(place: Place, standing: Standing) -> Plan:
+    there: Mapping[str, RemoteFile] = standing.files
+    other = tuple(f for f in place.files if f.path in there and not f.is_same_as(there[f.path]))
+    ours = {file.path for file in place.files}
+    gone = [path for path in there if place.cleared and path.startswith(place.cleared) and path not in ours]
+    return Plan(
+        place=place,
+        reached=True,
+        standing=standing,
+        new=tuple(file for file in place.files if file.path not in there),
+        changed=other if place.replaced else (),
+        kept=() if place.replaced else tuple(file.path for file in other),
+        deleted=tuple(sorted(gone)),
+    )
+
+
+def check_rights(plan: Plan, who: Account) -> None:
+    """Raise PublishError where it is known that a token may not do what a plan says."""
+    if not plan.has_nothing:
+        exists = plan.standing is not None
+        hub_standing.check_rights(who, plan.place.repo, exists=exists, proposing=False, repo_type=plan.place.repo_type)
+
+
+def send(plan: Plan, say: Callable[[str], None], title: str) -> Outcome:
+    """Do what a plan says, in one commit, and prove that it arrived.
+
+    Raises:
+        PublishError: the Hub could not be asked or refuses something, or holds other content than was sent.
+    """
+    place, standing = plan.place, plan.standing
+    url = hub_standing.address(place.repo, place.repo_type)
+    if not plan.reached:
+        raise PublishError(
+            f"{place.repo}: the Hub cannot be reached, or may not be (HF_HUB_OFFLINE). Nothing was sent."
+        )
+    if plan.has_nothing:
+        assert standing is not None
+        return Outcome("unchanged", url, standing.sha)
+    if standing is None:
+        sdk = "static" if place.repo_type == "space" else None
+        hub_commits.create_repository(place.repo, private=False, repo_type=place.repo_type, space_sdk=sdk)
+        say(f"{place.repo} ({place.repo_type}) was made.")
+        # The Hub puts files of its own into what it makes, a card and a page; they are nobody's work.
+        again = compare(replace(place, replaced=True))
+        if again.standing is None:
+            raise PublishError(f"{place.repo}: it was made, and cannot be seen. Run the same command again.")
+        return Outcome("made", url, _commit(again, say, title))
+    return Outcome("updated", url, _commit(plan, say, title))
+
+
+def _commit(plan: Plan, say: Callable[[str], None], title: str) -> str:
+    place, standing = plan.place, plan.standing
+    assert standing is not None
+    for file in plan.sent:
+        if file.path == CARD and isinstance(file.source, bytes):
+            hub_commits.check_card(place.repo, file.source.decode("utf-8"), repo_type=place.repo_type)
+    say(f"Sending {len(plan.sent)} files, {size_of(sum(file.size for file in plan.sent))}, to {place.repo}")
+    try:
+        made = hub_commits.commit(
+            place.repo,
+            [(file.path, file.source, file.sha256) for file in plan.sent],
+            plan.deleted,
+            title=title,
+            description="",
+            parent=standing.sha,
+            repo_type=place.repo_type,
+        ).sha
+    except Lost:
+        # The answer may be all that was lost; what stands there tells.
+        made = ""
+    after = compare(place)
+    if after.standing is None or after.sent or after.deleted:
+        wrong = ", ".join([file.path for file in after.sent[:6]] + list(after.deleted[:6]))
+        raise PublishError(
+            f"{place.repo}: not all of it arrived ({plain(wrong) or 'the Hub cannot be asked'}). Run the same command "
+            "again."
+        )
+    return made or after.standing.sha
+
+
+def table(plans: list[Plan]) -> str:
+    """Return what would be sent where, file by file; of many alike in one folder their number."""
+    parts = []
+    for plan in plans:
+        place = plan.place
+        rows = [(f.path, size_of(f.size), "new" if plan.reached else "to send") for f in plan.new]
+        rows += [(f.path, size_of(f.size), "changed") for f in plan.changed]
+        rows += [(path, "", "kept as it is") for path in plan.kept]
+        rows += [(path, "", "removed") for path in plan.deleted]
+        shown = sorted(row for row in rows if not _is_one_of_many(row[0], place))
+        many = [row for row in rows if _is_one_of_many(row[0], place)]
+        shown += [
+            (f"{place.cleared} ({sum(row[2] == state for row in many):,} files)", "", state)
+            for state in dict.fromkeys(row[2] for row in many)
+        ]
+        head = f"{hub_standing.address(place.repo, place.repo_type)} ({_state(plan)})"
+        parts.append("\n".join([head, tabulate(shown, tablefmt="plain", disable_numparse=True)] if shown else [head]))
+    return plain("\n\n".join(parts))
+
+
+def _is_one_of_many(path: str, place: Place) -> bool:
+    return bool(place.cleared) and path.startswith(place.cleared)
+
+
+def _state(plan: Plan) -> str:
+    what = "data set" if plan.place.repo_type == "dataset" else "static Space"
+    if not plan.reached:
+        return f"{what}, not compared with the Hub"
+    if plan.standing is None:
+        return f"{what}, to be made"
+    return f"{what}, nothing to do" if plan.has_nothing else what

@@ -1,0 +1,168 @@
+"""The page of the leaderboard: one HTML file with its style, code and data inside, which asks for nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xharness import assets
+from xharness.leaderboard import page_data
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+SCRIPTS = (
+    "data.js",
+    "averages.js",
+    "sections.js",
+    "resampling.js",
+    "state.js",
+    "elements.js",
+    "filters.js",
+    "table.js",
+    "heatmap.js",
+    "seeds.js",
+    "model.js",
+    "compare.js",
+    "copying.js",
+    "start.js",
+)
+"""In the order in which they stand in the page, as parts of one function."""
+
+_NOSCRIPT_ROWS = 20
+"""Of each track, for readers without scripts."""
+
+
+def render(scores: Mapping[str, Any]) -> str:
+    """Return the page of a board as HTML that works from any server and from ``file://``.
+
+    Args:
+        scores: scores.json as ``board.rows`` writes it. Its texts are strangers': characters that are not seen or that
+            turn the direction of writing are taken out, long ones are cut, and all are escaped.
+    """
+    folder = _folder()
+    code = "(() => {\n'use strict';\n" + "".join(_read(folder / name) for name in SCRIPTS) + "})();\n"
+    style = _read(folder / "style.css")
+    board, details = page_data.pack(scores)
+    template = _environment(folder).get_template("index.html.j2")
+    return template.render(
+        title=board["title"],
+        policy=_policy(code, style),
+        style=style,
+        code=code,
+        board=_inline(board),
+        details=_inline(details),
+        tops=_tops(board),
+        built=board["xharness"],
+    )
+
+
+def replicates_script(name: str, cells: Sequence[Sequence[str]], resamples: int, data: bytes) -> str:
+    """Return the text of ``replicates/<name>.js``, which hands a submission's replicates to the page.
+
+    A script and not data, because a page that was opened from ``file://`` may load nothing else.
+
+    Args:
+        name: id of the submission.
+        cells: (task, language) of each row of the data.
+        resamples: numbers in each row.
+        data: content of replicates.bin.
+    """
+    record = {
+        "id": name,
+        "resamples": resamples,
+        "cells": [list(cell) for cell in cells],
+        "base64": base64.b64encode(data).decode("ascii"),
+    }
+    return f"xharnessReplicates({_inline(record)});\n"
+
+
+def _folder() -> Path:
+    return assets.folder("leaderboard") / "page"
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _environment(folder: Path) -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _policy(code: str, style: str) -> str:
+    """Return the content security policy: this code and style, replicates from beside the page, and nothing else."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            # 'self' means nothing where a page has no origin, as from file://, so that scheme is named as well.
+            f"script-src 'sha256-{_sha256(code)}' 'self' file:",
+            f"style-src 'sha256-{_sha256(style)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            # No text can become markup or code, whatever a script does with it.
+            "require-trusted-types-for 'script'",
+            "trusted-types replicates",
+        )
+    )
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _inline(value: Any) -> str:
+    """Return JSON that may stand in a script element, whatever is in it."""
+    # ASCII only, so that U+2028 and U+2029 are escaped as well.
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _tops(board: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, float]]]]:
+    """Return title of a benchmark -> (name, track, average) of its best checked rows, for readers without scripts."""
+    made = []
+    for benchmark in board["benchmarks"]:
+        name = benchmark["name"]
+        ranked = [
+            (row["name"], track_label(row["track"]), row["overall"][name])
+            for row in board["rows"]
+            if row["kind"] == "submission"
+            and row["checked"]
+            and not row["withdrawn"]
+            and not row["superseded_by"]
+            and (row["declarations"] or {}).get("saw_test_data") != "yes"
+            and row["overall"].get(name) is not None
+        ]
+        # Tracks are not ranked together: each has its own lines.
+        ranked.sort(key=lambda line: (line[1], -line[2], line[0]))
+        made.append((benchmark["title"], _first_of_each(ranked)))
+    return made
+
+
+def _first_of_each(ranked: Sequence[tuple[str, str, float]]) -> list[tuple[str, str, float]]:
+    counts: dict[str, int] = {}
+    kept = []
+    for line in ranked:
+        counts[line[1]] = counts.get(line[1], 0) + 1
+        if counts[line[1]] <= _NOSCRIPT_ROWS:
+            kept.append(line)
+    return kept
+
+
+def track_label(track: Mapping[str, Any] | None) -> str:
+    """Return the board track of a row, as ``encoder, tuned, zero-shot``; '' where its source does not say it."""
+    parts = [(track or {}).get(name) for name in ("architecture", "phase", "training")]
+    return ", ".join(str(part) for part in parts if part) if all(parts) else ""

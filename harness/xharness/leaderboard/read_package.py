@@ -1,0 +1,201 @@
+"""Reading the folder of a submission that anybody may have made: bounded, and nothing in it is followed or run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xharness.errors import OutputError, SubmissionError
+from xharness.leaderboard.limits import LARGEST_RECORD, MOST_FILES
+from xharness.leaderboard.store import read_file
+from xharness.leaderboard.submission import (
+    RECORD,
+    WITHDRAWN,
+    PredictionFile,
+    Submission,
+    read_submission,
+    read_withdrawal,
+)
+from xharness.strict_json import shown
+
+_LISTED = 20
+"""Problems of one kind that are named."""
+_PIECE = 1 << 16
+_UNPACKED_AT_ONCE = 1 << 20
+_GZIP = 31
+"""zlib's number for gzip's own header and checksum."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A submission whose folder holds what its record says, and nothing beside it."""
+
+    folder: Path
+    submission: Submission
+    withdrawn: str | None
+
+
+def read_package(folder: Path, name: str | None = None) -> Package:
+    """Return the submission in a folder, after a look at all that lies there; no prediction is read yet.
+
+    Args:
+        folder: holds submission.json and predictions/.
+        name: what the folder has to be called; None: it may have any name.
+
+    Raises:
+        SubmissionError: something there is no plain file, too large, too much, not in the record or not as it says, or
+            the record itself is wrong; all problems, one a line.
+    """
+    sizes, problems = survey(folder)
+    if RECORD not in sizes:
+        problems.append(f"{RECORD}: there is no such file in the folder, so it is no submission.")
+        raise SubmissionError("\n".join(problems))
+    try:
+        found = read_submission(read_file(folder / RECORD, LARGEST_RECORD), RECORD)
+        withdrawn = None
+        if WITHDRAWN in sizes:
+            withdrawn = read_withdrawal(read_file(folder / WITHDRAWN, LARGEST_RECORD), WITHDRAWN).reason
+    except SubmissionError as error:
+        raise SubmissionError("\n".join([*problems, *str(error).splitlines()])) from None
+    problems += [*_id_problems(found, name), *file_problems(found, sizes)]
+    if problems:
+        raise SubmissionError("\n".join(problems))
+    return Package(folder, found, withdrawn)
+
+
+def survey(folder: Path) -> tuple[dict[str, int], list[str]]:
+    """Return the size of each plain file below a folder by its path, and what is wrong with all else there.
+
+    Links are never followed, and no more is listed than a submission can hold.
+    """
+    sizes: dict[str, int] = {}
+    problems: list[str] = []
+    folders, seen = [""], 0
+    while folders:
+        inside = folders.pop()
+        try:
+            with os.scandir(folder / inside) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen > 2 * MOST_FILES:
+                        problems.append(f"more than {2 * MOST_FILES:,} files and folders lie there.")
+                        return sizes, problems
+                    path = f"{inside}{entry.name}"
+                    mode = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(mode.st_mode):
+                        sizes[path] = mode.st_size
+                    elif stat.S_ISDIR(mode.st_mode) and path.count("/") < 3:
+                        folders.append(f"{path}/")
+                    else:
+                        problems.append(f"{shown(path)}: {_kind(mode.st_mode)}, and no plain file.")
+        except OSError as error:
+            problems.append(f"{shown(inside) or 'the folder'}: cannot be read: {error.strerror}.")
+    return sizes, _some(problems)
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "a link",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFDIR: "a folder too deep within others",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _id_problems(found: Submission, name: str | None) -> Iterator[str]:
+    if found.id != found.right_id:
+        yield f"{RECORD}: id: found {found.id}, but what it holds has the id {found.right_id}. It was changed since."
+    if name not in (None, found.id):
+        yield f"{RECORD}: id: found {found.id}, but the folder is called {shown(str(name))}."
+
+
+def file_problems(found: Submission, sizes: dict[str, int]) -> Iterator[str]:
+    """Yield the files that are not as the record says."""
+    yield from _some(
+        f"{shown(path)}: does not belong there; {RECORD} does not name it."
+        for path in sorted(set(sizes) - {RECORD, WITHDRAWN, *found.files})
+    )
+    yield from _some(f"{path}: is missing." for path in found.files if path not in sizes)
+    yield from _some(
+        f"{path}: has {sizes[path]:,} bytes, {RECORD} says {file.bytes:,}."
+        for path, file in found.files.items()
+        if sizes.get(path, file.bytes) != file.bytes
+    )
+
+
+def _some(problems: Iterator[str] | list[str]) -> list[str]:
+    """Return the first problems of a kind, and how many more there are."""
+    found = list(problems)
+    more = [f"... and {len(found) - _LISTED:,} more like these."] if len(found) > _LISTED else []
+    return found[:_LISTED] + more
+
+
+def unpack(folder: Path, path: str, file: PredictionFile, to: Path) -> None:
+    """Write the content of a packed prediction file, of which never more is unpacked than the record says.
+
+    Args:
+        folder: of the submission.
+        path: of the file in there, one of its record's.
+        file: what the record says of it.
+        to: where the content goes; whatever is written is removed again if the file is not right.
+
+    Raises:
+        SubmissionError: it is not the file that the record names, is no gzip or more than one, or was cut.
+        OutputError: the content cannot be written.
+    """
+    packed, content = hashlib.sha256(), hashlib.sha256()
+    try:
+        source = os.fdopen(os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except OSError as error:
+        raise SubmissionError(f"{path}: cannot be read: {error.strerror}.") from None
+    try:
+        with source, to.open("wb") as target:
+            if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+                raise SubmissionError(f"{path}: is no plain file.")
+            for piece in _unpacked(source, path, file, packed):
+                content.update(piece)
+                target.write(piece)
+        if packed.hexdigest() != file.sha256:
+            raise SubmissionError(f"{path}: is not the file that {RECORD} names (its SHA-256 is another).")
+        if content.hexdigest() != file.content_sha256:
+            raise SubmissionError(f"{path}: does not hold what {RECORD} says (SHA-256 of the content is another).")
+    except OSError as error:
+        to.unlink(missing_ok=True)
+        raise OutputError(f"{to}: cannot be written: {error.strerror}. Make room, and check again.") from None
+    except BaseException:
+        to.unlink(missing_ok=True)
+        raise
+
+
+def _unpacked(source: Any, path: str, file: PredictionFile, packed: Any) -> Iterator[bytes]:
+    """Yield the content of a gzip file piece by piece, and have ``packed`` hash the file itself."""
+    unpacker = zlib.decompressobj(wbits=_GZIP)
+    left, read = file.content_bytes, 0
+    while piece := source.read(_PIECE):
+        read += len(piece)
+        if read > file.bytes:
+            raise SubmissionError(f"{path}: has more than the {file.bytes:,} bytes that {RECORD} says.")
+        packed.update(piece)
+        while piece and not unpacker.eof:
+            try:
+                made = unpacker.decompress(piece, _UNPACKED_AT_ONCE)
+            except zlib.error as error:
+                raise SubmissionError(f"{path}: is no whole gzip file ({error}).") from None
+            left -= len(made)
+            if left < 0:
+                raise SubmissionError(f"{path}: unpacks to more than the {file.content_bytes:,} bytes that it may.")
+            yield made
+            piece = unpacker.unconsumed_tail
+        if unpacker.eof and (piece or unpacker.unused_data):
+            raise SubmissionError(f"{path}: something stands behind the end of the gzip file.")
+    if not unpacker.eof:
+        raise SubmissionError(f"{path}: the gzip file was cut: its end is missing.")
+    if left:
+        raise SubmissionError(f"{path}: unpacks to {left:,} bytes fewer than {RECORD} says.")

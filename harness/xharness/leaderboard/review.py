@@ -1,0 +1,273 @@
+"""What the maintainers' automation does with pull requests: check them, say so below, put what is accepted on main."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from xharness.errors import SubmissionError, XharnessError
+from xharness.hub import diff as hub_trees
+from xharness.hub import read as hub
+from xharness.hub import repository as hub_standing
+from xharness.hub import write as hub_commits
+from xharness.hub.repository import PullRequest
+from xharness.hub.upload import Digests, File, written
+from xharness.hub.write_errors import Lost, Stale
+from xharness.leaderboard import check_report
+from xharness.leaderboard import rules as plausibility
+from xharness.leaderboard.check import Checked, check, refusal
+from xharness.leaderboard.pull_request import OnBoard, Proposed, fetch, look, read_record, recorded, withdrawal_problems
+from xharness.leaderboard.rows import layout
+from xharness.leaderboard.submission import CHECKS, SUBMISSIONS
+from xharness.leaderboard.verdict import ACCEPTED, SCHEMA_VERSION, Verdict
+from xharness.version import __version__
+
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class PullChecked:
+    """A pull request and the verdict on it.
+
+    Attributes:
+        work: where its files lie as they were checked, by their paths in the repository.
+        for_now: it is refused for what is on the board beside it, which can change.
+        kept: the verdict is the one that stands on main, and nothing was checked anew.
+    """
+
+    proposed: Proposed
+    checked: Checked
+    work: Path
+    for_now: bool = False
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A board's open pull requests by number.
+
+    Attributes:
+        waiting: those to check, the one first whose last commit is the oldest: who changes one stands behind.
+        refused: those that this account refused for what they hold still.
+        drafts: those that their authors are not done with.
+        failed: those of which the Hub does not tell, and why.
+    """
+
+    waiting: tuple[int, ...]
+    refused: tuple[int, ...]
+    drafts: tuple[int, ...]
+    failed: Mapping[int, str]
+
+
+def check_pull_request(
+    repo: str, number: int, work: Path, data_dir: Path | None, workers: int = 1, on_board: OnBoard | None = None
+) -> PullChecked:
+    """Return the verdict on a pull request.
+
+    Args:
+        repo: the board's data set, ``org/name``.
+        number: of the pull request.
+        work: an empty folder for its files, which has to stay until they are merged.
+        data_dir: gold data laid out like the Hub; None: the Hub.
+        workers: processes that score.
+        on_board: what was read of the board before, for many pull requests.
+
+    Raises:
+        PublishError: there is no such pull request.
+        DataError: the repository cannot be read, or the gold data here is not whole.
+    """
+    proposed = look(repo, number)
+    name = proposed.id or f"pull request {number}"
+    if proposed.problems:
+        return PullChecked(proposed, refusal(name, "", proposed.problems), work)
+    if proposed.withdraws:
+        problems = withdrawal_problems(proposed, work)
+        return PullChecked(proposed, refusal(name, "", problems) if problems else _withdrawn(name), work)
+    try:
+        record = read_record(proposed, work)
+    except SubmissionError as error:
+        return PullChecked(proposed, refusal(name, "", str(error).splitlines()), work)
+    kept, holds = recorded(proposed, record, work, layout().hashes) if proposed.landed else (None, False)
+    if kept is not None and holds:
+        return PullChecked(proposed, Checked(kept), work, kept=True)
+    board = on_board or OnBoard(repo)
+    others = board.beside(proposed)
+    problems, _ = plausibility.beside(record, others, accepted_before=kept is not None)
+    if problems:
+        return PullChecked(proposed, refusal(name, record.digest, problems), work, for_now=True)
+    board.ahead[number] = plausibility.known(record)
+    folder = fetch(proposed, record, work)
+    found = check(
+        folder,
+        name=proposed.id,
+        others=others,
+        data_dir=data_dir,
+        workers=workers,
+        accepted_before=kept is not None,
+    )
+    if not found.verdict.accepted:
+        del board.ahead[number]
+    return PullChecked(proposed, found, work)
+
+
+def _withdrawn(name: str) -> Checked:
+    said = "its submitter withdraws it; it stays in the data set and on the page, marked, without a rank."
+    verdict = Verdict(
+        schema_version=SCHEMA_VERSION,
+        id=name,
+        digest="",
+        verdict=ACCEPTED,
+        problems=[],
+        warnings=[said],
+        versions={"xharness": __version__},
+    )
+    return Checked(verdict)
+
+
+def comment(found: PullChecked, me: str) -> bool:
+    """Post a verdict below its pull request; return False where this account posted the same one before.
+
+    Args:
+        found: from `check_pull_request`.
+        me: name of this account.
+
+    Raises:
+        PublishError: the token may not.
+    """
+    repo, pull = found.proposed.repo, found.proposed.pull
+    mark = check_report.mark(found.checked.verdict, pull.proposal.sha, for_now=found.for_now)
+    if any(author == me and check_report.last_line(said) == mark for author, said in pull.comments):
+        return False
+    text = check_report.comment(found.checked, pull.proposal.sha, for_now=found.for_now)
+    hub_commits.comment(repo, pull.proposal.number, text, repo_type="dataset")
+    return True
+
+
+def queue(repo: str, me: str | None) -> Queue:
+    """Return a board's open pull requests.
+
+    Args:
+        repo: the board's data set, ``org/name``.
+        me: name of this account, whose refusals count; None: nobody's do.
+
+    Raises:
+        PublishError: the Hub refuses to tell.
+    """
+    waiting: list[PullRequest] = []
+    refused: list[int] = []
+    drafts: list[int] = []
+    failed: dict[int, str] = {}
+    for proposal in hub_standing.proposals(repo, "", repo_type="dataset"):
+        try:
+            pull = hub_standing.pull_request(repo, proposal.number, repo_type="dataset", head=proposal.sha)
+        except XharnessError as error:
+            failed[proposal.number] = str(error)
+            continue
+        if pull.status == "draft":
+            drafts.append(proposal.number)
+        elif any(a == me and check_report.is_final_refusal(said, proposal.sha) for a, said in pull.comments):
+            refused.append(proposal.number)
+        else:
+            waiting.append(pull)
+    # One whose last commit the Hub tells nothing of may have been pushed this minute.
+    late = datetime.max.replace(tzinfo=UTC)
+    waiting.sort(key=lambda pull: (pull.moved or late, pull.proposal.number))
+    numbers = [pull.proposal.number for pull in waiting]
+    return Queue(tuple(numbers), tuple(sorted(refused)), tuple(sorted(drafts)), failed)
+
+
+def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
+    """Put what was accepted on main together with its verdict, in one commit, and close the pull request.
+
+    Not by the Hub's own merge: that takes what the pull request holds at that moment, whatever was checked before,
+    and the verdict would come later or, after a crash, never.
+
+    Returns:
+        The commit; None where all of it was there.
+
+    Raises:
+        Stale: the pull request was changed since it was checked, is closed or a draft, or others were merged meanwhile.
+        PublishError: the token may not.
+    """
+    proposed, verdict = found.proposed, found.checked.verdict
+    repo, number = proposed.repo, proposed.pull.proposal.number
+    if not verdict.accepted:
+        raise SubmissionError(f"{verdict.id}: is refused, so it is not merged.")
+    # Scoring takes a minute, in which its author may have thought better of it.
+    now = hub_standing.pull_request(repo, number, repo_type="dataset")
+    if not proposed.landed:
+        before = proposed.pull
+        if (now.proposal.sha, now.onto) != (before.proposal.sha, before.onto):
+            raise Stale(
+                f"{repo}: {now.proposal.ref} was changed since it was checked; nothing was merged. Check it again."
+            )
+        if now.status != "open":
+            raise Stale(f"{repo}: the pull request {number} is {now.status}, not open; nothing was merged.")
+    sha = None if found.kept else _commit(found)
+    if sha is not None:
+        say(f"merged: {now.proposal.url}")
+    if now.status in ("open", "draft"):
+        where = "" if sha is None else f" as of commit {sha}"
+        text = f"{now.proposal.sha} is on main{where}, so this is closed."
+        if proposed.withdraws and sha is None:
+            text = f"{verdict.id} is withdrawn already, so this is closed."
+        hub_commits.close(repo, number, text, repo_type="dataset")
+    return sha
+
+
+def _commit(found: PullChecked) -> str | None:
+    """Commit what main lacks, whatever else is committed meanwhile; return the commit, None if it lacks nothing."""
+    proposed, verdict = found.proposed, found.checked.verdict
+    repo, number = proposed.repo, proposed.pull.proposal.number
+    if proposed.landed and proposed.withdraws:
+        return None
+    wanted = list(_wanted(found))
+    if not _lacking(wanted, repo, proposed.main, verdict.id):
+        return None
+    before = hub_trees.names(repo, proposed.main, SUBMISSIONS, "dataset")
+    for attempt in range(_TRIES):
+        parent = hub.resolve(repo, "main", "dataset", fresh=True)
+        if parent != proposed.main and hub_trees.names(repo, parent, SUBMISSIONS, "dataset") != before:
+            raise Stale(f"{repo}: other submissions were merged since the check; nothing was merged. Check it again.")
+        try:
+            made = hub_commits.commit(
+                repo,
+                [(file.path, file.source, file.sha256) for file in wanted],
+                [],
+                title=f"{verdict.id}: {'withdrawn' if proposed.withdraws else verdict.verdict} (#{number})",
+                description=f"{check_report.sentence(found.checked)}\n\n{proposed.pull.proposal.url}",
+                parent=parent,
+                repo_type="dataset",
+            )
+        except Stale:
+            if attempt + 1 == _TRIES:
+                raise
+            continue
+        except Lost:
+            sha = hub.resolve(repo, "main", "dataset", fresh=True)
+            if _lacking(wanted, repo, sha, verdict.id):
+                raise
+            return sha
+        return made.sha
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _wanted(found: PullChecked) -> Iterator[File]:
+    """Yield what main has to hold: what was checked, and the verdict on it; a withdrawal needs none."""
+    digests = Digests()
+    if not found.proposed.landed:
+        yield from (digests.file(found.work, path) for path in found.proposed.changes)
+    if not found.proposed.withdraws:
+        yield from (written(path, content) for path, content in found.checked.files().items())
+
+
+def _lacking(wanted: list[File], repo: str, sha: str, name: str) -> list[str]:
+    """Return the paths of files that a commit does not hold as they are here."""
+    there = {
+        path: file
+        for folder in (SUBMISSIONS, CHECKS)
+        for path, file in hub.list_files(repo, sha, "dataset", f"{folder}/{name}").items()
+    }
+    return [file.path for file in wanted if file.path not in there or not file.is_same_as(there[file.path])]

@@ -1,0 +1,276 @@
+"""Sending something to a leaderboard: what stands there, what one pull request would add, and opening it once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from xharness import strict_json
+from xharness.errors import PublishError, SubmissionError, UsageError, XharnessError, did_you_mean
+from xharness.hub import diff as hub_trees
+from xharness.hub import read as hub
+from xharness.hub import repository as hub_standing
+from xharness.hub import write as hub_commits
+from xharness.hub.errors import Unreachable
+from xharness.hub.repository import Account, Proposal, Standing
+from xharness.hub.upload import File, size_of, written
+from xharness.leaderboard.board import BOARD_FILE
+from xharness.leaderboard.fields import ID
+from xharness.leaderboard.limits import LARGEST_RECORD
+from xharness.leaderboard.package import Package
+from xharness.leaderboard.submission import (
+    RECORD,
+    SUBMISSIONS,
+    WITHDRAWN,
+    Submission,
+    Withdrawal,
+    as_bytes,
+    read_submission,
+)
+from xharness.terminal_text import plain
+from xharness.version import __version__
+
+NEW, PROPOSED, MERGED = "new", "proposed", "on the board"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parcel:
+    """What one pull request adds: a submission, or the withdrawal of one.
+
+    Attributes:
+        title: of the pull request.
+        id: of the submission.
+        files: all that is added, below ``submissions/<id>/``.
+        description: what stands below the title.
+        supersedes: the id of a submission that has to be there; None for any.
+        withdraws: whether the submission has to be there itself.
+    """
+
+    title: str
+    id: str
+    files: tuple[File, ...]
+    description: str
+    supersedes: str | None = None
+    withdraws: bool = False
+
+    @property
+    def size(self) -> int:
+        """All files together, in bytes."""
+        return sum(file.size for file in self.files)
+
+
+def of_package(package: Package) -> Parcel:
+    """Return what is sent of a submission."""
+    submission = package.submission
+    targets = dict.fromkeys(task for task, _ in submission.cells)
+    said = [
+        f"{submission.name}: {submission.group}",
+        f"{len(submission.cells)} scores in {len(targets)} targets ({', '.join(targets)}), seeds "
+        + ", ".join(map(str, submission.seeds)),
+        f"digest {submission.digest}",
+        f"made with xharness {__version__}",
+    ]
+    return Parcel(
+        title=f"Submission: {submission.name} ({submission.id})",
+        id=submission.id,
+        files=package.files,
+        description="\n\n".join(said),
+        supersedes=submission.supersedes,
+    )
+
+
+def of_withdrawal(submission: str, reason: str | None) -> Parcel:
+    """Return what is sent to take a submission from the board.
+
+    Raises:
+        UsageError: there is no reason, or the id is none.
+        SubmissionError: the reason cannot be shown, or is too long.
+    """
+    if not re.fullmatch(ID, submission):
+        raise UsageError(f"--withdraw: '{submission}' is no id of a submission (such as xlm-r-large-0123456789ab).")
+    if not reason:
+        raise UsageError("--withdraw needs --reason: the board shows why a submission is gone.")
+    record = strict_json.record(Withdrawal, {"reason": reason}, "--reason")
+    return Parcel(
+        title=f"Withdrawal: {submission}",
+        id=submission,
+        files=(written(f"{SUBMISSIONS}/{submission}/{WITHDRAWN}", as_bytes(record)),),
+        description=record.reason,
+        withdraws=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What sending a parcel would do.
+
+    Attributes:
+        parcel: what is sent.
+        repo: the leaderboard's data set.
+        state: ``new``; ``proposed``: a pull request with the same content is open; ``on the board``: it is merged.
+        reached: whether the Hub was asked.
+        standing: what stands there; None where it was not asked.
+        proposal: the open pull request.
+        notes: sentences on what stands there.
+    """
+
+    parcel: Parcel
+    repo: str
+    state: str = NEW
+    reached: bool = True
+    standing: Standing | None = None
+    proposal: Proposal | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done: ``proposed`` or ``unchanged``, where to look at it, and the pull request's number."""
+
+    state: str
+    url: str
+    number: int | None = None
+
+
+def compare(parcel: Parcel, repo: str, who: Account | None, said_user: str | None = None) -> Plan:
+    """Return what sending a parcel to a leaderboard would do.
+
+    Args:
+        parcel: what is sent.
+        repo: the leaderboard's data set, ``org/name``.
+        who: whose pull requests are looked for; None: not known, so none is.
+        said_user: who is said to submit, where it is not known.
+
+    Raises:
+        PublishError: there is no such leaderboard.
+        SubmissionError: what is withdrawn or superseded is not on the board, or of somebody else.
+    """
+    # A board has a hundred files for each submission: only those that matter here are listed.
+    folders = [f"{SUBMISSIONS}/{name}" for name in (parcel.id, parcel.supersedes) if name is not None]
+    try:
+        standing = hub_standing.standing(repo, None, repo_type="dataset", folders=folders)
+        top = [] if standing is None else hub_trees.names(repo, standing.sha, "", "dataset")
+    except Unreachable:
+        said = "not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)"
+        return Plan(parcel=parcel, repo=repo, reached=False, notes=(said,))
+    if standing is None or BOARD_FILE not in top:
+        lacks = f"it has no {BOARD_FILE}"
+        why = lacks if standing is not None else "there is no such data set (or this token may not see it)"
+        raise PublishError(
+            f"{repo}: {why}, so it is no leaderboard. Its maintainers make one with `xharness leaderboard init {repo}`."
+        )
+    _check_older(parcel, repo, standing, who.name if who is not None else said_user)
+    there = standing.files
+    withdrawn = f"{SUBMISSIONS}/{parcel.id}/{WITHDRAWN}" in there
+    merged = all(file.path in there and file.is_same_as(there[file.path]) for file in parcel.files)
+    notes = []
+    if withdrawn and merged and not parcel.withdraws:
+        notes.append("it was withdrawn: change something, such as --note, to submit it anew")
+    if withdrawn and not merged:
+        notes.append("it is withdrawn already, for another reason")
+    if merged or withdrawn:
+        return Plan(parcel=parcel, repo=repo, state=MERGED, standing=standing, notes=tuple(notes))
+    proposal = None if who is None else _open(parcel, repo, who)
+    state = NEW if proposal is None else PROPOSED
+    return Plan(parcel=parcel, repo=repo, state=state, standing=standing, proposal=proposal)
+
+
+def _check_older(parcel: Parcel, repo: str, standing: Standing, user: str | None) -> None:
+    """Raise SubmissionError if what is withdrawn or superseded is not on the board, or of somebody else."""
+    name = parcel.id if parcel.withdraws else parcel.supersedes
+    if name is None:
+        return
+    path = f"{SUBMISSIONS}/{name}/{RECORD}"
+    if path not in standing.files:
+        hint = plain(did_you_mean(name, hub_trees.names(repo, standing.sha, SUBMISSIONS, "dataset")))
+        raise SubmissionError(f"{repo}: there is no submission '{name}' on this board.{hint}")
+    if user is None:
+        return
+    older = _record_there(repo, path, standing)
+    if older.submitted_by.casefold() != user.casefold():
+        raise SubmissionError(
+            f"{repo}: '{name}' was submitted by {older.submitted_by}, and not by {user}. Only whoever "
+            "submitted it withdraws or supersedes it; else ask the board's maintainers."
+        )
+
+
+def _record_there(repo: str, path: str, standing: Standing) -> Submission:
+    remote = standing.files[path]
+    if remote.size > LARGEST_RECORD:
+        raise SubmissionError(f"{repo}: {path} has {remote.size:,} bytes; at most {LARGEST_RECORD:,} are read.")
+    # Not by the client's cache, which keeps a damaged file for good.
+    with TemporaryDirectory() as to:
+        found = hub.download_file(repo, standing.sha, path, "dataset", Path(to))
+        return read_submission(found.read_bytes(), f"{repo}: {path}")
+
+
+def _open(parcel: Parcel, repo: str, who: Account) -> Proposal | None:
+    """Return the newest open pull request of this user with the same content."""
+    for proposal in hub_standing.proposals(repo, parcel.title, repo_type="dataset"):
+        if proposal.author.casefold() == who.name.casefold() and not _lacking(parcel, repo, proposal.ref):
+            return proposal
+    return None
+
+
+def _lacking(parcel: Parcel, repo: str, revision: str) -> list[str]:
+    """Return the paths of a parcel's files that a commit does not hold as they are here."""
+    there = hub.list_files(repo, revision, "dataset", f"{SUBMISSIONS}/{parcel.id}")
+    return [file.path for file in parcel.files if file.path not in there or not file.is_same_as(there[file.path])]
+
+
+def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
+    """Open the pull request that a plan says, and prove that it holds what was sent.
+
+    Args:
+        plan: from `compare`.
+        who: whose token it is.
+        say: tells the user what is going on.
+
+    Raises:
+        PublishError: the Hub could not be asked or refuses something, or holds other content than was sent.
+    """
+    parcel, repo = plan.parcel, plan.repo
+    if plan.standing is None:
+        raise PublishError(f"{repo}: {'; '.join(plan.notes)}. Nothing was sent.")
+    if plan.state == MERGED:
+        return Outcome("unchanged", f"{hub_standing.address(repo, 'dataset')}/tree/main/{SUBMISSIONS}/{parcel.id}")
+    if plan.proposal is not None:
+        return Outcome("unchanged", plan.proposal.url, plan.proposal.number)
+    say(f"Sending {len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}, {size_of(parcel.size)}, to {repo}")
+    try:
+        made = hub_commits.commit(
+            repo,
+            [(file.path, file.source, file.sha256) for file in parcel.files],
+            (),
+            title=parcel.title,
+            description=parcel.description,
+            parent=plan.standing.sha,
+            create_pr=True,
+            repo_type="dataset",
+        )
+    except XharnessError:
+        # The answer may be all that was lost.
+        found = _after_failure(parcel, repo, who)
+        if found is None:
+            raise
+        say("The answer to the commit was lost; the pull request is there.")
+        return Outcome("proposed", found.url, found.number)
+    if made.ref is None or made.pull_request is None:
+        raise PublishError(f"{repo}: the Hub opened no pull request. Run the same command again.")
+    lacking = _lacking(parcel, repo, made.ref)
+    if lacking:
+        raise PublishError(
+            f"{made.pull_request}: the Hub holds other content than was sent: {plain(', '.join(lacking[:6]))}. Close "
+            "it there, and run the same command again."
+        )
+    return Outcome("proposed", made.pull_request, int(made.ref.rpartition("/")[2]))
+
+
+def _after_failure(parcel: Parcel, repo: str, who: Account) -> Proposal | None:
+    try:
+        return _open(parcel, repo, who)
+    except XharnessError:
+        return None

@@ -1,0 +1,87 @@
+"""Submitting in words and tables: what would be sent to which leaderboard, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabulate import tabulate
+
+from xharness.hub.repository import address
+from xharness.hub.upload import size_of
+from xharness.leaderboard.package import Package
+from xharness.leaderboard.submit import MERGED, PROPOSED, Outcome, Plan
+from xharness.terminal_text import plain
+
+
+def plan_table(plan: Plan, package: Package | None) -> str:
+    """Return what would be sent, file by file, what it is, and where it would go; ``package`` where it is one."""
+    parcel = plan.parcel
+    rows = [[file.path, size_of(file.size), file.sha256[:12]] for file in parcel.files]
+    lines = [tabulate(rows, headers=["file", "size", "sha256"], disable_numparse=True), ""]
+    if package is not None:
+        submission = package.submission
+        lines += [
+            f"submission: {submission.id} ({submission.name}), by {submission.submitted_by}",
+            f"digest: {submission.digest}",
+            f"track: {submission.group}; chosen by {submission.track.selected_by}",
+            f"model: {_model(package)}",
+        ]
+    to = address(plan.repo, "dataset")
+    whole = f"{len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}, {size_of(parcel.size)}"
+    match plan.state:
+        case state if state == MERGED:
+            lines.append(f"nothing to do: it is on the board ({to})")
+        case state if state == PROPOSED and plan.proposal is not None:
+            lines.append(f"nothing to do: the pull request {plan.proposal.url} is open with the same content")
+        case _:
+            lines.append(f"to send: {whole}, to {to}, as a new pull request '{parcel.title}'")
+    return plain("\n".join(lines))
+
+
+def _model(package: Package) -> str:
+    model = package.submission.model
+    if model.repo is not None:
+        return model.repo + (f" at {model.revision[:12]}" if model.revision else "")
+    return f"content {model.content[:12]}" if model.content else "not on the Hub"
+
+
+def plan_notes(plan: Plan, package: Package | None) -> list[str]:
+    """Return what is to be known before anything is sent."""
+    notes = [*(package.notes if package is not None else ()), *plan.notes]
+    return [plain(note) for note in notes]
+
+
+def plan_json(plan: Plan, package: Package | None) -> dict[str, Any]:
+    """Return the plan for machines."""
+    parcel = plan.parcel
+    of_package = {}
+    if package is not None:
+        submission = package.submission
+        of_package = {
+            "name": submission.name,
+            "digest": submission.digest,
+            "track": submission.group,
+            "cells": len(submission.cells),
+            "seeds": list(submission.seeds),
+        }
+    return {
+        "repo": plan.repo,
+        "url": plan.proposal.url if plan.proposal is not None else address(plan.repo, "dataset"),
+        "id": parcel.id,
+        **of_package,
+        "title": parcel.title,
+        "compared": plan.reached,
+        "there": plan.state,
+        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in parcel.files],
+        "bytes": parcel.size,
+        "notes": plan_notes(plan, package),
+    }
+
+
+def outcome_sentence(plan: Plan, outcome: Outcome) -> str:
+    """Return what was done in one line, with the address to look at."""
+    if outcome.state == "proposed":
+        return plain(f"proposed: {outcome.url}")
+    if plan.state == MERGED:
+        return plain(f"nothing to do: it is on the board: {outcome.url}")
+    return plain(f"nothing to do: a pull request with the same content is open: {outcome.url}")

@@ -1,0 +1,106 @@
+"""The verdict on a submission: what the maintainers' automation found, and the scores that it computed itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from xharness import strict_json
+from xharness.errors import SubmissionError
+from xharness.strict_yaml import Strict
+
+SCHEMA_VERSION: Final = 1
+ACCEPTED: Final = "accepted"
+REFUSED: Final = "refused"
+VERDICT_FILE: Final = "verdict.json"
+REPLICATES_FILE: Final = "replicates.bin"
+"""Names within the folder of a check."""
+LARGEST = 64 << 20
+"""Bytes of a verdict; one of twenty seeds of every target has some ten million."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class CheckedScore(Strict):
+    """The scores of one language of one target, as the check computed them.
+
+    Attributes:
+        scores: name -> percent.
+        n: examples scored; ``expected_n`` of the complete split, None where not known for sure.
+        data_hash, data_status, spec_hash: the gold that they were scored against.
+        data_source, data_revision: where the check had that gold from, as a result file says it: the Hub's data set
+            or the file as published, and never a folder of its machine; the Hub's sha, None for a folder.
+        intervals: name -> the two ends of the 95 % interval over examples.
+        whole: whether the language counts towards a benchmark's mean (``results.Score.whole``).
+        candidates: retrieval among many: ``n``, ``expected_n`` and ``hash`` of what was searched, as in a result file.
+        counts: things that happened on the way (``missing`` answers ...).
+        cut_training: what the record says of training data that was not whole, as ``Submission.cut_training``.
+    """
+
+    scores: dict[str, Finite]
+    n: Count
+    expected_n: Count | None
+    data_hash: str
+    data_status: str
+    data_source: str
+    data_revision: str | None
+    spec_hash: str
+    intervals: dict[str, Annotated[list[Finite], Field(min_length=2, max_length=2)]]
+    whole: bool
+    candidates: dict[str, Any] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict)
+    cut_training: list[str] = Field(default_factory=list)
+
+
+class ReplicateIndex(Strict):
+    """What ``replicates.bin`` holds: the order of its cells, its checksum, and how examples were drawn."""
+
+    draw: Annotated[str, Field(max_length=100)]
+    """As ``replicates.DRAW``; those of another way of drawing cannot be compared."""
+    file: Literal["replicates.bin"]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    resamples: Annotated[int, Field(ge=1, le=10_000)]
+    cells: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    """[target, language]."""
+
+
+class Verdict(Strict):
+    """What was found: accepted or refused, why, and the recomputed scores (seed -> target -> language)."""
+
+    schema_version: Literal[1]
+    id: str
+    digest: str
+    """Of the submission; '' where it could not even be read."""
+    verdict: Literal["accepted", "refused"]
+    problems: list[str]
+    warnings: list[str]
+    scores: dict[str, dict[str, dict[str, CheckedScore]]] = Field(default_factory=dict)
+    replicates: ReplicateIndex | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the submission was accepted."""
+        return self.verdict == ACCEPTED
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``verdict.json``."""
+        return self.model_dump()
+
+    def to_bytes(self) -> bytes:
+        """Return ``verdict.json`` itself; the same verdict always gives the same bytes."""
+        return (json.dumps(self.to_json(), ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8")
+
+
+def parse(content: bytes, where: str) -> Verdict:
+    """Return the verdict in the bytes of a verdict.json.
+
+    Raises:
+        SubmissionError: it is too large, no JSON, or no verdict; names every field that is wrong.
+    """
+    if len(content) > LARGEST:
+        raise SubmissionError(f"{where}: {len(content):,} bytes; at most {LARGEST:,} are read.")
+    return strict_json.record(Verdict, strict_json.parse(content, where), where)

@@ -1,0 +1,121 @@
+"""Bootstrap replicates of a language's score, drawn alike for every submission, so that differences are paired.
+
+In resample number r an example counts as often as its id says, a number of the Poisson distribution with mean 1, for
+every system, in every language and every target. So
+
+* the difference of two systems' replicates is a paired bootstrap of their difference (Koehn 2004,
+  https://aclanthology.org/W04-3250);
+* the mean of languages' replicates is a replicate of their mean, also where test sets are translations of one another,
+  as those of XNLI, XQuAD, XCOPA, PAWS-X, LAReQA and much of MLQA are. A question that is hard for a system is hard in
+  most languages; drawn for each language by itself, intervals of the mean would be far too narrow. Ids that two test
+  sets share by chance do no harm: examples that have nothing to do with each other vary apart, however they are drawn;
+* what a system mined for a sentence without translation counts with that sentence, whoever mined it.
+
+A Poisson number for each example is the multinomial bootstrap but for the number of examples, which varies a little
+(Hanley and MacGibbon 2006, https://doi.org/10.1016/j.cmpb.2006.04.006); scores are of the examples drawn. As with
+intervals, examples are drawn again and training is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from xharness.errors import DataError
+from xharness.metrics import bootstrap as intervals
+from xharness.metrics import task_score
+from xharness.metrics.bootstrap import Floats
+
+RESAMPLES = 200
+DRAW: Final = "poisson by id, 1"
+"""How examples are drawn. Replicates of another way are no pairs with these; whoever changes it changes this name."""
+_STEPS = 100
+"""Steps of a percent that are kept."""
+_STORED = np.dtype("<i2")
+_AT_ONCE = 5
+"""Resamples that are summed up at once, so that memory stays small."""
+_POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(20)])
+"""How likely a Poisson number of mean 1 is at most k."""
+
+
+def replicates(
+    metric: str, score_keys: Sequence[str], golds: Any, made: Any, language: str, ids: Sequence[str]
+) -> Floats | None:
+    """Return the number that enters the target's mean, in percent, of each resample; None where it cannot be drawn.
+
+    Args:
+        metric: the target's, by name.
+        score_keys: the scores that enter the target's mean; none for a metric whose scores are not drawn here.
+        golds: its gold, in the order of the data, as ``scoring.gold`` gives it.
+        made: predictions that the metric has scored, as it takes them.
+        language: two-letter code.
+        ids: of the examples, in the order of the data.
+    """
+    found = intervals.units(metric, golds, made, language)
+    if metric == "bucc_f1":
+        ids = sorted({source for source, _ in {*golds, *made}})  # the order of the units
+    elif isinstance(golds, Mapping):
+        ids = list(golds)
+    if not ids or not found or any(len(each.rows) != len(ids) for each in found):
+        return None
+    starts = _starts(ids)
+    sums: list[list[Floats]] = [[] for _ in found]
+    for first in range(0, RESAMPLES, _AT_ONCE):
+        drawn = np.stack([_drawn(starts, number) for number in range(first, first + _AT_ONCE)])
+        # Where nothing was drawn, all of them once.
+        drawn[~drawn.any(axis=1)] = 1
+        # As many as there are, which is what a mean is divided by.
+        scale = len(ids) / drawn.sum(axis=1, keepdims=True)
+        for each, parts in zip(found, sums, strict=True):
+            parts.append(drawn @ each.rows * scale)
+    scores: dict[str, Floats] = {}
+    for each, parts in zip(found, sums, strict=True):
+        scores |= each.scores(np.concatenate(parts))
+    try:
+        return np.array([task_score(score_keys, _one(scores, number)) for number in range(RESAMPLES)])
+    except DataError:
+        return None  # a score that only some examples have
+
+
+def _starts(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return a number for each id, in which nothing of the id is to be seen."""
+    digests = (hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in ids)
+    return np.frombuffer(b"".join(digests), dtype="<u8")
+
+
+def _drawn(starts: npt.NDArray[np.uint64], resample: int) -> Floats:
+    """Return how often each example is drawn in a resample: numbers of the Poisson distribution with mean 1.
+
+    By SplitMix64 (Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195), which any language can do, so
+    that what is drawn never depends on a library's version.
+    """
+    mixed = starts + np.uint64((resample + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return np.searchsorted(_POISSON, (mixed >> np.uint64(11)) * 2.0**-53, side="right").astype(np.float64)
+
+
+def _one(scores: dict[str, Floats], number: int) -> dict[str, float]:
+    return {name: float(values[number]) for name, values in scores.items()}
+
+
+def pack(cells: Sequence[Floats]) -> bytes:
+    """Return the content of ``replicates.bin``: cell after cell, in hundredths of a percent, as little-endian int16."""
+    return b"".join(np.rint(cell * _STEPS).astype(_STORED).tobytes() for cell in cells)
+
+
+def unpack(content: bytes) -> Floats:
+    """Return what ``replicates.bin`` holds: cells by resamples, in percent.
+
+    Raises:
+        DataError: its length is not that of whole cells.
+    """
+    if len(content) % (RESAMPLES * _STORED.itemsize):
+        raise DataError(f"replicates.bin: {len(content):,} bytes are no whole number of cells.")
+    return np.frombuffer(content, dtype=_STORED).astype(np.float64).reshape(-1, RESAMPLES) / _STEPS

@@ -1,0 +1,1 @@
+"""Models as torch modules: loading, task kinds, inference and packing."""

@@ -1,0 +1,17 @@
+"""The kinds of problem, by the name that a spec's ``kind`` gives."""
+
+from __future__ import annotations
+
+from xharness.models.kinds import classification, multiple_choice, span_qa, tagging
+from xharness.models.kinds import embedding as retrieval
+from xharness.models.kinds.base import Kind
+
+KINDS: dict[str, Kind] = {
+    "classification": classification.KIND,
+    "multiple_choice": multiple_choice.KIND,
+    "tagging": tagging.KIND,
+    "span_qa": span_qa.KIND,
+    "retrieval": retrieval.KIND,
+    "mining": retrieval.KIND,
+    "ranking": retrieval.KIND,
+}

@@ -1,0 +1,62 @@
+"""Multiple choice (XCOPA, COPA, Social IQa): each choice is a row with the text before it; the largest score wins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from xharness.data.examples import Choice
+from xharness.errors import DataError
+from xharness.models.kinds.base import Array, Context, Features, Kind, Learned, finite
+
+
+def encode(examples: Sequence[Choice], context: Context) -> Features:
+    """Return one row per choice: the prompt, then the choice, cut longest-first to the maximal length.
+
+    The prompt's words are the official ones of XTREME-R's run_xcopa.py; they stand in the spec.
+    """
+    prompts = [context.input.prompt.format(context=e.context, question=e.question) for e in examples]
+    first = [prompt for prompt, e in zip(prompts, examples, strict=True) for _ in e.choices]
+    second = [choice for e in examples for choice in e.choices]
+    encoded = context.tokenizer(first, second, truncation="longest_first", max_length=context.max_length)
+    types = encoded.get("token_type_ids") if "token_type_ids" in context.tokenizer.model_input_names else None
+    return Features(list(encoded["input_ids"]), types, [None] * len(first))
+
+
+def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
+    """Return the score of each choice, from logits [batch, 1]: every row is given to the model as an only choice."""
+    return list(finite(output.logits)[:, 0].float().cpu().numpy())
+
+
+def decode(examples: Sequence[Choice], features: Features, outputs: list[Array], context: Context) -> list[str]:
+    """Return the label of the choice with the largest score; of equal ones the first."""
+    labels, place = [], 0
+    for example in examples:
+        scores = [float(score) for score in outputs[place : place + len(example.choices)]]
+        labels.append(context.labels[scores.index(max(scores))])
+        place += len(example.choices)
+    return labels
+
+
+def learn(examples: Sequence[Choice], features: Features, context: Context) -> Learned:
+    """Return one unit per example, with the rows of its choices and the number of the right one.
+
+    Raises:
+        DataError: an example has more or fewer choices than there are labels: choices of a batch make one tensor.
+    """
+    units: list[tuple[int, ...]] = []
+    place, expected = 0, len(context.labels)
+    for example in examples:
+        if len(example.choices) != expected:
+            raise DataError(
+                f"The example '{example.id}' has {len(example.choices)} choices, and the task has {expected} labels "
+                f"({', '.join(context.labels)}): each label stands for one choice. Correct the data, or the spec."
+            )
+        units.append(tuple(range(place, place + expected)))
+        place += expected
+    return Learned(units, [context.numbers[e.label] for e in examples])
+
+
+KIND = Kind("AutoModelForMultipleChoice", encode, reduce, decode, choices=True, learn=learn)

@@ -1,0 +1,1 @@
+"""The model card: gather the facts, render them, check the result."""

@@ -1,0 +1,248 @@
+"""The metadata of a card: its front matter with the model-index, and the files of the Hub's Community Evals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from xharness.checkpoints import zoo
+from xharness.hub.read import is_hub_id
+from xharness.metrics.seeds import COLLAPSED, spread
+from xharness.publishing.card import scores as card_scores
+from xharness.publishing.card.content import Card, Cell, Section
+from xharness.publishing.card.markdown import harmless
+from xharness.publishing.card.prose import ENCODER
+from xharness.publishing.card.scores import changed
+from xharness.publishing.card.tables import metric_name
+from xharness.results.aggregate import task_result
+from xharness.results.score import TUNED
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.task_spec import TaskSpec
+
+HUB = "https://huggingface.co"
+EVALS = ".eval_results"
+# All of them are in the list of huggingface.js (packages/tasks/src/pipelines.ts); multiple-choice is there as well,
+# though the Hub's page of models has no filter for it.
+PIPELINES = {
+    ENCODER: "feature-extraction",
+    "classification": "text-classification",
+    "multiple_choice": "multiple-choice",
+    "span_qa": "question-answering",
+    "tagging": "token-classification",
+    "retrieval": "text-retrieval",
+    "mining": "text-retrieval",
+    "ranking": "text-retrieval",
+}
+"""Kind of problem -> the Hub's name of the task."""
+_DIGITS = 4
+# As one reads it; the client sorts by name. Its own name for the model-index, without results, is no key of a card.
+_ORDER = (
+    "language",
+    "license",
+    "license_name",
+    "license_link",
+    "library_name",
+    "pipeline_tag",
+    "base_model",
+    "base_model_relation",
+    "datasets",
+    "metrics",
+    "tags",
+    "model-index",
+)
+
+
+def metadata(card: Card) -> dict[str, Any]:
+    """Return the front matter of a card, as the Hub reads it, without anything that is not known.
+
+    Only whole scores of the whole, real test data are in its model-index: one entry per target, language and metric.
+    """
+    from huggingface_hub import ModelCardData
+
+    results = list(_results(card))
+    codes = [code for section in card.scores.sections for cells in section.cells.values() for code in cells]
+    scored = {code for code in codes if code not in card.languages}
+    datasets = dict.fromkeys(each.source for each in card.training.sets if each.on_hub)
+    metrics = dict.fromkeys(result.metric_type for result in results)
+    further: dict[str, Any] = {"base_model_relation": "finetune"} if card.base.model else {}
+    data = ModelCardData(
+        language=["multilingual", *card.languages, *sorted(scored)],
+        license=card.terms.id,
+        license_name=card.terms.name,
+        license_link=card.terms.link,
+        library_name="transformers",
+        pipeline_tag=PIPELINES[ENCODER if card.heads else card.kind],
+        base_model=card.base.model,
+        datasets=list(datasets) or None,
+        metrics=list(metrics) or None,
+        tags=_tags(card),
+        model_name=card.name,
+        eval_results=results or None,
+        **further,
+    )
+    found: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]
+    return {name: found[name] for name in _ORDER if name in found}
+
+
+def front_matter(card: Card) -> str:
+    """Return the metadata as YAML."""
+    return _yaml(metadata(card)).strip()
+
+
+def eval_results(card: Card, repo: str, *, revision: str = "main") -> dict[str, str]:
+    """Return the files of Community Evals: path in the repository -> YAML.
+
+    There is one value for each task id: ``<target>_<language>`` for languages whose test data is whole, ``<target>``
+    where its mean is the benchmark's, and ``overall`` where all targets are. Of a target that was scored in several
+    ways one stands there, the one that stands for the checkpoint (`model.Scores`). Nothing is said to be verified.
+
+    Args:
+        card: of the checkpoint.
+        repo: ``org/name``, where the result files will lie.
+        revision: that the addresses name.
+    """
+    files = {}
+    for name in benchmarks():
+        entries = list(_entries(card, repo, revision, name))
+        if entries:
+            files[f"{EVALS}/{name}.yaml"] = _yaml(entries)
+    return files
+
+
+def _tags(card: Card) -> list[str]:
+    whole = {n for n, section in card.scores.headline.items() if any(c.official for c in section.cells[n].values())}
+    scored = [name for name, benchmark in benchmarks().items() if whole.intersection(benchmark.tasks)]
+    own = "target-tuned" if card.phase == "target" else "intermediate-training"
+    zero_shot = ["zero-shot"] if card.languages == ("en",) else []
+    return ["xharness", "cross-lingual-transfer", *zero_shot, own, *scored, *card.prose.tags]
+
+
+def _yaml(content: Any) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, line_break="\n")
+
+
+def _results(card: Card) -> Iterator[Any]:
+    """Yield the model-index' entries as huggingface_hub's EvalResult."""
+    from huggingface_hub import EvalResult
+
+    for section in card.scores.sections:
+        for name, cells in section.cells.items():
+            spec = section.results.tasks[name].spec
+            for code, cell in cells.items():
+                for metric in spec.score_keys if cell.official else ():
+                    score, spread = cell.first, cell.spreads[metric]
+                    yield EvalResult(
+                        task_type=PIPELINES[spec.kind],
+                        task_name=spec.title,
+                        dataset_type=score.data_source if is_hub_id(score.data_source) else spec.name,
+                        dataset_name=spec.title,
+                        dataset_config=code,
+                        dataset_split=spec.test_split,
+                        dataset_revision=_harmless(score.data_revision),
+                        metric_type=metric,
+                        metric_value=round(spread.mean or 0.0, _DIGITS),
+                        metric_name=f"{metric_name(metric)} ({_how(section)})",
+                        metric_args=_arguments(section, cell, metric),
+                    )
+
+
+def _arguments(section: Section, cell: Cell, metric: str) -> dict[str, Any]:
+    spread, interval = cell.spreads[metric], cell.intervals[metric]
+    told: dict[str, Any] = {
+        "n": cell.first.n,
+        "seeds": list(cell.scores) if section.phase == TUNED else None,
+        "phase": section.phase,
+        "track": section.track,
+        "selected_by": cell.first.selected_by,
+        "dtype": cell.first.dtype,
+        "settings": changed(section.settings) or None,
+        "collapsed_seeds": [seed for seed, state in cell.states.items() if state == COLLAPSED] or None,
+        "deviation": None if spread.deviation is None else round(spread.deviation, _DIGITS),
+        "interval_95": None if interval is None else [round(end, _DIGITS) for end in interval],
+    }
+    return {name: _harmless(value) for name, value in told.items() if value is not None}
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {harmless(str(name)): _harmless(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_harmless(inner) for inner in value]
+    return harmless(value) if isinstance(value, str) else value
+
+
+def _how(section: Section) -> str:
+    return f"{section.phase}, {section.track}" if section.phase == TUNED else section.phase
+
+
+def _entries(card: Card, repo: str, revision: str, benchmark: str) -> Iterator[dict[str, Any]]:
+    """Yield one entry of a benchmark's file after the other: overall, then each target with its languages."""
+    found = card_scores.headline_results(card.scores.headline, benchmark)
+    if found is None:
+        return
+    dataset = zoo.load().benchmark_dataset(benchmark, repo.partition("/")[0])
+    tree, blob = f"{HUB}/{repo}/tree/{revision}", f"{HUB}/{repo}/blob/{revision}"
+
+    def entry(task_id: str, value: float, url: str, notes: str) -> dict[str, Any]:
+        from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+        made = EvalResultEntry(
+            dataset_id=dataset,
+            task_id=task_id,
+            value=round(value, _DIGITS),
+            source_url=url,
+            source_name="result files of xharness",
+            notes=notes,
+        )
+        content: dict[str, Any] = eval_result_entries_to_yaml([made])[0]
+        return content
+
+    if found.overall is not None:
+        ways = dict.fromkeys(_how(card.scores.headline[name]) for name in found.tasks)
+        yield entry("overall", found.overall, f"{tree}/results", f"mean over all targets; {' and '.join(ways)}")
+    for name, task in found.tasks.items():
+        section = card.scores.headline[name]
+        if task.complete and list(task.languages) == task.spec.languages_in(benchmark):
+            cells = {code: section.cells[name][code] for code in task.languages}
+            states = section.summaries[name].states
+            notes = _notes(section, list(cells.values()), list(states.values()), _deviation(task.spec, cells, states))
+            yield entry(name, task.mean["score"], f"{tree}/{section.place}", notes)
+        for code in task.languages:
+            cell = section.cells[name][code]
+            if cell.official:
+                value, deviation = _value(task.spec, cell)
+                several = len(cell.scores) > 1
+                file = f"{blob}/{section.place}/seed{next(iter(cell.scores))}/{name}/{code}.json"
+                notes = _notes(section, [cell], list(cell.states.values()), deviation)
+                yield entry(f"{name}_{code}", value, f"{tree}/{section.place}" if several else file, notes)
+
+
+def _value(spec: TaskSpec, cell: Cell) -> tuple[float, float | None]:
+    """Return the number of a language that enters the target's mean, and its deviation where it is a single metric."""
+    means = [cell.spreads[key].mean or 0.0 for key in spec.score_keys]
+    deviation = cell.spreads[spec.score_keys[0]].deviation if len(means) == 1 else None
+    return sum(means) / len(means), deviation
+
+
+def _deviation(spec: TaskSpec, cells: Mapping[str, Cell], seeds: Iterable[int]) -> float | None:
+    """Return the deviation of a target's mean over these languages, which have all seeds."""
+    means = [task_result(spec, {c: cell.scores[seed] for c, cell in cells.items()}, None).mean for seed in seeds]
+    return spread([mean["score"] for mean in means]).deviation
+
+
+def _notes(section: Section, cells: Sequence[Cell], states: Sequence[str], deviation: float | None) -> str:
+    scores = [cell.first for cell in cells]
+    told = [_how(section), f"{sum(score.n for score in scores):,} examples"]
+    if section.phase == TUNED:
+        told.append(f"{len(states)} seed{'s' if len(states) > 1 else ''}")
+    if COLLAPSED in states:
+        told.append(f"{states.count(COLLAPSED)} of them collapsed in training")
+    if deviation is not None:
+        told.append(f"sd {deviation:.2f}")
+    if section.phase == TUNED:
+        told.append(f"state chosen by {' and '.join(dict.fromkeys(score.selected_by for score in scores))}")
+    told += dict.fromkeys(score.dtype for score in scores if score.dtype)
+    told += [f"{name} {value}" for name, value in changed(section.settings).items()]
+    return harmless(", ".join(told))

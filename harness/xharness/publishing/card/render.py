@@ -1,0 +1,277 @@
+"""Model cards as text: rendered from the template in ``model_cards/``, and checked before anything is published."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from xharness import assets
+from xharness.data.hub_layout import front_matter as read_front_matter
+from xharness.errors import did_you_mean
+from xharness.hub.read import is_hub_id
+from xharness.local_paths import holds_path
+from xharness.metrics.bootstrap import COVERAGE, RESAMPLES
+from xharness.publishing.card import prose as card_prose
+from xharness.publishing.card import reproduce as commands
+from xharness.publishing.card import tables as card_tables
+from xharness.publishing.card.markdown import plain
+from xharness.publishing.card.prose import ADOPTED, OTHER, SEVERAL, licences
+from xharness.publishing.card.training import spec_of
+from xharness.results import breakdowns
+from xharness.results.aggregate import PARTIAL
+from xharness.results.score import TUNED
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.languages import languages
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from xharness.publishing.card.content import Card
+
+LARGEST = 1_000_000
+"""Characters of a card."""
+
+
+def render(card: Card) -> str:
+    """Return the text of README.md; the same card always gives the same text."""
+    from xharness.publishing.card.metadata import front_matter
+
+    examples = {**card_prose.load(ADOPTED).examples, **card.prose.examples}
+    results, scores, known = card.scores.results, card.scores, languages()
+    text = (
+        _environment()
+        .get_template("card.md.j2")
+        .render(
+            card=card,
+            tables=card_tables,
+            front_matter=front_matter(card),
+            example=examples[card.kind],  # type: ignore[index]
+            answerless=_answerless(card),
+            partial=PARTIAL,
+            coverage=COVERAGE,
+            resamples=f"{RESAMPLES:,}",
+            base=plain(card.base.title[:1].upper() + card.base.title[1:]),
+            trained_on=_trained_on(card),
+            language_names=", ".join(known[code].name if code in known else plain(code) for code in card.languages),
+            commands=commands.of(card),
+            data_of_tasks=_data_of_tasks(card),
+            grouped=results is not None and bool(breakdowns.by_script(results.tasks)),
+            headline_words=_headline_words(card),
+            headline_complete=results is not None and all(task.complete for task in results.tasks.values()),
+            choice=_choice(card),
+            other_metrics=_other_metrics(card),
+            base_licence=licences()[card.base.licence],
+            several_seeds=any(len(section.seeds) > 1 for section in scores.sections),
+            papers=_papers(card),
+        )
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader(assets.MODEL_CARDS),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # markdown: what others wrote goes through `plain` or `code`
+    )
+    made.filters |= {"plain": plain, "python": _literal, "wrapped": _wrapped}
+    return made
+
+
+def _literal(value: Any) -> str:
+    """Return a text, or a list of texts, as Python source; what does not print is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)
+
+
+def _wrapped(text: str) -> str:
+    """Return prose of our own, which is markdown already, on one line."""
+    return " ".join(text.split())
+
+
+def _answerless(card: Card) -> bool:
+    spec = spec_of(card.head.name) if card.head is not None else None
+    return bool(getattr(getattr(spec, "input", None), "no_answer", False))
+
+
+def _headline_words(card: Card) -> str:
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for name, section in card.scores.headline.items():
+        told[section.phase == TUNED].append(section.results.tasks[name].spec.title)
+    parts = []
+    if told[True]:
+        parts.append(f"of scores tuned in zero-shot for {', '.join(map(plain, told[True]))}")
+    if told[False]:
+        parts.append(f"of scores as it is for {', '.join(map(plain, told[False]))}")
+    return f"Means over the languages other than English: {'; '.join(parts)}."
+
+
+def _choice(card: Card) -> bool:
+    """Whether a target was scored in several ways, of which one stands for the checkpoint."""
+    names = [name for section in card.scores.sections for name in section.results.tasks]
+    return len(set(names)) < len(names)
+
+
+def _other_metrics(card: Card) -> str:
+    """Return by what the targets are scored that no benchmark has; '' where there are none."""
+    known = {name for benchmark in benchmarks().values() for name in benchmark.tasks}
+    if all(name in known for section in card.scores.sections for name in section.results.tasks):
+        return ""
+    return " (targets beyond these with the metric that the table names)"
+
+
+def _trained_on(card: Card) -> str:
+    """Return the training sets in a sentence; a set that is made of several has a comma in its own title."""
+    specs = {name: spec_of(name) for name in card.tasks}
+    titles = [spec.title if spec else name for name, spec in specs.items()]
+    if card.adopted:
+        titles = [each.title for each in card.training.sets]
+    return "; ".join(map(plain, titles))
+
+
+def _data_of_tasks(card: Card) -> dict[str, str]:
+    """Return title -> what follows from the data, for each task of a checkpoint that has several."""
+    if card.prose.name != SEVERAL:
+        return {}
+    known = [card_prose.load(name) for name in card.tasks if name in card_prose.names()]
+    return {prose.title: prose.data for prose in known}
+
+
+def _papers(card: Card) -> dict[str, list[str]]:
+    """Return address -> titles of the papers of training sets, and of the benchmarks and targets that were scored."""
+    found: dict[str, dict[str, None]] = {}
+    for each in card.training.sets:
+        if each.paper:
+            found.setdefault(each.paper, {})[each.title] = None
+    for benchmark in benchmarks().values():
+        if set(benchmark.tasks) & set(card.scores.headline):
+            found.setdefault(benchmark.paper, {})[benchmark.title] = None
+    for section in card.scores.sections:
+        for task in section.results.tasks.values():
+            found.setdefault(task.spec.paper, {})[task.spec.title] = None
+    return {paper: list(titles) for paper, titles in found.items()}
+
+
+def problems(text: str) -> list[str]:
+    """Return what is wrong with the text of a card, as sentences without its name; [] for one that the Hub takes.
+
+    It is read as a stranger's: front matter, model-index (with huggingface_hub's own reader), tables and code.
+    """
+    found = [] if len(text) <= LARGEST else [f"it has {len(text):,} characters, more than {LARGEST:,}."]
+    head, body = read_front_matter(text)
+    if not head:
+        return [*found, "it has no front matter that can be read as YAML."]
+    return [*found, *_head_problems(head), *_index_problems(head), *_body_problems(body)]
+
+
+_KEYS: dict[str, type] = {
+    "language": list,
+    "license": str,
+    "license_name": str,
+    "license_link": str,
+    "library_name": str,
+    "pipeline_tag": str,
+    "base_model": str,
+    "base_model_relation": str,
+    "datasets": list,
+    "metrics": list,
+    "tags": list,
+    "model-index": list,
+}
+_NEEDED = ("language", "license", "library_name", "pipeline_tag", "tags")
+
+
+def _head_problems(head: dict[str, Any]) -> Iterator[str]:
+    from xharness.publishing.card.metadata import PIPELINES
+
+    yield from (f"{name}: field required." for name in _NEEDED if name not in head)
+    for name, value in head.items():
+        if name not in _KEYS:
+            yield f"{name}: no such field of a model card.{did_you_mean(name, _KEYS)}"
+        elif not isinstance(value, _KEYS[name]) or not value:
+            yield f"{name}: found {value!r}, expected a {_KEYS[name].__name__} that is not empty."
+        elif isinstance(value, list) and name != "model-index" and not all(isinstance(v, str) for v in value):
+            yield f"{name}: found {value!r}, expected texts."
+    codes = head.get("language") or []
+    known = {"multilingual", *languages()}
+    yield from (f"language: '{code}' is no code that xharness knows." for code in codes if code not in known)
+    licence = head.get("license")
+    if licence is not None and licence not in licences():
+        yield f"license: '{licence}' is not in licences.yaml.{did_you_mean(str(licence), licences())}"
+    for name in ("license_name", "license_link"):
+        if (licence == OTHER) != (name in head):
+            yield f"{name}: {'field required' if licence == OTHER else 'only'} beside 'license: other'."
+    if head.get("pipeline_tag") not in PIPELINES.values():
+        yield f"pipeline_tag: found {head.get('pipeline_tag')!r}, expected one of {', '.join(PIPELINES.values())}."
+    for name in ("base_model", "datasets"):
+        ids = head.get(name, [])
+        ids = ids if isinstance(ids, list) else [ids]
+        yield from (f"{name}: '{each}' is no id on the Hub (org/name)." for each in ids if not is_hub_id(str(each)))
+
+
+def _index_problems(head: dict[str, Any]) -> Iterator[str]:
+    from huggingface_hub import ModelCardData
+    from huggingface_hub.repocard_data import model_index_to_eval_results
+
+    index = head.get("model-index")
+    if index is None:
+        return
+    try:
+        name, results = model_index_to_eval_results(index)
+        again = ModelCardData(model_name=name, eval_results=results).to_dict()  # type: ignore[no-untyped-call]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        yield f"model-index: huggingface_hub cannot read it ({type(error).__name__}: {error})."
+        return
+    if again["model-index"] != index:
+        yield "model-index: huggingface_hub reads it as something else than is written."
+    for result in results:
+        value = result.metric_value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            yield f"model-index: {result.dataset_name} ({result.dataset_config}): found {value!r}, expected a number."
+
+
+_BLANKS = ("", "None", "nan", "inf", "-inf", "null")
+
+
+def _body_problems(body: str) -> Iterator[str]:
+    fenced, width, source = "", 0, list[str]()
+    for line in body.splitlines():
+        if line.startswith("```"):
+            if fenced == "python":
+                yield from _code_problems("\n".join(source))
+            fenced, source = ("" if fenced else line[3:] or "text"), []
+            continue
+        if fenced:
+            source.append(line)
+            continue
+        cells = (
+            [cell.strip().strip("*`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else []
+        )
+        if cells and any(cell in _BLANKS for cell in cells):
+            yield f"a cell of a table is blank: {line[:80]}"
+        if cells and width and len(cells) != width:
+            yield f"a row of a table has {len(cells)} cells, its head {width}: {line[:80]}"
+        width = len(cells)
+        if re.search(r"TODO|FIXME|\{\{|\{%|: (?:None|nan)[.|]?$", line):
+            yield f"a blank was not filled: {line[:80]}"
+        if holds_path(line):
+            yield f"a path of this machine stands in it: {line[:80]}"
+    if fenced:
+        yield "a block of code has no end."
+
+
+def _code_problems(source: str) -> Iterator[str]:
+    try:
+        ast.parse(source)
+    except SyntaxError as error:
+        yield f"its Python code cannot be read: {error.msg} (line {error.lineno})."

@@ -1,0 +1,1 @@
+"""Predictions, scores, run folders, averages, tables and exports. No torch."""

@@ -1,0 +1,206 @@
+"""The submission folder of XTREME and XTREME-R, put together from the prediction files of RUNs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xharness import files
+from xharness.errors import NothingToDo, OutputError, PredictionError, UsageError, did_you_mean, unknown
+from xharness.results import predictions
+from xharness.results.runs import Run, check_alike, read_run
+from xharness.results.score import OBJECT, ON_TEST, Score, shown
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.task_spec import list_tasks, load_task
+from xharness.version import __version__
+
+METADATA = "metadata.json"
+_MADE_BY = "xharness"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was written, and what a whole submission lacks.
+
+    Attributes:
+        written: files below the folder, ``xnli/test-de.tsv``; those that were there alike are counted, too.
+        left_out: sentences, one for each thing in the RUNs that has no place in a submission.
+        missing: sentences, one for each target of the benchmark that is not whole.
+        benchmark: which one was meant.
+    """
+
+    written: tuple[str, ...]
+    left_out: tuple[str, ...]
+    missing: tuple[str, ...]
+    benchmark: str
+
+
+def submission(folders: Sequence[Path], to: Path, benchmark: str | None = None) -> Submission:
+    """Write the prediction files of RUNs as the folder that XTREME's evaluate.py and leaderboard take.
+
+    Files are copied byte for byte. ``metadata.json`` beside the targets' folders says what each was made from; a later
+    call goes on in the same folder. Nothing is written if anything stands in the way.
+
+    Args:
+        folders: RUNs; of different checkpoints, too.
+        to: the folder to fill.
+        benchmark: what should be whole; None: the one that has most of the targets.
+
+    Raises:
+        UsageError: an unknown benchmark, a RUN of another split, two predictions for one target and language, or tuned
+            checkpoints of different tracks.
+        PredictionError: a file is gone, or no longer what was scored.
+        OutputError: another file stands where one belongs, or it cannot be written.
+        NothingToDo: the RUNs hold no official target.
+    """
+    if benchmark is not None and benchmark not in benchmarks():
+        raise unknown("benchmark", benchmark, benchmarks())
+    texts: dict[str, str] = {}
+    metadata = _metadata(to / METADATA)
+    entries, left_out, fresh = dict(metadata["files"]), [], []
+    runs = [read_run(folder) for folder in folders]
+    check_alike(runs)
+    for run in runs:
+        scores, reasons = _official(run)
+        left_out += reasons
+        for score in scores:
+            name, text = _predictions(run, score)
+            if texts.setdefault(name, text) != text:
+                raise UsageError(
+                    f"{score.task} in {score.language} stands in several RUNs with other predictions; the second is "
+                    f"{run.folder}. A submission has one of each."
+                )
+            entries[name] = _origin(run, score)
+            fresh.append(score)
+    if not texts:
+        raise NothingToDo("\n".join(["The RUNs hold no predictions for a submission.", *left_out]))
+    for name, text in texts.items():
+        refuse_other(to / name, text)
+    for name, text in texts.items():
+        if not (to / name).exists():
+            files.write_text(to / name, text)
+    extensions = {task: reason for task in _tasks(entries) if (reason := load_task(task).extension)}
+    content = {"made_by": f"{_MADE_BY} {__version__}", "extensions": extensions, "files": dict(sorted(entries.items()))}
+    files.write_json(to / METADATA, content)
+    meant = benchmark or _likely(_tasks(entries))
+    return Submission(tuple(texts), tuple(left_out), tuple(_missing(meant, entries, fresh)), meant)
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {"files": {}}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict) or not str(content.get("made_by")).startswith(_MADE_BY):
+        raise OutputError(f"{path}: not written by xharness, and would be overwritten. Choose another folder.")
+    problem = _damage(content.get("files"))
+    if problem:
+        raise OutputError(f"{path}: damaged: {problem}. Restore it, or choose another folder.")
+    return content
+
+
+def _damage(entries: Any) -> str | None:
+    """Return what is wrong with the entries of an earlier call; they are written again beside the new ones."""
+    if not isinstance(entries, dict):
+        return f"files is {shown(entries)}, expected an object"
+    official = _official_tasks()
+    for name, entry in entries.items():
+        if (problem := OBJECT.problem(f"the entry {shown(name)}", entry)) is not None:
+            return problem
+        task = name.partition("/")[0]
+        if task not in official:
+            hint = did_you_mean(task, official).rstrip("?").replace(" Did you mean", "; the nearest is")
+            return f"the entry {shown(name)} is of no target of {' or '.join(benchmarks())}{hint}"
+    return None
+
+
+def _official_tasks() -> set[str]:
+    return {task for benchmark in benchmarks().values() for task in benchmark.tasks if task in list_tasks()}
+
+
+def _official(run: Run) -> tuple[list[Score], list[str]]:
+    """Return the scores of a RUN whose predictions belong into a submission, and why the others do not."""
+    if run.record["settings"]["split"] != "test":
+        raise UsageError(f"{run.folder}: predictions for {run.record['settings']['split']}; a submission is of test.")
+    official = _official_tasks()
+    reasons = {}
+    for score in run.scores:
+        if score.task in run.own_files:
+            reasons[score.task] = f"{score.task}: left out, it is a task file of your own."
+        elif score.task not in official:
+            reasons[score.task] = f"{score.task}: left out, it is no target of {' or '.join(benchmarks())}."
+        elif score.settings.get("limit") is not None:
+            reasons[score.task] = f"{score.task}: left out, only the first {score.settings['limit']} were predicted."
+        elif score.selected_by == ON_TEST:
+            reasons[score.task] = f"{score.task}: left out, the checkpoint was chosen on the data that is scored."
+    kept = [score for score in run.scores if score.task not in reasons]
+    replace(run, scores=kept).specs()  # refuses what another version of a spec made
+    return kept, list(reasons.values())
+
+
+def _predictions(run: Run, score: Score) -> tuple[str, str]:
+    """Return the name that a prediction file has in a submission, and its text, proved to be what was scored."""
+    root = run.folder / "predictions"
+    path = predictions.path(root, score.task, load_task(score.task).kind, score.language, "test")
+    if not path.is_file():
+        raise PredictionError(f"{path}: there is no such file, but a score of it. Run eval again.")
+    # A file that was read and scored once, and has not changed since, is readable.
+    if files.sha256(path) != score.predictions_sha256:
+        raise PredictionError(f"{path}: changed since it was scored. Run eval again, or restore the file.")
+    return path.relative_to(root).as_posix(), path.read_bytes().decode("utf-8", "surrogatepass")
+
+
+def refuse_other(path: Path, text: str) -> None:
+    """Raise OutputError if a path is taken by anything but a file that holds exactly this text."""
+    if path.exists() and (not path.is_file() or path.read_bytes() != text.encode("utf-8", "surrogatepass")):
+        raise OutputError(f"{path}: there is another file of this name. Remove it, or choose another folder.")
+
+
+def _origin(run: Run, score: Score) -> dict[str, Any]:
+    return {
+        "run": str(run.folder),
+        "model": score.model,
+        "model_sha": score.model_sha,
+        "model_hash": score.model_hash,
+        "seed": score.seed,
+        "phase": score.phase,
+        "selected_by": score.selected_by,
+        "dtype": score.dtype,
+        "settings": score.settings,
+        **{
+            key: value
+            for key in ("encoding", "selection", "candidates", "track", "tuned")
+            if (value := getattr(score, key))
+        },
+        "n": score.n,
+        "data_hash": score.data_hash,
+        "data_status": score.data_status,
+        "spec_hash": score.spec_hash,
+        "sha256": score.predictions_sha256,
+    }
+
+
+def _tasks(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name.partition("/")[0] for name in names))
+
+
+def _likely(tasks: Sequence[str]) -> str:
+    return max(benchmarks().values(), key=lambda b: (sum(t in b.tasks for t in tasks), b.name == "xtreme")).name
+
+
+def _missing(benchmark: str, names: Iterable[str], scores: Sequence[Score]) -> list[str]:
+    there = {(name.partition("/")[0], Path(name).stem.removeprefix("test-")) for name in names}
+    sentences = []
+    for task in benchmarks()[benchmark].tasks:
+        codes = [code for code in load_task(task).languages_in(benchmark) if (task, code) not in there]
+        if codes:
+            sentences.append(f"{task}: no predictions for {' '.join(codes)}.")
+        short = [s.language for s in scores if s.task == task and not s.whole]
+        if short:
+            sentences.append(f"{task}: not predicted on the whole test data in {' '.join(short)}.")
+    return sentences

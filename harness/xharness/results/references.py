@@ -1,0 +1,242 @@
+"""Our scores beside published ones, each with its source; unlike things are not subtracted from one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+from xharness.errors import UsageError, unknown
+from xharness.results.aggregate import PARTIAL, Results, TaskResult, is_foreign, task_result
+from xharness.results.score import ON_TEST, TUNED, ZERO_SHOT
+from xharness.tasks.benchmarks import Figures, Reference, benchmarks
+
+_TABULATE = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A system with published scores: what it is called, and the benchmark that they are of."""
+
+    name: str
+    benchmark: str
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score of ours beside a published one.
+
+    Attributes:
+        name: the reference.
+        figures: what the published score was taken from.
+        target: a target, or a group of them.
+        language: code; None for the mean over the benchmark's languages.
+        metric: name of the score; ``score`` for a group.
+        ours, published: in percent.
+        split: ours; where the published score is of another one there is no difference.
+        partial: whether ours is not the benchmark's (for a language: not the whole of its data).
+        unlike: settings of retrieval that differ, ``{"max_length": (512, 256)}``: ours, theirs.
+    """
+
+    name: str
+    figures: Figures
+    target: str
+    language: str | None
+    metric: str
+    ours: float
+    published: float
+    split: str
+    partial: bool
+    unlike: dict[str, tuple[Any, Any]]
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus the published score, in points; None where the two are of different splits."""
+        return self.ours - self.published if self.split == self.figures.split else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints for this row."""
+        return {
+            "reference": self.name,
+            "target": self.target,
+            "language": self.language,
+            "metric": self.metric,
+            "ours": self.ours,
+            "published": self.published,
+            "difference": self.difference,
+            PARTIAL: self.partial,
+            "split": self.split,
+            "published_split": self.figures.split,
+            "published_settings": self.figures.settings,
+            "other_settings": {key: {"ours": own, "published": theirs} for key, (own, theirs) in self.unlike.items()},
+            "source": self.figures.source,
+            "note": self.figures.note,
+        }
+
+
+def listed() -> list[Published]:
+    """Return all references of all benchmarks."""
+    return [Published(name, b.name, found) for b in benchmarks().values() for name, found in b.references.items()]
+
+
+def named(names: Sequence[str]) -> list[Published]:
+    """Return the references of these names.
+
+    Raises:
+        UsageError: there is none of a name (says the nearest), or no name.
+    """
+    if not names:
+        raise UsageError("No reference is named. `xharness report --list-references` lists them.")
+    known = {published.name: published for published in listed()}
+    slugs = [name.strip().lower().replace("_", "-").replace(" ", "-") for name in names]
+    for slug, name in zip(slugs, names, strict=True):
+        if slug not in known:
+            error = unknown("reference", name, known)
+            raise type(error)(f"{error} `xharness report --list-references` lists all {len(known)}.")
+    return [known[slug] for slug in dict.fromkeys(slugs)]
+
+
+def compare(found: Results, references: Sequence[Published]) -> list[Row]:
+    """Return every score that both have, by reference, source and target.
+
+    Means are made over the languages of the reference's benchmark, whatever else was scored. Where the reference has
+    scores per language and ours lacks languages, only those of single languages are compared.
+    """
+    return [row for published in references for row in _rows(found, published)]
+
+
+def _rows(found: Results, published: Published) -> Iterator[Row]:
+    by_language = {task for figures in published.reference.figures for task in figures.languages}
+    for figures in published.reference.figures:
+        for task in dict.fromkeys([*figures.scores, *figures.languages]):
+            if task not in found.tasks:
+                continue
+            shown = found.tasks[task]
+            ours = task_result(shown.spec, shown.languages, published.benchmark)
+            foreign = is_foreign(shown.spec)
+            if ours.languages and not (ours.missing and task in by_language):
+                yield from _of_means(published.name, figures, ours, foreign)
+            yield from _of_languages(published.name, figures, shown, foreign)
+        if found.benchmark == published.benchmark:
+            for name, value in figures.groups.items():
+                group = found.groups.get(name)
+                # A mean over other targets is another thing, not a part of the same.
+                if group is not None and not group.missing:
+                    split = _split([s.split for task in group.tasks for s in found.tasks[task].languages.values()])
+                    yield Row(
+                        published.name, figures, name, None, "score", group.score, value, split, not group.complete, {}
+                    )
+
+
+def _of_means(name: str, figures: Figures, ours: TaskResult, foreign: bool) -> Iterator[Row]:
+    split = _split([s.split for s in ours.languages.values()])
+    partial = foreign or not ours.complete
+    for metric, value in figures.scores.get(ours.spec.name, {}).items():
+        if metric in ours.mean:
+            unlike = _unlike(figures, ours, list(ours.languages))
+            yield Row(name, figures, ours.spec.name, None, metric, ours.mean[metric], value, split, partial, unlike)
+
+
+def _of_languages(name: str, figures: Figures, ours: TaskResult, foreign: bool) -> Iterator[Row]:
+    for code, values in figures.languages.get(ours.spec.name, {}).items():
+        score = ours.languages.get(code)
+        for metric, value in values.items() if score is not None else ():
+            assert score is not None
+            if metric in score.scores:
+                # Of dev data nothing is "the whole of the test data", and it is not said to be.
+                partial = foreign or not (score.whole or score.split == figures.split == "dev")
+                unlike = _unlike(figures, ours, [code])
+                mine = score.scores[metric]
+                yield Row(name, figures, ours.spec.name, code, metric, mine, value, score.split, partial, unlike)
+
+
+def _split(splits: Sequence[str]) -> str:
+    return " and ".join(dict.fromkeys(splits))
+
+
+def _unlike(figures: Figures, ours: TaskResult, codes: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which ours is known to differ, for any of these languages."""
+    found = {}
+    for code in codes:
+        score = ours.languages[code]
+        own = {"layer": score.layer, "pooling": score.pooling, **score.encoding}
+        for key, theirs in figures.settings.items():
+            if own.get(key) is not None and own[key] != theirs:
+                found[key] = (own[key], theirs)
+        if score.track not in (None, ZERO_SHOT):
+            found["track"] = (score.track, ZERO_SHOT)
+        if score.phase == TUNED and score.selected_by in ("target-dev", ON_TEST):
+            found["choice of the state"] = (score.selected_by, "not seen by the target language")
+    return found
+
+
+def table(name: str, rows: Sequence[Row], format: str = "text") -> str:
+    """Return a table of rows with their sources below; ``name`` is what our run is called."""
+    if not rows:
+        return f"{name}: of its targets and languages no score of these references is known."
+    sources = list(dict.fromkeys(_source(row.figures) for row in rows))
+    lines = [
+        [
+            row.name,
+            row.target,
+            row.language or "mean",
+            row.metric,
+            _number(row.ours, row.split if row.difference is None else "", row.partial),
+            _number(row.published, row.figures.split if row.difference is None else "", False),
+            "-" if row.difference is None else f"{row.difference:+.1f}",
+            f"[{sources.index(_source(row.figures)) + 1}]",
+        ]
+        for row in rows
+    ]
+    head = ["reference", "target", "language", "metric", name, "published", "difference", "source"]
+    align = ["left"] * 4 + ["right"] * 3 + ["left"]
+    body = tabulate(lines, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=align)
+    notes = [f"[{place}] {source}." for place, source in enumerate(sources, start=1)]
+    unlike: dict[str, None] = {}
+    for row in rows:
+        for key, (own, theirs) in row.unlike.items():
+            unlike[f"{row.target}: {key} is {own} here, {theirs} in {row.name}."] = None
+    notes += unlike
+    if any(row.difference is None for row in rows):
+        notes.append("Scores of different splits are not comparable, so they have no difference.")
+    prefix = {"markdown": "- ", "latex": "% "}.get(format, "")
+    return body + "\n\n" + "\n".join(prefix + note for note in notes)
+
+
+def _number(value: float, split: str, partial: bool) -> str:
+    return f"{value:.1f}" + (f" ({split})" if split else "") + (f" {PARTIAL}" if partial else "")
+
+
+def _source(figures: Figures) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in figures.settings.items())
+    parts = [figures.source, figures.note, settings]
+    return "; ".join(part for part in parts if part)
+
+
+def sources(rows: Sequence[Row]) -> str:
+    """Return the sources of rows, a line each, where the table has no room for them."""
+    return "\n".join(dict.fromkeys(f"{row.name}, {row.target}: {_source(row.figures)}." for row in rows))
+
+
+def csv_lines(rows: Sequence[Row]) -> list[list[Any]]:
+    """Return the published scores as lines of ``report --format csv``: run, task, language, metric, value ..."""
+    found = {}
+    for row in rows:
+        line = [row.name, row.target, row.language or "mean", row.metric, repr(float(row.published)), "", ""]
+        found[(*line, _source(row.figures))] = [*line, "published", row.figures.split, *[""] * 9]
+    return list(found.values())
+
+
+def listing(references: Sequence[Published]) -> str:
+    """Return the references as a table: what they have, and from where."""
+    rows = []
+    for published in references:
+        for figures in published.reference.figures:
+            tasks = [*figures.scores, *(f"{t} per language" for t in figures.languages)]
+            has = ", ".join([*tasks, *(g.replace("_", " ") for g in figures.groups)])
+            rows.append([published.name, published.benchmark, has, figures.split, _source(figures)])
+    head = ["reference", "benchmark", "scores of", "split", "source"]
+    return tabulate(rows, head, tablefmt="simple", disable_numparse=True, maxcolwidths=[None, None, 40, None, 60])

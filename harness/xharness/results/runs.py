@@ -1,0 +1,257 @@
+"""Reading RUNs, the folders that eval makes: the scores of one, or those of several joined into one result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, did_you_mean, unknown
+from xharness.results import score as results
+from xharness.results.aggregate import Results, aggregate
+from xharness.results.score import Score
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.task_spec import TaskSpec, load_task
+
+
+@dataclass(frozen=True)
+class Run:
+    """What lies in a RUN.
+
+    Attributes:
+        folder: where it is.
+        record: its run.json.
+        scores: the result files, by target and language in the order of their names.
+        files: (target, language) -> the result file.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    scores: list[Score]
+    files: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+
+    @property
+    def own_files(self) -> dict[str, str]:
+        """Targets that were read from task files of the user's own -> their paths."""
+        found: dict[str, str] = self.record.get("targets", {})
+        return found
+
+    @property
+    def tune(self) -> dict[str, Any]:
+        """What heads were trained on and how their state was chosen; {} where the checkpoint was scored as it is."""
+        found: dict[str, Any] = self.record.get("settings", {}).get("tune") or {}
+        return found
+
+    def specs(self) -> dict[str, TaskSpec]:
+        """Return the specs of the targets that have a score.
+
+        Raises:
+            DataError: a score was made by another version of its task's spec.
+        """
+        found = {name: load_task(self.own_files.get(name, name)) for name in dict.fromkeys(s.task for s in self.scores)}
+        stale = [s for s in self.scores if s.spec_hash != found[s.task].hash]
+        if stale:
+            raise DataError(
+                f"{self.folder}: {stale[0].task}/{stale[0].language}.json was made by another version of the task's "
+                f"spec ({stale[0].spec_hash}, now {found[stale[0].task].hash}). Run eval again: only what changed is "
+                "computed."
+            )
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Return checkpoint, seed and settings, as ``Results.provenance`` holds them."""
+        facts = {k: self.record.get(k) for k in ("model", "model_sha", "model_hash", "seed")}
+        facts |= {name: self.tune[name] for name in ("track", "selected_by") if name in self.tune}
+        return facts | {"run": str(self.folder), **{k: self.record["settings"][k] for k in ("dtype", "split")}}
+
+
+def read_run(folder: Path) -> Run:
+    """Return what lies in a RUN.
+
+    Raises:
+        NothingToDo, DataError, PredictionError: it is not a RUN, holds no result, or a file of it cannot be read.
+    """
+    record = run_record(folder)
+    paths = sorted((folder / "results").glob("*/*.json"))
+    if not record or not paths:
+        raise NothingToDo(
+            f"{folder} is no RUN with results (a folder with run.json and results/, made by xharness eval)."
+        )
+    settings = record.get("settings", {})
+    for name in ("dtype", "split"):
+        if name not in settings:
+            lacking = f"settings.{name}" if "settings" in record else "settings"
+            raise PredictionError(f"{folder / 'run.json'}: it has no field '{lacking}'. Run eval again.")
+    scores, files = [], dict[tuple[str, str], Path]()
+    for path in paths:
+        score = results.load(path)
+        other = files.setdefault((score.task, score.language), path)
+        if other is not path:
+            raise DataError(
+                f"{path}: a score of {score.task} in {score.language}, as {other} is one. Remove the one that is not "
+                "where it belongs, or run eval again."
+            )
+        scores.append(score)
+    return Run(folder, record, scores, files)
+
+
+def begun(folder: Path) -> bool:
+    """Whether a RUN was begun and has no result yet, as one that runs now or whose targets all failed."""
+    return bool(run_record(folder)) and not any((folder / "results").glob("*/*.json"))
+
+
+def load_run(folder: Path, benchmark: str | None = None) -> Results:
+    """Return the results that lie in a RUN, with averages; errors as ``read_run`` and ``Run.specs``."""
+    run = read_run(folder)
+    specs = run.specs()
+    return averaged(fitting(run, specs), specs, benchmark, run.facts())
+
+
+def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
+    """Return the results of several RUNs as one: checkpoints that were tuned for one target each, from one encoder.
+
+    ``provenance["runs"]`` says which targets came from where.
+
+    Raises:
+        UsageError: two RUNs have a score for the same target and language, other task files under one name, or heads
+            that were trained on different things or chosen in different ways.
+        NothingToDo, DataError, PredictionError: as ``read_run`` and ``Run.specs``.
+    """
+    runs = [read_run(folder) for folder in folders]
+    check_alike(runs)
+    specs: dict[str, TaskSpec] = {}
+    origin: dict[tuple[str, str], Run] = {}
+    scores = []
+    for run in runs:
+        for name, spec in run.specs().items():
+            if specs.setdefault(name, spec).hash != spec.hash:
+                raise UsageError(f"{run.folder}: its task file for {name} is another than that of the other RUNs.")
+        for score in fitting(run, specs):
+            other = origin.setdefault((score.task, score.language), run)
+            if other is not run:
+                raise UsageError(
+                    f"{score.task} in {score.language} stands in two RUNs, {other.folder} and {run.folder}. "
+                    "Join RUNs of which each has targets of its own."
+                )
+            scores.append(score)
+    facts = [{**run.facts(), "targets": list(dict.fromkeys(s.task for s in run.scores))} for run in runs]
+    shared = {k: v for k, v in facts[0].items() if k in _SHARED and all(each[k] == v for each in facts)}
+    tuned = next((run.facts() for run in runs if run.tune), {})
+    shared |= {k: tuned[k] for k in ("track", "selected_by") if k in tuned}
+    return averaged(scores, specs, benchmark, {**shared, "runs": facts})
+
+
+# What has to be the same in all RUNs of tuned checkpoints that make one result, and what it is called.
+_ALIKE = {
+    "track": "track",
+    "selected_by": "choice of the state",
+    "languages": "training languages",
+    "shots": "shots",
+    "train_n": "size of the training data",
+}
+
+
+def check_alike(runs: Sequence[Run]) -> None:
+    """Refuse RUNs of different tracks, or of states chosen in different ways: no one system has such scores."""
+    tuned = [run for run in runs if run.tune]
+    for run in tuned[1:]:
+        first = tuned[0]
+        for name, words in _ALIKE.items():
+            then, now = first.tune.get(name), run.tune.get(name)
+            if then != now:
+                raise UsageError(
+                    f"{run.folder} is of another {words} than {first.folder} ({results.shown(now)}, there "
+                    f"{results.shown(then)}): such scores are different experiments, and no mean of them says "
+                    "anything. Join RUNs that are alike; `report` without --join shows them one below the other."
+                )
+
+
+# What a joined result says in its title, where all RUNs agree.
+_SHARED = ("model", "model_sha", "model_hash", "seed", "dtype", "split")
+
+
+def fitting(run: Run, specs: Mapping[str, TaskSpec]) -> list[Score]:
+    """Return the scores of a RUN, each proved to be one that its target can have.
+
+    Raises:
+        DataError: a score is of another language, or lacks one that makes the target's.
+    """
+    for score in run.scores:
+        spec, path = specs[score.task], run.files.get((score.task, score.language), run.folder)
+        if score.language not in spec.languages:
+            hint = did_you_mean(score.language, spec.languages)
+            raise DataError(f"{path}: {score.task} has no language '{score.language}'.{hint} Run eval again.")
+        lacking = [key for key in spec.score_keys if key not in score.scores]
+        if lacking:
+            raise DataError(
+                f"{path}: scores has no '{lacking[0]}', found {', '.join(score.scores)}. Run eval again: only what "
+                "changed is computed."
+            )
+        if spec.average == "examples" and not score.n:
+            raise DataError(f"{path}: n is 0, but the mean of {score.task} is over its examples. Run eval again.")
+    return run.scores
+
+
+def averaged(
+    scores: Sequence[Score], specs: Mapping[str, TaskSpec], benchmark: str | None, provenance: dict[str, Any]
+) -> Results:
+    """Return scores with the averages of a benchmark; None: see ``aggregate``.
+
+    Raises:
+        UsageError: of a target no language was scored that the benchmark has.
+    """
+    known = benchmarks()
+    if benchmark is not None and benchmark not in known:
+        raise unknown("benchmark", benchmark, known)
+    for name in dict.fromkeys(s.task for s in scores):
+        there = [s.language for s in scores if s.task == name]
+        if benchmark is None or name not in known[benchmark].tasks:
+            continue
+        if not set(there) & set(specs[name].languages_in(benchmark)):
+            raise UsageError(
+                f"{name} was scored in {' '.join(there)} only, and {benchmark} has none of these languages. "
+                "Leave --benchmark out, or score one that it has."
+            )
+    return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)
+
+
+def digest(settings: dict[str, Any]) -> str:
+    """Return the 12 hex digits that stand for settings in a folder's name."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def run_record(root: Path) -> dict[str, Any]:
+    """Return what run.json says of a folder; {} if it is no RUN.
+
+    Raises:
+        PredictionError: it is not JSON, of another version, or a field holds what no eval writes.
+    """
+    path = root / "run.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        raise PredictionError(f"{path}: not valid JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise PredictionError(f"{path}: {results.shown(content)} stands there, expected an object. Run eval again.")
+    version = content.get("schema_version")
+    if version != results.SCHEMA_VERSION:
+        raise PredictionError(
+            f"{path}: schema_version is {results.shown(version)}, this version reads {results.SCHEMA_VERSION}. "
+            "Run eval again, or use the version that wrote it."
+        )
+    text, null = results.TEXT, results.NULL
+    rules = {"settings": results.OBJECT, "targets": results.TEXTS, "seed": results.WHOLE | null}
+    rules |= dict.fromkeys(("model", "model_sha", "model_hash", "revision"), text | null)
+    inner = {"limit": results.LIMIT | null, "split": results.SPLIT, "dtype": text, "tune": results.OBJECT | null}
+    wrong = next(results.problems(content, rules), None)
+    wrong = wrong or next(results.problems(content.get("settings", {}), inner, "settings."), None)
+    tune = content.get("settings", {}).get("tune") if wrong is None else None
+    wrong = wrong or next(results.problems(tune or {}, results.TUNE, "settings.tune."), None)
+    if wrong is not None:
+        raise PredictionError(f"{path}: {wrong}. Run eval again, or restore the file.")
+    return content

@@ -1,0 +1,289 @@
+"""Predictions against gold, without a model and without torch: what ``score`` runs, and ``eval`` at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from xharness import files
+from xharness.data import candidates as pools
+from xharness.data import loading as data
+from xharness.data.examples import Bitext, Choice, Example, Pair, Query, Question, Tagged, english_order
+from xharness.data.loading import Data
+from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
+from xharness.metrics import METRICS, Measured
+from xharness.metrics import bootstrap as intervals
+from xharness.metrics import huggingface as elsewhere
+from xharness.results import predictions
+from xharness.results import score as results
+from xharness.results.aggregate import Results, aggregate
+from xharness.results.runs import run_record
+from xharness.results.score import Score
+from xharness.tasks.benchmarks import benchmarks
+from xharness.tasks.dataset_spec import ELSEWHERE, DataSpec, Split
+from xharness.tasks.selection import Selection, choose_languages, select
+from xharness.tasks.task_spec import TaskSpec, list_tasks, load_task
+
+
+def gold(spec: DataSpec, examples: Sequence[Example]) -> Any:
+    """Return the gold of a split in the order of its prediction file.
+
+    Labels for pairs and choices, tags per sentence, answers by id for questions, targets by id for queries, the set
+    of (id, target) for mining, and for bitext the index of each English sentence's translation, English in its
+    official order.
+    """
+    match spec.kind:
+        case "classification" | "multiple_choice":
+            return [e.label for e in examples if isinstance(e, Pair | Choice)]
+        case "tagging":
+            return [e.tags for e in examples if isinstance(e, Tagged)]
+        case "span_qa":
+            return {e.id: e.answers for e in examples if isinstance(e, Question)}
+        case "mining":
+            return {(e.id, target) for e in examples if isinstance(e, Query) for target in e.targets}
+        case "ranking":
+            return {e.id: e.targets for e in examples if isinstance(e, Query)}
+        case _:
+            return english_order([e for e in examples if isinstance(e, Bitext)])
+
+
+def _shape(spec: TaskSpec, golds: Any) -> predictions.Shape:
+    if spec.kind == "tagging":
+        return predictions.Shape(lengths=[len(tags) for tags in golds])
+    if spec.kind in ("classification", "multiple_choice", "retrieval"):
+        return predictions.Shape(lines=len(golds), highest=len(golds) - 1)
+    return predictions.Shape()
+
+
+def in_file_order(examples: Sequence[Example], made: Any) -> Any:
+    """Return predictions as their file holds them: made in the data's order, bitext re-ordered, QA as a mapping."""
+    first = examples[0]
+    if isinstance(first, Question):
+        return dict(made)
+    if isinstance(first, Bitext):
+        return [made[i] for i in english_order([e for e in examples if isinstance(e, Bitext)])]
+    return made
+
+
+def measure(spec: DataSpec, golds: Any, made: Any, language: str) -> Measured:
+    """Return the scores of predictions that are in the order of ``gold``."""
+    if spec.kind == "retrieval":
+        golds, made = [str(g) for g in golds], [str(p) for p in made]
+    if spec.metric.startswith(ELSEWHERE):
+        return elsewhere.measure(
+            spec.metric.removeprefix(ELSEWHERE),
+            golds,
+            made,
+            kind=spec.kind,
+            keys=spec.metric_scores,
+            scale=spec.metric_scale,
+            options=spec.metric_options,
+            labels=spec.labels,
+        )
+    return METRICS[spec.metric](golds, made, language)
+
+
+def score_file(
+    spec: TaskSpec, language: str, split: Split, loaded: Data, path: Path, limit: int | None = None
+) -> Score:
+    """Score one prediction file against the gold."""
+    golds, made = read(spec, loaded, path, limit)
+    known = {*spec.labels, *spec.tolerated_labels}
+    measured = measure(spec, golds, made, language)
+    return Score(
+        task=spec.name,
+        language=language,
+        split=split,
+        scores=measured.scores,
+        intervals=_intervals(spec, golds, made, language),
+        n=len(golds),
+        expected_n=loaded.expected_n,
+        counts={
+            **{k: v for k, v in loaded.counts.items() if v},
+            **measured.counts,
+            **_unknown_labels(spec.kind, made, known),
+        },
+        metric=spec.metric,
+        data_hash=loaded.hash,
+        data_source=loaded.source,
+        data_revision=loaded.revision,
+        data_status=loaded.status,
+        spec_hash=spec.hash,
+        settings={} if limit is None else {"limit": limit},
+        candidates=_candidates(loaded),
+        predictions_sha256=files.sha256(path),
+        notes=tuple(note for note in (spec.extension, spec.note) if note),
+    )
+
+
+def intervals_of(
+    spec: TaskSpec, language: str, loaded: Data, path: Path, limit: int | None = None
+) -> dict[str, list[float]]:
+    """Return the confidence intervals of one prediction file's scores, as ``Score.intervals`` has them."""
+    return _intervals(spec, *read(spec, loaded, path, limit), language)
+
+
+def _intervals(spec: TaskSpec, golds: Any, made: Any, language: str) -> dict[str, list[float]]:
+    return {name: list(ends) for name, ends in intervals.interval(spec.metric, golds, made, language).items()}
+
+
+def read(spec: TaskSpec, loaded: Data, path: Path, limit: int | None) -> tuple[Any, Any]:
+    """Return the gold and the predictions of a file, as ``measure`` takes them.
+
+    Raises:
+        PredictionError: the file does not fit the gold.
+    """
+    golds = gold(spec, loaded.examples if limit is None else loaded.examples[:limit])
+    return golds, predictions.read(path, spec.kind, _shape(spec, golds))
+
+
+def _candidates(loaded: Data) -> dict[str, Any]:
+    if loaded.pool is None:
+        return {}
+    return {
+        "n": len(loaded.pool.ids),
+        "expected_n": loaded.pool.expected_n,
+        "hash": loaded.pool.hash,
+        **({"missing": list(loaded.pool.missing)} if loaded.pool.missing else {}),
+    }
+
+
+def score(
+    folder: str | Path,
+    *,
+    targets: Sequence[str] | None = None,
+    languages: Sequence[str] | None = None,
+    split: Split | None = None,
+    data_dir: str | Path | None = None,
+) -> Results:
+    """Score a folder of predictions in XTREME's submission layout, from any system, or a RUN of ``eval``.
+
+    Args:
+        folder: holds ``<task>/test-<xx>.<ext>``, or is a RUN with such a folder in ``predictions/``.
+        targets: which of the tasks there; None: all. A benchmark's name gives its languages and its overall.
+        languages: which of the languages there; None: all.
+        split: ``test`` (default) or ``dev`` (files ``dev-<xx>``).
+        data_dir: gold data laid out like the Hub; None: XHARNESS_DATA_DIR, else the Hub.
+
+    Raises:
+        PredictionError: a file does not fit the gold data, or there is none.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        near = did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
+        raise PredictionError(f"There is no folder '{root}'.{near}")
+    pools.forget()
+    run = run_record(root)
+    settings = run.get("settings", {})
+    split = split or settings.get("split") or "test"
+    limit = settings.get("limit")
+    root = root / "predictions" if (root / "predictions").is_dir() else root
+    data_dir = data_folder(data_dir)
+    found = [(task, language, path) for task, language, path in predictions.found(root, split)]
+    benchmark, specs, without_spec = _chosen(root, found, targets, run.get("targets", {}))
+    wanted = None if languages is None else set(languages)
+    if wanted is not None:
+        choose_languages(Selection(benchmark, tuple(specs.values())), languages)
+    scores: list[Score] = []
+    failures: list[XharnessError] = [
+        DataError(f"{root / task}: not scored, this version has no spec for {task} yet.") for task in without_spec
+    ]
+    failures += [
+        PredictionError(f"{path}: not scored; expected a file {path.parent.name}/{split}-<two letters>.<ending>.")
+        for path in predictions.strange(root, split)
+        if path.parent.name in specs and wanted is None
+    ]
+    for task, language, path in found:
+        if task not in specs or (wanted is not None and language not in wanted):
+            continue
+        spec = specs[task]
+        try:
+            if language not in spec.languages:
+                hint = did_you_mean(language, spec.languages)
+                raise PredictionError(f"{path}: {task} has no language '{language}'.{hint}")
+            if path.suffix != f".{predictions.FORMATS[spec.kind].extension}":
+                ending = predictions.FORMATS[spec.kind].extension
+                raise PredictionError(f"{path}: not scored; predictions for {task} are expected as .{ending}.")
+            loaded = data.load(spec, language, split, data_dir)
+            fresh = score_file(spec, language, split, loaded, path, limit)
+            scores.append(_as_recorded(fresh, Path(folder) / "results" / task / f"{language}.json"))
+        except XharnessError as error:
+            failures.append(error)
+    if failures and not scores:
+        raise type(failures[0])("\n".join(str(f) for f in failures))
+    if not scores:
+        raise NothingToDo(
+            f"{root} holds no prediction file for what was asked ({split}-<xx> files of {', '.join(specs)})."
+        )
+    provenance = {"folder": str(folder), "split": split, "failures": [str(f) for f in failures]}
+    tune = settings.get("tune") or {}
+    provenance |= {name: tune[name] for name in ("track", "selected_by") if name in tune}
+    return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)
+
+
+def _unknown_labels(kind: str, made: Any, known: set[str]) -> dict[str, int]:
+    """Return how many predicted labels are none of the task's (they are wrong, as officially), if there are any."""
+    if kind in ("classification", "multiple_choice"):
+        count = sum(label not in known for label in made)
+    elif kind == "tagging":
+        count = sum(tag not in known for tags in made for tag in tags)
+    else:
+        count = 0
+    return {"unknown_labels": count} if count else {}
+
+
+def _as_recorded(fresh: Score, path: Path) -> Score:
+    """Return a new score with what a RUN recorded of a tuned checkpoint, and with what has changed since as notes."""
+    if not path.is_file():
+        return fresh
+    recorded = results.load(path)
+    changed = recorded.changed(
+        data_hash=fresh.data_hash,
+        spec_hash=fresh.spec_hash,
+        predictions_sha256=fresh.predictions_sha256,
+        candidates_hash=fresh.candidates.get("hash"),
+    )
+    notes = (f"scored with {' and '.join(changed)} than the RUN recorded",) if changed else ()
+    if recorded.phase == results.TUNED:
+        names = ("phase", "track", "tuned", "selected_by")
+        fresh = replace(fresh, **{name: getattr(recorded, name) for name in names})
+    return replace(fresh, notes=fresh.notes + notes)
+
+
+def data_folder(data_dir: str | Path | None) -> Path | None:
+    """Return the data folder that was given, else that of XHARNESS_DATA_DIR, else None (the Hub)."""
+    given = data_dir or os.environ.get("XHARNESS_DATA_DIR")
+    return Path(given) if given else None
+
+
+def _chosen(
+    root: Path, found: list[tuple[str, str, Path]], targets: Sequence[str] | None, paths: dict[str, str]
+) -> tuple[str | None, dict[str, TaskSpec], list[str]]:
+    """Return the benchmark, if one was named, the specs of the tasks in the folder, and the tasks without a spec."""
+    tasks = list(dict.fromkeys(task for task, _, _ in found))
+    if targets is not None:
+        # A RUN knows the task files of the user's own by name.
+        selection = select([paths.get(target, target) for target in targets])
+        without_spec = [task for task in selection.without_spec if task in tasks]
+        return selection.benchmark, {spec.name: spec for spec in selection.specs}, without_spec
+    if not tasks:
+        raise PredictionError(
+            f"{root} holds no predictions. Expected files such as xnli/test-de.tsv or xquad/test-de.json "
+            f"(XTREME's submission layout; tasks: {', '.join(list_tasks())})."
+        )
+    specs = {}
+    planned = {task for benchmark in benchmarks().values() for task in benchmark.tasks} - set(list_tasks())
+    without_spec = [task for task in tasks if task in planned and task not in paths]
+    for task in tasks:
+        if task in without_spec:
+            continue
+        if task not in list_tasks() and task not in paths:
+            raise UsageError(
+                f"{root / task}: there is no task named '{task}'.{did_you_mean(task, list_tasks())} "
+                "Rename the folder, or choose tasks with --targets."
+            )
+        specs[task] = load_task(paths.get(task, task))
+    return None, specs, without_spec

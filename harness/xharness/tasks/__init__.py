@@ -1,0 +1,1 @@
+"""Everything that reads `tasks/*.yaml`: specs, benchmarks, recipes and names."""

@@ -1,0 +1,407 @@
+"""The records that the YAML files under ``tasks/`` describe: tasks, training sets, benchmarks, languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from xharness import assets, strict_yaml
+from xharness.errors import SpecError, did_you_mean, unknown
+from xharness.tasks.dataset_spec import CandidateSpec, Count, DataSpec, Positive, TaskLanguage
+from xharness.tasks.inputs import (
+    ChoiceInput,
+    ClassificationInput,
+    MiningInput,
+    RankingInput,
+    RetrievalInput,
+    SpanInput,
+    TaggingInput,
+)
+
+
+class TaskSpec(DataSpec):
+    """A target of XTREME or XTREME-R, or the user's own: evaluated per language, never trained on in them."""
+
+    kind: Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "mining", "ranking"]
+    test_split: str
+    expected: dict[Literal["test", "dev"], Count | None]
+    """Examples per language where the language's line does not say otherwise; null: not known for sure."""
+    total: dict[Literal["test", "dev"], Count] = Field(default_factory=dict)
+    """Examples over all languages; proves completeness where single counts are not known for sure."""
+    label_aliases: dict[str, list[str]] = Field(default_factory=dict)
+    """Canonical label -> other names that checkpoints use for it."""
+    tolerated_labels: list[str] = Field(default_factory=list)
+    """Labels that a head may have beyond the task's own; predicting one counts as wrong."""
+    train: str | None
+    """The English training set (a spec under ``intermediate/`` or ``english/``); null: nothing is trained."""
+    note: str | None = None
+    candidates: CandidateSpec | None = None
+    """Mining and ranking: what is searched."""
+    average: Literal["languages", "examples"] = "languages"
+    """``languages``: the mean over languages, each counting the same; ``examples``: over all their examples."""
+    extension: str | None = None
+    """Why the prediction file is no official one."""
+    input: Any
+
+    @model_validator(mode="after")
+    def _candidates_where_searched(self) -> Self:
+        searched = self.kind in ("mining", "ranking")
+        if searched != (self.candidates is not None):
+            raise ValueError(f"candidates: {'field required' if searched else 'no such field'} for this kind of task.")
+        if self.candidates is not None and ("targets" in self.fields) == ("answers" in self.candidates.fields):
+            raise ValueError(
+                "fields.targets: name either the queries' column of right candidates, or in candidates.fields.answers "
+                "the candidates' column of queries that they answer."
+            )
+        if self.candidates is None:
+            return self
+        problems = self.pattern_problems(self.candidates.sources, "candidates.sources")
+        fields = [{**self.candidates.fields, **source.fields} for source in self.candidates.sources]
+        problems += [
+            f"candidates.fields.{name}: field required."
+            for name in ("id", "text")
+            if any(name not in each for each in fields)
+        ]
+        if not self.candidates.sources:
+            problems.append("candidates.sources: name at least one source.")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _aliases_are_plain(self) -> Self:
+        # An alias that means two labels, or a label's own name, would swap predictions in silence.
+        problems = [
+            f"label_aliases.{label}: not one of the labels.{did_you_mean(label, self.labels)}"
+            for label in self.label_aliases
+            if label not in self.labels
+        ]
+        taken = dict.fromkeys(self.labels, "a label")
+        for label, names in self.label_aliases.items():
+            for name in names:
+                if name in taken:
+                    problems.append(f"label_aliases.{label}: '{name}' is {taken[name]} already.")
+                taken[name] = f"an alias of '{label}'"
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def compares_vectors(self) -> bool:
+        """Whether any encoder can be scored, as texts are compared as vectors and no head is needed."""
+        return self.kind in ("retrieval", "mining", "ranking")
+
+    def languages_in(self, benchmark: str | None) -> list[str]:
+        """Return the codes of the languages that a benchmark (None: any) has for this task, in order."""
+        return [
+            c
+            for c, line in self.languages.items()
+            if benchmark is None or line.only_in is None or benchmark in line.only_in
+        ]
+
+
+class ClassificationSpec(TaskSpec):
+    """A target where a pair of texts gets one label."""
+
+    kind: Literal["classification"]
+    input: ClassificationInput
+
+
+class ChoiceSpec(TaskSpec):
+    """A target where one of several texts continues another best."""
+
+    kind: Literal["multiple_choice"]
+    input: ChoiceInput
+
+
+class TaggingSpec(TaskSpec):
+    """A target where every word gets a tag."""
+
+    kind: Literal["tagging"]
+    input: TaggingInput
+
+
+class SpanSpec(TaskSpec):
+    """A target where the answer is a span of the context."""
+
+    kind: Literal["span_qa"]
+    input: SpanInput
+
+
+class RetrievalSpec(TaskSpec):
+    """A target where the translation of an English sentence is found among all sentences of a language."""
+
+    kind: Literal["retrieval"]
+    input: RetrievalInput
+
+
+class MiningSpec(TaskSpec):
+    """A target where the pairs of translations are found in two corpora that are mostly no translations."""
+
+    kind: Literal["mining"]
+    input: MiningInput
+
+
+class RankingSpec(TaskSpec):
+    """A target where the right ones among many candidates are to come first."""
+
+    kind: Literal["ranking"]
+    input: RankingInput
+
+
+class TrainingLanguage(TaskLanguage):
+    """What is particular to one language of a training set."""
+
+    origin: Literal["native", "machine-translated"] = "native"
+    """How the training examples came to be in this language."""
+
+
+class TrainingSpec(DataSpec):
+    """A training set: an intermediate task, the training data of a target, or a part that is joined with others.
+
+    It is read in English, unless another of its languages is asked for by name.
+    """
+
+    kind: Literal["classification", "multiple_choice", "tagging", "span_qa"]
+    train_split: str
+    after: str | None = None
+    """The training set that the encoder is tuned on before this one."""
+    members: list[str] = Field(default_factory=list)
+    """The training sets that this one is made of, in order, of the same kind and labels; there is no source then."""
+    drop_labels: list[str] = Field(default_factory=list)
+    """Labels, as stored, that say that nobody agreed on one: such rows are left out and counted as ``unlabelled``."""
+    labels_from: Literal["train"] | None = None
+    """``train``: the labels are those that the training data has, sorted; for sets of tags that nobody lists."""
+    by_hand: str | None = None
+    """Why the data cannot be fetched, and where users lay it; a sentence."""
+    input: Any
+    languages: Mapping[str, TrainingLanguage]
+
+    @model_validator(mode="after")
+    def _own_or_joined(self) -> Self:
+        problems = []
+        if self.members and self.sources:
+            problems.append("sources: give either 'sources' or 'members'.")
+        if self.labels_from and (self.labels or self.kind != "tagging"):
+            problems.append("labels_from: it stands in place of 'labels', for tagging only.")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the examples are those of ``members``."""
+        return bool(self.members)
+
+    @property
+    def finds_labels(self) -> bool:
+        """Whether the labels are those of the training data."""
+        return self.labels_from is not None
+
+    @property
+    def laid_by_hand(self) -> bool:
+        """Whether users lay the data into the folder themselves."""
+        return self.by_hand is not None
+
+    @property
+    def default_languages(self) -> list[str]:
+        """English, and where there is none all languages."""
+        return ["en"] if "en" in self.languages else list(self.languages)
+
+
+class ClassificationTraining(TrainingSpec):
+    """A training set where a pair of texts gets one label."""
+
+    kind: Literal["classification"]
+    input: ClassificationInput = Field(default_factory=ClassificationInput)
+
+
+class ChoiceTraining(TrainingSpec):
+    """A training set where one of several texts is right."""
+
+    kind: Literal["multiple_choice"]
+    input: ChoiceInput
+
+
+class TaggingTraining(TrainingSpec):
+    """A training set where every word gets a tag."""
+
+    kind: Literal["tagging"]
+    input: TaggingInput = Field(default_factory=TaggingInput)
+
+
+class SpanTraining(TrainingSpec):
+    """A training set where the answer is a span of the context, or where there may be none."""
+
+    kind: Literal["span_qa"]
+    input: SpanInput = Field(default_factory=SpanInput)
+
+
+class MixtureSpec(strict_yaml.Strict):
+    """Several training sets that one encoder is trained on at once, and how often each is drawn."""
+
+    name: str
+    title: str
+    tasks: list[str] = Field(min_length=1)
+    """Training sets, by name, each with a head of its own."""
+    cap: Positive = 131072
+    """Examples of a task that count for how often it is drawn, so that large tasks do not drown the others."""
+    temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    """1: in proportion to the capped sizes; the higher, the more alike are the tasks' shares."""
+    note: str | None = None
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if twice := sorted({name for name in value if value.count(name) > 1}):
+            raise ValueError(f"'{twice[0]}' stands twice.")
+        return value
+
+
+_KINDS: dict[str, type[TaskSpec]] = {
+    "classification": ClassificationSpec,
+    "multiple_choice": ChoiceSpec,
+    "tagging": TaggingSpec,
+    "span_qa": SpanSpec,
+    "retrieval": RetrievalSpec,
+    "mining": MiningSpec,
+    "ranking": RankingSpec,
+}
+_TRAININGS: dict[str, type[TrainingSpec]] = {
+    "classification": ClassificationTraining,
+    "multiple_choice": ChoiceTraining,
+    "tagging": TaggingTraining,
+    "span_qa": SpanTraining,
+}
+MIXTURE = "multitask"
+"""The mixture of all intermediate tasks, which also says their order."""
+
+
+def read_task(path: Path) -> TaskSpec:
+    """Return the target that a YAML file describes; raise SpecError with all its problems."""
+    return _read(path, _KINDS)
+
+
+def read_training(path: Path) -> TrainingSpec:
+    """Return the training set that a YAML file describes; raise SpecError with all its problems."""
+    return _read(path, _TRAININGS)
+
+
+def is_training(path: Path) -> bool:
+    """Whether a YAML file describes a training set, and no target; raise SpecError if it is no YAML."""
+    return "train_split" in strict_yaml.read(path)
+
+
+def read_mixture(path: Path) -> MixtureSpec:
+    """Return the mixture that a YAML file describes; raise SpecError with all its problems."""
+    return _called_like_its_file(strict_yaml.parse(MixtureSpec, strict_yaml.read(path), path.name), path)
+
+
+S = TypeVar("S", bound=DataSpec)
+Named = TypeVar("Named", bound=DataSpec | MixtureSpec)
+
+
+def _read(path: Path, kinds: dict[str, type[S]]) -> S:
+    content = strict_yaml.read(path)
+    kind = content.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise SpecError(
+            f"{path.name}: kind: found {kind!r}, expected one of {', '.join(kinds)}.{did_you_mean(str(kind), kinds)}"
+        )
+    return _called_like_its_file(strict_yaml.parse(kinds[kind], content, path.name), path)
+
+
+def _called_like_its_file(spec: Named, path: Path) -> Named:
+    if spec.name != path.stem:
+        raise SpecError(f"{path.name}: name: found '{spec.name}', expected '{path.stem}' as the file is called.")
+    return spec
+
+
+@cache
+def list_tasks() -> tuple[str, ...]:
+    """Return the names of all targets that this version ships a spec for."""
+    return tuple(sorted(p.stem for p in (assets.TASKS / "targets").glob("*.yaml")))
+
+
+@cache
+def load_task(name: str) -> TaskSpec:
+    """Return a target by name, or from the path of a YAML file of the user's own.
+
+    >>> load_task("xnli").labels
+    ['entailment', 'neutral', 'contradiction']
+    """
+    if name.endswith((".yaml", ".yml")):
+        return read_task(Path(name))
+    path = assets.TASKS / "targets" / f"{name}.yaml"
+    if not path.is_file():
+        raise unknown("task", name, list_tasks())
+    return read_task(path)
+
+
+def _training_files() -> dict[str, Path]:
+    """Return the files of all training sets: name -> path."""
+    found = [p for folder in ("intermediate", "english", "parts") for p in (assets.TASKS / folder).glob("*.yaml")]
+    return {path.stem: path for path in found if path.stem != MIXTURE}
+
+
+@cache
+def list_training() -> tuple[str, ...]:
+    """Return the names of all training sets that this version ships a spec for."""
+    return tuple(sorted(_training_files()))
+
+
+@cache
+def list_intermediate() -> tuple[str, ...]:
+    """Return the names of the intermediate tasks, in the order of ``intermediate/multitask.yaml``."""
+    return tuple(load_mixture(MIXTURE).tasks)
+
+
+@cache
+def load_training(name: str | Path) -> TrainingSpec:
+    """Return a training set by name, or from the path of a YAML file of the user's own.
+
+    >>> load_training("mnli").default_languages
+    ['en']
+    """
+    if str(name).endswith((".yaml", ".yml")):
+        return read_training(Path(name))
+    path = _training_files().get(str(name))
+    if path is None:
+        raise unknown("training set", str(name), list_training())
+    return read_training(path)
+
+
+@cache
+def load_mixture(name: str | Path) -> MixtureSpec:
+    """Return a mixture of training sets by name, or from the path of a YAML file of the user's own."""
+    if str(name).endswith((".yaml", ".yml")):
+        return read_mixture(Path(name))
+    if name != MIXTURE:
+        raise unknown("mixture of training sets", str(name), [MIXTURE])
+    return read_mixture(assets.TASKS / "intermediate" / f"{MIXTURE}.yaml")
+
+
+def parts_of(spec: TrainingSpec) -> list[TrainingSpec]:
+    """Return the training sets that hold the examples of one: its members in order, or itself.
+
+    Raises:
+        SpecError: a member is of another kind, has other labels, or has members of its own.
+        UsageError: a member is not known.
+    """
+    if not spec.members:
+        return [spec]
+    parts = [load_training(name) for name in spec.members]
+    for part in parts:
+        for field in ("kind", "labels"):
+            if getattr(part, field) != getattr(spec, field):
+                raise SpecError(
+                    f"{spec.name}.yaml: members: '{part.name}' has the {field} {getattr(part, field)!r}, expected "
+                    f"{getattr(spec, field)!r}."
+                )
+        if part.members:
+            raise SpecError(f"{spec.name}.yaml: members: '{part.name}' has members itself; name those.")
+    return parts

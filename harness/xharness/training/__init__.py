@@ -1,0 +1,1 @@
+"""`xharness train`, `eval --tune` and `xharness plan`."""

@@ -1,0 +1,1 @@
+"""`xharness plan`: time, memory and disk of training and evaluation."""

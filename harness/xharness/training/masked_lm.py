@@ -1,0 +1,106 @@
+"""Masked language modelling on the user's own text: which sub-words are hidden, drawn at every step from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from xharness.data.formats import text as text_files
+from xharness.errors import DataError, ModelError
+
+SHARE = 0.15
+"""Of the sub-words: of these 80 % become the mask, 10 % another sub-word, 10 % stay (https://arxiv.org/abs/1810.04805)."""
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class MaskedTexts:
+    """Texts to learn from by hiding sub-words; one line of a file is one unit, cut at the maximal length.
+
+    Attributes:
+        ids: sub-words of each text, special tokens included.
+        special: whether an id is a special token, which is never hidden.
+        mask: id of the mask.
+        vocabulary: number of ids.
+        seed: of the draws.
+        lengths: sub-words of each text.
+        step: the step that the draws are for; see ``at``.
+    """
+
+    ids: Sequence[npt.NDArray[np.int32]]
+    special: npt.NDArray[np.bool_]
+    mask: int
+    vocabulary: int
+    seed: int
+    lengths: npt.NDArray[np.int64]
+    step: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def at(self, step: int) -> MaskedTexts:
+        """Return the same texts with the draws of a step, which are the same on every process and after a resume."""
+        return replace(self, step=step)
+
+    def items(self, units: Sequence[int]) -> int:
+        """Return how many sub-words of some units are hidden: what the loss is a mean over."""
+        return int(sum((self._masked(int(unit))[1] != IGNORED).sum() for unit in units))
+
+    def batch(self, units: Sequence[int], pad: int) -> dict[str, torch.Tensor]:
+        """Return input_ids, attention_mask and labels [units, longest]; labels are -100 where nothing is asked."""
+        rows = [self._masked(int(unit)) for unit in units]
+        longest = max(len(ids) for ids, _ in rows)
+        ids = np.full((len(rows), longest), pad, dtype=np.int64)
+        labels = np.full((len(rows), longest), IGNORED, dtype=np.int64)
+        mask = np.zeros((len(rows), longest), dtype=np.int64)
+        for place, (row, asked) in enumerate(rows):
+            ids[place, : len(row)], labels[place, : len(row)], mask[place, : len(row)] = row, asked, 1
+        return {
+            name: torch.from_numpy(v) for name, v in (("input_ids", ids), ("attention_mask", mask), ("labels", labels))
+        }
+
+    def _masked(self, unit: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the ids of a unit with some hidden, and what they were (-100 elsewhere)."""
+        chance = np.random.default_rng([self.seed, self.step, unit])
+        ids = self.ids[unit].astype(np.int64)
+        can = ~self.special[ids]
+        hidden = can & (chance.random(len(ids)) < SHARE)
+        if not hidden.any() and can.any():
+            hidden[chance.choice(np.flatnonzero(can))] = True  # a unit without a question would have no loss
+        labels = np.where(hidden, ids, IGNORED)
+        kind = chance.random(len(ids))
+        others = chance.integers(0, self.vocabulary, len(ids))
+        ids = np.where(hidden & (kind < 0.8), self.mask, np.where(hidden & (kind >= 0.9), others, ids))
+        return ids, labels
+
+
+def read_texts(path: Path, tokenizer: Any, max_length: int, seed: int) -> MaskedTexts:
+    """Return the lines of a text file (UTF-8, perhaps packed with gzip) as units; empty lines are left out.
+
+    Raises:
+        DataError: the file cannot be read or holds no line.
+        ModelError: the tokenizer has no mask token.
+    """
+    if tokenizer.mask_token_id is None:
+        raise ModelError(
+            "The tokenizer has no mask token, so masked language modelling is not possible. Leave --mlm out, or take "
+            "a base model that was trained with one."
+        )
+    lines = [line for line in (text.strip() for _, text in text_files.read_lines(path)) if line]
+    if not lines:
+        raise DataError(
+            f"{path}: there is no line of text in it. Give a text file with one sentence or paragraph a line."
+        )
+    encoded = tokenizer(lines, truncation=True, max_length=max_length)["input_ids"]
+    special = np.zeros(len(tokenizer), dtype=np.bool_)
+    special[[i for i in tokenizer.all_special_ids if i < len(special)]] = True
+    ids = [np.asarray(row, dtype=np.int32) for row in encoded]
+    filled = [row for row in ids if not special[row].all()]
+    lengths = np.array([len(row) for row in filled], dtype=np.int64)
+    return MaskedTexts(filled, special, tokenizer.mask_token_id, len(tokenizer), seed, lengths)

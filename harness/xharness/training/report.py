@@ -1,0 +1,125 @@
+"""Training in words and tables: what a run will do, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from xharness.checkpoints.training_record import Record
+from xharness.data.formats import text as text_files
+from xharness.training.plan import MLM, TrainingPlan
+
+_DEVELOPMENT = ("development set", "metric", "score", "chance", "examples")
+
+
+def plan_table(plan: TrainingPlan) -> str:
+    """Return what a run will do, as text for a terminal: tasks, probabilities, steps, settings and their origin."""
+    sizes = _sizes(plan)
+    rows = [
+        [row["task"], row["units"], row["batch"], f"{row['probability']:.3f}", row["steps"], _source(plan, row["task"])]
+        for row in plan.table(sizes)
+    ]
+    total = plan.steps(sizes)
+    several = any(part.spec.kind in ("span_qa", "tagging") for part in plan.parts) and plan.options.max_steps is None
+    lines = [
+        tabulate(
+            rows,
+            ["task", "examples", "batch", "probability", "steps", "data"],
+            intfmt=",",
+            colalign=("left", "right", "right", "right", "right", "left"),
+            disable_numparse=[3],
+        ),
+        "",
+        f"{total:,} optimiser steps on {plan.checkpoint.name} @{plan.checkpoint.id[:12]}, seed {plan.options.seed}."
+        + (" Long texts make several units of one example, so there may be more." if several else ""),
+    ]
+    lines += [f"Recipe {plan.settings.recipe}: {settings_line(plan)}"]
+    lines += [f"{task} is left out: {why}" for task, why in plan.left_out.items()]
+    return "\n".join(lines)
+
+
+def settings_line(plan: TrainingPlan) -> str:
+    """Return the optimiser's settings in a line, each that the recipe's source does not give with its origin."""
+    settings = plan.settings
+    told = []
+    for name in ("learning_rate", "epochs", "warmup", "weight_decay", "max_length", "eval_every", "patience"):
+        origin = settings.origins.get(name, settings.recipe)
+        mark = "" if origin == settings.recipe else f" ({origin})"
+        told.append(
+            f"{name.replace('_', ' ')} {getattr(settings, name):g}{mark}" if getattr(settings, name) is not None else ""
+        )
+    return ", ".join(part for part in told if part) + "."
+
+
+def plan_json(plan: TrainingPlan) -> dict[str, Any]:
+    """Return what ``--dry-run --json`` prints."""
+    sizes = _sizes(plan)
+    return {
+        "request": plan.request(),
+        "steps": plan.steps(sizes),
+        "tasks": plan.table(sizes),
+        "left_out": dict(plan.left_out),
+        "data": {part.name: [asdict(each) for each in part.train.parts] for part in plan.parts},
+    }
+
+
+def record_table(record: Record, folder: Path) -> str:
+    """Return what came of a run, as text for a terminal."""
+    first = next(iter(record.selections.values()), {})
+    best = next((e for e in record.evaluations if e["step"] == first.get("step")), None)
+    rows = []
+    for name, probe in record.probes.items():
+        value = None if best is None else best["scores"].get(name, {}).get("score")
+        rows.append([name, probe["metric"], value, probe["chance"], f"{probe['n']:,} of {probe['of']:,}"])
+    lines = [f"{folder}: {record.status}" + (f" ({record.reason})" if record.reason else "")]
+    if rows:
+        lines += [
+            "",
+            tabulate(
+                rows, ["development set", "metric", "score", "chance", "examples"], floatfmt=".1f", missingval="-"
+            ),
+        ]
+    lines += [
+        "",
+        f"{record.steps:,} of {record.planned_steps:,} steps, seed {record.seed}, checkpoint of step "
+        f"{first.get('step', '-')}; {record.tokens:,} sub-words in {record.seconds:,.0f} s, "
+        f"{record.tokens_per_second:,.0f} tokens/s on {record.hardware['device']}.",
+    ]
+    if "share_of_bound" in record.hardware:
+        speed = record.hardware
+        lines.append(
+            f"{speed['gpu']}: {1000 * speed['seconds_per_step']:.1f} ms a step, at least "
+            f"{1000 * speed['bound_seconds_per_step']:.1f} by its data sheet ({speed['share_of_bound']:.0%} of the "
+            f"bound); model FLOP utilisation {speed['utilisation']:.1%}."
+        )
+    lines += [f"Seed {a['seed']} {a['status']}: {a['reason']}" for a in record.attempts]
+    return "\n".join([*lines, *record.notes])
+
+
+def record_json(record: Record, folder: Path) -> dict[str, Any]:
+    """Return what ``--json`` prints of a run; losses and evaluations stand in training.json."""
+    content = asdict(record)
+    for name in ("losses", "evaluations", "request"):
+        del content[name]
+    return {"folder": str(folder), **content}
+
+
+def _sizes(plan: TrainingPlan) -> dict[str, int]:
+    sizes = {part.name: len(part.train.examples) for part in plan.parts}
+    if plan.options.mlm is not None:
+        sizes[MLM] = sum(1 for _, line in text_files.read_lines(plan.options.mlm) if line.strip())
+    return sizes
+
+
+def _source(plan: TrainingPlan, task: str) -> str:
+    for part in plan.parts:
+        if part.name == task:
+            told = dict.fromkeys(
+                f"{each.source} {each.language}" + (f" {each.status}" if each.status in ("sample", "stand-in") else "")
+                for each in part.train.parts
+            )
+            return ", ".join(told)
+    return str(plan.options.mlm)

@@ -1,0 +1,1 @@
+"""`xharness eval --tune`: train missing heads and score them."""
