@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from helpers.paths import GOLD
+
 NO_MIRROR = "no data folder (XHARNESS_DATA_DIR)"
 
 
@@ -103,7 +105,7 @@ def gold(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Return what compares a text with the file of this name in ``tests/gold/``."""
 
     def compare(name: str, found: str) -> None:
-        path = Path(__file__).parent / "gold" / name
+        path = GOLD / name
         if request.config.getoption("--renew-gold"):
             path.parent.mkdir(exist_ok=True)
             path.write_text(found, encoding="utf-8", newline="")
@@ -112,19 +114,9 @@ def gold(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return compare
 
 
-LONG = (
-    "test_training",
-    "test_publish_trip",
-    "test_tuning",
-    "test_whole_benchmark",
-    "test_evaluation",
-    "test_board_check",
-)
-"""The files that take longest, which are begun first: else one process would wait for the other at the end."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+    # Long files are begun first: else one process would wait for the other at the end.
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -136,33 +128,33 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder in the layout of the Hub, made of ``tests/fixtures``; do not write to it."""
-    from synthetic import make_data_folder
+    from helpers.data_folder import make_data_folder
 
     return make_data_folder(tmp_path_factory.mktemp("synthetic") / "datasets")
 
 
 @pytest.fixture(scope="module")
-def desk(hub: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Return a machine with xharness (``submittable.Desk``) that knows the module's own ``hub``."""
-    from submittable import Desk
+def machine(hub: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a machine with xharness (``helpers.machine.Machine``) that knows the module's own ``hub``."""
+    from helpers.machine import Machine
 
-    there = Desk(hub, tmp_path_factory.mktemp("home"))
-    with there.client:
-        yield there
+    made = Machine(hub, tmp_path_factory.mktemp("home"))
+    with made.client:
+        yield made
 
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Any:
     """Return an XLM-R-style tokenizer (Unigram, ``<s> a </s></s> b </s>``) of the fixtures' texts."""
-    from tiny import tokenizer
+    from helpers.tiny_models import tokenizer
 
     return tokenizer("xlm-roberta")
 
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Return ``tiny.checkpoint`` with a folder of its own; equal requests share one, so do not write to it."""
-    from tiny import checkpoint
+    """Return ``tiny_models.checkpoint`` with a folder of its own; equal requests share one, so do not write to it."""
+    from helpers.tiny_models import checkpoint
 
     made: dict[str, Path] = {}
 

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
 
 import pytest
 
 import xharness
+from helpers.paths import ROOT
 from xharness import assets
 
-ROOT = Path(__file__).resolve().parent.parent
 TRAVELLING = ("tasks", "model_cards", "leaderboard")
 
 

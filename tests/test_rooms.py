@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-HARNESS = Path(__file__).resolve().parents[1] / "harness"
+from helpers.paths import HARNESS
+
 PACKAGE = HARNESS / "xharness"
 
 # Room -> the rooms it may import. Files at the top of the package serve every room and import none.

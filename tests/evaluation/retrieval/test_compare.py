@@ -1,0 +1,600 @@
+"""From texts to predictions by vectors, beside plain restatements; stopped, killed, and gone on with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from helpers import raw_data
+from helpers.oracle import use_oracle
+from xharness import assets
+from xharness.data import candidates as pools
+from xharness.data import loading as data
+from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError
+from xharness.evaluation import runner as evaluation
+from xharness.evaluation.retrieval import compare as comparing
+from xharness.evaluation.retrieval import embeddings, mining
+from xharness.models import loading as models
+from xharness.models.kinds.base import NonFiniteOutput
+from xharness.results import footnotes as notes
+from xharness.results.aggregate import Results
+from xharness.tasks.inputs import RetrievalInput
+from xharness.tasks.task_spec import load_task
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    monkeypatch.setattr(pools, "_POOLS", {})
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return tmp_path / "data" / "raw"
+
+
+@pytest.fixture
+def evaluate(tiny_checkpoint, tmp_path, raw) -> Callable[..., Results]:
+    def run(targets: str, **options: Any) -> Results:
+        raw.mkdir(parents=True, exist_ok=True)
+        named = {"data_dir": raw.parent, "output": tmp_path / "out", "dtype": "float32", **options}
+        return evaluation.evaluate(str(tiny_checkpoint("encoder")), targets=targets, **named)
+
+    return run
+
+
+def run_of(found: Results) -> Path:
+    return Path(found.provenance["run"])
+
+
+def predicted(found: Results) -> dict[str, bytes]:
+    run = run_of(found)
+    return {str(p.relative_to(run)): p.read_bytes() for p in sorted(run.glob("predictions/*/*"))}
+
+
+def turned(text: str, layer: int = 0) -> list[float]:
+    """Return a vector by which different texts differ in all numbers, and like texts in none."""
+    return np.random.default_rng([*text.strip().encode(), 1]).normal(size=16).tolist()
+
+
+# --- The layer ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "depth", "layer"),
+    [(None, 24, 14), (None, 12, 8), (None, 6, 6), ("last", 24, 24), (0, 6, 0), (-1, 6, 6), (-7, 6, 0), (3, 6, 3)],
+)
+def test_resolve_layer(asked, depth, layer):
+    assert comparing.resolve_layer(asked, load_task("tatoeba").input, depth) == layer
+
+
+@pytest.mark.parametrize("asked", [7, -8, "dev", "all"])
+def test_layers_that_are_not_there(asked):
+    settings = RetrievalInput(layer={"default": "last"})
+    with pytest.raises(UsageError, match=f"Layer '?{asked}'?"):
+        comparing.resolve_layer(asked, settings, 6)
+    # The pooler's output has no layers, so none can be wrong.
+    assert comparing.resolve_layer(asked, settings.model_copy(update={"pooling": "pooler"}), 6) == 6
+
+
+# --- Tatoeba --------------------------------------------------------------------------------------------------------
+
+
+def test_english_is_the_query_and_ties_go_to_the_lowest_index(evaluate, raw, monkeypatch):
+    angles = {"a": 0, "b": 100, "c": 100, "d": 180, "A": 10, "B": 95, "C": 40, "D": 170}
+    vectors = {text: [np.cos(np.radians(angle)), np.sin(np.radians(angle))] for text, angle in angles.items()}
+    # The English order of the file is A B C D already. From c and d to English it would be B and D.
+    raw_data.write_tatoeba(raw, "deu", [("a", "A"), ("b", "B"), ("c", "C"), ("d", "D")])
+    use_oracle(monkeypatch, lambda text, layer: vectors[text])
+    found = evaluate("tatoeba", languages=["de"])
+    assert predicted(found) == {"predictions/tatoeba/test-de.tsv": b"0\n1\n0\n3\n"}
+    score = found.tasks["tatoeba"].languages["de"]
+    assert (score.scores, score.counts) == ({"accuracy": 75.0}, {"ties": 1})
+    assert any("the first is taken" in note for note in notes.notes(found))
+
+
+def test_options_change_the_vectors_and_are_told(evaluate, raw, monkeypatch):
+    chance = raw_data.random.Random(3)
+    made = [(raw_data.sentence(chance, raw_data.GERMAN), raw_data.sentence(chance, raw_data.WORDS)) for _ in range(40)]
+    raw_data.write_tatoeba(raw, "deu", made)
+    searched: list[np.ndarray] = []
+    search = comparing.search.search
+    monkeypatch.setattr(
+        comparing.search, "search", lambda q, *a, **k: (searched.append(np.array(q)), search(q, *a, **k))[1]
+    )
+    variants: list[dict[str, Any]] = [
+        {},
+        {"special_tokens": False},
+        {"prefix": "query: "},
+        {"center": "language"},
+        {"whiten": True},
+        {"center": "language", "whiten": True},
+        {"pooling": "cls"},
+        {"pooling": "pooler"},
+        {"layer": 0},
+    ]
+    found = [evaluate("tatoeba", languages=["de"], **options) for options in variants]
+    assert len({run_of(each) for each in found}) == len(variants)
+    for place, queries in enumerate(searched):
+        np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-5)
+        assert [other for other in range(place) if np.allclose(queries, searched[other], atol=1e-3)] == []
+    for options, each in zip(variants, found, strict=True):
+        score = each.tasks["tatoeba"].languages["de"]
+        assert {name: score.encoding[name] for name in options} == options
+        assert score.layer == (None if options.get("pooling") == "pooler" else options.get("layer", 2))
+
+
+def test_centring_by_hand(evaluate, raw, tiny_checkpoint):
+    """By the bare model: the mean of each language is taken off, then the nearest by cosine."""
+    chance = raw_data.random.Random(4)
+    made = [(raw_data.sentence(chance, raw_data.GERMAN), raw_data.sentence(chance, raw_data.WORDS)) for _ in range(12)]
+    raw_data.write_tatoeba(raw, "deu", sorted(made, key=lambda pair: pair[1]))
+    path = tiny_checkpoint("encoder")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+    bare = transformers.AutoModel.from_pretrained(path).eval()
+    sides = []
+    for side in zip(*sorted(made, key=lambda pair: pair[1]), strict=True):
+        with torch.no_grad():
+            rows = [bare(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0) for text in side]
+        vectors = torch.stack(rows)
+        sides.append(torch.nn.functional.normalize(vectors - vectors.mean(0), dim=1))
+    expected = (sides[1] @ sides[0].T).argmax(1).tolist()
+    found = evaluate("tatoeba", languages=["de"], center="language")
+    assert predicted(found)["predictions/tatoeba/test-de.tsv"].decode().split() == [str(n) for n in expected]
+
+
+# --- Mining ---------------------------------------------------------------------------------------------------------
+
+
+def gold_of(files: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return the gold pairs but the one whose English sentence occurs twice."""
+    texts = Counter(text for _, text in files["en"])
+    name_of = dict(files["en"])
+    return {pair for pair in files["gold"] if texts[name_of[pair[1]]] == 1}
+
+
+def test_mining_with_vectors_that_tell_translations(evaluate, raw, monkeypatch):
+    made = raw_data.write_bucc(raw)
+    use_oracle(monkeypatch, turned)
+    found = evaluate("bucc2018")
+    score = found.tasks["bucc2018"].languages["de"]
+    lines = predicted(found)["predictions/bucc2018/test-de.tsv"].decode().splitlines()
+    pairs = {tuple(line.split("\t")) for line in lines}
+    # Of eight pairs one has an English sentence that stands twice: it is dropped, whatever it scores.
+    assert pairs & set(made["training"]["gold"]) == gold_of(made["training"])
+    assert len(gold_of(made["training"])) == 7
+    assert score.scores == {
+        "f1": pytest.approx(200 * 7 / (8 + len(pairs))),
+        "precision": pytest.approx(700 / len(pairs)),
+        "recall": 87.5,
+    }
+    assert (score.n, score.selected_by) == (8, "target-dev")
+    assert score.counts["repeated_sentences"] >= 1
+    assert score.selection["threshold_from"] == "de dev"
+    assert score.selection["dev_f1"] > 80
+    assert score.candidates["n"] == 42
+    dev = evaluate("bucc2018", split="dev").tasks["bucc2018"].languages["de"]
+    assert dev.selection == score.selection
+    assert dev.scores["f1"] == pytest.approx(score.selection["dev_f1"])
+    assert json.loads((run_of(found) / "results/bucc2018/de.json").read_text())["selection"] == score.selection
+    assert not list((run_of(found) / "vectors").glob("*"))
+
+
+def test_the_threshold_of_dev_is_applied_to_test(evaluate, raw, monkeypatch):
+    made = raw_data.write_bucc(raw)
+    use_oracle(monkeypatch, turned)
+    golds: list[Any] = []
+    scored: list[Any] = []
+
+    def tune(pairs: Any, gold: Any) -> mining.Threshold:
+        golds.append(set(gold))
+        return mining.Threshold(1.5, 12.5)
+
+    extract = mining.extract
+    monkeypatch.setattr(mining, "tune", tune)
+    monkeypatch.setattr(mining, "extract", lambda pairs, value: (scored.append(list(pairs)), extract(pairs, value))[1])
+    found = evaluate("bucc2018")
+    assert golds == [set(made["sample"]["gold"])]
+    [pairs] = scored
+    expected = [f"{p.source_id}\t{p.target_id}" for p in pairs if p.score >= 1.5]
+    assert 0 < len(expected) < len(pairs)
+    assert predicted(found)["predictions/bucc2018/test-de.tsv"].decode().splitlines() == expected
+    score = found.tasks["bucc2018"].languages["de"]
+    dev_hash = data.load(load_task("bucc2018"), "de", "dev", raw.parent).hash
+    assert score.selection == {
+        "threshold": 1.5,
+        "threshold_from": "de dev",
+        "dev_f1": 12.5,
+        "dev_hash": dev_hash,
+        "dev_n": 8,
+        "dev_expected_n": 1038,
+    }
+    assert "threshold tuned on another number of development pairs than there are: de 8 of 1,038" in (
+        found.tasks["bucc2018"].why
+    )
+    assert any("1.5 (12.5)" in note for note in notes.notes(found))
+
+
+def test_mined_pairs_are_those_of_a_plain_restatement(evaluate, raw, monkeypatch):
+    """The margin of every pair of different lines, and the official greedy choice."""
+    made = raw_data.write_bucc(raw, size=14, gold=4)
+    use_oracle(monkeypatch, turned)
+
+    def vectors(lines: list[tuple[str, str]]) -> tuple[list[str | None], np.ndarray]:
+        counts = Counter(text.strip() for _, text in lines)
+        different = list(dict.fromkeys(text for _, text in lines))
+        ids = {text: name for name, text in lines}
+        rows = np.asarray([turned(text) for text in different])
+        unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float64)
+        return [ids[text] if counts[text.strip()] == 1 else None for text in different], unit
+
+    def pairs(files: dict[str, Any]) -> list[tuple[float, str, str]]:
+        (names, ours), (english_names, english) = vectors(files["de"]), vectors(files["en"])
+        cosines = ours @ english.T
+        means = [np.sort(side, axis=1)[:, -4:].mean(1) for side in (cosines, cosines.T)]
+        margins = 2 * cosines / (means[0][:, None] + means[1][None])
+        near = [np.argsort(-side, axis=1)[:, :4] for side in (cosines, cosines.T)]
+        proposals = {(i, max(near[0][i], key=lambda j: margins[i, j])) for i in range(len(names))}
+        proposals |= {(max(near[1][j], key=lambda i: margins[i, j]), j) for j in range(len(english_names))}
+        taken: tuple[set[int], set[int]] = (set(), set())
+        found = []
+        for i, j in sorted(proposals, key=lambda pair: -margins[pair]):
+            if i in taken[0] or j in taken[1]:
+                continue
+            taken[0].add(i)
+            taken[1].add(j)
+            if names[i] and english_names[j]:
+                found.append((margins[i, j], names[i], english_names[j]))
+        return found
+
+    best = (0.0, 0.0)
+    ranked = pairs(made["sample"])
+    for count, (score, _, _) in enumerate(ranked, start=1):
+        right = sum(pair[1:] in set(made["sample"]["gold"]) for pair in ranked[:count])
+        f1 = 2 * right / (count + len(made["sample"]["gold"]))
+        following = ranked[count][0] if count < len(ranked) else score
+        best = max(best, (f1, (score + following) / 2), key=lambda pair: pair[0])
+    found = evaluate("bucc2018")
+    selection = found.tasks["bucc2018"].languages["de"].selection
+    assert selection["threshold"] == pytest.approx(best[1], abs=1e-3)
+    assert selection["dev_f1"] == pytest.approx(100 * best[0])
+    clear = [pair for pair in pairs(made["training"]) if abs(pair[0] - best[1]) > 1e-3]
+    lines = predicted(found)["predictions/bucc2018/test-de.tsv"].decode().splitlines()
+    assert {f"{a}\t{b}" for score, a, b in clear if score >= best[1]} <= set(lines)
+    assert not {f"{a}\t{b}" for score, a, b in clear if score < best[1]} & set(lines)
+
+
+def test_mining_without_development_data_says_what_to_fetch(evaluate, raw, monkeypatch):
+    raw_data.write_bucc(raw, splits=["training"])
+    wanted = r"bucc2018: 'de' is not in .* looked for raw/bucc2018/de-en/de-en\.sample, .*xharness fetch --targets bucc"
+    with pytest.raises(NothingToDo, match=wanted):
+        evaluate("bucc2018")
+    # Where it goes missing between the plan and the work, the same is said.
+    monkeypatch.setattr(data, "available", lambda *_: None)
+    with pytest.raises(DataError, match=wanted):
+        evaluate("bucc2018", languages=["de"])
+
+
+# --- Ranking --------------------------------------------------------------------------------------------------------
+
+
+def cosines(queries: list[str], candidates: list[str]) -> np.ndarray:
+    sides = [np.asarray([turned(text) for text in texts], np.float32) for texts in (queries, candidates)]
+    sides = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in sides]
+    return sides[0] @ sides[1].T
+
+
+def test_rankings_are_those_of_a_plain_sort(evaluate, raw, monkeypatch):
+    raw_data.write_lareqa(raw)
+    use_oracle(monkeypatch, turned)
+    found = evaluate("lareqa")
+    loaded = data.load(load_task("lareqa"), "th", "test", raw.parent)
+    order = np.argsort(
+        -cosines([e.text for e in loaded.examples], [c.text for c in loaded.pool.candidates]), axis=1, kind="stable"
+    )
+    made = json.loads(predicted(found)["predictions/lareqa/test-th.json"])
+    assert list(made) == [example.id for example in loaded.examples]
+    for example, row in zip(loaded.examples, order.tolist(), strict=True):
+        ids = [loaded.pool.ids[index] for index in row]
+        ranks = sorted(ids.index(target) + 1 for target in example.targets)
+        assert made[example.id] == {"candidates": ids[:20], "ranks": ranks}
+        assert len(ranks) == 11
+    score = found.tasks["lareqa"].languages["th"]
+    assert set(score.scores) == {"map@20", "map"}
+    assert score.candidates == {"n": 99, "expected_n": 13_014, "hash": loaded.pool.hash}
+    assert not score.whole
+    assert "only 99 of 13,014 candidates" in found.tasks["lareqa"].why
+
+
+def test_a_shared_pool_goes_through_the_encoder_once(evaluate, raw, monkeypatch):
+    raw_data.write_lareqa(raw)
+    asked = use_oracle(monkeypatch, turned)
+    found = evaluate("lareqa")
+    assert len(found.tasks["lareqa"].languages) == 11
+    texts = Counter(asked.texts)
+    assert len(asked.texts) == 11 * 6 + 11 * 9
+    pool = data.load(load_task("lareqa"), "de", "test", raw.parent).pool
+    assert {texts[candidate.text] for candidate in pool.candidates} == {1}
+    # Candidates may be longer than questions.
+    assert asked.passes == [(6, (-1,), "float32", 96), (99, (-1,), "float32", 256), *[(6, (-1,), "float32", 96)] * 10]
+    assert not list((run_of(found) / "vectors").glob("*"))
+    again = evaluate("lareqa")
+    assert (again.tasks["lareqa"].mean, len(asked.passes)) == (found.tasks["lareqa"].mean, 12)
+
+
+def test_a_pool_with_languages_missing_is_told(evaluate, raw):
+    raw_data.write_lareqa(raw, ["de", "en", "ru"])
+    found = evaluate("lareqa", pooling="mean")
+    task = found.tasks["lareqa"]
+    assert "only 27 of 13,014 candidates" in task.why
+    assert f"lareqa is partial: {task.why}." in notes.notes(found)
+    for score in task.languages.values():
+        assert (score.whole, score.candidates["n"]) == (False, 27)
+        assert score.candidates["missing"] == ["ar", "el", "es", "hi", "th", "tr", "vi", "zh"]
+
+
+def test_mentions_are_ranked_without_ranks(evaluate, raw, monkeypatch):
+    raw_data.write_mewsli(raw)
+    use_oracle(monkeypatch, turned)
+    found = evaluate("mewslix", languages=["de", "fa"])
+    loaded = data.load(load_task("mewslix"), "fa", "test", raw.parent)
+    order = np.argsort(-cosines([e.text for e in loaded.examples], [c.text for c in loaded.pool.candidates]), axis=1)
+    made = json.loads(predicted(found)["predictions/mewslix/test-fa.json"])
+    assert [made[e.id][:5] for e in loaded.examples] == [[f"Q{n}" for n in row[:5]] for row in order]
+    assert {len(ids) for ids in made.values()} == {20}
+
+
+# --- Trouble --------------------------------------------------------------------------------------------------------
+
+
+def test_a_vector_of_zeros_stops_its_language_only(evaluate, raw, monkeypatch):
+    raw_data.write_tatoeba(raw, "deu", [("nichts", "nothing"), ("etwas", "something")])
+    raw_data.write_tatoeba(raw, "rus", [("a", "A"), ("b", "B")])
+    raw_data.write_bucc(raw)
+    use_oracle(monkeypatch, lambda text, layer: [0.0] if text == "nichts" else turned(text))
+    said: list[str] = []
+    found = evaluate("tatoeba,bucc2018", say=said.append)
+    assert list(found.tasks["tatoeba"].languages) == ["ru"]
+    assert list(found.tasks["bucc2018"].languages) == ["de"]
+    [failure] = found.provenance["failures"]
+    assert failure.startswith("The text number 1 of de-test ('nichts') has a vector of zeros")
+    assert said == [f"tatoeba de: {failure}"]
+    assert not list((run_of(found) / "vectors").glob("*"))
+
+
+@pytest.mark.parametrize("options", [{"center": "language"}, {"whiten": True}])
+def test_one_pair_alone_cannot_be_centred(options, evaluate, raw):
+    raw_data.write_tatoeba(raw, "deu", [("Kind", "child")])
+    if "whiten" in options:  # whitening alone leaves the mean, and so a direction
+        assert evaluate("tatoeba", **options).tasks["tatoeba"].languages["de"].n == 1
+        return
+    with pytest.raises(ModelError, match="Centring or whitening leaves a vector of zeros"):
+        evaluate("tatoeba", **options)
+
+
+def test_nan_is_repeated_in_float32_with_a_note_and_the_pool_stays(evaluate, raw, monkeypatch):
+    raw_data.write_mewsli(raw)
+    asked = use_oracle(monkeypatch, turned)
+    forward = models.forward
+
+    def overflowing(encoder: Any, kind: Any, features: Any, *rest: Any) -> Any:
+        # In the questions of two of three languages.
+        if encoder.dtype == "bfloat16" and any(text.split(":")[0].endswith(("de", "fa")) for text in features.rows):
+            raise NonFiniteOutput
+        return forward(encoder, kind, features, *rest)
+
+    monkeypatch.setattr(models, "forward", overflowing)
+    said: list[str] = []
+    found = evaluate("mewslix", languages=["de", "en", "fa"], dtype="bfloat16", say=said.append)
+    note = "the model put out NaN or infinity in bfloat16; repeated in float32"
+    scores = found.tasks["mewslix"].languages
+    assert {code: (s.dtype, note in s.notes) for code, s in scores.items()} == {
+        "de": ("float32", True),
+        "en": ("bfloat16", False),
+        "fa": ("float32", True),
+    }
+    assert said == [f"mewslix {code}: {note}." for code in ("de", "fa")]
+    # Each type has vectors of the pool, made once.
+    assert [each[2] for each in asked.passes if each[0] == 24] == ["float32", "bfloat16"]
+
+
+def test_a_smaller_budget_does_not_make_the_pool_again(evaluate, raw, monkeypatch):
+    raw_data.write_mewsli(raw)
+    asked = use_oracle(monkeypatch, turned)
+    forward = models.forward
+
+    def small(encoder: Any, kind: Any, features: Any, context: Any, budget: int, *rest: Any) -> Any:
+        if budget > 2048 and any(text.startswith("Q") or "en:" in text for text in features.rows):
+            raise torch.OutOfMemoryError
+        return forward(encoder, kind, features, context, budget, *rest)
+
+    monkeypatch.setattr(models, "forward", small)
+    found = evaluate("mewslix", languages=["de", "en", "fa"])
+    assert [s.batch_tokens for s in found.tasks["mewslix"].languages.values()] == [4096, 2048, 4096]
+    assert sorted(each[0] for each in asked.passes) == [6, 6, 6, 24]
+
+
+def test_a_full_disk_stops_the_run(evaluate, raw, monkeypatch):
+    raw_data.write_bucc(raw)
+    usage = embeddings.shutil.disk_usage(raw)._replace(free=10)
+    monkeypatch.setattr(embeddings.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(OutputError, match=r"the vectors of de-test take .* Make room"):
+        evaluate("bucc2018")
+
+
+# --- Stopped and gone on with ---------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = {paths!r}
+from xharness.evaluation import runner as evaluation; from xharness.evaluation.retrieval import embeddings
+embeddings.CHUNK = 7
+write = embeddings.files.write_json
+def kill(path, state):
+    if "digest" in state and path.stem == {name!r} and state["done"] > 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(path, state)
+embeddings.files.write_json = kill
+evaluation.evaluate({model!r}, targets={targets!r}, data_dir={data!r}, output={output!r}, dtype="float32",
+                    pooling="mean", languages=["de", "en"])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_alike(evaluate, raw, tiny_checkpoint, tmp_path, monkeypatch):
+    raw_data.write_bucc(raw)
+    raw_data.write_lareqa(raw)
+    monkeypatch.setattr(embeddings, "CHUNK", 7)
+    options = {"pooling": "mean", "languages": ["de", "en"]}
+    whole = evaluate("bucc2018,lareqa", output=tmp_path / "whole", **options)
+    names = {"model": str(tiny_checkpoint("encoder")), "data": str(raw.parent), "output": str(tmp_path / "out")}
+    code = KILLED.format(paths=[str(assets.PACKAGE.parent)], targets="bucc2018,lareqa", name="candidates", **names)
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    [run] = {p.parent for p in (tmp_path / "out").glob("*/*/*/*/run.json")}
+    [state] = (run / "vectors").rglob("candidates.json")
+    assert json.loads(state.read_text())["done"] == 14
+    rows: list[int] = []
+    forward = models.forward
+    monkeypatch.setattr(models, "forward", lambda *a, **k: (rows.append(len(a[2].rows)), forward(*a, **k))[1])
+    found = evaluate("bucc2018,lareqa", **options)
+    assert run_of(found) == run
+    assert predicted(found) == predicted(whole)
+    # The 99 sentences of the pool but the 14 that were done, and the questions of the other language.
+    assert sum(rows) == 99 - 14 + 6
+    assert not list((run / "vectors").glob("*"))
+
+
+def stopped(evaluate: Callable[..., Results], monkeypatch: pytest.MonkeyPatch, targets: str, **options: Any) -> None:
+    """Evaluate until all vectors are made and the search is to begin."""
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(comparing.search, "search", stop)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(targets, **options)
+
+
+PAIRS = [("Kind", "child"), ("Haus", "house"), ("alt", "old")]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "options", "texts"),
+    [
+        (PAIRS, {}, 0),
+        (PAIRS[:2], {}, 4),
+        ([*PAIRS[:2], ("Alter", "old")], {}, 6),
+        (PAIRS, {"prefix": "a"}, 6),
+        (PAIRS, {"layer": 1}, 6),
+        (PAIRS, {"special_tokens": False}, 6),
+        (PAIRS, {"center": "language"}, 6),
+        (PAIRS, {"limit": 2}, 4),
+        (PAIRS, {"dtype": "bfloat16"}, 6),
+    ],
+)
+def test_vectors_are_made_anew_where_anything_else_is_asked(pairs, options, texts, evaluate, raw, monkeypatch):
+    raw_data.write_tatoeba(raw, "deu", PAIRS)
+    asked = use_oracle(monkeypatch, turned)
+    stopped(evaluate, monkeypatch, "tatoeba")
+    assert len(asked.texts) == 6
+    raw_data.write_tatoeba(raw, "deu", pairs)
+    asked.texts.clear()
+    found = evaluate("tatoeba", **options)
+    assert len(asked.texts) == texts
+    assert found.tasks["tatoeba"].languages["de"].n == options.get("limit", len(pairs))
+
+
+def test_the_spec_settings_tell_vectors_apart(evaluate, raw, monkeypatch, tmp_path):
+    """In one run of a task file of the user's own, where the file is changed between the calls."""
+    raw_data.write_tatoeba(raw, "deu", PAIRS)
+    text = (assets.TASKS / "targets" / "tatoeba.yaml").read_text(encoding="utf-8").replace("name: tatoeba", "name: own")
+    comparers = []
+    asked = use_oracle(monkeypatch, turned)
+    for number, change in enumerate([("512", "512"), ("512", "64"), ("whiten: false", "vectors: float16")]):
+        path = tmp_path / str(number) / "own.yaml"
+        path.parent.mkdir()
+        path.write_text(text.replace(*change), encoding="utf-8")
+        spec = load_task(str(path))
+        comparer = comparing.Comparer(tmp_path / "v", raw.parent, torch.device("cpu"), "id")
+        loaded = data.load(spec, "de", "test", raw.parent)
+
+        class Tiny:
+            dtype, layers, max_positions, tokenizer = "float32", 2, None, None
+
+            class model:
+                class config:
+                    hidden_size = 16
+
+        asked.texts.clear()
+        comparer.work(spec, "de", "test", loaded.examples, loaded, Tiny(), 2, 64)
+        comparers.append(len(asked.texts))
+    assert comparers == [6, 6, 6]
+
+
+def test_forgetting_a_language_keeps_the_others_and_the_pool(tmp_path):
+    comparer = comparing.Comparer(tmp_path / "vectors", None, torch.device("cpu"), "id")
+    folder = tmp_path / "vectors" / "lareqa" / "float32"
+    folder.mkdir(parents=True)
+    names = ["de-test.2.npy", "de-dev-english.json", "de-test-0.changed.npy", "el-test.2.npy", "candidates.2.npy"]
+    for name in names:
+        (folder / name).touch()
+    comparer.forget("lareqa", "de")
+    assert sorted(path.name for path in folder.iterdir()) == ["candidates.2.npy", "el-test.2.npy"]
+    comparer.forget("lareqa")
+    comparer.forget("bucc2018")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_development_set_is_noticed(evaluate, raw):
+    raw_data.write_bucc(raw, size=16, gold=5)
+    said: list[str] = []
+    first = evaluate("bucc2018", say=said.append).tasks["bucc2018"].languages["de"]
+    assert evaluate("bucc2018", say=said.append).tasks["bucc2018"].languages["de"] == first
+    assert said == []
+    sample = raw / "bucc2018/de-en/de-en.sample.de"
+    lines = sample.read_text(encoding="utf-8").splitlines(keepends=True)
+    sample.write_text("".join([*lines[:-1], lines[-1].replace("\n", " und mehr\n")]), encoding="utf-8")
+    again = evaluate("bucc2018", say=said.append).tasks["bucc2018"].languages["de"]
+    assert said == ["bucc2018 de: data, spec or files changed since; it is computed again."]
+    assert again.selection["dev_hash"] != first.selection["dev_hash"]
+
+
+def test_a_language_that_is_fetched_later_joins_the_pool(evaluate, raw):
+    raw_data.write_lareqa(raw)
+    folder = raw / "google-research-datasets/lareqa/xquad-r"
+    later = {path: path.read_bytes() for path in folder.glob("*.json") if path.stem not in ("de", "en")}
+    for path in later:
+        path.unlink()
+    few = evaluate("lareqa", pooling="mean", languages=["de"]).tasks["lareqa"].languages["de"]
+    for path, content in later.items():
+        path.write_bytes(content)
+    many = evaluate("lareqa", pooling="mean", languages=["de"]).tasks["lareqa"].languages["de"]
+    assert few.candidates["n"] < many.candidates["n"]
+    assert "missing" in few.candidates
+    assert "missing" not in many.candidates
+
+
+def test_a_file_of_mentions_without_a_language(evaluate, raw):
+    raw_data.write_mewsli(raw)
+    found = evaluate("mewslix", pooling="mean")
+    [failure] = [sentence for sentence in found.provenance["failures"] if "'ta'" in sentence]
+    assert "holds no example for 'ta'" in failure
+
+
+def test_a_layer_does_not_change_the_poolers_output_and_that_is_said(evaluate, raw):
+    raw_data.write_lareqa(raw)
+    said: list[str] = []
+    evaluate("lareqa", languages=["de"], layer=1, say=said.append)
+    assert said == ["lareqa: the pooler's output has no layers; --layer does not change it."]
