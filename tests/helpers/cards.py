@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import EvalResultEntry
+from huggingface_hub import parse_eval_result_entries as parse_entries
 
 from xharness.checkpoints import heads, training_record
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.heads import Head, ZooRecord
 from xharness.checkpoints.training_record import Record
+from xharness.data.hub_layout import front_matter
+from xharness.errors import PublishError
+from xharness.publishing.card import metadata as card_metadata
+from xharness.publishing.card import render as rendering
 from xharness.publishing.card.content import Card
 from xharness.publishing.card.facts import Facts
 from xharness.results.runs import Run
@@ -240,3 +249,24 @@ def card(task: str, folder: Path, **changes: Any) -> Card:
 
     made = write(task, folder)
     return gather(folder, made, f"org/{NAMES[task]}", changes.pop("runs", runs(task)), FACTS, **changes)
+
+
+REPO = "org/xlmr-squad"
+
+
+def refused(make: Callable[..., Card], *arguments: Any, **options: Any) -> str:
+    with pytest.raises(PublishError) as caught:
+        make(*arguments, **options)
+    return str(caught.value)
+
+
+def metadata_of(card: Card) -> dict[str, Any]:
+    return front_matter(rendering.render(card))[0]
+
+
+def entries(card: Card, benchmark: str = "xtreme") -> dict[str, EvalResultEntry]:
+    """Return task id -> entry of a file of Community Evals."""
+    files = card_metadata.eval_results(card, REPO)
+    found = parse_entries(yaml.safe_load(files.get(f".eval_results/{benchmark}.yaml", "[]")))
+    assert len({entry.task_id for entry in found}) == len(found)
+    return {entry.task_id: entry for entry in found}

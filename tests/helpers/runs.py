@@ -8,7 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from helpers.data_folder import fixture_rows, fixture_tasks, make_data_folder
+from helpers.data_folder import (
+    fixture_rows,
+    fixture_tasks,
+    make_data_folder,
+)
 from helpers.fake_hub import LoopbackHub
 from xharness import files
 from xharness.data import loading as data
@@ -114,3 +118,12 @@ def gold_predictions(to: Path, tasks: list[str], count: int = 3) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return to
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the prediction files of a run, and its scores without times."""
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.glob("predictions/*/*"))}
+    for path in sorted(folder.glob("results/*/*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found[str(path.relative_to(folder))] = json.dumps({**record, "seconds": None}).encode()
+    return found

@@ -1,4 +1,4 @@
-"""Training: what comes out loads everywhere, goes on after a kill, and says when it failed."""
+"""Training: what comes out loads everywhere, and each option does what it says."""
 
 from __future__ import annotations
 
@@ -10,77 +10,30 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from helpers.paths import HARNESS
-from helpers.training_sets import make_training_folder
+from helpers.trainings import FAST, run, same, text_file, weights
 from xharness import assets
 from xharness.checkpoints import heads, training_record
 from xharness.data import loading as data
-from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError
+from xharness.errors import DataError, ModelError, NothingToDo, UsageError
 from xharness.models import loading as models
-from xharness.models import multitask as joint
 from xharness.models.kinds import KINDS
 from xharness.tasks.task_spec import load_mixture, load_training
 from xharness.training import dev_sets as probing
 from xharness.training import output_folder as training_folder
 from xharness.training import plan as training_plan
 from xharness.training import runner as training
-from xharness.training import selection as watching
-from xharness.training import trainer
 from xharness.training.dev_sets import Probe
 from xharness.training.plan import Options, differences, prepare
 
-FAST: dict[str, Any] = {"learning_rate": 3e-3, "eval_every": 10, "batch_size": 16}
 ONE_EACH = ("mnli", "commonsenseqa", "ud_en_hub", "squad_v1")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_training_folder(tmp_path_factory.mktemp("training") / "datasets")
-
-
-@pytest.fixture(scope="module")
-def base(tiny_checkpoint: Callable[..., Path]) -> Path:
-    # Weights of this size are learned from; dropout would hide small differences.
-    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    return tiny_checkpoint("masked_lm", initializer_range=0.1, **quiet)
-
-
-@pytest.fixture
-def one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def run(tasks: str, base: Path, folder: Path, output: Path, **options: Any) -> training_record.Record:
-    given = {**FAST, **options.pop("given", {})}
-    watch = options.pop("watch", None)
-    known = {"device": "cpu", "dtype": "float32", "max_steps": 30, "given": given, **options}
-    plan = prepare(tasks.split(","), str(base), data_dir=folder, options=Options(**known))
-    return training.train(plan, output, watch=watch, progress=False)
-
-
-def weights(output: Path) -> dict[str, torch.Tensor]:
-    return {f"{p.name}:{k}": v for p in sorted(output.rglob("*.safetensors")) for k, v in load_file(p).items()}
-
-
-def same(first: Path, second: Path, tolerance: float = 0.0) -> None:
-    left, right = weights(first), weights(second)
-    assert left.keys() == right.keys()
-    assert max(float((left[k] - right[k]).abs().max()) for k in left) <= tolerance
 
 
 def scored_again(output: Path, task: str, folder: Path, limit: int | None = None) -> float:
@@ -155,158 +108,6 @@ def test_several_tasks_give_an_encoder_and_a_head_each(base: Path, folder: Path,
     assert sum(row["probability"] for row in record.mixture.values()) == pytest.approx(1)
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
-
-
-@pytest.mark.parametrize("tasks", [pytest.param("mnli", marks=pytest.mark.slow), "mnli,squad_v1,commonsenseqa"])
-def test_a_run_that_was_killed_ends_as_one_that_was_not(
-    tasks: str, base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Any
-) -> None:
-    # With dropout: the draws go on, too.
-    noisy = tiny_checkpoint("masked_lm", initializer_range=0.1)
-    whole = run(tasks, noisy, folder, tmp_path / "whole", mlm=_text(tmp_path))
-    plain = trainer.JointTrainer.training_step
-    for kill in (5, 17, 28):
-
-        def step(self: Any, model: Any, inputs: int, *rest: Any, kill: int = kill) -> Any:
-            if inputs == kill:
-                raise Killed
-            return plain(self, model, inputs, *rest)
-
-        monkeypatch.setattr(trainer.JointTrainer, "training_step", step)
-        with pytest.raises(Killed):
-            run(tasks, noisy, folder, tmp_path / "killed", mlm=_text(tmp_path))
-    monkeypatch.setattr(trainer.JointTrainer, "training_step", plain)
-    resumed = run(tasks, noisy, folder, tmp_path / "killed", mlm=_text(tmp_path))
-    same(tmp_path / "whole", tmp_path / "killed")
-    assert resumed.evaluations == whole.evaluations
-    assert [entry[:2] for entry in resumed.losses] == [entry[:2] for entry in whole.losses]
-    assert resumed.tokens == whole.tokens
-
-
-def _text(tmp_path: Path) -> Path:
-    path = tmp_path / "text.txt"
-    path.write_text("the cat sees the dog .\nthe river finds the stone .\n" * 20, encoding="utf-8")
-    return path
-
-
-def test_a_kill_after_an_evaluation_loses_no_checkpoint(
-    base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scores = iter([60.0, 70.0, 59.0, 50.0])
-    monkeypatch.setattr(watching.probing, "score", lambda *_: {"score": next(scores), "accuracy": 0.0})
-    save = trainer.JointTrainer._save_checkpoint
-
-    def saved(self: Any, *rest: Any) -> None:
-        if self.progress.step == 20:
-            raise Killed
-        save(self, *rest)
-
-    monkeypatch.setattr(trainer.JointTrainer, "_save_checkpoint", saved)
-    with pytest.raises(Killed):
-        run("mnli", base, folder, tmp_path / "out")
-    monkeypatch.setattr(trainer.JointTrainer, "_save_checkpoint", save)
-    record = run("mnli", base, folder, tmp_path / "out")
-    assert record.selections[training.ENGLISH_DEV] == {"step": 10, "score": 60.0, "folder": "."}
-    assert record.weights
-    transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
-
-
-def test_a_kill_while_the_checkpoint_is_put_in_its_place_loses_nothing(
-    base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = training_folder._link
-
-    def link(path: Path, place: Path) -> None:
-        if path.name == "tokenizer.json":
-            raise Killed
-        plain(path, place)
-
-    monkeypatch.setattr(training_folder, "_link", link)
-    with pytest.raises(Killed):
-        run("mnli", base, folder, tmp_path / "out", average_last=2)
-    assert not (tmp_path / "out" / training_record.FILE).exists()
-    monkeypatch.setattr(training_folder, "_link", plain)
-    record = run("mnli", base, folder, tmp_path / "out", average_last=2)
-    run("mnli", base, folder, tmp_path / "whole", average_last=2)
-    same(tmp_path / "whole", tmp_path / "out")
-    assert record.status == "complete"
-
-
-@pytest.mark.parametrize("error", [SafetensorError("No space left"), OSError(28, "No space left")])
-def test_a_full_disk_is_a_sentence(
-    error: Exception, base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(joint, "save_file", full)
-    with pytest.raises(OutputError, match=r"cannot be written.*No space left.*Make room"):
-        run("mnli", base, folder, tmp_path / "out", max_steps=2)
-
-
-def test_room_that_the_run_has_taken_already_is_not_asked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = training_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5000))
-    with pytest.raises(OutputError, match="Make room"):
-        place.check_room(1000, 1)
-    (place.run / "state").mkdir(parents=True)
-    (place.run / "state" / "model.safetensors").write_bytes(b"0" * 3500)
-    place.check_room(1000, 1)
-
-
-def test_a_state_cut_short_by_a_kill_is_not_read(base: Path, folder: Path, tmp_path: Path) -> None:
-    place = tmp_path / "run"
-    (place / ".new").mkdir(parents=True)
-    (place / ".new" / "state.json").write_text("{")
-    assert trainer.saved_state(place) is None
-    (place / ".old").mkdir()
-    (place / ".old" / "state.json").write_text('{"step": 3}')
-    (place / ".old" / "sizes.json").write_text('{"state.json": 11}')
-    assert trainer.saved_state(place) == {"step": 3}
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda state: (state / "optimizer.pt").unlink(),
-        lambda state: (state / "scheduler.pt").write_bytes(b"x"),
-        lambda state: (state / "state.json").write_text("[]"),
-        lambda state: (state / "trainer_state.json").write_text("{"),
-        lambda state: (state / "sizes.json").write_text("[]"),
-        lambda state: (state / "sizes.json").write_text("{}") and (state / "model.safetensors").write_bytes(b"x"),
-    ],
-)
-def test_a_damaged_state_is_named(
-    damage: Callable[[Path], Any], base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = trainer.JointTrainer.training_step
-
-    def step(self: Any, model: Any, inputs: int, *rest: Any) -> Any:
-        if inputs == 11:
-            raise Killed
-        return plain(self, model, inputs, *rest)
-
-    monkeypatch.setattr(trainer.JointTrainer, "training_step", step)
-    with pytest.raises(Killed):
-        run("mnli", base, folder, tmp_path / "out")
-    monkeypatch.setattr(trainer.JointTrainer, "training_step", plain)
-    damage(tmp_path / "out" / ".run" / "state")
-    with pytest.raises(ModelError, match=r"run is damaged.*Remove .*\.run"):
-        run("mnli", base, folder, tmp_path / "out")
-
-
-def test_a_finished_checkpoint_that_was_damaged_is_not_taken_for_done(base: Path, folder: Path, tmp_path: Path) -> None:
-    run("mnli", base, folder, tmp_path / "out", max_steps=2)
-    weights_file = tmp_path / "out" / "model.safetensors"
-    weights_file.write_bytes(weights_file.read_bytes()[:-1] + b"x")
-    with pytest.raises(ModelError, match=r"not as they were written.*Remove"):
-        run("mnli", base, folder, tmp_path / "out", max_steps=2)
-
-
 def test_two_runs_in_one_folder_keep_apart(base: Path, folder: Path, tmp_path: Path) -> None:
     first = training_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
     first.claim()
@@ -347,29 +148,6 @@ def test_cutting_a_batch_changes_nothing(base: Path, folder: Path, tmp_path: Pat
     same(tmp_path / "whole", tmp_path / "cut", 2e-4)
 
 
-def test_a_batch_that_does_not_fit_is_halved(
-    base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = joint.JointModel.forward
-
-    def forward(self: Any, task: str, **inputs: Any) -> Any:
-        if self.training and int(inputs["attention_mask"].sum()) > 300:
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-        return plain(self, task, **inputs)
-
-    monkeypatch.setattr(joint.JointModel, "forward", forward)
-    said: list[str] = []
-    plan = prepare(
-        ["mnli"],
-        str(base),
-        data_dir=folder,
-        options=Options(device="cpu", dtype="float32", max_steps=4, given=FAST, batch_tokens=1024),
-    )
-    record = training.train(plan, tmp_path / "out", say=said.append, progress=False)
-    assert record.hardware["batch_tokens"] <= 300
-    assert any("does not fit" in sentence for sentence in said)
-
-
 def test_the_same_command_again_does_nothing_and_others_are_refused(base: Path, folder: Path, tmp_path: Path) -> None:
     first = run("mnli", base, folder, tmp_path / "out", max_steps=4)
     written = (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns
@@ -384,48 +162,6 @@ def test_the_same_command_again_does_nothing_and_others_are_refused(base: Path, 
     (tmp_path / "else" / "thesis.tex").write_text("x")
     with pytest.raises(UsageError, match="holds no run"):
         run("mnli", base, folder, tmp_path / "else")
-
-
-def test_a_collapse_is_told_and_the_next_seed_is_tried(
-    base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stuck = run("mnli", base, folder, tmp_path / "stuck", given={"learning_rate": 1e-9})
-    assert stuck.status == "collapsed"
-    assert "chance 34.4" in str(stuck.reason)
-    assert "learning rate 1e-09" in str(stuck.reason)
-    assert run("mnli", base, folder, tmp_path / "stuck", given={"learning_rate": 1e-9}) == stuck
-    more = run("mnli", base, folder, tmp_path / "stuck", given={"learning_rate": 1e-9}, retries=1)
-    assert (more.seed, [attempt["seed"] for attempt in more.attempts]) == (1, [0])
-    asked = run("squad_v1", base, folder, tmp_path / "asked", given={"learning_rate": 1e-9})
-    assert asked.status == "collapsed"
-    plain, calls = watching.Watcher.collapsed, []
-
-    def collapsed(self: Any, progress: Any) -> str | None:
-        calls.append(1)
-        return "at chance" if len(calls) == 1 else plain(self, progress)
-
-    monkeypatch.setattr(watching.Watcher, "collapsed", collapsed)
-    record = run("mnli", base, folder, tmp_path / "again", retries=2, max_steps=60)
-    assert (record.status, record.seed) == ("complete", 1)
-    assert [(a["seed"], a["status"]) for a in record.attempts] == [(0, "collapsed")]
-
-
-def test_a_loss_that_is_no_number_ends_the_attempt(
-    base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = joint.JointModel.forward
-
-    def forward(self: Any, task: str, **inputs: Any) -> Any:
-        output = plain(self, task, **inputs)
-        if self.training:
-            output.loss = output.loss * float("nan")
-        return output
-
-    monkeypatch.setattr(joint.JointModel, "forward", forward)
-    record = run("mnli", base, folder, tmp_path / "out")
-    assert record.status == "diverged"
-    assert "loss of mnli is nan" in str(record.reason)
-    assert not (tmp_path / "out" / "model.safetensors").exists()
 
 
 def test_patience_ends_a_run_and_the_best_state_is_kept(base: Path, folder: Path, tmp_path: Path) -> None:
@@ -480,7 +216,7 @@ def test_gradient_checkpointing_and_bfloat16_train(base: Path, folder: Path, tmp
 
 
 def test_masked_language_modelling_goes_on_beside_the_task(base: Path, folder: Path, tmp_path: Path) -> None:
-    record = run("mnli", base, folder, tmp_path / "out", mlm=_text(tmp_path), mlm_share=0.5)
+    record = run("mnli", base, folder, tmp_path / "out", mlm=text_file(tmp_path), mlm_share=0.5)
     assert record.mixture["mlm"]["probability"] == 0.5
     assert {task for _, task, _, _ in record.losses} == {"mnli", "mlm"}
     transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
@@ -490,7 +226,7 @@ def test_a_base_without_what_is_needed_is_refused(
     folder: Path, tmp_path: Path, tiny_checkpoint: Callable[..., Path]
 ) -> None:
     with pytest.raises(ModelError, match="no head for masked language modelling"):
-        run("mnli", tiny_checkpoint("encoder"), folder, tmp_path / "out", mlm=_text(tmp_path))
+        run("mnli", tiny_checkpoint("encoder"), folder, tmp_path / "out", mlm=text_file(tmp_path))
     with pytest.raises(UsageError, match="rank of 16 at most"):
         run("mnli", tiny_checkpoint("encoder"), folder, tmp_path / "lora", lora=17)
     decoder = tmp_path / "decoder"
