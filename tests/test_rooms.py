@@ -47,7 +47,7 @@ ALLOWED = {
     "huggingface_hub": {"hub", "checkpoints.resolve", "publishing.card.metadata", "publishing.card.render"},
     "jinja2": {"publishing.card.render", "leaderboard.page", "leaderboard.setup"},
     "click": {"cli"},
-    "matplotlib": {"evaluation.layer_curves", "checkpoints.training_record"},
+    "matplotlib": {"evaluation.layer_curves", "training.report"},
     "pandas": {"results.aggregate"},
     "evaluate": {"metrics.huggingface"},
     "lm_eval": set(),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xharness.results.aggregate import Results
     from xharness.results.score import Score
     from xharness.results.scoring import score
-    from xharness.tasks.task_spec import list_tasks, load_task
+    from xharness.tasks.registry import list_tasks, load_task
     from xharness.training.tune.runner import tune
 
 # Imported when first used: torch and datasets take seconds, and `xharness --help` needs neither.

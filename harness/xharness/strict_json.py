@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from xharness import strict_yaml
 from xharness.errors import SpecError, SubmissionError
 from xharness.strict_yaml import Strict
-from xharness.terminal_text import plain
+from xharness.text import strip_controls
 
 DEPTH = 16
 """How deep objects and lists may stand in each other."""
@@ -48,7 +49,7 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
     except RecursionError:
         raise SubmissionError(f"{where}: nested too deeply; {DEPTH} levels are read.") from None
     except ValueError as error:
-        raise SubmissionError(f"{where}: not valid JSON: {shown(str(error))}.") from None
+        raise SubmissionError(f"{where}: not valid JSON: {show_line(str(error))}.") from None
     if not isinstance(found, dict):
         raise SubmissionError(f"{where}: found a JSON {type(found).__name__}, expected one object.")
     problem = _problem(found)
@@ -72,17 +73,17 @@ def record(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
     try:
         return strict_yaml.parse(model, dict(content), where)
     except SpecError as error:
-        raise SubmissionError("\n".join(map(shown, str(error).splitlines()))) from None
+        raise SubmissionError("\n".join(map(show_line, str(error).splitlines()))) from None
 
 
-def shown(text: str) -> str:
+def show_line(text: str) -> str:
     """Return a text of others as messages show it: cut where it is long, and without what a terminal would obey.
 
     >>> shown("a\\u202eb")
     'ab'
     """
     begun = text[: _LONGEST_LINE + 1].encode("utf-8", "backslashreplace").decode("utf-8")
-    whole = plain(begun).replace("\n", " ")
+    whole = strip_controls(begun).replace("\n", " ")
     return whole if len(text) <= _LONGEST_LINE else f"{whole[:_LONGEST_LINE]} ..."
 
 
@@ -133,3 +134,77 @@ def _problem(found: dict[str, Any]) -> str:
             return ""
         level = below
     return f"nested too deeply; {DEPTH} levels are read"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value of a JSON file has to be: in words, and as a test."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+    def __or__(self, other: Rule) -> Rule:
+        return Rule(f"{self.words} or {other.words}", lambda v: self.fits(v) or other.fits(v))
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """Return what is wrong with a value, as ``n is "5", expected a whole number``; None if it fits."""
+        return None if self.fits(value) else f"{name} is {show_value(value)}, expected {self.words}"
+
+
+def show_value(value: Any) -> str:
+    """Return a value of a JSON file as an error shows it, cut where it is long."""
+    try:
+        text = json.dumps(value, ensure_ascii=True)
+    except (ValueError, RecursionError):
+        text = f"a {type(value).__name__} too long or too deep to show"
+    return text if len(text) <= 60 else f"{text[:60]} ..."
+
+
+def _is_text(value: Any) -> bool:
+    # A lone surrogate, which JSON can spell, cannot be printed.
+    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value))
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and abs(value) < 2**63
+
+
+def _is_number(value: Any) -> bool:
+    # Bounded, so that no sum or product of them overflows; NaN is smaller than nothing.
+    return _is_whole(value) or (type(value) is float and abs(value) <= 1e100)
+
+
+def _is_plain(value: Any, depth: int = 20) -> bool:
+    """Whether a value of any shape can be written as JSON and shown: finite, and not nested without end."""
+    if isinstance(value, dict | list) and depth:
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return all(_is_plain(each, depth - 1) for each in inner)
+    return value is None or isinstance(value, bool) or _is_text(value) or _is_number(value)
+
+
+def _mapping(words: str, rule: Rule) -> Rule:
+    return Rule(
+        words, lambda v: isinstance(v, dict) and all(_is_text(key) and rule.fits(each) for key, each in v.items())
+    )
+
+
+NULL = Rule("null", lambda v: v is None)
+
+TEXT = Rule("text", _is_text)
+
+WHOLE = Rule("a whole number", _is_whole)
+
+LIMIT = Rule("a whole number from 1", lambda v: _is_whole(v) and v >= 1)
+
+OBJECT = Rule("an object of plain values", lambda v: isinstance(v, dict) and _is_plain(v))
+
+TEXTS = _mapping("an object of texts", TEXT)
+
+TEXT_LIST = Rule("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v)))
+
+
+def problems(content: dict[str, Any], rules: dict[str, Rule], where: str = "") -> Iterator[str]:
+    """Yield what is wrong with the fields that are there; ``where`` stands before their names."""
+    for name, rule in rules.items():
+        if name in content and (problem := rule.problem(where + name, content[name])):
+            yield problem

@@ -25,9 +25,10 @@ from xharness.errors import ModelError, NothingToDo, UsageError
 from xharness.evaluation import runner as evaluation
 from xharness.evaluation.model_cache import Shelf
 from xharness.evaluation.prepare import Options, prepare
+from xharness.models import devices
 from xharness.models import loading as models
 from xharness.models.kinds import KINDS
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 NLI = ("neutral", "contradiction", "entailment")
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -117,7 +118,7 @@ def same_as_alone(found: Several, folder: Path, dtype: str = "float32") -> None:
         alone = load(found.alone[name], name, dtype)
         for one, other in zip(logits(encoder, kind), logits(alone, kind), strict=True):
             assert torch.equal(one, other)
-            assert one.dtype == models.DTYPES[dtype]
+            assert one.dtype == devices.DTYPES[dtype]
         weights, expected = encoder.model.state_dict(), alone.model.state_dict()
         assert list(weights) == list(expected)
         for key in weights:

@@ -225,7 +225,7 @@ def test_a_name_of_the_zoo_can_be_evaluated_listed_shown_and_pinned(server, clie
     assert card == {"name": "org/tiny-squad", "sha": sha, "metadata": {"license": "mit"}}
     assert client.run("result = card_reading.read_card('tiny-squad').text").endswith("# A card\n[31m")
     pins = tmp_path / "pins.yaml"
-    code = "found = zoo_pins.pin(Path(to), None); result = [found.org, found.revisions, found.missing]"
+    code = "found = zoo.pin(Path(to), None); result = [found.org, found.revisions, found.missing]"
     assert client.run(code, to=str(pins)) == [
         "org",
         {"tiny-squad": sha, "tiny-qqp": other.resolve("main")},

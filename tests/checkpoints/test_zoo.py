@@ -14,7 +14,7 @@ from xharness.checkpoints import heads, resolve, training_record, zoo
 from xharness.checkpoints.listing import headline, list_checkpoints
 from xharness.cli.models import models
 from xharness.errors import ModelError, SpecError, UsageError
-from xharness.tasks.task_spec import MIXTURE, list_intermediate, list_tasks, list_training, load_task, load_training
+from xharness.tasks.registry import MIXTURE, list_intermediate, list_tasks, list_training, load_task, load_training
 
 SHA = "0123456789" * 4
 OWN = """

@@ -21,7 +21,7 @@ from xharness.cli import main as cli
 from xharness.evaluation import runner as evaluation
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.languages import languages
-from xharness.tasks.task_spec import list_tasks, load_task, load_training
+from xharness.tasks.registry import list_tasks, load_task, load_training
 
 ROUTE = ["--dtype", "float32", "--device", "cpu"]
 

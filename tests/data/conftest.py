@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from helpers.toy_task import HEAD, KINDS
-from xharness.tasks.task_spec import TaskSpec, read_task
+from xharness.tasks.registry import read_task
+from xharness.tasks.task_spec import TaskSpec
 
 
 @pytest.fixture

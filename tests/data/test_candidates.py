@@ -18,7 +18,8 @@ from xharness.data.candidates import load_pool
 from xharness.data.examples import Candidate
 from xharness.data.lazy import Examples, Joined
 from xharness.errors import DataError
-from xharness.tasks.task_spec import TaskSpec, load_task
+from xharness.tasks.registry import load_task
+from xharness.tasks.task_spec import TaskSpec
 
 
 @pytest.fixture(autouse=True)

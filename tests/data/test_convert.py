@@ -11,7 +11,7 @@ from xharness.data import loading as data
 from xharness.data.convert import nearest
 from xharness.data.examples import Bitext, data_hash
 from xharness.errors import DataError
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 
 def class_labels(*names: str, column: str = "label") -> Any:

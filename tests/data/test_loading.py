@@ -14,7 +14,7 @@ from xharness.data import loading as data
 from xharness.data import sources
 from xharness.data.examples import Bitext, Pair, Question, Tagged, data_hash
 from xharness.errors import DataError, OutputError
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 # --- The shipped specs read the Hub's layout ------------------------------------------------------------------------
 

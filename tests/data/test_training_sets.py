@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xharness.data.training_sets import Chosen, draw, even_shares, load_dev, load_train
+from xharness.data.lazy import Chosen
+from xharness.data.training_sets import draw, even_shares, load_dev, load_train
 from xharness.errors import DataError, UsageError
 from xharness.tasks.dataset_spec import Source
-from xharness.tasks.task_spec import TrainingLanguage, TrainingSpec, load_training
+from xharness.tasks.registry import load_training
+from xharness.tasks.task_spec import TrainingLanguage, TrainingSpec
 
 LABELS = ["entailment", "neutral", "contradiction"]
 

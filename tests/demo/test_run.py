@@ -20,7 +20,7 @@ from xharness.demo import run as story
 from xharness.demo import train as training
 from xharness.demo.data import SIZES, make_data
 from xharness.errors import SpecError
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 LEXICON = world.load()
 LANGUAGES = list(LEXICON.languages)

@@ -12,7 +12,7 @@ import pytest
 import xharness
 from helpers import tiny_models
 from helpers.paths import SCRIPTS
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 pytestmark = pytest.mark.gpu
 
@@ -56,10 +56,10 @@ def test_same_predictions_as_on_the_cpu(task, data_folder, tmp_path):
 def test_auto_takes_bfloat16_where_there_are_units_for_it():
     import torch
 
-    from xharness.models import loading as models
+    from xharness.models import devices
 
     able = torch.cuda.get_device_capability()[0] >= 8
-    assert models.choose_dtype("auto", torch.device("cuda")) == ("bfloat16" if able else "float32")
+    assert devices.choose_dtype("auto", torch.device("cuda")) == ("bfloat16" if able else "float32")
 
 
 def test_the_search_finds_the_same_neighbours_as_on_the_cpu():

@@ -7,9 +7,9 @@ import pytest
 from xharness.data import loading as data
 from xharness.errors import DataError
 from xharness.evaluation import runner as evaluation
-from xharness.metrics import Ranking
+from xharness.metrics.retrieval import Ranking
 from xharness.results import predictions, scoring
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 
 @pytest.mark.parametrize(

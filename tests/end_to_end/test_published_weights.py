@@ -15,7 +15,7 @@ import pytest
 import xharness
 from xharness.data import loading as data
 from xharness.data.examples import english_order
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 pytestmark = pytest.mark.weights
 

@@ -13,7 +13,7 @@ import pytest
 
 from helpers.paths import SCRIPTS
 from xharness.tasks.recipes import load_recipe
-from xharness.tasks.task_spec import MIXTURE, list_intermediate, load_training
+from xharness.tasks.registry import MIXTURE, list_intermediate, load_training
 
 NAMES = ["train_zoo.sh", "reproduce.sh", "push_all.sh", "gpu_check.sh"]
 

@@ -12,7 +12,7 @@ import pytest
 import xharness
 from helpers.tiny_models import train_tagger, train_tokenizer
 from xharness.data import loading as data
-from xharness.tasks.task_spec import load_task, load_training
+from xharness.tasks.registry import load_task, load_training
 
 STEPS = 800
 

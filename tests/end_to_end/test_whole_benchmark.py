@@ -13,12 +13,12 @@ from helpers import whole_benchmark
 from xharness.cli.main import cli
 from xharness.data import candidates as pools
 from xharness.evaluation import runner as evaluation
-from xharness.metrics import mean
+from xharness.metrics.base import mean
 from xharness.results import aggregate as averages
 from xharness.results import export_xtreme as exports
 from xharness.results import runs, scoring
 from xharness.tasks import benchmarks as benchmark
-from xharness.tasks import task_spec as spec
+from xharness.tasks import registry
 
 HEADS = {
     "xnli": ("classification", "xnli"),
@@ -35,7 +35,7 @@ HEADS = {
 def monkey():
     with pytest.MonkeyPatch.context() as patch:
         yield patch
-    for cached in (spec.load_task, spec.list_tasks, spec.load_training, benchmark.benchmarks):
+    for cached in (registry.load_task, registry.list_tasks, registry.load_training, benchmark.benchmarks):
         cached.cache_clear()
     pools._POOLS.clear()
 
@@ -48,7 +48,7 @@ def evaluated(monkey, tmp_path_factory, tiny_checkpoint) -> tuple[list[Path], Pa
     data = whole_benchmark.write_data(root / "data")
     made = []
     for targets, (head, of_task) in HEADS.items():
-        labels = tuple(spec.load_task(of_task).labels) if head in ("classification", "tagging") else ()
+        labels = tuple(registry.load_task(of_task).labels) if head in ("classification", "tagging") else ()
         checkpoint = tiny_checkpoint(head, labels=labels)
         output = root / "results" / targets.split(",")[0]
         found = evaluation.evaluate(str(checkpoint), targets=targets, data_dir=data, output=output, dtype="float32")

@@ -13,7 +13,7 @@ from helpers.data_folder import (
 from xharness import assets
 from xharness.evaluation import runner as evaluation
 from xharness.results.aggregate import Results
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 
 @pytest.fixture

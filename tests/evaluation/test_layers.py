@@ -21,7 +21,7 @@ from xharness.evaluation import layer_curves as curve_report
 from xharness.evaluation import layers as sweep
 from xharness.evaluation import runner as evaluation
 from xharness.evaluation.prepare import Options, prepare
-from xharness.models import loading as models
+from xharness.models import inference
 from xharness.results.aggregate import Results
 
 PAIRS = [("eins", "one"), ("zwei", "two"), ("drei", "three"), ("vier", "four")]
@@ -99,8 +99,8 @@ def test_each_layer_is_as_if_asked_for_alone(curves, model, raw, tmp_path, monke
     raw_data.write_bucc(raw, size=20, gold=5)
     raw_data.write_lareqa(raw, ["de", "en"])
     rows: list[int] = []
-    forward = models.forward
-    monkeypatch.setattr(models, "forward", lambda *a, **k: (rows.append(len(a[2].rows)), forward(*a, **k))[1])
+    forward = inference.forward
+    monkeypatch.setattr(inference, "forward", lambda *a, **k: (rows.append(len(a[2].rows)), forward(*a, **k))[1])
     targets, options = "tatoeba,bucc2018,lareqa", {"pooling": "mean", "languages": ["de", "en", "ru"]}
     found = curves(targets, **options)
     # Every text once: two languages of Tatoeba, test and dev of BUCC (of 22 lines 21 differ), questions and sentences.
@@ -258,14 +258,14 @@ def test_a_named_language_without_data_is_a_failure(curves, raw, monkeypatch):
 def test_out_of_memory_does_not_repeat_the_pass_for_each_layer(curves, raw, monkeypatch):
     raw_data.write_tatoeba(raw, "deu", PAIRS)
     asked = use_oracle(monkeypatch, right_from({}))
-    forward = models.forward
+    forward = inference.forward
 
     def small(encoder: Any, kind: Any, features: Any, context: Any, budget: int, *rest: Any) -> Any:
         if budget > 2048:
             raise torch.OutOfMemoryError
         return forward(encoder, kind, features, context, budget, *rest)
 
-    monkeypatch.setattr(models, "forward", small)
+    monkeypatch.setattr(inference, "forward", small)
     assert len(curves("tatoeba").curves[0].layers) == DEPTH + 1
     assert asked.passes == [(4, (0, 1, 2, 3, 4), "float32", 512)] * 2
 

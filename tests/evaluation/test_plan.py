@@ -18,7 +18,7 @@ from xharness.evaluation.plan import plan_table
 from xharness.evaluation.prepare import Options
 from xharness.tasks import selection as tasks_selection
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 XNLI = ("entailment", "neutral", "contradiction")
 

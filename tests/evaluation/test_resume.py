@@ -23,9 +23,9 @@ from helpers.data_folder import (
 from helpers.runs import contents
 from xharness import assets, files
 from xharness.errors import ModelError, OutputError
-from xharness.models import loading as models
+from xharness.models import inference
 from xharness.results import predictions, scoring
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 # --- Stopped and continued ------------------------------------------------------------------------------------------
 
@@ -55,8 +55,8 @@ def test_a_stopped_run_goes_on_and_ends_alike(writes, model, evaluate, uninterru
         evaluate(model("xquad"), TARGETS)
     monkeypatch.setattr(files, "write_text", whole)
     computed: list[int] = []
-    forward = models.forward
-    monkeypatch.setattr(models, "forward", lambda *a, **k: (computed.append(1), forward(*a, **k))[1])
+    forward = inference.forward
+    monkeypatch.setattr(inference, "forward", lambda *a, **k: (computed.append(1), forward(*a, **k))[1])
     found = evaluate(model("xquad"), TARGETS)
     run = Path(found.provenance["run"])
     assert contents(run) == uninterrupted
@@ -236,7 +236,7 @@ def test_nan_in_float32_is_an_error(model, evaluate, tmp_path):
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
 def test_out_of_memory_starts_the_cell_again_with_a_smaller_budget(error, model, evaluate, monkeypatch):
-    forward, budgets = models.forward, []
+    forward, budgets = inference.forward, []
 
     def small(encoder: Any, kind: Any, features: Any, context: Any, budget: int, *rest: Any) -> Any:
         budgets.append(budget)
@@ -244,7 +244,7 @@ def test_out_of_memory_starts_the_cell_again_with_a_smaller_budget(error, model,
             raise error
         return forward(encoder, kind, features, context, budget, *rest)
 
-    monkeypatch.setattr(models, "forward", small)
+    monkeypatch.setattr(inference, "forward", small)
     said: list[str] = []
     found = evaluate(model("tatoeba"), "tatoeba", languages=["de"], say=said.append)
     assert budgets == [4096, 2048, 1024, 1024]  # German, then English
@@ -256,7 +256,7 @@ def test_out_of_memory_to_the_end(model, evaluate, monkeypatch):
     def never(*_: Any) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(models, "forward", never)
+    monkeypatch.setattr(inference, "forward", never)
     with pytest.raises(ModelError, match="out of memory even with 64 sub-words a batch"):
         evaluate(model("tatoeba"), "tatoeba", languages=["de"])
 
@@ -265,7 +265,7 @@ def test_other_errors_of_torch_are_not_taken_for_it(model, evaluate, monkeypatch
     def broken(*_: Any) -> None:
         raise RuntimeError("shapes cannot be multiplied")
 
-    monkeypatch.setattr(models, "forward", broken)
+    monkeypatch.setattr(inference, "forward", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         evaluate(model("tatoeba"), "tatoeba", languages=["de"])
 

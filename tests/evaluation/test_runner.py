@@ -24,7 +24,7 @@ from xharness.evaluation.prepare import Options, prepare
 from xharness.evaluation.retrieval import embeddings
 from xharness.results import score as results
 from xharness.results import scoring
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 XNLI = ("neutral", "contradiction", "entailment")
 

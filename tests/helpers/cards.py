@@ -24,7 +24,7 @@ from xharness.publishing.card.facts import Facts
 from xharness.results.runs import Run
 from xharness.results.score import Score
 from xharness.tasks.recipes import load_recipe
-from xharness.tasks.task_spec import load_task, load_training, parts_of
+from xharness.tasks.registry import load_task, load_training, parts_of
 
 BASE_SHA = "c23d21b0620b635a76227c604d44e43a9f0ee389"
 CONTENT = "5e" * 32

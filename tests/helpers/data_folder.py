@@ -13,7 +13,7 @@ from typing import Any
 
 from helpers.paths import FIXTURES
 from xharness.tasks.dataset_spec import DataSpec, Split
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 DEV_ROWS = 3
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xharness.leaderboard.limits import LARGEST_RECORD, LONGEST_ANSWER, MOST_FILES
+from xharness.leaderboard.fields import LARGEST_RECORD, LONGEST_ANSWER, MOST_FILES
 from xharness.leaderboard.submission import digest_of, id_of
 
 XNLI = "predictions/seed0/xnli/test-de.tsv.gz"

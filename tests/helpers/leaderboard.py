@@ -19,7 +19,7 @@ from xharness.leaderboard import submission, verdict
 from xharness.leaderboard.board import BoardFile
 from xharness.leaderboard.package import Given, Package
 from xharness.metrics.paired import DRAW
-from xharness.tasks import task_spec as spec
+from xharness.tasks import registry
 from xharness.tasks.benchmarks import benchmarks
 
 RESAMPLES = 200
@@ -38,8 +38,8 @@ def all_cells() -> list[tuple[str, str]]:
     return [
         (task, code)
         for task in tasks
-        for code in spec.load_task(task).languages
-        if any(task in each.tasks and code in spec.load_task(task).languages_in(each.name) for each in known)
+        for code in registry.load_task(task).languages
+        if any(task in each.tasks and code in registry.load_task(task).languages_in(each.name) for each in known)
     ]
 
 
@@ -102,7 +102,7 @@ def add(
 
 def _gold(cells: Sequence[tuple[str, str]]) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what is known of each cell: its data, and what a verdict says beside the scores."""
-    specs = {task: spec.load_task(task) for task, _ in cells}
+    specs = {task: registry.load_task(task) for task, _ in cells}
     hashes = {task: each.hash for task, each in specs.items()}
     made = {}
     for place, (task, code) in enumerate(cells):

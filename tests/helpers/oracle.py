@@ -19,7 +19,7 @@ class Oracle:
 
 def use_oracle(patch: Any, vector: Callable[[str, int], Sequence[float]]) -> Oracle:
     """Put ``vector(text, layer)`` (up to 16 numbers; layer -1 is the pooler) in the place of every forward pass."""
-    from xharness.models import loading as models
+    from xharness.models import inference
     from xharness.models.kinds import embedding as retrieval
     from xharness.models.kinds.base import Features
 
@@ -40,5 +40,5 @@ def use_oracle(patch: Any, vector: Callable[[str, int], Sequence[float]]) -> Ora
         return list(found)
 
     patch.setattr(retrieval, "KIND", replace(retrieval.KIND, encode=encode))
-    patch.setattr(models, "forward", forward)
+    patch.setattr(inference, "forward", forward)
     return asked

@@ -9,9 +9,10 @@ import torch
 
 from helpers import tiny_models
 from xharness.data.examples import Pair, Question, Tagged
+from xharness.models.inference import forward
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context
-from xharness.models.loading import Encoder, forward
+from xharness.models.loading import Encoder
 
 NAN = float("nan")
 FAMILIES = list(tiny_models.FAMILIES)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 LAREQA = tuple(load_task("lareqa").languages)
 WORDS = ["the", "house", "train", "cold", "film", "river", "night", "bread", "old", "new", "sees", "takes", "gives"]

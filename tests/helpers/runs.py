@@ -18,7 +18,7 @@ from xharness import files
 from xharness.data import loading as data
 from xharness.results import predictions, scoring
 from xharness.results import score as results
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 CELLS = {"xnli": ("de", "ru"), "xquad": ("de",), "panx": ("de",), "tatoeba": ("de",)}
 CONTENT = "c" * 64

@@ -10,7 +10,7 @@ from xharness.metrics import SCORE_KEYS
 from xharness.results import score as results
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.task_spec import list_tasks, load_task
+from xharness.tasks.registry import list_tasks, load_task
 
 
 def score(task: str, language: str, value: float = 50.0, **changes: Any) -> Score:

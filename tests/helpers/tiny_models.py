@@ -15,7 +15,8 @@ from helpers.paths import FIXTURES
 from xharness.data import loading as data
 from xharness.models.kinds import tagging
 from xharness.models.kinds.base import Context
-from xharness.tasks.task_spec import TaggingInput, load_task, load_training
+from xharness.tasks.registry import load_task, load_training
+from xharness.tasks.task_spec import TaggingInput
 
 HEADS = {
     "encoder": "Model",

@@ -17,6 +17,7 @@ from helpers.data_folder import as_on_the_hub, column_types, write_dataset
 from xharness import assets
 from xharness.tasks import benchmarks as benchmark
 from xharness.tasks import languages as language
+from xharness.tasks import registry
 from xharness.tasks import task_spec as spec
 
 ROWS = 2
@@ -48,7 +49,13 @@ def shrink_tasks(to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             content["candidates"]["expected"] = {"test": sizes[path.stem], "dev": sizes[path.stem]}
         path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
     monkeypatch.setattr(assets, "TASKS", to)
-    for cached in (spec.load_task, spec.list_tasks, spec.load_training, benchmark.benchmarks, language.languages):
+    for cached in (
+        registry.load_task,
+        registry.list_tasks,
+        registry.load_training,
+        benchmark.benchmarks,
+        language.languages,
+    ):
         cached.cache_clear()
 
 
@@ -56,7 +63,7 @@ def write_data(to: Path) -> Path:
     """Write the data of every target and language below ``to`` and return it."""
     lines = ["hub_id\tconfig\tsplit\trows\tstatus\tsource\tlicence"]
     for task in tasks():
-        target = spec.load_task(task)
+        target = registry.load_task(task)
         source = target.sources[0]
         if source.repo is None or task == "mewslix":
             RAW[task](to / "raw", target)

@@ -16,9 +16,9 @@ import pytest
 from helpers.hostile import FOLDERS, HTML, XNLI, XQUAD, bomb, forged, spliced, told
 from helpers.leaderboard import packed, write_package
 from helpers.runs import gold_folder, make_run
-from xharness.leaderboard import check_report
+from xharness.leaderboard import check as leaderboard_check
 from xharness.leaderboard.check import check
-from xharness.terminal_text import plain
+from xharness.text import strip_controls
 
 CELLS = {"xnli": ("de",), "xquad": ("de",)}
 
@@ -71,11 +71,11 @@ def test_refused_with_a_reason(name, folder, gold, tmp_path, monkeypatch):
     after = snapshot(tmp_path)
     assert {p: v for p, v in after.items() if p != str(work)} == {p: v for p, v in before.items() if p != str(work)}
     # What is said can be shown: on a terminal, in JSON, below a pull request.
-    text = check_report.text(checked)
-    assert text == plain(text)
+    text = leaderboard_check.text(checked)
+    assert text == strip_controls(text)
     assert len(text) < 20_000
     assert json.loads(checked.verdict.to_bytes()) == checked.verdict.to_json()
-    comment = check_report.comment(checked, "a" * 40)
+    comment = leaderboard_check.comment(checked, "a" * 40)
     assert comment.count("```") == 2
 
 

@@ -15,9 +15,9 @@ from helpers.paths import ROOT
 from helpers.runs import CELLS, CONTENT, gold_folder, make_run, tuned, write_predictions
 from xharness.errors import SubmissionError, UsageError
 from xharness.leaderboard import collect as origins
-from xharness.leaderboard import limits, submission
+from xharness.leaderboard import fields, submission
 from xharness.leaderboard import package as packing
-from xharness.leaderboard.limits import LONGEST_ANSWER
+from xharness.leaderboard.fields import LONGEST_ANSWER
 from xharness.leaderboard.package import Given, Package
 from xharness.leaderboard.submission import Submission, read_submission
 
@@ -315,10 +315,10 @@ def test_the_limits_are_as_the_documentation_says():
     text = (ROOT / "docs" / "leaderboard.md").read_text(encoding="utf-8")
     said = " ".join(text.partition("### Limits")[2].partition("\n## ")[0].split())
     assert (
-        f"{limits.MOST_SEEDS} seeds, {limits.MOST_FILES:,} prediction files, {limits.LARGEST_FILE >> 20} MiB a file "
-        f"({limits.LARGEST_CONTENT >> 20} MiB unpacked) and {limits.LARGEST_PACKAGE >> 20} MiB together "
-        f"({limits.LARGEST_UNPACKED >> 30} GiB unpacked); {limits.LARGEST_RECORD >> 20} MiB for `submission.json`; "
-        f"names of {limits.LONGEST_NAME} characters, notes of {limits.LONGEST_NOTE}."
+        f"{fields.MOST_SEEDS} seeds, {fields.MOST_FILES:,} prediction files, {fields.LARGEST_FILE >> 20} MiB a file "
+        f"({fields.LARGEST_CONTENT >> 20} MiB unpacked) and {fields.LARGEST_PACKAGE >> 20} MiB together "
+        f"({fields.LARGEST_UNPACKED >> 30} GiB unpacked); {fields.LARGEST_RECORD >> 20} MiB for `submission.json`; "
+        f"names of {fields.LONGEST_NAME} characters, notes of {fields.LONGEST_NOTE}."
     ) in said
 
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from helpers.scores import score, specs
 from helpers.tags import IOB, UPOS, tagged
 from xharness.errors import DataError
-from xharness.metrics import METRICS, Ranking
+from xharness.metrics import METRICS
 from xharness.metrics import bootstrap as intervals
 from xharness.metrics.bootstrap import Units, interval, units
+from xharness.metrics.retrieval import Ranking
 from xharness.results import score as results
 from xharness.results.aggregate import aggregate
 from xharness.results.tables import tables

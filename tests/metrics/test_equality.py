@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from xharness import metrics
-from xharness.metrics import Ranking
-from xharness.metrics.answers import MLQA_LANGUAGES, normal_mlqa, normal_squad
-from xharness.metrics.entities import chunks
+from xharness.metrics import classification, question_answering, retrieval, tagging
+from xharness.metrics.question_answering import MLQA_LANGUAGES, normal_mlqa, normal_squad
+from xharness.metrics.retrieval import Ranking
+from xharness.metrics.tagging import chunks
 
 ENOUGH = 10_000
 BATCH = 50
@@ -97,7 +98,7 @@ def check_accuracy(golds, predictions):
     for place in range(len(golds)):
         if f"{golds[place]}" == f"{predictions[place]}":
             right += 1.0
-    assert metrics.accuracy(golds, predictions, "en").scores == {"accuracy": right / len(golds) * 100}
+    assert classification.accuracy(golds, predictions, "en").scores == {"accuracy": right / len(golds) * 100}
 
 
 def test_accuracy():
@@ -163,7 +164,7 @@ def entities(sentences):
 def check_entities(golds, predictions):
     assert chunks(golds) == set(entities(golds))
     expected = percent_overlap(entities(golds), entities(predictions))
-    assert metrics.entity_f1(golds, predictions, "de").scores == expected
+    assert tagging.entity_f1(golds, predictions, "de").scores == expected
     if all(tag in IOB for sentence in golds for tag in sentence):
         assert chunks(golds) == set(get_entities(golds))  # seqeval 1.2.2 reads these tags by the same rules
 
@@ -176,7 +177,7 @@ def check_units(golds, predictions):
     words = [(s, w) for s in range(len(golds)) for w in range(len(golds[s]))]
     right = len([1 for s, w in words if golds[s][w] == predictions[s][w]])
     expected = percent_overlap(entities(golds), entities(predictions)) | {"token_accuracy": right / len(words) * 100}
-    assert metrics.udpos_f1(golds, predictions, "de").scores == expected
+    assert tagging.udpos_f1(golds, predictions, "de").scores == expected
 
 
 def test_udpos_f1():
@@ -267,7 +268,7 @@ def answers_measured(golds, predictions, words):
 
 
 def check_squad(golds, predictions):
-    measured = metrics.squad(golds, predictions, "th")
+    measured = question_answering.squad(golds, predictions, "th")
     assert (measured.scores, measured.counts) == answers_measured(golds, predictions, squad_words)
 
 
@@ -277,7 +278,7 @@ def test_squad():
 
 def check_mlqa(golds, predictions):
     for language in MLQA_ARTICLES:
-        measured = metrics.mlqa(golds, predictions, language)
+        measured = question_answering.mlqa(golds, predictions, language)
         expected = answers_measured(golds, predictions, partial(mlqa_words, language=language))
         assert (measured.scores, measured.counts) == expected, language
 
@@ -310,8 +311,8 @@ def pair_case(draw):
 
 
 def check_bucc(golds, predictions):
-    assert metrics.bucc_f1(golds, predictions, "de").scores == percent_overlap(golds, predictions)
-    assert metrics.bucc_f1(set(golds), predictions[::-1], "de").scores == percent_overlap(golds, predictions)
+    assert retrieval.bucc_f1(golds, predictions, "de").scores == percent_overlap(golds, predictions)
+    assert retrieval.bucc_f1(set(golds), predictions[::-1], "de").scores == percent_overlap(golds, predictions)
 
 
 def test_bucc_f1():
@@ -346,7 +347,7 @@ def check_mrr(golds, predictions):
             if place <= 20 and candidate == golds[query][0].strip():
                 total += 1.0 / place
                 break
-    measured = metrics.mrr_at_20(golds, predictions, "fa")
+    measured = retrieval.mrr_at_20(golds, predictions, "fa")
     assert measured.scores == {"mrr@20": total / len(golds) * 100, "map@20": total / len(golds) * 100}
     assert measured.counts["missing"] == len([query for query in golds if query not in predictions])
 
@@ -394,7 +395,7 @@ def check_map(golds, predictions):
     expected = {"map@20": cut / len(golds) * 100, "map": uncut / len(golds) * 100}
     if any(found.ranks is None for question, found in predictions.items() if question in golds):
         del expected["map"]
-    measured = metrics.map_at_20(golds, predictions, "th")
+    measured = retrieval.map_at_20(golds, predictions, "th")
     assert measured.scores == expected
     assert measured.counts["unknown"] == len([question for question in predictions if question not in golds])
 

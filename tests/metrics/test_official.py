@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from helpers.tags import IOB, UPOS, tagged
 from xharness import metrics
 from xharness.errors import DataError, PredictionError, UsageError
-from xharness.metrics import Ranking
-from xharness.metrics.entities import chunks
+from xharness.metrics import base, classification, question_answering, retrieval, tagging
+from xharness.metrics.retrieval import Ranking
+from xharness.metrics.tagging import chunks
 
 
 def scores_of(gold, predicted):
@@ -35,17 +36,17 @@ def scores_of(gold, predicted):
 def test_accuracy_is_the_share_of_equal_lines(pairs):
     golds, predictions = zip(*pairs, strict=True)
     expected = float(len([1 for gold, predicted in pairs if gold == predicted])) / len(pairs) * 100
-    assert metrics.accuracy(golds, predictions, "en").scores == {"accuracy": expected}
+    assert classification.accuracy(golds, predictions, "en").scores == {"accuracy": expected}
 
 
 def test_accuracy_rounds_as_evaluate_does():
     # 100 * 7 / 25 would be 28.0; evaluate.py divides first.
     golds = ["a"] * 25
-    assert metrics.accuracy(golds, ["a"] * 7 + ["b"] * 18, "en").scores["accuracy"] == 28.000000000000004
+    assert classification.accuracy(golds, ["a"] * 7 + ["b"] * 18, "en").scores["accuracy"] == 28.000000000000004
 
 
 def test_accuracy_of_indices_takes_numbers_and_text():
-    assert metrics.accuracy(["0", "1", "2"], [0, 2, 2], "fr").scores["accuracy"] == 2 / 3 * 100
+    assert classification.accuracy(["0", "1", "2"], [0, 2, 2], "fr").scores["accuracy"] == 2 / 3 * 100
 
 
 # --- Entities and parts of speech ---
@@ -61,7 +62,7 @@ def test_entity_f1_equals_seqeval_on_iob(pair):
             "precision": seqeval.precision_score(*pair) * 100,
             "recall": seqeval.recall_score(*pair) * 100,
         }
-    assert metrics.entity_f1(*pair, "de").scores == pytest.approx(expected, abs=1e-12)
+    assert tagging.entity_f1(*pair, "de").scores == pytest.approx(expected, abs=1e-12)
 
 
 def iob_entities(sentences):
@@ -84,7 +85,7 @@ def iob_entities(sentences):
 def test_entity_f1_equals_a_plain_walk(pair):
     golds, predictions = pair
     expected = scores_of(iob_entities(golds), iob_entities(predictions))
-    assert metrics.entity_f1(golds, predictions, "de").scores == expected
+    assert tagging.entity_f1(golds, predictions, "de").scores == expected
 
 
 def pos_units(sentences):
@@ -104,7 +105,7 @@ def pos_units(sentences):
 @given(tagged(UPOS))
 def test_udpos_f1_is_over_runs_of_equal_tags(pair):
     golds, predictions = pair
-    found = metrics.udpos_f1(golds, predictions, "de").scores
+    found = tagging.udpos_f1(golds, predictions, "de").scores
     words = list(zip(chain(*golds), chain(*predictions), strict=True))
     accuracy = sum(gold == predicted for gold, predicted in words) / len(words) * 100
     assert found == {**scores_of(pos_units(golds), pos_units(predictions)), "token_accuracy": accuracy}
@@ -143,18 +144,18 @@ def test_nothing_runs_over_the_border_of_sentences():
 
 
 def test_one_wrong_tag_costs_udpos_a_whole_run():
-    found = metrics.udpos_f1([["NOUN", "NOUN", "NOUN", "VERB"]], [["NOUN", "NOUN", "ADJ", "VERB"]], "en").scores
+    found = tagging.udpos_f1([["NOUN", "NOUN", "NOUN", "VERB"]], [["NOUN", "NOUN", "ADJ", "VERB"]], "en").scores
     assert found == {"f1": 40.0, "precision": 1 / 3 * 100, "recall": 50.0, "token_accuracy": 75.0}
 
 
 def test_no_entity_at_all_scores_zero():
-    assert metrics.entity_f1([["O"]], [["O"]], "en").scores == {"f1": 0, "precision": 0, "recall": 0}
-    assert metrics.entity_f1([["B-PER"]], [["O"]], "en").scores["f1"] == 0
+    assert tagging.entity_f1([["O"]], [["O"]], "en").scores == {"f1": 0, "precision": 0, "recall": 0}
+    assert tagging.entity_f1([["B-PER"]], [["O"]], "en").scores["f1"] == 0
 
 
 def test_a_sentence_of_another_length_is_named():
     with pytest.raises(PredictionError, match=r"Sentence 2 \(ur\): found 1 predicted tags, expected 2"):
-        metrics.entity_f1([["O"], ["O", "O"], ["O"]], [["O"], ["O"], []], "ur")
+        tagging.entity_f1([["O"], ["O", "O"], ["O"]], [["O"], ["O"], []], "ur")
 
 
 # --- Answers ---
@@ -232,7 +233,7 @@ ANSWERS = st.dictionaries(st.sampled_from("pqrst"), TEXTS)
 @settings(deadline=None)
 @given(GOLDS, ANSWERS)
 def test_squad_equals_a_plain_restatement(golds, predictions):
-    measured = metrics.squad(golds, predictions, "th")
+    measured = question_answering.squad(golds, predictions, "th")
     assert measured.scores == answer_scores(golds, predictions, lambda text: words_of(text, True, "en"))
     assert measured.counts == {
         "missing": len(set(golds) - set(predictions)),
@@ -244,7 +245,7 @@ def test_squad_equals_a_plain_restatement(golds, predictions):
 @given(GOLDS, ANSWERS, st.sampled_from(["ar", "de", "en", "es", "hi", "vi", "zh"]))
 def test_mlqa_equals_a_plain_restatement(golds, predictions, language):
     expected = answer_scores(golds, predictions, lambda text: words_of(text, False, language))
-    assert metrics.mlqa(golds, predictions, language).scores == expected
+    assert question_answering.mlqa(golds, predictions, language).scores == expected
 
 
 def em_f1(metric, gold, predicted, language):
@@ -282,20 +283,20 @@ def em_f1(metric, gold, predicted, language):
     ],
 )
 def test_squad_and_mlqa_differ(gold, predicted, language, squad, mlqa):
-    assert em_f1(metrics.squad, gold, predicted, language) == squad
-    assert em_f1(metrics.mlqa, gold, predicted, language) == mlqa
+    assert em_f1(question_answering.squad, gold, predicted, language) == squad
+    assert em_f1(question_answering.mlqa, gold, predicted, language) == mlqa
 
 
 def test_the_best_gold_answer_counts_and_ids_are_counted():
     golds = {"1": ["red house", "house"], "2": ["x"], "3": ["y z"]}
-    measured = metrics.squad(golds, {"1": "the house", "3": "y", "9": "x"}, "en")
+    measured = question_answering.squad(golds, {"1": "the house", "3": "y", "9": "x"}, "en")
     assert measured.scores == {"exact_match": 100.0 / 3, "f1": 100.0 * (1 + 2 / 3) / 3}
     assert measured.counts == {"missing": 1, "unknown": 1}
 
 
 def test_mlqa_refuses_other_languages():
     with pytest.raises(UsageError, match="no rules for the language 'th', only for ar, de, en, es, hi, vi, zh"):
-        metrics.mlqa({"1": ["x"]}, {"1": "x"}, "th")
+        question_answering.mlqa({"1": ["x"]}, {"1": "x"}, "th")
 
 
 # --- Pairs and rankings ---
@@ -303,28 +304,28 @@ def test_mlqa_refuses_other_languages():
 
 def test_mined_pairs_are_sets():
     golds = [("a", "1"), ("b", "2"), ("c", "3"), ("c", "3")]
-    found = metrics.bucc_f1(golds, [("b", "2"), ("b", "2"), ("a", "2"), ("a", "1"), ("1", "a")], "de").scores
+    found = retrieval.bucc_f1(golds, [("b", "2"), ("b", "2"), ("a", "2"), ("a", "1"), ("1", "a")], "de").scores
     assert found == {"f1": 2 * 0.5 * (2 / 3) / (0.5 + 2 / 3) * 100, "precision": 50.0, "recall": 2 / 3 * 100}
-    assert metrics.bucc_f1(golds, [], "de").scores == {"f1": 0, "precision": 0, "recall": 0}
-    assert metrics.bucc_f1(golds, [("b", "3")], "de").scores["f1"] == 0
+    assert retrieval.bucc_f1(golds, [], "de").scores == {"f1": 0, "precision": 0, "recall": 0}
+    assert retrieval.bucc_f1(golds, [("b", "3")], "de").scores["f1"] == 0
 
 
 def test_of_entities_the_first_20_count():
     golds = {"1": ["Q1 "], "2": ["Q2", "Q3"], "3": ["Q3"], "4": ["Q4"], "5": ["Q5"]}
     others = [f"P{i}" for i in range(20)]
     predictions = {"1": ["Q2", "Q1"], "2": ["Q3"], "3": [*others[:19], "Q3"], "4": [*others, "Q4"], "9": ["Q9"]}
-    measured = metrics.mrr_at_20(golds, predictions, "fa")
+    measured = retrieval.mrr_at_20(golds, predictions, "fa")
     expected = (1 / 2 + 0 + 1 / 20 + 0 + 0) / 5 * 100
     assert measured.scores == {"mrr@20": expected, "map@20": expected}
     assert measured.counts == {"missing": 1, "unknown": 1}
     rankings = {query: Ranking(tuple(found), (1,)) for query, found in predictions.items()}
-    assert metrics.mrr_at_20(golds, rankings, "fa") == measured
+    assert retrieval.mrr_at_20(golds, rankings, "fa") == measured
 
 
 def test_average_precision_by_hand():
     golds = {"1": ["a", "b", "c"], "2": ["d"]}
     predictions = {"1": Ranking(("b", "x", "a", "b"), (1, 3, 30)), "2": Ranking(("x", "y"), (4,))}
-    measured = metrics.map_at_20(golds, predictions, "th")
+    measured = retrieval.map_at_20(golds, predictions, "th")
     first = 1 + 2 / 3
     assert measured.scores == {
         "map@20": (first / 3 + 0) / 2 * 100,
@@ -336,17 +337,17 @@ def test_average_precision_by_hand():
 def test_average_precision_at_20_is_divided_by_20_at_most():
     golds = {"1": [f"t{i}" for i in range(25)]}
     found = Ranking(tuple(f"t{i}" for i in range(25)), tuple(range(1, 26)))
-    assert metrics.map_at_20(golds, {"1": found}, "en").scores == {"map@20": 100.0, "map": 100.0}
+    assert retrieval.map_at_20(golds, {"1": found}, "en").scores == {"map@20": 100.0, "map": 100.0}
 
 
 def test_uncut_precision_needs_all_ranks():
     golds = {"1": ["a"], "2": ["b"], "3": ["c"]}
     with_ranks, without = Ranking(("a",), (1,)), Ranking(("b",))
-    assert metrics.map_at_20(golds, {"1": with_ranks, "9": without}, "en").scores == {
+    assert retrieval.map_at_20(golds, {"1": with_ranks, "9": without}, "en").scores == {
         "map@20": 1 / 3 * 100,
         "map": 1 / 3 * 100,
     }
-    assert metrics.map_at_20(golds, {"1": with_ranks, "2": without}, "en").scores == {"map@20": 2 / 3 * 100}
+    assert retrieval.map_at_20(golds, {"1": with_ranks, "2": without}, "en").scores == {"map@20": 2 / 3 * 100}
 
 
 @pytest.mark.parametrize(
@@ -364,7 +365,7 @@ def test_uncut_precision_needs_all_ranks():
 )
 def test_ranks_that_cannot_be_true_are_refused(candidates, ranks, message):
     with pytest.raises(PredictionError, match=rf"The question 'q7' \(hi\): .*{message}"):
-        metrics.map_at_20({"q7": ["a", "b"]}, {"q7": Ranking(tuple(candidates), ranks)}, "hi")
+        retrieval.map_at_20({"q7": ["a", "b"]}, {"q7": Ranking(tuple(candidates), ranks)}, "hi")
 
 
 # --- Means and mistakes ---
@@ -376,20 +377,20 @@ def test_task_score_is_what_enters_the_average():
     answers_and_rankings = {"squad": 65.5, "mlqa": 65.5, "mrr_at_20": 50.0, "map_at_20": 40.0}
     of_training_sets = {"accuracy_f1": 75.5, "token_accuracy": 90.0, "squad_v2": 65.5}
     expected = {"accuracy": 80.0, **tags_and_pairs, **answers_and_rankings, **of_training_sets}
-    assert {metric: metrics.task_score(keys, scores) for metric, keys in metrics.SCORE_KEYS.items()} == expected
+    assert {metric: base.task_score(keys, scores) for metric, keys in metrics.SCORE_KEYS.items()} == expected
     assert set(metrics.SCORE_KEYS) == set(metrics.METRICS)
 
 
 def test_task_score_says_what_is_missing():
     with pytest.raises(DataError, match="hold no 'exact_match'"):
-        metrics.task_score(metrics.SCORE_KEYS["mlqa"], {"f1": 1.0})
+        base.task_score(metrics.SCORE_KEYS["mlqa"], {"f1": 1.0})
 
 
 def test_mean_adds_from_left_to_right():
     # sum() of Python 3.12 would give 2.0 / 4 here.
-    assert metrics.mean([1.0, 1e100, 1.0, -1e100]) == 0.0
+    assert base.mean([1.0, 1e100, 1.0, -1e100]) == 0.0
     with pytest.raises(DataError):
-        metrics.mean([])
+        base.mean([])
 
 
 @pytest.mark.parametrize("metric", metrics.METRICS)
@@ -400,16 +401,16 @@ def test_empty_gold_is_said_to_be_empty(metric):
 
 def test_gold_without_words_or_answers_is_refused():
     with pytest.raises(DataError, match="hold no word"):
-        metrics.udpos_f1([[]], [[]], "en")
+        tagging.udpos_f1([[]], [[]], "en")
     with pytest.raises(DataError, match="'q7'"):
-        metrics.squad({"q7": []}, {}, "en")
+        question_answering.squad({"q7": []}, {}, "en")
     with pytest.raises(DataError, match="'q7'"):
-        metrics.mrr_at_20({"q7": []}, {}, "en")
+        retrieval.mrr_at_20({"q7": []}, {}, "en")
     with pytest.raises(DataError, match="'q7'"):
-        metrics.map_at_20({"q7": ()}, {}, "en")
+        retrieval.map_at_20({"q7": ()}, {}, "en")
 
 
-@pytest.mark.parametrize("metric", [metrics.accuracy, metrics.entity_f1, metrics.udpos_f1])
+@pytest.mark.parametrize("metric", [classification.accuracy, tagging.entity_f1, tagging.udpos_f1])
 def test_lengths_must_match(metric):
     with pytest.raises(PredictionError, match=r"Found 1 .*expected 2"):
         metric(["O", "O"], ["O"], "en")
@@ -425,8 +426,8 @@ def test_the_official_constant_of_bucc():
     for language, right in {"de": 5, "fr": 5, "ru": 5, "zh": 7}.items():
         gold = [(f"{language}-{i}", f"en-{i}") for i in range(10)]
         made = gold[:right] + [(gold[i][0], "en-elsewhere") for i in range(right, 10)]
-        scores.append(metrics.bucc_f1(gold, made, language).scores["f1"])
-    assert metrics.mean(scores) == 55.0
+        scores.append(retrieval.bucc_f1(gold, made, language).scores["f1"])
+    assert base.mean(scores) == 55.0
 
 
 def test_the_official_constant_of_mewslix():
@@ -434,7 +435,7 @@ def test_the_official_constant_of_mewslix():
     scores = []
     for language, rank in ranks.items():
         candidates = [f"Q{i}" for i in range(1, 21)]
-        found = metrics.mrr_at_20({"m": [f"Q{rank}"]}, {"m": candidates}, language)
+        found = retrieval.mrr_at_20({"m": [f"Q{rank}"]}, {"m": candidates}, language)
         assert found.scores["map@20"] == found.scores["mrr@20"]
         scores.append(found.scores["map@20"])
-    assert metrics.mean(scores) == 14.39025156130419
+    assert base.mean(scores) == 14.39025156130419

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from xharness.errors import DataError
-from xharness.metrics import METRICS, Ranking, task_score
+from xharness.metrics import METRICS
 from xharness.metrics import paired as board_replicates
+from xharness.metrics.base import task_score
 from xharness.metrics.bootstrap import interval
 from xharness.metrics.paired import RESAMPLES, pack, replicates, unpack
-from xharness.tasks.task_spec import load_task
+from xharness.metrics.retrieval import Ranking
+from xharness.tasks.registry import load_task
 
 
 def drawn_of(task: str, golds: Any, made: Any) -> Any:

@@ -13,7 +13,9 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from xharness import metrics
 from xharness.errors import DataError, PredictionError
-from xharness.metrics import training_sets as dev_metrics
+from xharness.metrics import base, classification, question_answering, tagging
+from xharness.metrics import classification as metrics_classification
+from xharness.metrics import question_answering as metrics_question_answering
 
 PAIRS = st.sampled_from(["duplicate", "not_duplicate"])
 WORDS = st.sampled_from(["the", "a", "Lamp", "lamp,", "red", "Red!", "...", "der"])
@@ -26,14 +28,14 @@ ANSWERS = st.lists(WORDS, max_size=3).map(" ".join)
 @given(st.lists(st.tuples(PAIRS, PAIRS), min_size=1, max_size=20))
 def test_accuracy_f1_is_that_of_the_label_that_is_looked_for(pairs):
     golds, predictions = zip(*pairs, strict=True)
-    found = dev_metrics.accuracy_f1(golds, predictions, "en").scores
+    found = metrics_classification.accuracy_f1(golds, predictions, "en").scores
     table = Counter(pairs)
     hits = table["duplicate", "duplicate"]
     wrong = table["duplicate", "not_duplicate"] + table["not_duplicate", "duplicate"]
     assert found["accuracy"] == pytest.approx(100 * (len(pairs) - wrong) / len(pairs))
     assert found["f1"] == pytest.approx(100 * hits / (hits + wrong / 2) if hits else 0.0)
-    assert found["accuracy"] == metrics.accuracy(golds, predictions, "en").scores["accuracy"]
-    swapped = dev_metrics.accuracy_f1(predictions, golds, "en").scores
+    assert found["accuracy"] == classification.accuracy(golds, predictions, "en").scores["accuracy"]
+    swapped = metrics_classification.accuracy_f1(predictions, golds, "en").scores
     assert swapped == pytest.approx(found)
 
 
@@ -41,28 +43,28 @@ def test_accuracy_f1_is_that_of_the_label_that_is_looked_for(pairs):
 def test_accuracy_f1_is_what_glue_computes_with_scikit_learn(pairs):
     golds, predictions = zip(*pairs, strict=True)
     numbers = [[int(label == "duplicate") for label in labels] for labels in (golds, predictions)]
-    found = dev_metrics.accuracy_f1(golds, predictions, "en").scores
+    found = metrics_classification.accuracy_f1(golds, predictions, "en").scores
     expected = {
         "accuracy": 100 * accuracy_score(*numbers),
         "f1": 100 * f1_score(*numbers, pos_label=1, zero_division=0.0),
     }
     assert found == expected
-    assert metrics.task_score(metrics.SCORE_KEYS["accuracy_f1"], found) == (expected["accuracy"] + expected["f1"]) / 2
+    assert base.task_score(metrics.SCORE_KEYS["accuracy_f1"], found) == (expected["accuracy"] + expected["f1"]) / 2
 
 
 def test_accuracy_f1_by_hand():
     golds, predictions = ["1", "1", "0", "0"], ["1", "0", "1", "0"]
-    found = dev_metrics.accuracy_f1(golds, predictions, "en").scores
+    found = metrics_classification.accuracy_f1(golds, predictions, "en").scores
     assert found == {"accuracy": 50.0, "f1": 50.0}
-    assert metrics.task_score(metrics.SCORE_KEYS["accuracy_f1"], {"accuracy": 80.0, "f1": 60.0}) == 70.0
-    nothing_looked_for = dev_metrics.accuracy_f1(["0"], ["0"], "en").scores
+    assert base.task_score(metrics.SCORE_KEYS["accuracy_f1"], {"accuracy": 80.0, "f1": 60.0}) == 70.0
+    nothing_looked_for = metrics_classification.accuracy_f1(["0"], ["0"], "en").scores
     assert nothing_looked_for == {"accuracy": 100.0, "f1": 0.0}
 
 
 @pytest.mark.parametrize("golds", [["x", "y"], ["1", "0", "2"], ["1", "duplicate"]])
 def test_accuracy_f1_wants_two_labels(golds):
     with pytest.raises(DataError, match=r"accuracy_f1 \(en\) is for two labels"):
-        dev_metrics.accuracy_f1(golds, golds, "en")
+        metrics_classification.accuracy_f1(golds, golds, "en")
 
 
 # --- Tags ---
@@ -73,14 +75,14 @@ def test_token_accuracy_counts_words_and_not_sentences(data):
     tag = st.sampled_from(["N", "NP", r"S\NP"])
     golds = data.draw(st.lists(st.lists(tag, min_size=1, max_size=4), min_size=1, max_size=4))
     predictions = [[data.draw(tag) for _ in sentence] for sentence in golds]
-    found = dev_metrics.token_accuracy(golds, predictions, "en").scores
+    found = tagging.token_accuracy(golds, predictions, "en").scores
     flat = [(g, p) for a, b in zip(golds, predictions, strict=True) for g, p in zip(a, b, strict=True)]
     assert found == {"token_accuracy": pytest.approx(100 * sum(g == p for g, p in flat) / len(flat))}
-    assert dev_metrics.token_accuracy(golds, golds, "en").scores == {"token_accuracy": 100.0}
+    assert tagging.token_accuracy(golds, golds, "en").scores == {"token_accuracy": 100.0}
 
 
 def test_a_tag_that_cannot_be_predicted_is_wrong():
-    assert dev_metrics.token_accuracy([["N", "never seen"]], [["N", "N"]], "en").scores == {"token_accuracy": 50.0}
+    assert tagging.token_accuracy([["N", "never seen"]], [["N", "N"]], "en").scores == {"token_accuracy": 50.0}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_a_tag_that_cannot_be_predicted_is_wrong():
 )
 def test_tags_of_another_shape(golds, predictions, error):
     with pytest.raises(error):
-        dev_metrics.token_accuracy(golds, predictions, "en")
+        tagging.token_accuracy(golds, predictions, "en")
 
 
 # --- Questions that may have no answer ---
@@ -132,7 +134,7 @@ def percent(values):
 def test_squad_v2_is_the_official_mean_to_the_last_bit_where_no_prediction_is_missing(questions):
     golds = {str(i): answers for i, (answers, _) in enumerate(questions)}
     predictions = {str(i): prediction for i, (_, prediction) in enumerate(questions)}
-    found = dev_metrics.squad_v2(golds, predictions, "en").scores
+    found = metrics_question_answering.squad_v2(golds, predictions, "en").scores
     scored = [official(answers, prediction) for answers, prediction in questions]
     assert found["exact_match"] == percent([e for e, _ in scored])
     assert found["f1"] == percent([f for _, f in scored])
@@ -147,7 +149,10 @@ def test_squad_v2_is_the_official_mean_to_the_last_bit_where_no_prediction_is_mi
 def test_squad_v2_is_squad_where_every_question_has_an_answer(answers, predictions):
     golds = {str(i): [answer] for i, answer in enumerate(answers)}
     given_answers = {str(i): predictions[i] for i in range(len(answers))}
-    new, old = dev_metrics.squad_v2(golds, given_answers, "en"), metrics.squad(golds, given_answers, "en")
+    new, old = (
+        metrics_question_answering.squad_v2(golds, given_answers, "en"),
+        question_answering.squad(golds, given_answers, "en"),
+    )
     assert {name: new.scores[name] for name in old.scores} == pytest.approx(old.scores)
     assert "unanswerable_accuracy" not in new.scores
 
@@ -172,7 +177,7 @@ def test_squad_v2_is_squad_where_every_question_has_an_answer(answers, predictio
     ],
 )
 def test_one_question_of_squad_v2_by_hand(answers, prediction, exact, f1):
-    found = dev_metrics.squad_v2({"q": answers}, {"q": prediction}, "en").scores
+    found = metrics_question_answering.squad_v2({"q": answers}, {"q": prediction}, "en").scores
     assert (found["exact_match"], found["f1"]) == (100 * exact, pytest.approx(100 * f1))
     assert found.get("answerable_f1", found.get("unanswerable_accuracy")) == found["f1"]
 
@@ -180,7 +185,7 @@ def test_one_question_of_squad_v2_by_hand(answers, prediction, exact, f1):
 def test_squad_v2_by_hand():
     golds = {"a": ["the red lamp", "lamp"], "b": [], "c": ["lamp"], "d": [], "e": ["The"], "f": ["lamp"]}
     predictions = {"a": "red lamp!", "b": "", "c": "", "d": "lamp", "e": "", "z": "x"}
-    found = dev_metrics.squad_v2(golds, predictions, "en")
+    found = metrics_question_answering.squad_v2(golds, predictions, "en")
     # a and b are right; c has an answer that was not seen; d has none; of e's answer nothing is left; f is missing.
     assert found.scores == {
         "exact_match": pytest.approx(50.0),
@@ -191,4 +196,4 @@ def test_squad_v2_by_hand():
     }
     assert found.counts == {"missing": 1, "unknown": 1}
     with pytest.raises(DataError, match="There is no question to score"):
-        dev_metrics.squad_v2({}, {}, "en")
+        metrics_question_answering.squad_v2({}, {}, "en")

@@ -16,10 +16,11 @@ from helpers import tiny_models
 from helpers.data_folder import fixture_tasks
 from xharness.data import loading as data
 from xharness.errors import ModelError, UsageError
+from xharness.models import devices, inference
 from xharness.models import loading as models
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context, NonFiniteOutput
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 CPU = torch.device("cpu")
 HEADS = ["classification", "tagging", "span_qa"]
@@ -182,12 +183,12 @@ def test_positions(family, config, positions, tiny_checkpoint):
 
 
 def test_devices_and_types():
-    assert models.choose_device("cpu") == CPU
-    assert models.choose_dtype("bfloat16", CPU) == "bfloat16"
-    assert models.choose_dtype("auto", CPU) in ("bfloat16", "float32")
+    assert devices.choose_device("cpu") == CPU
+    assert devices.choose_dtype("bfloat16", CPU) == "bfloat16"
+    assert devices.choose_dtype("auto", CPU) in ("bfloat16", "float32")
     for name in ("gpu", "cuda:99", "mps", "xpu", "meta", "cpu:0", "cuda:-1", ""):
         with pytest.raises(UsageError, match=f"'{name}'"):
-            models.choose_device(name)
+            devices.choose_device(name)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_devices_and_types():
 )
 def test_auto_is_bfloat16_where_the_processor_has_matrix_units(able, chosen, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    assert models.choose_dtype("auto", CPU) == chosen
+    assert devices.choose_dtype("auto", CPU) == chosen
 
 
 # --- Running -------------------------------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ def test_batches_do_not_change_decisions(task, family, data_folder, tiny_checkpo
     made = {}
     for budget in (1, 130, 100_000):
         ticks: list[int] = []
-        arrays = models.forward(encoder, kind, features, context, budget, ticks.append)
+        arrays = inference.forward(encoder, kind, features, context, budget, ticks.append)
         assert sum(ticks) == sum(features.lengths)
         made[budget] = (arrays, kind.decode(examples, features, arrays, context) if kind.decode else None)
     for budget in (130, 100_000):
@@ -232,7 +233,7 @@ def test_batches_do_not_change_decisions(task, family, data_folder, tiny_checkpo
         for alone, together in zip(made[1][0], made[budget][0], strict=True):
             np.testing.assert_allclose(together, alone, atol=1e-4)
     # The same budget gives the same bytes.
-    again = models.forward(encoder, kind, features, context, 130)
+    again = inference.forward(encoder, kind, features, context, 130)
     assert [a.tobytes() for a in again] == [a.tobytes() for a in made[130][0]]
     assert len({str(p) for p in made[1][1] or made[1][0]}) > 1
 
@@ -252,4 +253,4 @@ def test_nan_in_the_weights_is_noticed(tiny_checkpoint, tmp_path, data_folder):
     context = Context(encoder.tokenizer, 128, spec.input, tuple(spec.labels))
     features = KINDS["classification"].encode(list(data.load(spec, "en", "test", data_folder).examples), context)
     with pytest.raises(NonFiniteOutput):
-        models.forward(encoder, KINDS["classification"], features, context, 500)
+        inference.forward(encoder, KINDS["classification"], features, context, 500)

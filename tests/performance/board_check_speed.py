@@ -30,10 +30,11 @@ from xharness.data import loading as data
 from xharness.leaderboard import collect as origins
 from xharness.leaderboard import package as packing
 from xharness.leaderboard.package import Given
-from xharness.metrics import Ranking
+from xharness.metrics.retrieval import Ranking
 from xharness.results import predictions, scoring
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.task_spec import TaskSpec, load_task
+from xharness.tasks.registry import load_task
+from xharness.tasks.task_spec import TaskSpec
 
 UNKNOWN = {"udpos": 2_600, "tydiqa": 565, "bucc2018": 9_000}
 """Examples of a language where the spec gives no number: about the mean."""

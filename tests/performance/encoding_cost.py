@@ -23,11 +23,12 @@ from tabulate import tabulate
 from helpers.tiny_models import save_random, train_tokenizer
 from xharness.evaluation.retrieval import embeddings
 from xharness.evaluation.retrieval.embeddings import Job
+from xharness.models import inference
 from xharness.models import loading as models
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context
 from xharness.progress import bar
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 TEXT = "The old stone bridge near the town was built many years ago by people who came over the river in winter"
 
@@ -63,7 +64,7 @@ def main() -> None:
             checkpoint, KINDS["retrieval"], name="random", device=torch.device("cpu"), dtype="float32"
         )
         context = Context(encoder.tokenizer, settings.max_length, settings, layers=(options.layers,))
-        budget = models.default_budget(encoder)
+        budget = inference.default_budget(encoder)
         for count in [500, *options.sizes]:  # the first one warms up and is not shown
             job = Job(str(count), sentences(count), str(count), context.layers, "float32", True)
             start = time.perf_counter()

@@ -28,7 +28,7 @@ from tabulate import tabulate
 import xharness
 from helpers.tiny_models import save_random, train_tagger, train_tokenizer
 from xharness.data import loading as data
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 LABELS = ["entailment", "neutral", "contradiction"]
 

@@ -33,7 +33,7 @@ from xharness.hardware import BATCH_TOKENS
 from xharness.models import packing
 from xharness.models.multitask import JointModel
 from xharness.tasks.recipes import load_recipe
-from xharness.tasks.task_spec import load_training
+from xharness.tasks.registry import load_training
 from xharness.training.encoded import Lessons
 from xharness.training.trainer import JointTrainer, Plan
 from xharness.training.trainer import arguments as training_arguments

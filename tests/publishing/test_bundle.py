@@ -14,9 +14,9 @@ from helpers.checkpoints import Publishable, change_json, make_publishable, othe
 from xharness import assets, files
 from xharness.checkpoints import files as checkpoint_files
 from xharness.errors import PublishError
-from xharness.local_paths import shortened
 from xharness.publishing import bundle as publication
 from xharness.publishing.card.facts import read_facts
+from xharness.text import shorten_paths
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_a_base_that_was_written_down_with_its_path_is_said(mine, runner):
     ],
 )
 def test_local_paths_are_cut_to_their_last_part(text, short):
-    assert shortened({text: [text, 3]}) == {short: [short, 3]}
+    assert shorten_paths({text: [text, 3]}) == {short: [short, 3]}
 
 
 def test_weights_are_read_once(made, monkeypatch):

@@ -13,7 +13,7 @@ from xharness.metrics import SCORE_KEYS
 from xharness.results import aggregate as averages
 from xharness.results.aggregate import aggregate
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 
 def plain_mean(values: Any) -> float:

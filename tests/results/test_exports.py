@@ -17,7 +17,7 @@ from helpers.data_folder import write_dataset
 from helpers.runs import gold_predictions
 from helpers.scores import score, write_run
 from xharness.errors import NothingToDo, OutputError, PredictionError, UsageError
-from xharness.metrics import Ranking
+from xharness.metrics.retrieval import Ranking
 from xharness.results import export_lm_eval as lm_eval_file
 from xharness.results import export_xtreme as exports
 from xharness.results import predictions, runs
@@ -25,7 +25,7 @@ from xharness.results import score as results
 from xharness.results.predictions import FORMATS
 from xharness.results.runs import read_run
 from xharness.results.scoring import score as score_folder
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 TASKS = ["xnli", "pawsx", "panx", "xquad", "mlqa", "tydiqa", "tatoeba"]
 

@@ -18,7 +18,7 @@ from xharness.results import references
 from xharness.results.aggregate import Results, aggregate
 from xharness.results.references import Row
 from xharness.tasks.benchmarks import Benchmark, benchmarks
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 ENCODING = {"layer": 14, "pooling": "mean", "special_tokens": True, "max_length": 512}
 

@@ -8,7 +8,7 @@ from helpers.task_files import TARGETS, TRAINING
 from xharness import assets
 from xharness.tasks import dataset_spec as data_spec
 from xharness.tasks import pin as pinning
-from xharness.tasks import task_spec as spec
+from xharness.tasks import registry
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.languages import languages
 
@@ -54,34 +54,34 @@ OFFICIAL = {
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_loads(name: str) -> None:
-    task = spec.load_task(name)
+    task = registry.load_task(name)
     assert task.name == name
-    assert name in spec.list_tasks()
+    assert name in registry.list_tasks()
     assert task.sources or task.unavailable
 
 
 @pytest.mark.parametrize("name", TRAINING)
 def test_training_set_loads_and_is_english_where_nothing_else_is_said(name: str) -> None:
-    training = spec.load_training(name)
+    training = registry.load_training(name)
     assert training.name == name
-    assert name in spec.list_training()
+    assert name in registry.list_training()
     assert training.default_languages == ["en"]
     assert training.languages["en"].origin == "native"
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_and_its_training_set_fit(name: str) -> None:
-    task = spec.load_task(name)
+    task = registry.load_task(name)
     if task.train is None:
         assert task.kind in ("retrieval", "mining", "ranking")
         return
-    training = spec.load_training(task.train)
+    training = registry.load_training(task.train)
     assert (training.kind, training.labels) == (task.kind, task.labels)
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_english_alone_is_not_zero_shot(name: str) -> None:
-    task = spec.load_task(name)
+    task = registry.load_task(name)
     assert [code for code, line in task.languages.items() if not line.zero_shot] == (
         ["en"] if "en" in task.languages else []
     )
@@ -93,7 +93,7 @@ def test_no_revision_is_invented(name: str) -> None:
         "mteb/tatoeba-bitext-mining": "69e8f12da6e31d59addadda9a9c8a2e601a0e282",
         "google/xquad": "51adfef1c1287aab1d2d91b5bead9bcfb9c68583",
     }
-    data = spec.load_task(name) if name in TARGETS else spec.load_training(name)
+    data = registry.load_task(name) if name in TARGETS else registry.load_training(name)
     for source in data.sources:
         if source.repo:
             assert source.revision == known.get(source.repo, "main")
@@ -106,7 +106,7 @@ def test_no_revision_is_invented(name: str) -> None:
 def test_official_languages(benchmark: str, task: str) -> None:
     assert task in benchmarks()[benchmark].tasks
     if task in TARGETS:
-        assert spec.load_task(task).languages_in(benchmark) == OFFICIAL[benchmark][task].split()
+        assert registry.load_task(task).languages_in(benchmark) == OFFICIAL[benchmark][task].split()
 
 
 @pytest.mark.parametrize(("benchmark", "count"), [("xtreme", 40), ("xtreme-r", 50)])
@@ -116,18 +116,18 @@ def test_languages_of_a_benchmark(benchmark: str, count: int) -> None:
     union = set()
     for task in record.tasks:
         line = OFFICIAL[benchmark][task].split()
-        union |= set(spec.load_task(task).languages_in(benchmark) if task in TARGETS else line)
+        union |= set(registry.load_task(task).languages_in(benchmark) if task in TARGETS else line)
     assert len(union) == count == record.language_count
     assert union <= set(languages())
     if benchmark == "xtreme-r":
         # The others are those on which layers are chosen.
-        assert set(languages()) - union == set(spec.load_task("tatoeba-dev").languages)
+        assert set(languages()) - union == set(registry.load_task("tatoeba-dev").languages)
 
 
 def test_wolof_is_not_forgotten() -> None:
     # XTREME-R's own training script does: https://github.com/google-research/xtreme/issues/81
-    assert "wo" in spec.load_task("udpos").languages_in("xtreme-r")
-    assert "wo" not in spec.load_task("udpos").languages_in("xtreme")
+    assert "wo" in registry.load_task("udpos").languages_in("xtreme-r")
+    assert "wo" not in registry.load_task("udpos").languages_in("xtreme")
 
 
 def test_groups_of_the_benchmarks() -> None:
@@ -141,7 +141,7 @@ def test_groups_of_the_benchmarks() -> None:
 
 def test_the_hub_copy_of_udpos_is_in_no_benchmark() -> None:
     assert all("udpos-hub" not in benchmark.tasks for benchmark in benchmarks().values())
-    assert set(spec.load_task("udpos-hub").languages) == set(UDPOS.split())
+    assert set(registry.load_task("udpos-hub").languages) == set(UDPOS.split())
 
 
 # Counts
@@ -171,17 +171,17 @@ def test_the_hub_copy_of_udpos_is_in_no_benchmark() -> None:
     ],
 )
 def test_expected_counts(task: str, language: str, test: int | None, dev: int | None) -> None:
-    target = spec.load_task(task)
+    target = registry.load_task(task)
     assert target.expected_count(language, "test") == test
     assert target.expected_count(language, "dev") == dev
 
 
 def test_totals() -> None:
     def total(task: str, benchmark: str) -> int:
-        target = spec.load_task(task)
+        target = registry.load_task(task)
         return sum(target.expected_count(c, "test") or 0 for c in target.languages_in(benchmark))
 
-    assert spec.load_task("tydiqa").total == {"test": 5077}
+    assert registry.load_task("tydiqa").total == {"test": 5077}
     assert total("xnli", "xtreme") == 75150
     assert total("mlqa", "xtreme") == 42245
     assert total("panx", "xtreme") == 25 * 10000 + 12 * 1000 + 3 * 100
@@ -215,13 +215,13 @@ def test_totals() -> None:
     ],
 )
 def test_training_counts(name: str, train: int | None, dev: int | None) -> None:
-    training = spec.load_training(name)
+    training = registry.load_training(name)
     assert training.expected_count("en", "train") == train
     assert training.expected_count("en", "dev") == dev
 
 
 def test_languages() -> None:
-    outside = set(spec.load_task("tatoeba-dev").languages)
+    outside = set(registry.load_task("tatoeba-dev").languages)
     known = {c: line for c, line in languages().items() if c not in outside}
     assert len(known) == 50
     assert {c for c, language in known.items() if language.cc100_gib is None} == {"ht", "qu", "wo", "yo"}
@@ -234,22 +234,22 @@ def test_languages() -> None:
 
 
 def test_labels_go_by_name() -> None:
-    assert spec.load_task("xnli").label_map == {"contradictory": "contradiction"}
-    aliases = {a for names in spec.load_task("pawsx").label_aliases.values() for a in names}
+    assert registry.load_task("xnli").label_map == {"contradictory": "contradiction"}
+    aliases = {a for names in registry.load_task("pawsx").label_aliases.values() for a in names}
     assert "paraphrase" in aliases
     assert not aliases & {"duplicate", "not_duplicate"}  # QQP's
 
 
 def test_retrieval_layers() -> None:
-    settings = spec.load_task("tatoeba").input
+    settings = registry.load_task("tatoeba").input
     assert settings.layer == {24: 14, 12: 8, "default": "last"}
     assert settings.pooling == "mean"
 
 
 def test_tydiqa_chooses_nothing_on_its_test_questions() -> None:
-    assert spec.load_task("tydiqa").dev_split is None
-    assert spec.load_training("tydiqa_en").dev_split is None
-    for data in (spec.load_task("tydiqa"), spec.load_training("tydiqa_en")):
+    assert registry.load_task("tydiqa").dev_split is None
+    assert registry.load_training("tydiqa_en").dev_split is None
+    for data in (registry.load_task("tydiqa"), registry.load_training("tydiqa_en")):
         for source in data.sources:
             assert source.keep == data_spec.Keep(column="id", prefix="{alias}-")
 

@@ -9,7 +9,7 @@ import pytest
 from xharness.errors import SpecError, UsageError
 from xharness.tasks import recipes as recipe
 from xharness.tasks.recipes import GIVEN, OURS, Values, load_recipe
-from xharness.tasks.task_spec import list_training, load_training
+from xharness.tasks.registry import list_training, load_training
 
 # Read off the sources (jiant at daa5a258, google-research/xtreme at 838c13b6): what they say, and nothing else.
 SAID = {

@@ -18,7 +18,7 @@ from xharness import assets, strict_yaml
 from xharness.errors import SpecError
 from xharness.tasks import benchmarks as benchmark
 from xharness.tasks import dataset_spec as data_spec
-from xharness.tasks import inputs
+from xharness.tasks import inputs, registry
 from xharness.tasks import languages as language
 from xharness.tasks import recipes as recipe
 from xharness.tasks import task_spec as spec
@@ -50,7 +50,7 @@ def other(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["xnli", "tatoeba"])
 def test_hash_changes_with_every_field(name: str) -> None:
-    task = spec.load_task(name)
+    task = registry.load_task(name)
     hashes = {task.hash}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydantic: some of these values are of another type than declared
@@ -68,11 +68,11 @@ def test_hash_changes_with_every_number_below(tmp_path: Path) -> None:
         "test: 205": "test: 204",
         "max_length: 512": "max_length: 256",
     }
-    hashes = {spec.load_task("tatoeba").hash}
+    hashes = {registry.load_task("tatoeba").hash}
     for old, new in changes.items():
         assert text.count(old) == 1
         path.write_text(text.replace(old, new), encoding="utf-8")
-        hashes.add(spec.read_task(path).hash)
+        hashes.add(registry.read_task(path).hash)
     assert len(hashes) == len(changes) + 1
 
 
@@ -80,7 +80,7 @@ def test_comments_do_not_change_the_hash(tmp_path: Path) -> None:
     path = tmp_path / "xnli.yaml"
     text = (assets.TASKS / "targets" / "xnli.yaml").read_text(encoding="utf-8")
     path.write_text("# another comment\n" + text, encoding="utf-8")
-    assert spec.read_task(path).hash == spec.load_task("xnli").hash
+    assert registry.read_task(path).hash == registry.load_task("xnli").hash
 
 
 def test_hash_is_the_same_in_another_process() -> None:
@@ -93,7 +93,7 @@ def test_hash_is_the_same_in_another_process() -> None:
     out = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    assert out.split() == [spec.load_task("xnli").hash, spec.load_task("tatoeba").hash]
+    assert out.split() == [registry.load_task("xnli").hash, registry.load_task("tatoeba").hash]
 
 
 # The handbook
@@ -120,7 +120,7 @@ def test_the_handbook_names_every_field() -> None:
 
 def test_the_data_page_names_every_data_set() -> None:
     page = (assets.TASKS.parent / "docs" / "data.md").read_text(encoding="utf-8")
-    loaded = [*map(spec.load_task, TARGETS), *map(spec.load_training, TRAINING)]
+    loaded = [*map(registry.load_task, TARGETS), *map(registry.load_training, TRAINING)]
     assert not [data.name for data in loaded if f"`{data.name}`" not in page]
     assert not {s.repo for data in loaded for s in data.sources if s.repo and f"`{s.repo}`" not in page}
 
@@ -132,4 +132,4 @@ def test_only_lang_and_alias_stand_in_braces(pattern, tmp_path):
     path = tmp_path / "xnli.yaml"
     path.write_text(text.replace('config: "{lang}"', f'config: "{pattern}"'), encoding="utf-8")
     with pytest.raises(SpecError, match=r"sources\.0\.config: .* only \{lang\} and \{alias\}"):
-        spec.read_task(path)
+        registry.read_task(path)

@@ -11,13 +11,15 @@ import pytest
 from helpers.data_folder import write_dataset
 from xharness import assets
 from xharness.data import loading as data
+from xharness.data import user_files
 from xharness.data.convert import converter
 from xharness.data.examples import Choice, Pair, Question, Tagged
 from xharness.data.fetch import requirements as needs
-from xharness.data.fetch.hub_datasets import named
 from xharness.errors import DataError, SpecError, UsageError
+from xharness.tasks import registry
 from xharness.tasks import task_spec as spec
 from xharness.tasks import validate as catalogue
+from xharness.tasks.selection import named
 
 NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa", "commonsenseqa")
 NATIVE = ("tydiqa_en", "ud_en", "ud_en_hub", "panx_en")
@@ -34,27 +36,27 @@ Row = dict[str, Any]
 
 
 def test_the_nine_intermediate_tasks():
-    assert spec.list_intermediate() == NINE
-    mixture = spec.load_mixture("multitask")
+    assert registry.list_intermediate() == NINE
+    mixture = registry.load_mixture("multitask")
     assert (mixture.cap, mixture.temperature) == (2**17, 1.0)
-    assert "multitask" not in spec.list_training()
+    assert "multitask" not in registry.list_training()
     assert {path.stem for path in (assets.TASKS / "intermediate").glob("*.yaml")} == {*NINE, "multitask"}
 
 
 def test_anli_is_all_its_parts_with_one_head():
-    joined = spec.load_training("anli")
-    parts = spec.parts_of(joined)
+    joined = registry.load_training("anli")
+    parts = registry.parts_of(joined)
     assert [part.name for part in parts] == ["anli_r1", "anli_r2", "anli_r3", "snli", "mnli"]
     assert {tuple(part.labels) for part in parts} == {("entailment", "neutral", "contradiction")}
     assert all(part.dev_split for part in parts)
     rounds = [part.languages["en"] for part in parts[:3]]
     assert (sum(r.train or 0 for r in rounds), sum(r.dev or 0 for r in rounds)) == (162865, 3200)
-    assert spec.parts_of(spec.load_training("mnli")) == [spec.load_training("mnli")]
+    assert registry.parts_of(registry.load_training("mnli")) == [registry.load_training("mnli")]
 
 
 def test_languages_say_where_their_examples_are_from():
-    for name in spec.list_training():
-        training = spec.load_training(name)
+    for name in registry.list_training():
+        training = registry.load_training(name)
         others = {code: line for code, line in training.languages.items() if code != "en"}
         if name in NATIVE:
             assert {line.origin for line in others.values()} == {"native"}
@@ -70,26 +72,28 @@ def test_native_languages_are_those_of_the_target():
         ("ud_en", "udpos", {"th", "tl", "yo"}),
         ("ud_en_hub", "udpos-hub", {"th", "tl", "yo"}),
     ]:
-        training, task = spec.load_training(name), spec.load_task(target)
+        training, task = registry.load_training(name), registry.load_task(target)
         assert set(training.languages) == set(task.languages) - without
         assert {c: line.alias for c, line in training.languages.items()} == {
             c: line.alias for c, line in task.languages.items() if c not in without
         }
         assert training.tag_precedence == task.tag_precedence
-    for source in spec.load_training("ud_en").sources:
-        assert source in [s.model_copy(update={"languages": source.languages}) for s in spec.load_task("udpos").sources]
+    for source in registry.load_training("ud_en").sources:
+        assert source in [
+            s.model_copy(update={"languages": source.languages}) for s in registry.load_task("udpos").sources
+        ]
 
 
 def test_no_head_for_duplicates_passes_for_one_for_paraphrases():
-    assert not set(spec.load_training("qqp").labels) & set(spec.load_task("pawsx").labels)
+    assert not set(registry.load_training("qqp").labels) & set(registry.load_task("pawsx").labels)
 
 
 def test_the_hash_of_targets_is_what_it_was():
     # Results were made under these; what was added since is not written there, and so must not change them.
-    assert spec.load_task("xnli").hash == "0308ed0554e5"
-    assert spec.load_task("xquad").hash == "3c0fc41313f5"
-    assert spec.load_task("xcopa").hash == "f2572b443951"
-    squad = spec.load_task("xquad")
+    assert registry.load_task("xnli").hash == "0308ed0554e5"
+    assert registry.load_task("xquad").hash == "3c0fc41313f5"
+    assert registry.load_task("xcopa").hash == "f2572b443951"
+    squad = registry.load_task("xquad")
     other = squad.model_copy(update={"input": squad.input.model_copy(update={"no_answer": True})})
     assert other.hash != squad.hash
 
@@ -138,7 +142,7 @@ def make(folder: Path, text: str, *changes: tuple[str, str]) -> spec.TrainingSpe
         text = text.replace(old, new)
     path = folder / "toy.yaml"
     path.write_text(text, encoding="utf-8")
-    return spec.read_training(path)
+    return registry.read_training(path)
 
 
 @pytest.mark.parametrize(
@@ -178,9 +182,9 @@ def test_a_mistake_is_named(text, change, message, tmp_path):
 def test_members_that_do_not_fit(members, message, tmp_path):
     text = (assets.TASKS / "intermediate" / "anli.yaml").read_text(encoding="utf-8")
     (tmp_path / "anli.yaml").write_text(re.sub(r"members: \[.*\]", f"members: {members}", text), encoding="utf-8")
-    joined = spec.load_training(tmp_path / "anli.yaml")
+    joined = registry.load_training(tmp_path / "anli.yaml")
     with pytest.raises((SpecError, UsageError), match=message):
-        spec.parts_of(joined)
+        registry.parts_of(joined)
 
 
 def test_files_of_every_sort_are_checked(tmp_path):
@@ -194,13 +198,13 @@ def test_files_of_every_sort_are_checked(tmp_path):
         "multitask.yaml: cap: found 0 (int), expected greater than 0.",
     ]
     with pytest.raises(UsageError, match="no mixture of training sets named 'multitusk'"):
-        spec.load_mixture("multitusk")
+        registry.load_mixture("multitusk")
 
 
 def test_a_training_set_that_nobody_has_is_said():
-    mixture = spec.load_mixture("multitask").model_copy(update={"tasks": ["mnli", "nobody"]})
-    copa = spec.load_training("copa").model_copy(update={"after": "social"})
-    odd = spec.load_training("anli").model_copy(update={"members": ["snli", "qqp"]})
+    mixture = registry.load_mixture("multitask").model_copy(update={"tasks": ["mnli", "nobody"]})
+    copa = registry.load_training("copa").model_copy(update={"after": "social"})
+    odd = registry.load_training("anli").model_copy(update={"members": ["snli", "qqp"]})
     assert [line.partition(" ")[0] for line in catalogue._dangling([mixture, copa, odd])] == [
         "multitask.yaml:",
         "copa.yaml:",
@@ -212,7 +216,7 @@ def test_the_example_of_the_handbook_is_well_formed(tmp_path):
     handbook = (assets.TASKS / "README.md").read_text(encoding="utf-8")
     [text] = [block for block in re.findall(r"```yaml\n(.*?)```", handbook, re.S) if "train_split" in block]
     (tmp_path / "riddles.yaml").write_text(text, encoding="utf-8")
-    assert spec.load_training(tmp_path / "riddles.yaml").drop_labels == [""]
+    assert registry.load_training(tmp_path / "riddles.yaml").drop_labels == [""]
     assert [found.name for found in named([str(tmp_path / "riddles.yaml")])] == ["riddles"]
 
 
@@ -347,7 +351,7 @@ def test_questions_without_an_answer_are_read(folder):
         {"id": "b", "question": "r", "context": "cde", "answers": {"text": [], "answer_start": []}},
     ]
     write_dataset(folder / "rajpurkar/squad_v2", {"squad_v2": {"train": rows}})
-    found = data.load(spec.load_training("squad_v2"), "en", "train", folder)
+    found = data.load(registry.load_training("squad_v2"), "en", "train", folder)
     assert list(found.examples) == [Question("a", "q", "cde", ("d",), (1,)), Question("b", "r", "cde", (), ())]
     assert found.counts == {"realigned": 0, "unaligned": 0}
 
@@ -359,7 +363,7 @@ def test_a_joined_set_is_read_in_the_order_of_its_members(folder):
     write_dataset(folder / "facebook/anli", {"plain_text": anli})
     write_dataset(folder / "stanfordnlp/snli", {"plain_text": {"train": [rows[1], without], "validation": rows}})
     write_dataset(folder / "nyu-mll/glue", {"mnli": {"train": rows, "validation_matched": rows}})
-    joined = spec.load_training("anli")
+    joined = registry.load_training("anli")
     found = data.load(joined, "en", "train", folder)
     assert [getattr(e, "text_a", "") for e in found.examples] == ["p0", "p0", "p0", "p1", "p0", "p1", "p2"]
     assert found.examples[3:5] == [Pair("0", "p1", "h", "neutral"), Pair("0", "p0", "h", "neutral")]
@@ -388,7 +392,7 @@ def write(path: Path, text: str) -> None:
 
 
 def test_ccgbank_is_read_where_the_user_laid_it(folder):
-    ccg = spec.load_training("ccg")
+    ccg = registry.load_training("ccg")
     root = folder / "raw/ccgbank/LDC2005T13/data/AUTO"
     for section in ("00", "01", "02", "21", "22", "23"):
         write(root / section / f"wsj_{section}01.auto", TREE.replace("Lamps", f"L{section}"))
@@ -406,12 +410,12 @@ def test_ccgbank_is_read_where_the_user_laid_it(folder):
 @pytest.mark.parametrize("text", ["Lamps glow\tNP S[dcl]\\NP\n", "Lamps\tNP\nglow\tS[dcl]\\NP\n\n"])
 def test_tables_of_words_and_supertags_are_read(name, text, folder):
     write(folder / "raw/ccgbank" / name, text)
-    assert list(data.load(spec.load_training("ccg"), "en", "train", folder).examples) == [TAGGED]
+    assert list(data.load(registry.load_training("ccg"), "en", "train", folder).examples) == [TAGGED]
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_without_ccgbank_one_sentence_says_where_it_is_from_and_where_it_goes(there, folder):
-    ccg = spec.load_training("ccg")
+    ccg = registry.load_training("ccg")
     place = folder if there else None
     with pytest.raises(DataError) as caught:
         data.load(ccg, "en", "train", place)
@@ -423,47 +427,47 @@ def test_without_ccgbank_one_sentence_says_where_it_is_from_and_where_it_goes(th
 
 def test_a_data_folder_that_is_not_there_is_said_before_anything_else(tmp_path):
     with pytest.raises(DataError, match="There is no data folder"):
-        data.load(spec.load_training("ccg"), "en", "train", tmp_path / "none")
+        data.load(registry.load_training("ccg"), "en", "train", tmp_path / "none")
 
 
 # --- Files of the user's own -----------------------------------------------------------------------------------------
 
 
 def test_a_file_of_ones_own_is_read_in_place_of_a_source(tmp_path):
-    mnli = spec.load_training("mnli")
+    mnli = registry.load_training("mnli")
     for name, text in {
         "de.jsonl": '{"premise": "a", "hypothesis": "b", "label": "contradictory"}\n',
         "de.tsv": "premise\thypothesis\tlabel\na\tb\tcontradiction\n",
         "de.csv": "text_a,text_b,label\na,b,contradiction\n",
     }.items():
         write(tmp_path / name, text)
-        found = data.load_file(mnli, tmp_path / name, "de", "train")
+        found = user_files.load_file(mnli, tmp_path / name, "de", "train")
         assert list(found.examples) == [Pair("0", "a", "b", "contradiction")]
         assert (found.source, found.status, found.revision) == (name, "unknown", None)
     for name, message in [("none.jsonl", "there is no file"), ("de.txt", r"is no \.jsonl, \.json"), ("x.csv", "x.csv")]:
         write(tmp_path / "de.txt", "x")
         write(tmp_path / "x.csv", "premise,label\na,neutral\n")
         with pytest.raises(DataError, match=message):
-            data.load_file(mnli, tmp_path / name, "de", "train")
+            user_files.load_file(mnli, tmp_path / name, "de", "train")
 
 
 def test_original_formats_of_ones_own_are_read(tmp_path):
     squad = '{"data": [{"paragraphs": [{"context": "cde", "qas": [{"id": "a", "question": "q", "answers": []}]}]}]}'
     write(tmp_path / "sw.json", squad)
-    questions = data.load_file(spec.load_training("squad_v2"), tmp_path / "sw.json", "sw", "train")
+    questions = user_files.load_file(registry.load_training("squad_v2"), tmp_path / "sw.json", "sw", "train")
     assert list(questions.examples) == [Question("a", "q", "cde", (), ())]
     rows = '[{"id": "a", "question": "q", "context": "cde", "answers": {"text": ["d"], "answer_start": [0]}}]'
     write(tmp_path / "rows.json", rows)
-    moved = data.load_file(spec.load_training("squad_v1"), tmp_path / "rows.json", "sw", "train")
+    moved = user_files.load_file(registry.load_training("squad_v1"), tmp_path / "rows.json", "sw", "train")
     assert list(moved.examples) == [Question("a", "q", "cde", ("d",), (1,))]
     assert moved.counts == {"realigned": 1, "unaligned": 0}
     write(tmp_path / "bank/AUTO/02/wsj_0201.auto", TREE)
-    ccg = spec.load_training("ccg")
-    assert list(data.load_file(ccg, tmp_path / "bank", "en", "train").examples) == [TAGGED]
+    ccg = registry.load_training("ccg")
+    assert list(user_files.load_file(ccg, tmp_path / "bank", "en", "train").examples) == [TAGGED]
     with pytest.raises(DataError, match=r"there is no file .* for dev"):
-        data.load_file(ccg, tmp_path / "bank", "en", "dev")
+        user_files.load_file(ccg, tmp_path / "bank", "en", "dev")
     write(tmp_path / "sw.conllu", "1\tTaa\ttaa\tNOUN\t_\t_\t0\troot\t_\t_\n\n")
-    words = data.load_file(spec.load_training("ud_en"), tmp_path / "sw.conllu", "sw", "train")
+    words = user_files.load_file(registry.load_training("ud_en"), tmp_path / "sw.conllu", "sw", "train")
     assert list(words.examples) == [Tagged("0", ("Taa",), ("NOUN",))]
 
 
@@ -472,7 +476,7 @@ def test_original_formats_of_ones_own_are_read(tmp_path):
 
 @pytest.mark.parametrize("name", NINE)
 def test_the_mirror_is_read(name, mirror):
-    training = spec.load_training(name)
+    training = registry.load_training(name)
     for split in ("train", "dev"):
         reason = data.available(training, "en", split, mirror)
         if reason is not None:

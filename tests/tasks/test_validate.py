@@ -13,7 +13,7 @@ from helpers.task_files import TARGETS
 from xharness import assets, strict_yaml
 from xharness.errors import SpecError, UsageError
 from xharness.tasks import benchmarks as benchmark
-from xharness.tasks import task_spec as spec
+from xharness.tasks import registry
 
 # Strictness
 
@@ -30,7 +30,7 @@ def broken(tmp_path: Path) -> Callable[..., list[str]]:
         path = tmp_path / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
         with pytest.raises(SpecError) as caught:
-            spec.read_task(path)
+            registry.read_task(path)
         return str(caught.value).splitlines()
 
     return run
@@ -41,8 +41,8 @@ def test_an_untouched_copy_is_fine(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.yaml"
         content = strict_yaml.read(assets.TASKS / "targets" / f"{name}.yaml")
         path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
-        assert spec.read_task(path).hash == spec.load_task(name).hash
-        assert spec.load_task(str(path)) == spec.load_task(name)
+        assert registry.read_task(path).hash == registry.load_task(name).hash
+        assert registry.load_task(str(path)) == registry.load_task(name)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_norwegian_stays_a_language_code(tmp_path: Path) -> None:
     text = (assets.TASKS / "targets" / "xnli.yaml").read_text(encoding="utf-8")
     path.write_text(text.replace("\n  ar:\n", "\n  no:\n  on:\n"), encoding="utf-8")
     with pytest.raises(SpecError) as caught:
-        spec.read_task(path)
+        registry.read_task(path)
     assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == [
         "languages.no",
         "languages.on",
@@ -235,7 +235,7 @@ def test_not_a_mapping(tmp_path: Path, text: str, message: str) -> None:
 
 def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is no such file"):
-        spec.load_task(str(tmp_path / "mine.yaml"))
+        registry.load_task(str(tmp_path / "mine.yaml"))
     (tmp_path / "x.yaml").write_bytes(b"name: \xff\n")
     with pytest.raises(SpecError, match="cannot be read"):
         strict_yaml.read(tmp_path / "x.yaml")
@@ -253,11 +253,11 @@ def test_a_group_with_an_unknown_task() -> None:
 
 def test_unknown_names_say_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"no task named 'xnil'\. Did you mean 'xnli'\?"):
-        spec.load_task("xnil")
+        registry.load_task("xnil")
     with pytest.raises(UsageError, match=r"no training set named 'mnil'\. Did you mean 'mnli'\?"):
-        spec.load_training("mnil")
+        registry.load_training("mnil")
     with pytest.raises(UsageError, match="Known: bucc2018, lareqa"):
-        spec.load_task("zzzz")
+        registry.load_task("zzzz")
 
 
 @pytest.mark.parametrize(
@@ -282,4 +282,4 @@ def test_mistakes_about_candidates_and_scale_are_named(old, new, words, tmp_path
     path = tmp_path / "bucc2018.yaml"
     path.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(SpecError, match=words):
-        spec.read_task(path)
+        registry.read_task(path)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from xharness.data.examples import Choice, Pair, Question, Tagged
-from xharness.tasks.task_spec import load_training
+from xharness.tasks.registry import load_training
 from xharness.training.dev_sets import Probe, chance
 
 

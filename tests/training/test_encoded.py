@@ -21,7 +21,7 @@ from xharness.errors import DataError, OutputError, UsageError
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import IGNORED, Context
 from xharness.tasks.inputs import ChoiceInput, ClassificationInput, SpanInput, TaggingInput
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 from xharness.training import encoded as lessons
 from xharness.training.encoded import Lessons, encode, find
 

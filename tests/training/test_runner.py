@@ -22,9 +22,10 @@ from xharness import assets
 from xharness.checkpoints import heads, training_record
 from xharness.data import loading as data
 from xharness.errors import DataError, ModelError, NothingToDo, UsageError
+from xharness.models import inference
 from xharness.models import loading as models
 from xharness.models.kinds import KINDS
-from xharness.tasks.task_spec import load_mixture, load_training
+from xharness.tasks.registry import load_mixture, load_training
 from xharness.training import dev_sets as probing
 from xharness.training import output_folder as training_folder
 from xharness.training import plan as training_plan
@@ -55,7 +56,7 @@ def scored_again(output: Path, task: str, folder: Path, limit: int | None = None
     )
     kind = KINDS[spec.kind]
     features = kind.encode(examples, context)
-    made = kind.decode(examples, features, models.forward(loaded, kind, features, context, 4096), context)
+    made = kind.decode(examples, features, inference.forward(loaded, kind, features, context, 4096), context)
     measured = probing.measure(spec, probing.gold(spec, examples), probing.in_file_order(examples, made), "en")
     return probing.task_score(spec.score_keys, measured.scores)
 

@@ -22,8 +22,8 @@ from xharness.checkpoints.zoo import OWN_ORG, Encoder, Entry, Zoo
 from xharness.errors import ModelError, UsageError
 from xharness.hub import read as hub
 from xharness.hub.errors import Unreachable
-from xharness.tasks.task_spec import MIXTURE, list_intermediate, list_training, load_mixture, load_training
-from xharness.terminal_text import plain
+from xharness.tasks.registry import MIXTURE, list_intermediate, list_training, load_mixture, load_training
+from xharness.text import strip_controls
 
 _AT_ONCE = 8
 _SHORT = 12
@@ -172,10 +172,10 @@ def _trained_on(tasks: Sequence[str]) -> str:
     """Return what a checkpoint was trained on: a training set, or several, by number where not all are in it."""
     known = list_intermediate()
     if len(tasks) == 1 or set(tasks) == set(known):
-        return plain(_title(tasks[0] if len(tasks) == 1 else MIXTURE))
+        return strip_controls(_title(tasks[0] if len(tasks) == 1 else MIXTURE))
     if set(tasks) <= set(known):
         return f"{len(tasks)} of the {len(known)} intermediate tasks"
-    return plain(", ".join(tasks))
+    return strip_controls(", ".join(tasks))
 
 
 def _add_local(rows: list[Row], local: Row) -> None:
@@ -227,7 +227,7 @@ def _overall(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
                     and isinstance(name, str)
                     and isinstance(value, int | float)
                 ):
-                    found.append(plain(f"{name.rpartition('/')[2]} overall {value:.1f}"))
+                    found.append(strip_controls(f"{name.rpartition('/')[2]} overall {value:.1f}"))
         except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
             continue  # not what xharness writes; the list goes on without its score
     return ", ".join(found)
@@ -264,7 +264,7 @@ def headline(record: Record | None) -> str:
     else:
         of = f"mean of {len(record.probes)} sets"
     failed = "" if record.status == "complete" else f", {record.status}"
-    return plain(f"{next(iter(record.selections))} {record.score:.1f} ({of}){failed}")
+    return strip_controls(f"{next(iter(record.selections))} {record.score:.1f} ({of}){failed}")
 
 
 def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entry | None]]:
@@ -284,8 +284,8 @@ def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entr
         task = MIXTURE if joint else ",".join(found.tasks)
         encoder = zoo.encoder_of(found.base_name)
         size = sum(p.stat().st_size for p in [*path.iterdir(), *path.glob("heads/*")] if p.is_file())
-        base, title = plain(found.base_name), _trained_on(found.tasks)
-        row = Row(path.name, base, plain(task), title, found.phase, size, folder=path, headline=score)
+        base, title = strip_controls(found.base_name), _trained_on(found.tasks)
+        row = Row(path.name, base, strip_controls(task), title, found.phase, size, folder=path, headline=score)
         entry = _entry(zoo, encoder, task, found.phase)
         yield (row if entry is None else replace(row, name=entry.name, encoder=entry.encoder.title)), entry
     if not count:

@@ -21,7 +21,7 @@ from xharness.hub import download as hub_downloads
 from xharness.hub import read as hub
 from xharness.hub.read import RemoteFile
 from xharness.progress import bar
-from xharness.terminal_text import plain
+from xharness.text import strip_controls
 
 # Beside config, tokenizer and weights.
 _MORE = re.compile(
@@ -132,7 +132,7 @@ class _Pull:
         """Bring all files and return what came of it; ``new``: the folder does not yet belong to this repository."""
         names = [path for path in self.listed if "/" not in path]
         if not checkpoint_files.find_weights(names):
-            raise checkpoint_files.no_weights(self.repo, sorted(map(plain, names)), "")
+            raise checkpoint_files.no_weights(self.repo, sorted(map(strip_controls, names)), "")
         checkpoint_files.check_tokenizer(self.repo, names)
         first = select(self.listed)
         weights = [path for path in first if path.endswith(_WEIGHTS)]
@@ -217,7 +217,7 @@ class _Pull:
         if not left:
             return ()
         named = f"{', '.join(left[:4])}{' ...' if len(left) > 4 else ''}"
-        return (plain(f"Python code and pickles stay on the Hub: {named}."),)
+        return (strip_controls(f"Python code and pickles stay on the Hub: {named}."),)
 
     def _is_there(self, path: str, file: RemoteFile) -> bool:
         return path in self.right or file.is_at(self.to / path)

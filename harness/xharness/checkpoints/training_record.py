@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from xharness import files
-from xharness.errors import ModelError, OutputError
+from xharness.errors import ModelError
+from xharness.strict_json import LIMIT, NULL, OBJECT, TEXT, TEXT_LIST, TEXTS, WHOLE, Rule, problems
 
 FILE = "training.json"
 CURVE = "training_curve.png"
@@ -19,6 +20,35 @@ ENGLISH_DEV, LAST, AVERAGE = "english-dev", "last", "average"
 """How a state was chosen, by name; choices of others have names of their own."""
 
 Status = Literal["complete", "collapsed", "diverged"]
+RUNNING = ".run"
+"""What lies in the folder only while a run is not at its end."""
+_NUMBER = WHOLE | Rule("a finite number", lambda value: type(value) is float and abs(value) <= 1e100)
+_LIST = Rule("a list of plain values", lambda value: isinstance(value, list) and OBJECT.fits({"": value}))
+_RECORD = {
+    **dict.fromkeys(("request", "data", "mixture", "probes", "selections", "hardware"), OBJECT),
+    **dict.fromkeys(("seed", "steps", "planned_steps", "tokens"), WHOLE),
+    "attempts": _LIST,
+    "losses": _LIST,
+    "evaluations": _LIST,
+    "status": TEXT,
+    "reason": TEXT | NULL,
+    "key": TEXT,
+    "seconds": _NUMBER,
+    "versions": TEXTS,
+    "weights": TEXTS,
+    "notes": TEXT_LIST,
+}
+_REQUEST = {"base": TEXTS, "tasks": OBJECT, "languages": TEXT_LIST, "mlm": OBJECT | NULL, "lora": OBJECT | NULL}
+_TASK = {"spec": TEXT, "data": TEXT, "settings": OBJECT, "origins": TEXTS}
+_PART = {
+    **dict.fromkeys(("task", "language", "split", "source", "status", "origin"), TEXT),
+    **dict.fromkeys(("n", "available"), WHOLE),
+    "revision": TEXT | NULL,
+    "licence": TEXT | NULL,
+}
+_MIXTURE = {"units": WHOLE, "probability": _NUMBER, "steps": WHOLE}
+_PROBE = {"language": TEXT, "metric": TEXT, "n": WHOLE, "of": WHOLE, "chance": _NUMBER | NULL}
+_MAY_LACK = ("reason", "mlm", "lora", "languages", "licence", "processes", "chance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,46 +148,42 @@ def check_weights(record: Record, folder: Path, sha256: Callable[[Path], str] = 
             raise ModelError(f"{path}: the weights are not as they were written.")
 
 
-def draw(record: Record, folder: Path) -> Path | None:
-    """Draw losses and development scores as a picture and return its path; None where matplotlib is not installed."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
-    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
-    loss_axes, score_axes = figure.subplots(2, 1, sharex=True)
-    for number, task in enumerate(record.mixture):
-        points = [(step, loss) for step, name, loss, _ in record.losses if name == task]
-        if points:
-            x, y = zip(*points, strict=True)
-            style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--", "linewidth": 1.0}
-            loss_axes.plot(x, y, label=task, **style)
-    loss_axes.set_ylabel("training loss")
-    loss_axes.set_ylim(bottom=0)
-    for number, probe in enumerate(record.probes):
-        points = [(e["step"], e["scores"][probe]["score"]) for e in record.evaluations if probe in e["scores"]]
-        if points:
-            x, y = zip(*points, strict=True)
-            style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--", "linewidth": 1.0}
-            score_axes.plot(x, y, marker="o", markersize=3, label=probe, **style)
-    first = next(iter(record.selections.values()), None)
-    if first is not None and isinstance(first.get("step"), int):
-        score_axes.axvline(first["step"], color="0.5", linewidth=0.8, linestyle=":")
-    score_axes.set_ylabel("development score (%)")
-    score_axes.set_xlabel("optimiser step")
-    for axes in (loss_axes, score_axes):
-        axes.spines[["top", "right"]].set_visible(False)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7, frameon=False, ncols=2)
-    path, part = folder / CURVE, folder / f".{CURVE}.part"
-    try:
-        FigureCanvasAgg(figure).print_png(part)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from None
-    return path
+def record_problems(record: Record) -> str | None:
+    """Return what is wrong with the values of a record that a card is made of; None for one that xharness wrote."""
+    return next(_damage(record), None)
 
 
-RUNNING = ".run"
-"""What lies in the folder only while a run is not at its end."""
+def _damage(record: Record) -> Iterator[str]:
+    # One floor after the other: what stands in an object is looked at once that is known to be one.
+    yield from _field_problems("", vars(record), _RECORD)
+    request = record.request
+    yield from _field_problems("request.", request, _REQUEST)
+    yield from _field_problems("request.base.", request["base"], {"name": TEXT, "id": TEXT})
+    yield from _field_problems("hardware.", record.hardware, {"device": TEXT, "processes": LIMIT})
+    if not request["tasks"]:
+        yield "request.tasks is empty"
+    for name, data in record.data.items():
+        yield from _field_problems(f"data.{name}.", data, {"train": _LIST})
+        yield from _checked_items(f"data.{name}.train.", data["train"], _PART)
+    yield from _checked_items("request.tasks.", list(request["tasks"].values()), _TASK)
+    yield from _checked_items("attempts.", record.attempts, {"seed": WHOLE, "status": TEXT, "reason": TEXT | NULL})
+    yield from _checked_items("mixture.", list(record.mixture.values()), _MIXTURE)
+    yield from _checked_items("probes.", list(record.probes.values()), _PROBE)
+    yield from _checked_items("evaluations.", record.evaluations, {"step": WHOLE, "scores": OBJECT})
+    for number, each in enumerate(record.evaluations):
+        rules = {"score": _NUMBER | NULL}
+        yield from _checked_items(f"evaluations.{number}.scores.", list(each["scores"].values()), rules)
+    yield from _checked_items("selections.", list(record.selections.values()), {"step": WHOLE | TEXT})
+
+
+def _checked_items(where: str, values: list[Any], rules: dict[str, Rule]) -> Iterator[str]:
+    for number, value in enumerate(values):
+        yield from _field_problems(f"{where}{number}.", value, rules)
+
+
+def _field_problems(where: str, content: Any, rules: dict[str, Rule]) -> Iterator[str]:
+    if not isinstance(content, dict):
+        yield f"{where.rstrip('.')} is no object"
+        return
+    yield from (f"it has no field '{where}{name}'" for name in rules if name not in content and name not in _MAY_LACK)
+    yield from problems(content, rules, where)

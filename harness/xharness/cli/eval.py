@@ -7,8 +7,20 @@ from typing import Any
 
 import click
 
-from xharness.cli.options import AS_JSON, DATA_DIR, LANGUAGES, fail_if_incomplete, names, print_json, say, show
-from xharness.cli.recipe_options import RECIPE, given_of, needs_accelerate, with_recipe
+from xharness.cli.options import (
+    AS_JSON,
+    DATA_DIR,
+    LANGUAGES,
+    RECIPE,
+    fail_if_incomplete,
+    given_of,
+    names,
+    needs_accelerate,
+    print_json,
+    say,
+    show,
+    with_recipe,
+)
 
 
 def _batch_tokens(context: click.Context, option: click.Parameter, value: str) -> int | None:

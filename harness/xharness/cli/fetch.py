@@ -49,8 +49,8 @@ def fetch(
     """
     from tabulate import tabulate
 
-    from xharness.data.fetch.hub_datasets import fetch as fill
-    from xharness.data.fetch.hub_datasets import named
+    from xharness.data.fetch.runner import fetch as fill
+    from xharness.tasks.selection import named
 
     specs, wanted = named(names(targets) or []), list(splits) or None
     rows = fill(specs, to, names(languages), wanted, progress=True, archives=archives)

@@ -228,14 +228,14 @@ def _keep(checked: Checked, record: Path | None) -> None:
 
 
 def _print(checked: Checked) -> None:
-    from xharness.leaderboard import check_report
+    from xharness.leaderboard import check
 
-    click.echo(check_report.text(checked))
+    click.echo(check.text(checked))
 
 
 def _fail_if_refused(found: list[Checked]) -> None:
-    from xharness.leaderboard import check_report
+    from xharness.leaderboard import check
 
-    refused = [check_report.sentence(each) for each in found if not each.verdict.accepted]
+    refused = [check.sentence(each) for each in found if not each.verdict.accepted]
     if refused:
         raise SubmissionError("\n".join(refused))

@@ -126,7 +126,7 @@ def models_pin(org: str | None, to: Path) -> None:
     If the file is there it is changed, its comments stay; else it begins as the one that XHARNESS_ZOO names, or the one
     that comes with xharness. Use it with XHARNESS_ZOO=FILE.
     """
-    from xharness.checkpoints.zoo_pins import pin
+    from xharness.checkpoints.zoo import pin
 
     pinned = pin(to, org)
     for name, sha in pinned.revisions.items():

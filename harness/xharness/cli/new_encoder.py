@@ -49,7 +49,7 @@ def new_encoder(
     """
     from itertools import chain
 
-    from xharness.results.scoring import data_folder
+    from xharness.data.loading import data_folder
     from xharness.training import new_encoder as scratch
 
     chosen = scratch.load_size(size)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
-from xharness.errors import Incomplete
+from xharness.errors import Incomplete, UsageError
 
 DATA_DIR = click.option(
     "--data-dir",
@@ -20,6 +21,37 @@ DATA_DIR = click.option(
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 LANGUAGES = click.option("--languages", metavar="de,sw,...", help="Two-letter codes; all of each target if not given.")
+RECIPE = [
+    click.option(
+        "--recipe",
+        default="jiant",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="Settings by name: jiant (the method's authors) or xtreme (the benchmark's scripts), or a YAML file.",
+    ),
+    click.option("--learning-rate", type=float, metavar="RATE", help="In place of the recipe's."),
+    click.option("--epochs", type=float, metavar="N", help="In place of the recipe's."),
+    click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Examples per optimiser step."),
+    click.option("--max-length", type=click.IntRange(min=8), metavar="N", help="Sub-words per row."),
+    click.option(
+        "--warmup", type=click.FloatRange(min=0), metavar="X", help="A share of the steps (below 1), or steps."
+    ),
+    click.option("--eval-every", type=click.IntRange(min=1), metavar="N", help="Steps between evaluations."),
+    click.option(
+        "--eval-examples", type=click.IntRange(min=1), metavar="N", help="Examples of each set that an evaluation sees."
+    ),
+    click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many optimiser steps."),
+    click.option(
+        "--train-n",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Train on N examples, drawn by the seed.",
+    ),
+    click.option("--lora", type=click.IntRange(min=1), metavar="RANK", help="Train low-rank adapters and merge them."),
+    click.option("--gradient-checkpointing", is_flag=True, help="Less memory for more time."),
+]
+GIVEN = ("learning_rate", "epochs", "batch_size", "max_length", "warmup", "eval_every", "eval_examples")
+"""Options that stand in place of a recipe's settings."""
 
 
 def names(value: str | None) -> list[str] | None:
@@ -52,3 +84,22 @@ def fail_if_incomplete(failures: Sequence[str]) -> None:
     if failures:
         listed = "\n".join(f"  {line}" for line in failures)
         raise Incomplete(f"{len(failures)} of the scores that were asked for are missing:\n{listed}")
+
+
+def with_recipe(command: Any) -> Any:
+    """Add the options of recipes to a command."""
+    for option in reversed(RECIPE):
+        command = option(command)
+    return command
+
+
+def given_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the recipe's settings that the user gave out of a command's options."""
+    found = {name: options.pop(name) for name in GIVEN}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def needs_accelerate() -> None:
+    """Refuse to train where accelerate is not installed, with what to install."""
+    if find_spec("accelerate") is None:
+        raise UsageError("Training needs the package accelerate: pip install 'xharness[train]'.")

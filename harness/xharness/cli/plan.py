@@ -184,8 +184,8 @@ def plan_all(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool,
     """Plan the whole table: all intermediate checkpoints, and the tuning and evaluation of each."""
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
+    from xharness.tasks.registry import MIXTURE, list_intermediate
     from xharness.tasks.selection import select
-    from xharness.tasks.task_spec import MIXTURE, list_intermediate
     from xharness.training.costs import report as cost_report
     from xharness.training.costs import workload
 
@@ -223,7 +223,9 @@ def _print(*parts: str) -> None:
 def _intermediate(tasks: str, recipe: Any, cap: int | None, temperature: float | None) -> Run:
     """Return the run that makes one checkpoint of tasks with commas between, or of the mixture of all."""
     from xharness.errors import UsageError
-    from xharness.tasks.task_spec import MIXTURE, MixtureSpec, load_mixture
+    from xharness.tasks import selection as tasks_selection
+    from xharness.tasks.registry import MIXTURE, load_mixture
+    from xharness.tasks.task_spec import MixtureSpec
     from xharness.training.costs import workload
 
     wanted = names(tasks) or []
@@ -233,7 +235,7 @@ def _intermediate(tasks: str, recipe: Any, cap: int | None, temperature: float |
         return workload.mixture_run(load_mixture(MIXTURE), recipe, cap, temperature)
     if MIXTURE in wanted:
         raise UsageError(f"'{MIXTURE}' stands for all intermediate tasks and is named alone.")
-    specs = [workload.training_set(name) for name in dict.fromkeys(wanted)]
+    specs = [tasks_selection.training_set(name) for name in dict.fromkeys(wanted)]
     if len(specs) == 1:
         return workload.training_run(specs[0].name, specs, recipe)
     joint = MixtureSpec(name=MIXTURE, title="", tasks=[spec.name for spec in specs])

@@ -20,7 +20,7 @@ def tasks_list(as_json: bool) -> None:
     """List the targets that this version has, with metric, number of languages, and where their data comes from."""
     from tabulate import tabulate
 
-    from xharness.tasks.task_spec import list_tasks, load_task
+    from xharness.tasks.registry import list_tasks, load_task
 
     specs = [load_task(name) for name in list_tasks()]
     if as_json:
@@ -41,7 +41,7 @@ def tasks_show(name: str, as_json: bool) -> None:
     """Show a target's spec as it is read, with its hash."""
     import yaml
 
-    from xharness.tasks.task_spec import load_task
+    from xharness.tasks.registry import load_task
 
     spec = load_task(name)
     content = {**spec.model_dump(mode="json", by_alias=True, exclude_none=True), "hash": spec.hash}

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from xharness.cli.options import AS_JSON, DATA_DIR, names, print_json, say
-from xharness.cli.recipe_options import given_of, needs_accelerate, with_recipe
+from xharness.cli.options import AS_JSON, DATA_DIR, given_of, names, needs_accelerate, print_json, say, with_recipe
 from xharness.errors import Incomplete
 
 

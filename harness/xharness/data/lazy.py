@@ -6,7 +6,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
+import numpy as np
+
+from xharness.data.examples import Example
+
 E = TypeVar("E")
+Places = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 class _Read(Sequence[E]):
@@ -79,3 +84,40 @@ class Joined(_Read[E]):
             found += part[max(start, 0) : max(stop, 0)]
             start, stop = start - len(part), stop - len(part)
         return found
+
+
+class Chosen(Sequence[Example]):
+    """Some examples of a sequence, by their places in rising order; only what is asked for is read."""
+
+    PIECE = 1000
+    SPARSE = 16
+    """Where fewer than one in so many is wanted, examples are read one by one instead of with all between them."""
+
+    def __init__(self, all_of_them: Sequence[Example], places: Places) -> None:
+        self._all = all_of_them
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        if isinstance(index, slice):
+            return list(self._read(self.places[index]))
+        return self._all[int(self.places[index])]
+
+    def __iter__(self) -> Iterator[Example]:
+        return self._read(self.places)
+
+    def _read(self, places: Places) -> Iterator[Example]:
+        for begin in range(0, len(places), self.PIECE):
+            piece = places[begin : begin + self.PIECE]
+            low, high = int(piece.min()), int(piece.max()) + 1
+            if high - low > self.SPARSE * len(piece):
+                yield from (self._all[int(place)] for place in piece)
+            else:
+                near = self._all[low:high]
+                yield from (near[int(place) - low] for place in piece)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xharness.data import arrow as tables
-from xharness.data import formats as readers
 from xharness.data import manifest
 from xharness.data.candidates import Pool, load_pool
 from xharness.data.convert import converter, nearest, points_at, stored_answers, stored_label
 from xharness.data.examples import Example, data_hash
-from xharness.data.formats import ccgbank
 from xharness.data.lazy import Examples, Joined
-from xharness.data.sources import absent, check_columns, choose, named, open_file, open_table, where_of
-from xharness.errors import DataError, did_you_mean
+from xharness.data.sources import absent, check_columns, choose, named, open_table, where_of
+from xharness.errors import DataError
 from xharness.tasks.dataset_spec import DataSpec, Source, Split
-from xharness.tasks.task_spec import TaskSpec, TrainingSpec, parts_of
-
-NO_LABEL = ("-1", "", "None")
-"""What stands in users' own files where there is no label: -1, nothing, or null."""
+from xharness.tasks.registry import parts_of
+from xharness.tasks.task_spec import TaskSpec, TrainingSpec
 
 
 @dataclass(frozen=True)
@@ -89,84 +85,6 @@ def load(spec: DataSpec, language: str, split: Split, data_dir: Path | None = No
     stored = count(spec, examples) + counts.get("unlabelled", 0)
     status = _status(source, spec, language, split, data_dir, stored, expected)
     return Data(examples, digest, source.name, revision, status, expected, counts, pool)
-
-
-def load_file(spec: DataSpec, path: Path, language: str, split: Split) -> Data:
-    """Return the examples of a file of the user's own, in place of a source of the spec.
-
-    Args:
-        spec: a spec without candidates; the file has its columns, or columns called as its fields are, and need not
-            have ids. For a joined training set the file has the columns of the first member.
-        path: .jsonl, .json, .csv, .tsv or .parquet; for questions also SQuAD's .json; for tags also .conllu; for CCG
-            also the folder of CCGbank, or a table of words and supertags. All but parquet may be packed with gzip.
-        language: the file's language, for messages and for words that are put together again.
-        split: which part of CCGbank's folder is read.
-
-    Raises:
-        DataError: there is no such file (says the nearest name), or it is empty; else as `load`.
-    """
-    if isinstance(spec, TrainingSpec) and spec.members:
-        spec = parts_of(spec)[0].model_copy(update={"name": spec.name})
-    where = f"{path} ('{language}')"
-    found = _own_files(spec, path, language, split)
-    format = _own_format(spec, path)
-    if format is not None:
-        precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
-        table = tables.from_rows(readers.READERS[format](found, readers.Asked(language, tuple(precedence))))
-        columns = {canonical: canonical for canonical in spec.fields if canonical in table.column_names}
-    else:
-        table = open_file(spec, path)
-        columns = _own_columns(spec, table.column_names)
-    if not len(table):
-        raise DataError(f"{spec.name}: {where} holds no example.")
-    _expect_columns(spec, columns, table, where)
-    if isinstance(spec, TrainingSpec) and "label" in columns:
-        # However others write that nobody agreed on a label.
-        none = {*spec.drop_labels, *NO_LABEL} - {*spec.labels, *spec.label_map}
-        spec = spec.model_copy(update={"drop_labels": sorted(none)})
-    examples, digest, counts = _examples(spec, table, columns, where, None)
-    if not len(examples):
-        raise DataError(f"{spec.name}: {where} holds no example that has a label or words.")
-    return Data(examples, digest, path.name, None, manifest.UNKNOWN, None, counts)
-
-
-def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[Path]:
-    """Return the file that a user named, or those of a split where it is the folder of CCGbank."""
-    where = f"'{path}' ('{language}')"
-    if path.is_dir():
-        found = ccgbank.find(path, split) if spec.finds_labels else []
-        if not found:
-            kind = f"there is no file of CCGbank for {split} below" if spec.finds_labels else "expected a file, found"
-            raise DataError(f"{spec.name}: {kind} the folder {where}.")
-        return found
-    if not path.is_file():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"{spec.name}: there is no file {where}.{did_you_mean(path.name, beside)}")
-    if not path.stat().st_size:
-        raise DataError(f"{spec.name}: {path} ('{language}') is empty.")
-    return [path]
-
-
-def _own_columns(spec: DataSpec, found: Sequence[str]) -> dict[str, str]:
-    """Return canonical field -> column of the user's file: called as in the spec, or as the field itself."""
-    columns = {}
-    for name, column in spec.fields.items():
-        there = [each for each in (column, name) if each in found]
-        if there or name not in spec.optional_fields:
-            columns[name] = there[0] if there else column
-    return columns
-
-
-def _own_format(spec: DataSpec, path: Path) -> str | None:
-    """Return the original format of a file of the user's own, a key of ``readers.READERS``; None: a plain table."""
-    name = path.name.removesuffix(".gz")
-    if spec.finds_labels and (path.is_dir() or name.endswith((".auto", ".tsv", ".txt"))):
-        return "ccgbank"
-    if spec.kind == "tagging" and name.endswith(".conllu"):
-        return "conllu"
-    if spec.kind == "span_qa" and name.endswith(".json") and readers.is_squad_json(path):
-        return "squad_json"
-    return None
 
 
 def _joined(parts: Sequence[Data]) -> Data:
@@ -336,3 +254,9 @@ def _status(
     if expected is None:
         return manifest.UNKNOWN
     return manifest.COMPLETE if n == expected else manifest.SAMPLE
+
+
+def data_folder(data_dir: str | Path | None) -> Path | None:
+    """Return the data folder that was given, else that of XHARNESS_DATA_DIR, else None (the Hub)."""
+    given = data_dir or os.environ.get("XHARNESS_DATA_DIR")
+    return Path(given) if given else None

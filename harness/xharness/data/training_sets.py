@@ -8,20 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 
 from xharness.data import loading as data
+from xharness.data import user_files
 from xharness.data.examples import Example, Pair
-from xharness.data.lazy import Joined
+from xharness.data.lazy import Chosen, Joined, Places
 from xharness.errors import DataError, UsageError, did_you_mean
-from xharness.tasks.task_spec import TrainingSpec, parts_of
-
-Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+from xharness.tasks.registry import parts_of
+from xharness.tasks.task_spec import TrainingSpec
 
 TRANSLATED = "machine-translated"
 OWN_FILE = "own file"
@@ -77,43 +77,6 @@ class TrainingData:
 
     def __len__(self) -> int:
         return len(self.examples)
-
-
-class Chosen(Sequence[Example]):
-    """Some examples of a sequence, by their places in rising order; only what is asked for is read."""
-
-    PIECE = 1000
-    SPARSE = 16
-    """Where fewer than one in so many is wanted, examples are read one by one instead of with all between them."""
-
-    def __init__(self, all_of_them: Sequence[Example], places: Places) -> None:
-        self._all = all_of_them
-        self.places = places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            return list(self._read(self.places[index]))
-        return self._all[int(self.places[index])]
-
-    def __iter__(self) -> Iterator[Example]:
-        return self._read(self.places)
-
-    def _read(self, places: Places) -> Iterator[Example]:
-        for begin in range(0, len(places), self.PIECE):
-            piece = places[begin : begin + self.PIECE]
-            low, high = int(piece.min()), int(piece.max()) + 1
-            if high - low > self.SPARSE * len(piece):
-                yield from (self._all[int(place)] for place in piece)
-            else:
-                near = self._all[low:high]
-                yield from (near[int(place) - low] for place in piece)
 
 
 @dataclass(frozen=True)
@@ -306,7 +269,7 @@ def _pools(
     pools = []
     for language in dict.fromkeys(languages):
         if language in files:
-            own = data.load_file(spec, files[language], language, split)
+            own = user_files.load_file(spec, files[language], language, split)
             loaded = [_of(spec.name, own, language, split, OWN_FILE)]
         else:
             _check_language(spec, members, language)

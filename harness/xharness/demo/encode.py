@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from xharness import assets
 from xharness.demo import lexicon as world
 from xharness.demo.data import ORGANISATION, SOURCE_LANGUAGE
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 Rows = list[dict[str, Any]]
 

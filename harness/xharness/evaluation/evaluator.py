@@ -21,7 +21,7 @@ from xharness.evaluation.model_cache import Shelf
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Options, Prepared
 from xharness.evaluation.retrieval.compare import Comparer, described, resolve_layer
-from xharness.models import loading as models
+from xharness.models import devices, inference
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Array, Context, NonFiniteOutput
 from xharness.models.loading import Encoder
@@ -156,13 +156,13 @@ class Desk:
             selection=work.selection,
             **{"selected_by": _selected_by(spec, work.selection), **self._told_of_tuning(loaded.hash)},
             dtype=work.dtype,
-            device=models.device_name(self._device),
+            device=devices.device_name(self._device),
             batch_tokens=work.budget,
             seed=self._options.seed,
             versions={
                 "xharness": __version__,
                 "python": platform.python_version(),
-                **models.versions(),
+                **devices.versions(),
             },
             seconds=round(time.perf_counter() - started, 3),
             tokens=work.tokens,
@@ -266,9 +266,9 @@ class Desk:
                 self._say(f"{spec.name} {language}: {notes[0]}.")
                 dtype = "float32"
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not models.out_of_memory(error):
+                if not devices.out_of_memory(error):
                     raise
-                if budget // 2 < models.SMALLEST_BUDGET:
+                if budget // 2 < inference.SMALLEST_BUDGET:
                     raise ModelError(
                         f"{spec.name} {language}: out of memory even with {budget} sub-words a batch. "
                         "Use --device cpu, or a machine with more memory."
@@ -292,7 +292,7 @@ class Desk:
                 return int(json.loads(path.read_text(encoding="utf-8"))["batch_tokens"])
             except (ValueError, KeyError, TypeError):
                 self._say(f"{path} is damaged; the cell starts anew.")
-        budget = asked or models.default_budget(encoder)
+        budget = asked or inference.default_budget(encoder)
         files.write_json(path, {"batch_tokens": budget})
         return budget
 
@@ -331,7 +331,7 @@ class Desk:
             chunk = examples[start : start + CHUNK]
             features = kind.encode(chunk, context)
             done = Ticker(bar, len(chunk), sum(features.lengths))
-            arrays: list[Array] = models.forward(encoder, kind, features, context, budget, done.tick)
+            arrays: list[Array] = inference.forward(encoder, kind, features, context, budget, done.tick)
             decoded += kind.decode(chunk, features, arrays, context)
             tokens += sum(features.lengths)
             for name, count in features.counts.items():

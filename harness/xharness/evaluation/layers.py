@@ -20,8 +20,8 @@ from xharness.progress import bar
 from xharness.results.aggregate import TaskResult, task_result
 from xharness.results.runs import digest
 from xharness.results.score import Score
+from xharness.tasks.registry import load_task
 from xharness.tasks.selection import Selection
-from xharness.tasks.task_spec import load_task
 
 
 @dataclass(frozen=True)

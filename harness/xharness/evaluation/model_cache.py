@@ -11,6 +11,7 @@ from xharness.checkpoints import resolve
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.heads import Head
 from xharness.evaluation.prepare import Prepared
+from xharness.models import devices
 from xharness.models import loading as models
 from xharness.models.kinds import KINDS
 from xharness.models.loading import Encoder
@@ -69,10 +70,10 @@ class Shelf:
 def open_shelf(prepared: Prepared) -> Shelf:
     """Return the shelf of a run: its device, its type, and the checkpoint's files, which are downloaded if need be."""
     options = prepared.options
-    device = models.choose_device(options.device)
+    device = devices.choose_device(options.device)
     torch.manual_seed(options.seed)
     path = resolve.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
-    dtype = models.choose_dtype(options.dtype, device)
+    dtype = devices.choose_dtype(options.dtype, device)
     known = prepared.checkpoint.heads
     heads = {step.task: known[step.head] for step in prepared.steps if step.head is not None}
     return Shelf(prepared.checkpoint, path, device, dtype, options.trust_remote_code, heads)

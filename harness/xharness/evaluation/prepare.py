@@ -10,9 +10,9 @@ from typing import Any
 from xharness.checkpoints import resolve
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.data import loading as data
+from xharness.data.loading import data_folder
 from xharness.errors import DataError, UsageError
 from xharness.evaluation.plan import Step, make_plan
-from xharness.results.scoring import data_folder
 from xharness.tasks.dataset_spec import Split
 from xharness.tasks.selection import Selection, choose_languages, select
 from xharness.tasks.task_spec import TaskSpec

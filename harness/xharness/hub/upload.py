@@ -71,15 +71,3 @@ class Digests:
         digest = self.of(folder / path)
         _, size, modified = self._known[folder / path]
         return File(path, folder / path, size, digest, modified)
-
-
-def size_of(count: int) -> str:
-    """Return a number of bytes as people read it.
-
-    >>> size_of(812), size_of(2_400_000), size_of(2_239_000_000)
-    ('812 B', '2.4 MB', '2.24 GB')
-    """
-    for unit, factor, digits in (("GB", 10**9, 2), ("MB", 10**6, 1), ("kB", 10**3, 1)):
-        if count >= factor:
-            return f"{count / factor:.{digits}f} {unit}"
-    return f"{count} B"

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from xharness.errors import OutputError, PublishError, XharnessError
 from xharness.hub.errors import http_error
-from xharness.terminal_text import plain
+from xharness.text import strip_controls
 
 LOG_IN = "Log in with `hf auth login`, or set HF_TOKEN to a token with the role 'write'"
 
@@ -113,7 +113,7 @@ def _sentence(error: Exception, repo: str, what: str) -> XharnessError:
         response = getattr(cause, "response", None)
         if response is not None:
             server = getattr(cause, "server_message", None) or response.headers.get("X-Error-Message") or ""
-            return _answered(response.status_code, plain(scrubbed(str(server))).strip(), repo, what)
+            return _answered(response.status_code, strip_controls(scrubbed(str(server))).strip(), repo, what)
     if any(isinstance(cause, errors.OfflineModeIsEnabled) for cause in causes):
         return PublishError(f"{repo}: HF_HUB_OFFLINE is set. Unset it to publish.")
     if any(isinstance(cause, http_error() | ConnectionError | TimeoutError) for cause in causes):

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xharness import local_paths
+from xharness import text
 from xharness.checkpoints.training_record import ENGLISH_DEV
 from xharness.errors import SubmissionError, UsageError, XharnessError, did_you_mean, nearest_folder
-from xharness.leaderboard.limits import LONGEST_TEXT
+from xharness.leaderboard.fields import LONGEST_TEXT
 from xharness.results import predictions
 from xharness.results import runs as results_runs
 from xharness.results.runs import Run, check_alike, fitting, read_run
 from xharness.results.score import AS_IS, ON_TEST, TUNED, ZERO_SHOT, Score
-from xharness.tasks.task_spec import TaskSpec, list_tasks, load_task
+from xharness.tasks.registry import list_tasks, load_task
+from xharness.tasks.task_spec import TaskSpec
 
 NOT_THE_TASK = ("sample", "stand-in")
 """What data is called that is not the task's own test data, whole or cut."""
@@ -248,9 +249,7 @@ def _settings(runs: Sequence[Run]) -> dict[str, Any]:
             target |= {"data_status": sorted(statuses)} if statuses else {}
             if score.tuned.get("status") == "collapsed" and _seed(run) not in target.get("collapsed", []):
                 target.setdefault("collapsed", []).append(_seed(run))
-    shown: dict[str, Any] = _shown(
-        local_paths.shortened({**made, "of_targets": {k: v for k, v in targets.items() if v}})
-    )
+    shown: dict[str, Any] = _shown(text.shorten_paths({**made, "of_targets": {k: v for k, v in targets.items() if v}}))
     return shown
 
 

@@ -15,9 +15,9 @@ from xharness.hub import write as hub_commits
 from xharness.hub.errors import RepoType, Unreachable
 from xharness.hub.read import RemoteFile
 from xharness.hub.repository import Account, Standing
-from xharness.hub.upload import Digests, File, size_of
+from xharness.hub.upload import Digests, File
 from xharness.hub.write_errors import Lost
-from xharness.terminal_text import plain
+from xharness.text import format_bytes, strip_controls
 
 CARD = "README.md"
 
@@ -174,7 +174,7 @@ def _commit(plan: Plan, say: Callable[[str], None], title: str) -> str:
     for file in plan.sent:
         if file.path == CARD and isinstance(file.source, bytes):
             hub_commits.check_card(place.repo, file.source.decode("utf-8"), repo_type=place.repo_type)
-    say(f"Sending {len(plan.sent)} files, {size_of(sum(file.size for file in plan.sent))}, to {place.repo}")
+    say(f"Sending {len(plan.sent)} files, {format_bytes(sum(file.size for file in plan.sent))}, to {place.repo}")
     try:
         made = hub_commits.commit(
             place.repo,
@@ -192,8 +192,8 @@ def _commit(plan: Plan, say: Callable[[str], None], title: str) -> str:
     if after.standing is None or after.sent or after.deleted:
         wrong = ", ".join([file.path for file in after.sent[:6]] + list(after.deleted[:6]))
         raise PublishError(
-            f"{place.repo}: not all of it arrived ({plain(wrong) or 'the Hub cannot be asked'}). Run the same command "
-            "again."
+            f"{place.repo}: not all of it arrived ({strip_controls(wrong) or 'the Hub cannot be asked'}). "
+            "Run the same command again."
         )
     return made or after.standing.sha
 
@@ -203,8 +203,8 @@ def table(plans: list[Plan]) -> str:
     parts = []
     for plan in plans:
         place = plan.place
-        rows = [(f.path, size_of(f.size), "new" if plan.reached else "to send") for f in plan.new]
-        rows += [(f.path, size_of(f.size), "changed") for f in plan.changed]
+        rows = [(f.path, format_bytes(f.size), "new" if plan.reached else "to send") for f in plan.new]
+        rows += [(f.path, format_bytes(f.size), "changed") for f in plan.changed]
         rows += [(path, "", "kept as it is") for path in plan.kept]
         rows += [(path, "", "removed") for path in plan.deleted]
         shown = sorted(row for row in rows if not _is_one_of_many(row[0], place))
@@ -215,7 +215,7 @@ def table(plans: list[Plan]) -> str:
         ]
         head = f"{hub_standing.address(place.repo, place.repo_type)} ({_state(plan)})"
         parts.append("\n".join([head, tabulate(shown, tablefmt="plain", disable_numparse=True)] if shown else [head]))
-    return plain("\n\n".join(parts))
+    return strip_controls("\n\n".join(parts))
 
 
 def _is_one_of_many(path: str, place: Place) -> bool:

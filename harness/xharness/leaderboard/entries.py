@@ -8,7 +8,8 @@ from xharness.leaderboard.rows import SUBMISSION, Cell, Data, Layout, Row
 from xharness.leaderboard.store import Merged
 from xharness.leaderboard.submission import Submission
 from xharness.leaderboard.verdict import CheckedScore
-from xharness.metrics import mean, seeds
+from xharness.metrics import seeds
+from xharness.metrics.base import mean
 from xharness.results.score import Score
 from xharness.tasks.task_spec import TaskSpec
 

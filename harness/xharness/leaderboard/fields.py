@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from xharness.leaderboard.limits import LONGEST_NAME, LONGEST_NOTE, LONGEST_TEXT, LONGEST_URL
-from xharness.results.score import shown
+from xharness.strict_json import show_value
+from xharness.text import is_printable
 
-
-def is_printable(text: str) -> bool:
-    r"""Whether a text can be shown as it is: no controls, no lone surrogates, nothing that turns its direction.
-
-    Letters have to be put together (NFC), so that no two texts look alike and differ, and no letter bears a pile of
-    marks that covers its neighbours.
-
-    >>> is_printable("XLM-R \u2248 large"), is_printable("a\u202eb"), is_printable("a\nb"), is_printable("e\u0301")
-    (True, False, False, False)
-    """
-    marks = 0
-    for character in text:
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        if marks > 3:
-            return False
-    return text.isprintable() and unicodedata.is_normalized("NFC", text)
+_URL = r"https://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?"
+ID = "[a-z0-9][a-z0-9-]{0,39}-[0-9a-f]{12}"
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Count = Annotated[int, Field(ge=1, lt=2**53)]
+Percent = Annotated[float, Field(ge=0, le=100 + 1e-9)]
+"""A little more than 100 is what rounding makes of it."""
+LONGEST_NAME, LONGEST_NOTE, LONGEST_TEXT, LONGEST_URL = 80, 500, 200, 300
+"""In characters: names; notes and reasons; other texts; addresses."""
+MOST_SEEDS, MOST_FILES, MOST_SETTINGS, MOST_VERSIONS = 20, 5_000, 2_000, 40
+LARGEST_RECORD = 4 << 20
+"""Bytes of a submission.json: all languages of all targets under twenty seeds need two million."""
+LARGEST_FILE, LARGEST_CONTENT = 32 << 20, 64 << 20
+"""Bytes of a prediction file, packed and unpacked."""
+LARGEST_PACKAGE, LARGEST_UNPACKED = 512 << 20, 2 << 30
+"""Bytes of all prediction files together, packed and unpacked."""
+LONGEST_ANSWER = 1_000
+"""Characters of an answer to a question: longer ones are no answers but contexts, and those are others' texts."""
+LONGEST_LABEL = 200
+"""Characters of a label, a tag or an id."""
 
 
 def _printable(text: str) -> str:
@@ -44,15 +46,11 @@ def _like(pattern: str, words: str) -> AfterValidator:
 
     def check(text: str) -> str:
         if not form.fullmatch(text):
-            raise ValueError(f"found {shown(text)}, expected {words}.")
+            raise ValueError(f"found {show_value(text)}, expected {words}.")
         return text
 
     return AfterValidator(check)
 
-
-_URL = r"https://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?"
-
-ID = "[a-z0-9][a-z0-9-]{0,39}-[0-9a-f]{12}"
 
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_printable)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_printable)]
@@ -68,8 +66,4 @@ Id = Annotated[str, _like(ID, "the id of a submission")]
 Task = Annotated[str, _like("[a-z0-9][a-z0-9_-]{0,39}", "the name of a target")]
 Language = Annotated[str, _like("[a-z]{2,3}", "a code of two or three letters")]
 SeedText = Annotated[str, _like("0|[1-9][0-9]{0,9}", "a seed, a whole number")]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Count = Annotated[int, Field(ge=1, lt=2**53)]
-Percent = Annotated[float, Field(ge=0, le=100 + 1e-9)]
-"""A little more than 100 is what rounding makes of it."""
 Scores = Annotated[dict[Text, Percent], Field(min_length=1, max_length=20)]

@@ -16,13 +16,13 @@ from xharness.hub import repository as hub_standing
 from xharness.hub.read import RemoteFile
 from xharness.leaderboard import board as board_file
 from xharness.leaderboard.board import BOARD_FILE
-from xharness.leaderboard.limits import LARGEST_RECORD
+from xharness.leaderboard.fields import LARGEST_RECORD
 from xharness.leaderboard.rows import SCORES_FILE
 from xharness.leaderboard.store import LARGEST_REPLICATES
 from xharness.leaderboard.submission import CHECKS, RECORD, SUBMISSIONS, WITHDRAWN
 from xharness.leaderboard.verdict import LARGEST as LARGEST_VERDICT
 from xharness.leaderboard.verdict import REPLICATES_FILE, VERDICT_FILE
-from xharness.terminal_text import plain
+from xharness.text import strip_controls
 
 _AT_ONCE = 8
 _MARK = ".xharness-copy"
@@ -126,7 +126,9 @@ def _claim(copy: Path, repo: str) -> None:
         raise UsageError(f"{copy}: holds something else than what --keep left there. Name a folder of its own.")
     found = mark.read_text(encoding="utf-8", errors="replace")
     if found != mine:
-        raise UsageError(f"{copy}: is a copy of {plain(found.strip())}. Name another folder for {mine.strip()}.")
+        raise UsageError(
+            f"{copy}: is a copy of {strip_controls(found.strip())}. Name another folder for {mine.strip()}."
+        )
 
 
 def _refuse_links(copy: Path) -> None:

@@ -13,14 +13,16 @@ from typing import Any
 
 from xharness import strict_json
 from xharness.data import candidates as pools
+from xharness.data import loading
 from xharness.data import loading as data
 from xharness.data.loading import Data
 from xharness.errors import SubmissionError, UsageError, XharnessError
 from xharness.hub.upload import File, written
-from xharness.leaderboard import contents, room, rows
+from xharness.leaderboard import read_package, rows
+from xharness.leaderboard import read_package as leaderboard_read_package
 from xharness.leaderboard import rules as plausibility
 from xharness.leaderboard.collect import NOT_THE_TASK, Found, Origin
-from xharness.leaderboard.limits import LARGEST_CONTENT
+from xharness.leaderboard.fields import LARGEST_CONTENT
 from xharness.leaderboard.submission import (
     RECORD,
     SCHEMA_VERSION,
@@ -35,7 +37,7 @@ from xharness.results import predictions, scoring
 from xharness.results.aggregate import task_result
 from xharness.results.score import TRANSLATE_TRAIN, ZERO_SHOT, Score
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 from xharness.version import __version__
 
 
@@ -154,7 +156,7 @@ def _score_cell(scored: _Scored, origins: list[Origin], language: str, data_dir:
     """Score and pack the predictions of a target in a language under all seeds."""
     spec = origins[0].spec
     try:
-        loaded = data.load(spec, language, "test", scoring.data_folder(data_dir))
+        loaded = data.load(spec, language, "test", loading.data_folder(data_dir))
     except XharnessError as error:
         scored.problems.append(str(error))
         return
@@ -200,7 +202,9 @@ def _scored_anew(origin: Origin, loaded: Data, golds: Any) -> tuple[Score, bytes
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != fresh.predictions_sha256:
         raise SubmissionError(f"{path}: changed while it was read. Run the same command again.")
-    problem = room.problem_of(spec.kind, golds, content) or contents.problem_of(spec, content)
+    problem = read_package.size_problem(spec.kind, golds, content) or leaderboard_read_package.content_problem(
+        spec, content
+    )
     if problem is None and fresh.counts.get("unknown"):
         problem = f"{fresh.counts['unknown']:,} ids stand there that the gold data does not have"
     if problem is not None:

@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xharness.text import for_page
+
 REPLICATES = re.compile(r"replicates/[a-z0-9-]{1,60}\.js")
 """Where the replicates of a row lie beside the page; the page loads nothing else."""
 
-LONGEST = 500
-"""Characters of one text of others; limits at submission are lower, this one is for what came in another way."""
 
 _PAIRS = 100
 """Settings or versions of one row."""
-# Controls, marks and overrides of direction, and halves of surrogate pairs.
-_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
 _ABSENT = 65535
 """Stands for "none" among hundredths of a percent."""
 
@@ -33,9 +31,9 @@ def pack(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     names = [(tasks[t]["name"], tasks[t]["languages"][i]) for t, i in slots]
     columns = _columns(scores, tasks, languages, names)
     board = {
-        "title": clean(scores["title"]),
+        "title": for_page(scores["title"]),
         "built_from": _cleaned(scores.get("built_from") or {}),
-        "xharness": clean(scores.get("xharness", "")),
+        "xharness": for_page(scores.get("xharness", "")),
         "tasks": tasks,
         "benchmarks": _cleaned(scores["benchmarks"]),
         "languages": languages,
@@ -44,7 +42,7 @@ def pack(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         "rows": [_row(row) for row in scores["rows"]],
     }
     details = {
-        "data": [{key: clean(value) for key, value in record.items() if value} for record in scores.get("data", [])],
+        "data": [{key: for_page(value) for key, value in record.items() if value} for record in scores.get("data", [])],
         "rows": [_detail(row, names) for row in scores["rows"]],
     }
     return board, details
@@ -140,7 +138,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: _cleaned(row.get(name)) for name in _AT_ONCE},
         "parameters": (row.get("model") or {}).get("parameters"),
         "seeds": len(row.get("seeds") or ()),
-        "source": clean((row.get("source") or {}).get("text") or ""),
+        "source": for_page((row.get("source") or {}).get("text") or ""),
         "overall": row.get("overall") or {},
         **_told(row),
         "replicates": replicates if isinstance(replicates, str) and REPLICATES.fullmatch(replicates) else None,
@@ -170,7 +168,7 @@ def _detail(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[st
         "settings": list(_pairs(row.get("settings") or {})),
         "versions": list(_pairs(row.get("versions") or {})),
         "source": _cleaned(row.get("source") or {}),
-        "note": clean(row.get("note") or row.get("withdrawn_reason") or ""),
+        "note": for_page(row.get("note") or row.get("withdrawn_reason") or ""),
     }
 
 
@@ -188,9 +186,9 @@ def _by_seed(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[s
 def _cleaned(value: Any) -> Any:
     """Return a value of JSON with all its texts clean."""
     if isinstance(value, str):
-        return clean(value)
+        return for_page(value)
     if isinstance(value, Mapping):
-        return {clean(key): _cleaned(each) for key, each in value.items()}
+        return {for_page(key): _cleaned(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_cleaned(each) for each in value]
     return value
@@ -198,22 +196,11 @@ def _cleaned(value: Any) -> Any:
 
 def _pairs(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield name and value of settings, as text, those of nested ones as ``outer.inner``."""
-    waiting, made = [(clean(key), each) for key, each in value.items()], 0
+    waiting, made = [(for_page(key), each) for key, each in value.items()], 0
     while waiting and made < _PAIRS:
         name, each = waiting.pop(0)
         if isinstance(each, Mapping) and each:
-            waiting[:0] = [(clean(f"{name}.{key}"), inner) for key, inner in list(each.items())[:_PAIRS]]
+            waiting[:0] = [(for_page(f"{name}.{key}"), inner) for key, inner in list(each.items())[:_PAIRS]]
             continue
         made += 1
-        yield name, clean(each if isinstance(each, str) else json.dumps(each, ensure_ascii=False, default=str))
-
-
-def clean(text: object) -> str:
-    r"""Return what a stranger wrote on one line, without characters that are not seen, cut to ``LONGEST``.
-
-    >>> clean("a\u202eb\n\nc")
-    'a b c'
-    """
-    # Cut twice: what is taken out must not cost time in proportion to a megabyte of it.
-    shown = " ".join(_UNSHOWN.sub(" ", str(text)[: 4 * LONGEST]).split())
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+        yield name, for_page(each if isinstance(each, str) else json.dumps(each, ensure_ascii=False, default=str))

@@ -16,8 +16,7 @@ from xharness.hub.diff import Change
 from xharness.hub.errors import NoSuchFile
 from xharness.hub.read import RemoteFile
 from xharness.hub.repository import PullRequest, pull_request
-from xharness.leaderboard.fields import ID
-from xharness.leaderboard.limits import LARGEST_RECORD, MOST_FILES
+from xharness.leaderboard.fields import ID, LARGEST_RECORD, MOST_FILES
 from xharness.leaderboard.read_package import file_problems
 from xharness.leaderboard.rules import Known, known
 from xharness.leaderboard.store import read_file
@@ -33,7 +32,7 @@ from xharness.leaderboard.submission import (
 from xharness.leaderboard.verdict import LARGEST as LARGEST_VERDICT
 from xharness.leaderboard.verdict import REPLICATES_FILE, VERDICT_FILE, Verdict, parse
 from xharness.metrics.paired import DRAW
-from xharness.strict_json import shown
+from xharness.strict_json import show_line
 from xharness.version import __version__
 
 MAIN = "refs/heads/main"
@@ -103,7 +102,7 @@ def look(repo: str, number: int) -> Proposed:
     if landed and not withdraws:
         other = [path for path, change in changes.items() if not _is_same(mine.get(path), change.after)]
         problems += [
-            f"{shown(path)}: is on main otherwise than here. Open a new pull request." for path in other[:_NAMED]
+            f"{show_line(path)}: is on main otherwise than here. Open a new pull request." for path in other[:_NAMED]
         ]
     return Proposed(repo, pull, base, main, changes, name, withdraws, landed, tuple(problems))
 
@@ -127,7 +126,7 @@ def _rule_problems(
 ) -> Iterator[str]:
     """Yield why a pull request changes what it may not: it may add one submission, or withdraw one."""
     if pull.onto not in (None, MAIN):
-        yield f"the pull request is onto {shown(str(pull.onto))}, expected {MAIN}."
+        yield f"the pull request is onto {show_line(str(pull.onto))}, expected {MAIN}."
     if not changes:
         yield "the pull request changes nothing."
         return
@@ -136,14 +135,14 @@ def _rule_problems(
     outside = [path for path in changes if not path.startswith(f"{SUBMISSIONS}/") or path.count("/") < 2]
     for path in outside[:_NAMED]:
         why = "only the maintainers' automation writes there" if path.startswith(f"{CHECKS}/") else "it is not yours"
-        yield f"{shown(path)}: may not be changed by a submission: {why}."
+        yield f"{show_line(path)}: may not be changed by a submission: {why}."
     if len(outside) > _NAMED:
         yield f"... and {len(outside) - _NAMED:,} more files outside of {SUBMISSIONS}/."
     if len(ids) > 1:
-        listed = ", ".join(map(shown, ids[:_NAMED]))
+        listed = ", ".join(map(show_line, ids[:_NAMED]))
         yield f"the pull request changes {len(ids)} submissions ({listed}); one is sent at a time."
     elif ids and not name:
-        yield f"{SUBMISSIONS}/{shown(ids[0])}: is no id of a submission."
+        yield f"{SUBMISSIONS}/{show_line(ids[0])}: is no id of a submission."
     if withdraws:
         if name not in there:
             yield f"{name}: there is no such submission to withdraw."
@@ -153,7 +152,7 @@ def _rule_problems(
     for each in sorted(there & set(ids)):
         yield f"{SUBMISSIONS}/{each}: is on the board already, and what is there is not changed. Use --supersedes."
     gone = [path for path, change in changes.items() if change.after is None]
-    yield from (f"{shown(path)}: is removed, which no submission may." for path in gone[:_NAMED])
+    yield from (f"{show_line(path)}: is removed, which no submission may." for path in gone[:_NAMED])
 
 
 def read_record(proposed: Proposed, work: Path) -> Submission:
@@ -236,7 +235,7 @@ def _author_problems(proposed: Proposed, found: Submission) -> Iterator[str]:
     author = proposed.pull.proposal.author
     if found.submitted_by.casefold() != author.casefold():
         yield (
-            f"{RECORD}: submitted_by: found {found.submitted_by}, but {shown(author)} opened the pull request. "
+            f"{RECORD}: submitted_by: found {found.submitted_by}, but {show_line(author)} opened the pull request. "
             "Everyone submits in their own name."
         )
 

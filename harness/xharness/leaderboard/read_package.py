@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from xharness.errors import OutputError, SubmissionError
-from xharness.leaderboard.limits import LARGEST_RECORD, MOST_FILES
+from xharness.leaderboard.fields import LARGEST_RECORD, LONGEST_ANSWER, LONGEST_LABEL, MOST_FILES
 from xharness.leaderboard.store import read_file
 from xharness.leaderboard.submission import (
     RECORD,
@@ -22,7 +23,8 @@ from xharness.leaderboard.submission import (
     read_submission,
     read_withdrawal,
 )
-from xharness.strict_json import shown
+from xharness.strict_json import show_line
+from xharness.tasks.dataset_spec import DataSpec
 
 _LISTED = 20
 """Problems of one kind that are named."""
@@ -30,6 +32,16 @@ _PIECE = 1 << 16
 _UNPACKED_AT_ONCE = 1 << 20
 _GZIP = 31
 """zlib's number for gzip's own header and checksum."""
+_SPARE = 1_000
+_LINES = {"classification": 1, "multiple_choice": 1, "retrieval": 1, "mining": 60}
+"""Kind -> lines for each one of the gold data. A bad system may find a pair for every sentence of the corpus."""
+_MARKS = {
+    "span_qa": {b'"': 20, b"[": 20, b"{": 20, b",": 200},
+    "ranking": {b'"': 250, b"[": 4, b"{": 4, b",": 300},
+}
+"""Kind -> what strings, lists and objects are made of -> how many of it there may be for each question."""
+_KEYS = {"multiple_choice": {"label"}, "ranking": {"candidates", "ranks"}}
+"""Kind -> the keys of its objects within a file; what stands beside them is not read by any score."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +105,9 @@ def survey(folder: Path) -> tuple[dict[str, int], list[str]]:
                     elif stat.S_ISDIR(mode.st_mode) and path.count("/") < 3:
                         folders.append(f"{path}/")
                     else:
-                        problems.append(f"{shown(path)}: {_kind(mode.st_mode)}, and no plain file.")
+                        problems.append(f"{show_line(path)}: {_kind(mode.st_mode)}, and no plain file.")
         except OSError as error:
-            problems.append(f"{shown(inside) or 'the folder'}: cannot be read: {error.strerror}.")
+            problems.append(f"{show_line(inside) or 'the folder'}: cannot be read: {error.strerror}.")
     return sizes, _some(problems)
 
 
@@ -113,13 +125,13 @@ def _id_problems(found: Submission, name: str | None) -> Iterator[str]:
     if found.id != found.right_id:
         yield f"{RECORD}: id: found {found.id}, but what it holds has the id {found.right_id}. It was changed since."
     if name not in (None, found.id):
-        yield f"{RECORD}: id: found {found.id}, but the folder is called {shown(str(name))}."
+        yield f"{RECORD}: id: found {found.id}, but the folder is called {show_line(str(name))}."
 
 
 def file_problems(found: Submission, sizes: dict[str, int]) -> Iterator[str]:
     """Yield the files that are not as the record says."""
     yield from _some(
-        f"{shown(path)}: does not belong there; {RECORD} does not name it."
+        f"{show_line(path)}: does not belong there; {RECORD} does not name it."
         for path in sorted(set(sizes) - {RECORD, WITHDRAWN, *found.files})
     )
     yield from _some(f"{path}: is missing." for path in found.files if path not in sizes)
@@ -199,3 +211,101 @@ def _unpacked(source: Any, path: str, file: PredictionFile, packed: Any) -> Iter
         raise SubmissionError(f"{path}: the gzip file was cut: its end is missing.")
     if left:
         raise SubmissionError(f"{path}: unpacks to {left:,} bytes fewer than {RECORD} says.")
+
+
+def size_problem(kind: str, golds: Collection[Any], content: bytes) -> str | None:
+    """Return why a file is too much to be the predictions for some gold data; None if it is not.
+
+    A few bytes of JSON become many of memory, so this is looked at before anything is made of them.
+
+    Args:
+        kind: of the task, one of ``predictions.FORMATS``.
+        golds: as ``scoring.gold`` gives them.
+        content: of the file, not packed.
+    """
+    if kind in _MARKS:
+        for mark, share in _MARKS[kind].items():
+            found, most = content.count(mark), share * len(golds) + _SPARE
+            if found > most:
+                return f"{found:,} times {mark.decode()} stand there; predictions for {len(golds):,} need fewer"
+        return None
+    lines = len(golds) + sum(map(len, golds)) if kind == "tagging" else _LINES[kind] * len(golds)
+    found = content.count(b"\n")
+    return None if found <= lines + _SPARE else f"{found:,} lines stand there; at most {lines + _SPARE:,} are read"
+
+
+class _ContentProblem(ValueError):
+    """Something in JSON that its reader passes over."""
+
+
+def content_problem(spec: DataSpec, content: bytes) -> str | None:
+    """Return what is wrong with the texts in a prediction file of a target; None if nothing is.
+
+    Args:
+        spec: the target.
+        content: of the file, not packed; that it is of the target's format was found out before.
+    """
+    text = content.decode("utf-8-sig", "surrogatepass")
+    try:
+        match spec.kind:
+            case "span_qa":
+                answers = _json(text)
+                return _name_problem(answers) or _answer_problem(answers)
+            case "ranking":
+                rankings = _json(text)
+                return _name_problem(rankings) or next(filter(None, map(_ranking_problem, rankings.values())), None)
+            case "multiple_choice":
+                choices = [_json(line) for line in text.split("\n") if line.strip()]
+                return _key_problem("multiple_choice", choices) or _name_problem(str(line["label"]) for line in choices)
+            case _:
+                return _name_problem(part for line in text.split("\n") for part in line.strip().split("\t"))
+    except _ContentProblem as problem:
+        return str(problem)
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        # A reader keeps the last one, so that anything might stand in the others.
+        seen = set[str]()
+        for name, _ in pairs:
+            if name in seen:
+                raise _ContentProblem(f"{name[:60]!a} stands twice in an object")
+            seen.add(name)
+    return found
+
+
+def _answer_problem(answers: dict[str, str]) -> str | None:
+    for name, answer in answers.items():
+        if len(answer) > LONGEST_ANSWER:
+            return f"an answer has {len(answer):,} characters (to {name[:60]!a}); {LONGEST_ANSWER:,} may be sent"
+    return None
+
+
+def _ranking_problem(found: Any) -> str | None:
+    if isinstance(found, dict):
+        return _key_problem("ranking", [found]) or _name_problem(found["candidates"])
+    return _name_problem(found)
+
+
+def _key_problem(kind: str, objects: Iterable[dict[str, Any]]) -> str | None:
+    other = next((key for each in objects for key in each if key not in _KEYS[kind]), None)
+    return (
+        None
+        if other is None
+        else f"{other[:60]!a} stands in an object, which may hold {', '.join(sorted(_KEYS[kind]))}"
+    )
+
+
+def _name_problem(names: Iterable[str]) -> str | None:
+    """Return what is wrong with labels, tags or ids."""
+    for name in dict.fromkeys(names):
+        if len(name) > LONGEST_LABEL:
+            return f"a label or id has {len(name):,} characters ({name[:40]!a} ...); {LONGEST_LABEL} may be sent"
+        if not name.isprintable():
+            return f"a label or id holds what cannot be shown ({name[:40]!a})"
+    return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from xharness.leaderboard.rows import REPORTED, Cell, Layout, Row
 from xharness.leaderboard.submission import slug
-from xharness.metrics import task_score
+from xharness.metrics.base import task_score
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import Benchmark, Figures, Reference
 

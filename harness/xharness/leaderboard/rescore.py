@@ -17,7 +17,8 @@ from xharness.data import candidates as pools
 from xharness.data import loading as data
 from xharness.data.loading import Data
 from xharness.errors import PredictionError, SubmissionError, XharnessError
-from xharness.leaderboard import contents, room
+from xharness.leaderboard import read_package
+from xharness.leaderboard import read_package as leaderboard_read_package
 from xharness.leaderboard.collect import NOT_THE_TASK
 from xharness.leaderboard.read_package import Package, unpack
 from xharness.leaderboard.submission import GoldData, PredictionFile, cell_of
@@ -26,8 +27,9 @@ from xharness.metrics.bootstrap import Floats
 from xharness.metrics.paired import replicates
 from xharness.results import scoring
 from xharness.results.score import Score
-from xharness.strict_json import shown
-from xharness.tasks.task_spec import TaskSpec, load_task
+from xharness.strict_json import show_line
+from xharness.tasks.registry import load_task
+from xharness.tasks.task_spec import TaskSpec
 
 _ALONE = 2_000_000
 """Bytes of predictions up to which starting a second process takes longer than it saves."""
@@ -170,7 +172,7 @@ def _rescore_cell(folder: Path, cell: Cell, data_dir: Path | None, work: Path) -
             try:
                 score, replicate = _score_file(spec, cell.language, loaded, folder, path, file, work)
             except (SubmissionError, PredictionError) as error:
-                problems += [shown(line) for line in str(error).splitlines()]
+                problems += [show_line(line) for line in str(error).splitlines()]
                 continue
             scores[seed] = _checked(score, cell.cut_training)
             drawn.append(replicate)
@@ -193,11 +195,11 @@ def _score_file(
     try:
         content = plain.read_bytes()
         golds = scoring.gold(spec, loaded.examples)
-        problem = room.problem_of(spec.kind, golds, content)
+        problem = read_package.size_problem(spec.kind, golds, content)
         if problem is not None:
             raise SubmissionError(f"{path}: {problem}.")
         score = scoring.score_file(spec, language, "test", loaded, plain)
-        problem = contents.problem_of(spec, content)
+        problem = leaderboard_read_package.content_problem(spec, content)
         if problem is not None:
             raise SubmissionError(f"{path}: {problem}.")
         if score.counts.get("unknown"):
@@ -207,7 +209,7 @@ def _score_file(
         golds, made = scoring.read(spec, loaded, plain, None)
         strange = _strange_name(spec.kind, loaded, made)
         if strange is not None:
-            raise SubmissionError(f"{path}: the data has nothing called {shown(strange[:60])}.")
+            raise SubmissionError(f"{path}: the data has nothing called {show_line(strange[:60])}.")
         ids = [example.id for example in loaded.examples]
         return score, replicates(spec.metric, spec.score_keys, golds, made, language, ids)
     except PredictionError as error:
@@ -250,7 +252,7 @@ def _claim_problems(path: str, claimed: Mapping[str, float], computed: Mapping[s
     """Yield the scores that are claimed and not what the predictions give, to the last digit."""
     for name in dict.fromkeys([*computed, *claimed]):
         if name not in computed:
-            yield f"{path}: {shown(name)}: claimed, and no score of this target."
+            yield f"{path}: {show_line(name)}: claimed, and no score of this target."
         elif name not in claimed:
             yield f"{path}: {name}: not claimed; the predictions give {computed[name]!r}."
         elif claimed[name] != computed[name]:

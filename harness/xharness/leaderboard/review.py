@@ -15,7 +15,7 @@ from xharness.hub import write as hub_commits
 from xharness.hub.repository import PullRequest
 from xharness.hub.upload import Digests, File, written
 from xharness.hub.write_errors import Lost, Stale
-from xharness.leaderboard import check_report
+from xharness.leaderboard import check as leaderboard_check
 from xharness.leaderboard import rules as plausibility
 from xharness.leaderboard.check import Checked, check, refusal
 from xharness.leaderboard.pull_request import OnBoard, Proposed, fetch, look, read_record, recorded, withdrawal_problems
@@ -137,10 +137,10 @@ def comment(found: PullChecked, me: str) -> bool:
         PublishError: the token may not.
     """
     repo, pull = found.proposed.repo, found.proposed.pull
-    mark = check_report.mark(found.checked.verdict, pull.proposal.sha, for_now=found.for_now)
-    if any(author == me and check_report.last_line(said) == mark for author, said in pull.comments):
+    mark = leaderboard_check.mark(found.checked.verdict, pull.proposal.sha, for_now=found.for_now)
+    if any(author == me and leaderboard_check.last_line(said) == mark for author, said in pull.comments):
         return False
-    text = check_report.comment(found.checked, pull.proposal.sha, for_now=found.for_now)
+    text = leaderboard_check.comment(found.checked, pull.proposal.sha, for_now=found.for_now)
     hub_commits.comment(repo, pull.proposal.number, text, repo_type="dataset")
     return True
 
@@ -167,7 +167,7 @@ def queue(repo: str, me: str | None) -> Queue:
             continue
         if pull.status == "draft":
             drafts.append(proposal.number)
-        elif any(a == me and check_report.is_final_refusal(said, proposal.sha) for a, said in pull.comments):
+        elif any(a == me and leaderboard_check.is_final_refusal(said, proposal.sha) for a, said in pull.comments):
             refused.append(proposal.number)
         else:
             waiting.append(pull)
@@ -237,7 +237,7 @@ def _commit(found: PullChecked) -> str | None:
                 [(file.path, file.source, file.sha256) for file in wanted],
                 [],
                 title=f"{verdict.id}: {'withdrawn' if proposed.withdraws else verdict.verdict} (#{number})",
-                description=f"{check_report.sentence(found.checked)}\n\n{proposed.pull.proposal.url}",
+                description=f"{leaderboard_check.sentence(found.checked)}\n\n{proposed.pull.proposal.url}",
                 parent=parent,
                 repo_type="dataset",
             )

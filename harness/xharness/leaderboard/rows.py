@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from xharness.metrics import mean
+from xharness.metrics.base import mean
 from xharness.results.aggregate import language_score, task_result
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import Benchmark, benchmarks
 from xharness.tasks.languages import Language, languages
-from xharness.tasks.task_spec import TaskSpec, load_task
+from xharness.tasks.registry import load_task
+from xharness.tasks.task_spec import TaskSpec
 from xharness.version import __version__
 
 SCHEMA_VERSION = 1

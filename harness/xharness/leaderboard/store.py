@@ -12,7 +12,7 @@ from xharness.errors import SubmissionError, UsageError
 from xharness.leaderboard import board as board_file
 from xharness.leaderboard import submission, verdict
 from xharness.leaderboard.board import BOARD_FILE, BoardFile
-from xharness.leaderboard.limits import LARGEST_RECORD
+from xharness.leaderboard.fields import LARGEST_RECORD
 from xharness.leaderboard.submission import CHECKS, RECORD, SUBMISSIONS, WITHDRAWN, Submission
 from xharness.leaderboard.verdict import REPLICATES_FILE, VERDICT_FILE, Verdict
 from xharness.metrics.paired import DRAW

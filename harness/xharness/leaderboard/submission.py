@@ -14,6 +14,16 @@ from pydantic import Field, model_validator
 from xharness import strict_json
 from xharness.errors import SubmissionError
 from xharness.leaderboard.fields import (
+    LARGEST_CONTENT,
+    LARGEST_FILE,
+    LARGEST_PACKAGE,
+    LARGEST_RECORD,
+    LARGEST_UNPACKED,
+    LONGEST_TEXT,
+    MOST_FILES,
+    MOST_SEEDS,
+    MOST_SETTINGS,
+    MOST_VERSIONS,
     Count,
     Id,
     Language,
@@ -31,21 +41,9 @@ from xharness.leaderboard.fields import (
     Text,
     Url,
     User,
-    is_printable,
-)
-from xharness.leaderboard.limits import (
-    LARGEST_CONTENT,
-    LARGEST_FILE,
-    LARGEST_PACKAGE,
-    LARGEST_RECORD,
-    LARGEST_UNPACKED,
-    LONGEST_TEXT,
-    MOST_FILES,
-    MOST_SEEDS,
-    MOST_SETTINGS,
-    MOST_VERSIONS,
 )
 from xharness.strict_yaml import Strict
+from xharness.text import is_printable
 
 SCHEMA_VERSION = 1
 SUBMISSIONS, CHECKS = "submissions", "checks"

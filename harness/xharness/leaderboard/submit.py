@@ -16,10 +16,9 @@ from xharness.hub import repository as hub_standing
 from xharness.hub import write as hub_commits
 from xharness.hub.errors import Unreachable
 from xharness.hub.repository import Account, Proposal, Standing
-from xharness.hub.upload import File, size_of, written
+from xharness.hub.upload import File, written
 from xharness.leaderboard.board import BOARD_FILE
-from xharness.leaderboard.fields import ID
-from xharness.leaderboard.limits import LARGEST_RECORD
+from xharness.leaderboard.fields import ID, LARGEST_RECORD
 from xharness.leaderboard.package import Package
 from xharness.leaderboard.submission import (
     RECORD,
@@ -30,7 +29,7 @@ from xharness.leaderboard.submission import (
     as_bytes,
     read_submission,
 )
-from xharness.terminal_text import plain
+from xharness.text import format_bytes, strip_controls
 from xharness.version import __version__
 
 NEW, PROPOSED, MERGED = "new", "proposed", "on the board"
@@ -185,7 +184,7 @@ def _check_older(parcel: Parcel, repo: str, standing: Standing, user: str | None
         return
     path = f"{SUBMISSIONS}/{name}/{RECORD}"
     if path not in standing.files:
-        hint = plain(did_you_mean(name, hub_trees.names(repo, standing.sha, SUBMISSIONS, "dataset")))
+        hint = strip_controls(did_you_mean(name, hub_trees.names(repo, standing.sha, SUBMISSIONS, "dataset")))
         raise SubmissionError(f"{repo}: there is no submission '{name}' on this board.{hint}")
     if user is None:
         return
@@ -239,7 +238,8 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
         return Outcome("unchanged", f"{hub_standing.address(repo, 'dataset')}/tree/main/{SUBMISSIONS}/{parcel.id}")
     if plan.proposal is not None:
         return Outcome("unchanged", plan.proposal.url, plan.proposal.number)
-    say(f"Sending {len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}, {size_of(parcel.size)}, to {repo}")
+    files = f"{len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}"
+    say(f"Sending {files}, {format_bytes(parcel.size)}, to {repo}")
     try:
         made = hub_commits.commit(
             repo,
@@ -263,8 +263,8 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
     lacking = _lacking(parcel, repo, made.ref)
     if lacking:
         raise PublishError(
-            f"{made.pull_request}: the Hub holds other content than was sent: {plain(', '.join(lacking[:6]))}. Close "
-            "it there, and run the same command again."
+            f"{made.pull_request}: the Hub holds other content than was sent: "
+            f"{strip_controls(', '.join(lacking[:6]))}. Close it there, and run the same command again."
         )
     return Outcome("proposed", made.pull_request, int(made.ref.rpartition("/")[2]))
 

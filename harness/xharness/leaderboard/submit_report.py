@@ -7,16 +7,15 @@ from typing import Any
 from tabulate import tabulate
 
 from xharness.hub.repository import address
-from xharness.hub.upload import size_of
 from xharness.leaderboard.package import Package
 from xharness.leaderboard.submit import MERGED, PROPOSED, Outcome, Plan
-from xharness.terminal_text import plain
+from xharness.text import format_bytes, strip_controls
 
 
 def plan_table(plan: Plan, package: Package | None) -> str:
     """Return what would be sent, file by file, what it is, and where it would go; ``package`` where it is one."""
     parcel = plan.parcel
-    rows = [[file.path, size_of(file.size), file.sha256[:12]] for file in parcel.files]
+    rows = [[file.path, format_bytes(file.size), file.sha256[:12]] for file in parcel.files]
     lines = [tabulate(rows, headers=["file", "size", "sha256"], disable_numparse=True), ""]
     if package is not None:
         submission = package.submission
@@ -27,7 +26,7 @@ def plan_table(plan: Plan, package: Package | None) -> str:
             f"model: {_model(package)}",
         ]
     to = address(plan.repo, "dataset")
-    whole = f"{len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}, {size_of(parcel.size)}"
+    whole = f"{len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}, {format_bytes(parcel.size)}"
     match plan.state:
         case state if state == MERGED:
             lines.append(f"nothing to do: it is on the board ({to})")
@@ -35,7 +34,7 @@ def plan_table(plan: Plan, package: Package | None) -> str:
             lines.append(f"nothing to do: the pull request {plan.proposal.url} is open with the same content")
         case _:
             lines.append(f"to send: {whole}, to {to}, as a new pull request '{parcel.title}'")
-    return plain("\n".join(lines))
+    return strip_controls("\n".join(lines))
 
 
 def _model(package: Package) -> str:
@@ -48,7 +47,7 @@ def _model(package: Package) -> str:
 def plan_notes(plan: Plan, package: Package | None) -> list[str]:
     """Return what is to be known before anything is sent."""
     notes = [*(package.notes if package is not None else ()), *plan.notes]
-    return [plain(note) for note in notes]
+    return [strip_controls(note) for note in notes]
 
 
 def plan_json(plan: Plan, package: Package | None) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def plan_json(plan: Plan, package: Package | None) -> dict[str, Any]:
 def outcome_sentence(plan: Plan, outcome: Outcome) -> str:
     """Return what was done in one line, with the address to look at."""
     if outcome.state == "proposed":
-        return plain(f"proposed: {outcome.url}")
+        return strip_controls(f"proposed: {outcome.url}")
     if plan.state == MERGED:
-        return plain(f"nothing to do: it is on the board: {outcome.url}")
-    return plain(f"nothing to do: a pull request with the same content is open: {outcome.url}")
+        return strip_controls(f"nothing to do: it is on the board: {outcome.url}")
+    return strip_controls(f"nothing to do: a pull request with the same content is open: {outcome.url}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xharness.errors import DataError, PredictionError
@@ -46,23 +46,6 @@ def expect_same_shape(golds: Sequence[Sequence[str]], predictions: Sequence[Sequ
             )
 
 
-def share_of_right_tags(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> float:
-    """Return the share of words, in percent, whose tag is right; the shapes are those of ``expect_same_shape``.
-
-    Raises:
-        DataError: there is no word.
-    """
-    words = sum(map(len, golds))
-    if not words:
-        raise DataError(f"The gold sentences ({language}) hold no word. Check the columns that the data was read from.")
-    correct = sum(
-        gold == predicted
-        for gold_tags, predicted_tags in zip(golds, predictions, strict=True)
-        for gold, predicted in zip(gold_tags, predicted_tags, strict=True)
-    )
-    return correct / words * 100
-
-
 def expect_questions(golds: Mapping[str, object], language: str) -> None:
     """Raise DataError if there is no question."""
     if not golds:
@@ -75,3 +58,38 @@ def count_ids(golds: Mapping[str, object], predictions: Mapping[str, object]) ->
         "missing": sum(question not in predictions for question in golds),
         "unknown": sum(question not in golds for question in predictions),
     }
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the arithmetic mean, added from left to right as evaluate.py (Python 3.7) did.
+
+    Raises:
+        DataError: there are no values.
+    """
+    total, count = 0.0, 0
+    for value in values:
+        total += value
+        count += 1
+    if not count:
+        raise DataError("There is no score to average. Evaluate at least one language, or name another task.")
+    return total / count
+
+
+def task_score(keys: Sequence[str], mean_scores: Mapping[str, float]) -> float:
+    """Return the one number of a task that enters a benchmark's average, in percent.
+
+    Args:
+        keys: the scores that it is the mean of (``SCORE_KEYS``, or a spec's ``score_keys``).
+        mean_scores: score -> its mean over the languages; of questions first the languages are averaged, then
+            exact match and F1.
+
+    Raises:
+        DataError: a score is missing.
+    """
+    absent = [key for key in keys if key not in mean_scores]
+    if absent:
+        raise DataError(
+            f"The scores hold no '{absent[0]}' (found: {', '.join(mean_scores) or 'nothing'}). "
+            "Run eval again to write them anew."
+        )
+    return mean(mean_scores[key] for key in keys)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xharness.metrics import METRICS
-from xharness.metrics.entities import chunks
-from xharness.metrics.training_sets import POSITIVE
+from xharness.metrics.classification import POSITIVE
+from xharness.metrics.tagging import chunks
 
 Floats = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xharness.errors import DataError, UsageError, did_you_mean
-from xharness.metrics import Measured
+from xharness.metrics.base import Measured
 
 _CANONICAL = re.compile(r"[A-Za-z0-9][\w-]*")
 _SPACE = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

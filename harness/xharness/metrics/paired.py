@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from xharness.errors import DataError
 from xharness.metrics import bootstrap as intervals
-from xharness.metrics import task_score
+from xharness.metrics.base import task_score
 from xharness.metrics.bootstrap import Floats
 
 RESAMPLES = 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +11,17 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file
 
-from xharness.checkpoints.heads import Head
-from xharness.errors import ModelError, UsageError
-from xharness.models.head_weights import check_complete, check_head, fill
-from xharness.models.kinds.base import Array, Context, Features, Kind
+from xharness.checkpoints.heads import FILE, Head
+from xharness.errors import ModelError
+from xharness.models.devices import DTYPES
+from xharness.models.kinds.base import Kind
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-# A batch is closed at a change of length once it holds this part of the budget: from there on the processor is
-# busy anyway, and rows of one length need no padding and no mask.
-FULL_ENOUGH = 8
-
-# Budgets are halved after out-of-memory down to so many sub-words.
-SMALLEST_BUDGET = 64
+# A weight of one layer of an encoder; heads of other tasks may have layers too, and buffers are computed anew.
+_OF_A_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
+_OTHER_HEADS = {"classifier", "qa_outputs", "lm_head", "pooler", "cls", "head", "decoder"}
+_BUFFERS = ("inv_freq", "position_ids", "masked_bias")
 
 
 @dataclass(frozen=True)
@@ -46,33 +43,6 @@ class Encoder:
     dtype: str
     max_positions: int | None
     layers: int
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; raise UsageError if it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):
-        raise UsageError(f"There is no device '{name}'. Use auto, cpu, cuda or cuda:N.")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            f"The device '{name}' is not there: this machine has {torch.cuda.device_count()} CUDA devices. "
-            "Use --device auto or cpu."
-        )
-    return device
-
-
-def choose_dtype(name: str, device: torch.device) -> str:
-    """Return the type to compute in; ``auto`` is bfloat16 where the processor has matrix units for it, else float32."""
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
-    if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
-    return "float32"
 
 
 def load(
@@ -223,121 +193,130 @@ def _as_model_error(name: str) -> Iterator[None]:
         raise
 
 
-def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Return batches of row numbers, longest rows first; each holds at most ``budget`` sub-words, padding included.
+def fill(model: Any, missing: set[str], path: Path, head: Head, name: str) -> set[str]:
+    """Put the weights of a head's file into a model of its class, and return their names.
 
-    A pure function of its arguments, so that a resumed run computes the very same batches: kernels round by shape.
-    A row longer than the budget makes a batch of its own.
-
-    >>> batches([2, 3, 2, 9], 6)
-    [[3], [1, 0], [2]]
-    """
-    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    found: list[list[int]] = []
-    for row in order:
-        if found:
-            longest, size = lengths[found[-1][0]], len(found[-1])
-            new_length = lengths[row] != lengths[found[-1][-1]]
-            full = longest * size * FULL_ENOUGH >= budget
-            if longest * (size + 1) <= budget and not (new_length and full):
-                found[-1].append(row)
-                continue
-        found.append([row])
-    return found
-
-
-def default_budget(encoder: Encoder) -> int:
-    """Return the token budget to begin with: small on a CPU, whose cache is small, by free memory on a GPU."""
-    if encoder.device.type != "cuda":
-        return 4096
-    free, _ = torch.cuda.mem_get_info(encoder.device)
-    config = encoder.model.config
-    width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    # Activations of one layer (two copies of the widest), and the hidden states of all layers where they are kept.
-    per_token = (4 * width + (encoder.layers + 8) * config.hidden_size) * (4 if encoder.dtype == "float32" else 2)
-    return int(min(max(free // 3 // per_token, 2048), 131_072))
-
-
-def forward(
-    encoder: Encoder,
-    kind: Kind,
-    features: Features,
-    context: Context,
-    budget: int,
-    tick: Callable[[int], None] = lambda tokens: None,
-) -> list[Array]:
-    """Run the model over all rows and return what the kind reduces each row to, in the order of the rows.
+    The file must hold all weights that the class has beside its encoder, the pooler where it is the head's, and all
+    that the encoder's checkpoint lacks; and nothing else.
 
     Args:
-        encoder: the loaded model.
-        kind: says how model output becomes one small array per row.
-        features: the rows.
-        context: passed to the kind.
-        budget: sub-words per batch, padding included.
-        tick: called after each batch with the number of sub-words done (padding not counted).
+        model: of the stock class, with the encoder's weights in it.
+        missing: names of the weights that the encoder's checkpoint lacks.
+        path: of the checkpoint's folder.
+        head: which has a file.
+        name: what the user called the checkpoint.
 
     Raises:
-        NonFiniteOutput: the model put out NaN or infinity.
-        torch.OutOfMemoryError: a batch did not fit.
+        ModelError: the model is of another class, or the file holds other weights, or weights of another shape.
     """
-    results: list[Any] = [None] * len(features.input_ids)
-    pad = encoder.tokenizer.pad_token_id or 0
-    extra = {"output_hidden_states": True} if context.layers else {}
-    with torch.inference_mode():
-        for rows in batches(features.lengths, budget):
-            inputs, mask = _tensors(features, rows, pad, encoder.device)
-            if kind.choices:
-                inputs = {name: values.unsqueeze(1) for name, values in inputs.items()}
-            output = encoder.model(**inputs, **extra, return_dict=True)
-            reduced = kind.reduce(output, mask, [features.rows[r] for r in rows], context)
-            for row, value in zip(rows, reduced, strict=True):
-                results[row] = value
-            tick(sum(features.lengths[row] for row in rows))
-    return results
-
-
-def _tensors(
-    features: Features, rows: list[int], pad: int, device: torch.device
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    longest = features.lengths[rows[0]]
-    even = features.lengths[rows[-1]] == longest
-    ids = torch.full((len(rows), longest), pad, dtype=torch.long)
-    mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for place, row in enumerate(rows):
-        length = features.lengths[row]
-        ids[place, :length] = torch.tensor(features.input_ids[row])
-        mask[place, :length] = 1
-    inputs = {"input_ids": ids.to(device)}
-    mask = mask.to(device)
-    if not even:
-        # Without padding no mask is given: attention then takes its fastest way.
-        inputs["attention_mask"] = mask
-    if features.token_type_ids is not None:
-        types = torch.zeros((len(rows), longest), dtype=torch.long)
-        for place, row in enumerate(rows):
-            types[place, : features.lengths[row]] = torch.tensor(features.token_type_ids[row])
-        inputs["token_type_ids"] = types.to(device)
-    return inputs, mask
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out; a CPU has no exception of its own for this."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def device_name(device: torch.device) -> str:
-    """Return what a result says of the device: the GPU's name, or the CPU with its number of threads."""
-    if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"{device.type} ({torch.get_num_threads()} threads)"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that a score may depend on."""
-    import tokenizers
-
-    return {
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "tokenizers": tokenizers.__version__,
+    assert head.file is not None
+    where = f"{name}: {head.file}"
+    if type(model).__name__ != head.architecture:
+        raise ModelError(
+            f"{name}: {FILE}: heads.{head.name}.architecture: found '{head.architecture}', but with this config.json "
+            f"the head is a {type(model).__name__}. Do the two files belong together?"
+        )
+    if not (path / head.file).is_file():
+        raise ModelError(f"{where}: there is no such file. Copy or download the whole checkpoint again.")
+    held = load_file(path / head.file)
+    own: dict[str, torch.Tensor] = model.state_dict()
+    encoder = f"{model.base_model_prefix}."
+    wanted = missing | {
+        key for key in own if not key.startswith(encoder) or (head.pooler == "head" and of_a_pooler(key))
     }
+    absent, foreign = sorted(wanted - set(held)), sorted(set(held) - wanted)
+    if absent:
+        raise ModelError(
+            f"{where}: {len(absent)} weights that a {head.architecture} needs are neither in it nor in the root's own "
+            f"weights ({_some(absent)}); they are never filled with random values."
+        )
+    if foreign:
+        raise ModelError(
+            f"{where}: holds {len(foreign)} weights that are not of a {head.architecture}'s head ({_some(foreign)}; "
+            f"'pooler' is '{head.pooler}' in {FILE}). Is it the file of another head?"
+        )
+    for key in sorted(wanted):
+        if held[key].shape != own[key].shape:
+            labels = f" and {len(head.labels)} labels in {FILE}" if head.labels else ""
+            raise ModelError(
+                f"{where}: {key} has the shape {list(held[key].shape)}, but a {head.architecture} with this "
+                f"config.json{labels} has {list(own[key].shape)}. Do the files belong together?"
+            )
+    with torch.no_grad():
+        for key in wanted:
+            own[key].copy_(held[key])  # into the model itself, in its type
+    return wanted
+
+
+def check_complete(
+    model: Any, report: dict[str, Any], kind: Kind, name: str, pooling: str | None, filled: set[str]
+) -> None:
+    """Raise ModelError if a weight that is needed was made up by the loader, or one that is there was not used.
+
+    Args:
+        model: the loaded model; a pooler that was made up and is read by nothing is taken out of it.
+        report: transformers' own, of what was missing, of another shape and left over.
+        kind: what it is loaded for.
+        name: what the user called the checkpoint.
+        pooling: how texts become vectors, where they do.
+        filled: weights that came from the file of a head.
+    """
+    missing = sorted(set(report["missing_keys"]) - filled)
+    mismatched = report.get("mismatched_keys") or []
+    if mismatched:
+        raise ModelError(f"{name}: weights do not fit config.json: {', '.join(str(m[0]) for m in mismatched)[:300]}.")
+    # A bare encoder may do without a pooler; a class with a task's head has none that it does not read.
+    pooler = [key for key in missing if of_a_pooler(key)] if kind.auto_class == "AutoModel" else []
+    if pooler and pooling == "pooler":
+        raise ModelError(
+            f"{name}: the checkpoint has no pooler (weights missing: {', '.join(pooler)}), and a random one would give "
+            "meaningless scores. Use --pooling mean or cls."
+        )
+    if pooler and getattr(model, "pooler", None) is not None:
+        # It was made up by the loader, and nothing reads it.
+        model.pooler = None
+    others = [key for key in missing if key not in pooler]
+    if others:
+        raise ModelError(
+            f"{name}: {len(others)} weights that are needed are not in the checkpoint ({_some(others)}); they are "
+            "never filled with random values. Is config.json that of these weights?"
+        )
+    unused = [
+        key
+        for key in sorted(report.get("unexpected_keys") or [])
+        if _OF_A_LAYER.search(key) and key.split(".")[0] not in _OTHER_HEADS and not key.endswith(_BUFFERS)
+    ]
+    if unused:
+        raise ModelError(
+            f"{name}: the checkpoint has {len(unused)} weights of layers that config.json does not have "
+            f"({_some(unused)}), and scores without them would not be the model's. Is config.json that of these "
+            "weights?"
+        )
+
+
+def check_head(model: Any, kind: Kind, name: str, pooling: str | None) -> None:
+    """Raise ModelError if the model has no pooler although it is asked for, or its head another number of outputs."""
+    if kind.auto_class == "AutoModel" and pooling == "pooler" and getattr(model, "pooler", None) is None:
+        raise ModelError(
+            f"{name}: {type(model).__name__} has no pooler, so there is no output of it. Use --pooling mean or cls."
+        )
+    if kind.auto_class == "AutoModelForQuestionAnswering":
+        head = getattr(model, "qa_outputs", None) or getattr(model, "classifier", None)
+        outputs = getattr(head, "out_features", 2)
+        if outputs != 2:
+            raise ModelError(
+                f"{name}: the question-answering head has {outputs} outputs, expected 2 (start and end of the answer)."
+            )
+
+
+def of_a_pooler(key: str) -> bool:
+    """Whether a weight is of a pooler, by its name.
+
+    >>> of_a_pooler("roberta.pooler.dense.weight"), of_a_pooler("pooler.dense.bias"), of_a_pooler("my_pooler")
+    (True, True, False)
+    """
+    return "pooler" in key.split(".")
+
+
+def _some(keys: list[str]) -> str:
+    return ", ".join(keys[:4]) + (" ..." if len(keys) > 4 else "")

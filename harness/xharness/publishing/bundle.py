@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from xharness import local_paths
+from xharness import text as xharness_text
 from xharness.checkpoints import files as checkpoint_files
 from xharness.checkpoints import heads, training_record, zoo
 from xharness.checkpoints import training_record as checkpoints_training_record
@@ -288,6 +288,6 @@ def _folder_notes(folder: Path, sent: set[str]) -> list[str]:
     if others:
         notes.append(f"not sent: {', '.join(others[:8])}{' ...' if len(others) > 8 else ''}")
     base = _base_name(folder)
-    if base is not None and local_paths.holds_path(base):
+    if base is not None and xharness_text.holds_path(base):
         notes.append(f"{heads.FILE} counts in the checkpoint's hash and goes as it is; it names the base '{base}'")
     return notes

@@ -20,7 +20,7 @@ from xharness.hub.read import RemoteFile
 from xharness.hub.repository import Account, Proposal, Standing
 from xharness.hub.upload import File
 from xharness.publishing.bundle import CARD, OTHER_WEIGHTS, PICKLES, Publication
-from xharness.terminal_text import plain
+from xharness.text import strip_controls
 
 # What a publication is made of: such a file that is there and is no longer ours goes with the commit.
 _OURS = (
@@ -170,7 +170,7 @@ def compare(publication: Publication, target: Target, who: Account | None = None
             "others rely on is not moved. Choose another."
         )
     if problems:
-        raise PublishError(plain("\n".join(problems)))
+        raise PublishError(strip_controls("\n".join(problems)))
     proposal = _proposal(publication, who) if target.create_pr and found else None
     if proposal is not None:
         found = difference(publication, target, hub.list_files(publication.repo, proposal.ref, "model"))

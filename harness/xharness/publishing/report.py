@@ -8,10 +8,9 @@ from typing import Any
 from tabulate import tabulate
 
 from xharness.hub.repository import address
-from xharness.hub.upload import size_of
 from xharness.publishing.plan import Plan
 from xharness.publishing.send import Outcome
-from xharness.terminal_text import plain
+from xharness.text import format_bytes, strip_controls
 
 
 def _states(plan: Plan) -> dict[str, str]:
@@ -26,10 +25,10 @@ def _states(plan: Plan) -> dict[str, str]:
 def plan_table(plan: Plan) -> str:
     """Return what would be sent, file by file, and where it would go."""
     publication = plan.publication
-    sizes = {file.path: size_of(file.size) for file in publication.files}
+    sizes = {file.path: format_bytes(file.size) for file in publication.files}
     rows = [[path, sizes.get(path, ""), state] for path, state in _states(plan).items()]
     table = tabulate(rows, headers=["file", "size", ""], disable_numparse=True)
-    return plain(f"{table}\n\n{_summary(plan)}")
+    return strip_controls(f"{table}\n\n{_summary(plan)}")
 
 
 def _summary(plan: Plan) -> str:
@@ -38,12 +37,12 @@ def _summary(plan: Plan) -> str:
     to = address(publication.repo) + (f" ({target.branch})" if target.branch else "")
     if target.create_pr:
         to += f", pull request {plan.proposal.url}" if plan.proposal is not None else ", as a new pull request"
-    whole = f"{len(publication.files)} files, {size_of(publication.size)}"
+    whole = f"{len(publication.files)} files, {format_bytes(publication.size)}"
     if plan.has_nothing:
         return f"nothing to change: {whole}, all at {to}"
     if not plan.difference:
         return f"no file to send: {whole}, all at {to}"
-    size = size_of(sum(file.size for file in sent))
+    size = format_bytes(sum(file.size for file in sent))
     return f"to send: {len(sent)} files, {size} (of {whole}), to {to}"
 
 
@@ -57,7 +56,7 @@ def plan_notes(plan: Plan) -> list[str]:
         notes.append(f"the tag '{target.tag}' will be made")
     if plan.to_collect:
         notes.append(f"the repository will be put into the collection '{target.collection}'")
-    return [plain(note) for note in notes]
+    return [strip_controls(note) for note in notes]
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

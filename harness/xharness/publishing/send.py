@@ -10,11 +10,10 @@ from xharness.hub import read as hub
 from xharness.hub import repository as hub_standing
 from xharness.hub import write as hub_commits
 from xharness.hub.repository import Account
-from xharness.hub.upload import size_of
 from xharness.hub.write import Commit
 from xharness.publishing.bundle import Publication
 from xharness.publishing.plan import Plan, difference
-from xharness.terminal_text import plain
+from xharness.text import format_bytes, strip_controls
 from xharness.version import __version__
 
 
@@ -109,7 +108,7 @@ def _commit(plan: Plan, parent: str, say: Callable[[str], None]) -> Commit:
     publication, target = plan.publication, plan.target
     sent = plan.difference.sent
     _check_still(publication)
-    say(f"Sending {len(sent)} files, {size_of(sum(file.size for file in sent))}, to {publication.repo}")
+    say(f"Sending {len(sent)} files, {format_bytes(sum(file.size for file in sent))}, to {publication.repo}")
     try:
         made = hub_commits.commit(
             publication.repo,
@@ -136,7 +135,8 @@ def _commit(plan: Plan, parent: str, say: Callable[[str], None]) -> Commit:
         ignored = " Its .gitignore may keep them out." if ".gitignore" in there else ""
         raise PublishError(
             f"{publication.repo}: the commit {made.sha[:12]} was made, but the Hub holds other content than was sent: "
-            f"{plain(', '.join(paths[:6]))}{' ...' if len(paths) > 6 else ''}.{ignored} Run the same command again."
+            f"{strip_controls(', '.join(paths[:6]))}{' ...' if len(paths) > 6 else ''}.{ignored} "
+            "Run the same command again."
         )
     return made
 

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xharness.metrics import mean as mean_of
-from xharness.metrics import task_score
+from xharness.metrics.base import mean as mean_of
+from xharness.metrics.base import task_score
 from xharness.results.completeness import why_incomplete
 from xharness.results.score import TUNED, Score
 from xharness.tasks.benchmarks import Benchmark, benchmarks
-from xharness.tasks.task_spec import TaskSpec, list_tasks, load_task
+from xharness.tasks.registry import list_tasks, load_task
+from xharness.tasks.task_spec import TaskSpec
 
 PARTIAL = "partial"
 """What stands beside every mean that is not the benchmark's."""

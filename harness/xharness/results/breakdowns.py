@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xharness.metrics import mean
+from xharness.metrics.base import mean
 from xharness.results.aggregate import TaskResult, language_score, mean_over
 from xharness.tasks.languages import Language, languages
 

@@ -12,9 +12,10 @@ from xharness import files
 from xharness.errors import NothingToDo, OutputError, PredictionError, UsageError, did_you_mean, unknown
 from xharness.results import predictions
 from xharness.results.runs import Run, check_alike, read_run
-from xharness.results.score import OBJECT, ON_TEST, Score, shown
+from xharness.results.score import ON_TEST, Score
+from xharness.strict_json import OBJECT, show_value
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.task_spec import list_tasks, load_task
+from xharness.tasks.registry import list_tasks, load_task
 from xharness.version import __version__
 
 METADATA = "metadata.json"
@@ -107,15 +108,15 @@ def _metadata(path: Path) -> dict[str, Any]:
 def _damage(entries: Any) -> str | None:
     """Return what is wrong with the entries of an earlier call; they are written again beside the new ones."""
     if not isinstance(entries, dict):
-        return f"files is {shown(entries)}, expected an object"
+        return f"files is {show_value(entries)}, expected an object"
     official = _official_tasks()
     for name, entry in entries.items():
-        if (problem := OBJECT.problem(f"the entry {shown(name)}", entry)) is not None:
+        if (problem := OBJECT.problem(f"the entry {show_value(name)}", entry)) is not None:
             return problem
         task = name.partition("/")[0]
         if task not in official:
             hint = did_you_mean(task, official).rstrip("?").replace(" Did you mean", "; the nearest is")
-            return f"the entry {shown(name)} is of no target of {' or '.join(benchmarks())}{hint}"
+            return f"the entry {show_value(name)} is of no target of {' or '.join(benchmarks())}{hint}"
     return None
 
 

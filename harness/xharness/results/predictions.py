@@ -15,7 +15,7 @@ from typing import Any
 
 from xharness import files
 from xharness.errors import PredictionError, unknown
-from xharness.metrics import Ranking
+from xharness.metrics.retrieval import Ranking
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from xharness import strict_json
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, did_you_mean, unknown
 from xharness.results import score as results
 from xharness.results.aggregate import Results, aggregate
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.task_spec import TaskSpec, load_task
+from xharness.tasks.registry import load_task
+from xharness.tasks.task_spec import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,8 @@ def check_alike(runs: Sequence[Run]) -> None:
             then, now = first.tune.get(name), run.tune.get(name)
             if then != now:
                 raise UsageError(
-                    f"{run.folder} is of another {words} than {first.folder} ({results.shown(now)}, there "
-                    f"{results.shown(then)}): such scores are different experiments, and no mean of them says "
+                    f"{run.folder} is of another {words} than {first.folder} ({strict_json.show_value(now)}, there "
+                    f"{strict_json.show_value(then)}): such scores are different experiments, and no mean of them says "
                     "anything. Join RUNs that are alike; `report` without --join shows them one below the other."
                 )
 
@@ -237,21 +239,28 @@ def run_record(root: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise PredictionError(f"{path}: not valid JSON ({error}).") from None
     if not isinstance(content, dict):
-        raise PredictionError(f"{path}: {results.shown(content)} stands there, expected an object. Run eval again.")
+        raise PredictionError(
+            f"{path}: {strict_json.show_value(content)} stands there, expected an object. Run eval again."
+        )
     version = content.get("schema_version")
     if version != results.SCHEMA_VERSION:
         raise PredictionError(
-            f"{path}: schema_version is {results.shown(version)}, this version reads {results.SCHEMA_VERSION}. "
-            "Run eval again, or use the version that wrote it."
+            f"{path}: schema_version is {strict_json.show_value(version)}, this version reads "
+            f"{results.SCHEMA_VERSION}. Run eval again, or use the version that wrote it."
         )
-    text, null = results.TEXT, results.NULL
-    rules = {"settings": results.OBJECT, "targets": results.TEXTS, "seed": results.WHOLE | null}
+    text, null = strict_json.TEXT, strict_json.NULL
+    rules = {"settings": strict_json.OBJECT, "targets": strict_json.TEXTS, "seed": strict_json.WHOLE | null}
     rules |= dict.fromkeys(("model", "model_sha", "model_hash", "revision"), text | null)
-    inner = {"limit": results.LIMIT | null, "split": results.SPLIT, "dtype": text, "tune": results.OBJECT | null}
-    wrong = next(results.problems(content, rules), None)
-    wrong = wrong or next(results.problems(content.get("settings", {}), inner, "settings."), None)
+    inner = {
+        "limit": strict_json.LIMIT | null,
+        "split": results.SPLIT,
+        "dtype": text,
+        "tune": strict_json.OBJECT | null,
+    }
+    wrong = next(strict_json.problems(content, rules), None)
+    wrong = wrong or next(strict_json.problems(content.get("settings", {}), inner, "settings."), None)
     tune = content.get("settings", {}).get("tune") if wrong is None else None
-    wrong = wrong or next(results.problems(tune or {}, results.TUNE, "settings.tune."), None)
+    wrong = wrong or next(strict_json.problems(tune or {}, results.TUNE, "settings.tune."), None)
     if wrong is not None:
         raise PredictionError(f"{path}: {wrong}. Run eval again, or restore the file.")
     return content

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from xharness import files
 from xharness.errors import DataError
+from xharness.strict_json import (
+    LIMIT,
+    NULL,
+    OBJECT,
+    TEXT,
+    TEXT_LIST,
+    TEXTS,
+    WHOLE,
+    Rule,
+    _is_number,
+    _is_text,
+    _is_whole,
+    _mapping,
+    problems,
+    show_value,
+)
 
 SCHEMA_VERSION = 1
 AS_IS, TUNED = "as is", "tuned"
@@ -155,7 +171,7 @@ def load(path: Path) -> Score:
         raise DataError(f"{path}: not a result file of xharness (it has no schema_version). {_AGAIN}")
     if content["schema_version"] != SCHEMA_VERSION:
         raise DataError(
-            f"{path}: schema_version is {shown(content['schema_version'])}, this version reads {SCHEMA_VERSION}. "
+            f"{path}: schema_version is {show_value(content['schema_version'])}, this version reads {SCHEMA_VERSION}. "
             "Run eval again, or use the version that wrote it."
         )
     wrong = next(_problems(content), None)
@@ -168,65 +184,7 @@ def load(path: Path) -> Score:
 _AGAIN = "Run eval again: only what changed is computed."
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a value of a JSON file has to be: in words, and as a test."""
-
-    words: str
-    fits: Callable[[Any], bool]
-
-    def __or__(self, other: Rule) -> Rule:
-        return Rule(f"{self.words} or {other.words}", lambda v: self.fits(v) or other.fits(v))
-
-    def problem(self, name: str, value: Any) -> str | None:
-        """Return what is wrong with a value, as ``n is "5", expected a whole number``; None if it fits."""
-        return None if self.fits(value) else f"{name} is {shown(value)}, expected {self.words}"
-
-
-def shown(value: Any) -> str:
-    """Return a value of a JSON file as an error shows it, cut where it is long."""
-    try:
-        text = json.dumps(value, ensure_ascii=True)
-    except (ValueError, RecursionError):
-        text = f"a {type(value).__name__} too long or too deep to show"
-    return text if len(text) <= 60 else f"{text[:60]} ..."
-
-
-def _is_text(value: Any) -> bool:
-    # A lone surrogate, which JSON can spell, cannot be printed.
-    return isinstance(value, str) and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value))
-
-
-def _is_whole(value: Any) -> bool:
-    return type(value) is int and abs(value) < 2**63
-
-
-def _is_number(value: Any) -> bool:
-    # Bounded, so that no sum or product of them overflows; NaN is smaller than nothing.
-    return _is_whole(value) or (type(value) is float and abs(value) <= 1e100)
-
-
-def _is_plain(value: Any, depth: int = 20) -> bool:
-    """Whether a value of any shape can be written as JSON and shown: finite, and not nested without end."""
-    if isinstance(value, dict | list) and depth:
-        inner = [*value, *value.values()] if isinstance(value, dict) else value
-        return all(_is_plain(each, depth - 1) for each in inner)
-    return value is None or isinstance(value, bool) or _is_text(value) or _is_number(value)
-
-
-def _mapping(words: str, rule: Rule) -> Rule:
-    return Rule(
-        words, lambda v: isinstance(v, dict) and all(_is_text(key) and rule.fits(each) for key, each in v.items())
-    )
-
-
-NULL = Rule("null", lambda v: v is None)
-TEXT = Rule("text", _is_text)
-WHOLE = Rule("a whole number", _is_whole)
-LIMIT = Rule("a whole number from 1", lambda v: _is_whole(v) and v >= 1)
 SPLIT = Rule('"test" or "dev"', lambda v: v in ("test", "dev"))
-OBJECT = Rule("an object of plain values", lambda v: isinstance(v, dict) and _is_plain(v))
-TEXTS = _mapping("an object of texts", TEXT)
 
 
 def _one_of(*words: str) -> Rule:
@@ -234,7 +192,6 @@ def _one_of(*words: str) -> Rule:
 
 
 TRACK = _one_of(*TRACKS)
-TEXT_LIST = Rule("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v)))
 _COUNT = Rule("a whole number from 0", lambda v: _is_whole(v) and v >= 0)
 _NUMBER = Rule("a finite number", _is_number)
 _ENDS = Rule("", lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_number, v)) and v[0] <= v[1])
@@ -333,10 +290,3 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
             yield f'track is null, expected {TRACK.words} where phase is "{TUNED}"'
     if content.get("candidates") and "n" not in content["candidates"]:
         yield f"candidates has no field 'n', expected {_COUNT.words}"
-
-
-def problems(content: dict[str, Any], rules: dict[str, Rule], where: str = "") -> Iterator[str]:
-    """Yield what is wrong with the fields that are there; ``where`` stands before their names."""
-    for name, rule in rules.items():
-        if name in content and (problem := rule.problem(where + name, content[name])):
-            yield problem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,12 @@ from xharness import files
 from xharness.data import candidates as pools
 from xharness.data import loading as data
 from xharness.data.examples import Bitext, Choice, Example, Pair, Query, Question, Tagged, english_order
-from xharness.data.loading import Data
+from xharness.data.loading import Data, data_folder
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
-from xharness.metrics import METRICS, Measured
+from xharness.metrics import METRICS
 from xharness.metrics import bootstrap as intervals
 from xharness.metrics import huggingface as elsewhere
+from xharness.metrics.base import Measured
 from xharness.results import predictions
 from xharness.results import score as results
 from xharness.results.aggregate import Results, aggregate
@@ -24,8 +24,9 @@ from xharness.results.runs import run_record
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.dataset_spec import ELSEWHERE, DataSpec, Split
+from xharness.tasks.registry import list_tasks, load_task
 from xharness.tasks.selection import Selection, choose_languages, select
-from xharness.tasks.task_spec import TaskSpec, list_tasks, load_task
+from xharness.tasks.task_spec import TaskSpec
 
 
 def gold(spec: DataSpec, examples: Sequence[Example]) -> Any:
@@ -251,12 +252,6 @@ def _as_recorded(fresh: Score, path: Path) -> Score:
         names = ("phase", "track", "tuned", "selected_by")
         fresh = replace(fresh, **{name: getattr(recorded, name) for name in names})
     return replace(fresh, notes=fresh.notes + notes)
-
-
-def data_folder(data_dir: str | Path | None) -> Path | None:
-    """Return the data folder that was given, else that of XHARNESS_DATA_DIR, else None (the Hub)."""
-    given = data_dir or os.environ.get("XHARNESS_DATA_DIR")
-    return Path(given) if given else None
 
 
 def _chosen(

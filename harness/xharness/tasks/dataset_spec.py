@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from xharness.errors import did_you_mean
 from xharness.metrics import SCORE_KEYS
-from xharness.metrics.training_sets import POSITIVE
+from xharness.metrics.classification import POSITIVE
 from xharness.strict_yaml import Strict
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.inputs import Prompt

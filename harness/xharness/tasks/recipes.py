@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, Field, create_model, model_validator
 from xharness import assets, strict_yaml
 from xharness.errors import SpecError, UsageError, did_you_mean, unknown
 from xharness.strict_yaml import Strict
-from xharness.tasks.task_spec import TrainingSpec, list_training
+from xharness.tasks.registry import list_training
+from xharness.tasks.task_spec import TrainingSpec
 
 DEFAULT = "jiant"
 """The recipe of the method's authors."""

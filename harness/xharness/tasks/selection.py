@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xharness.errors import UsageError, did_you_mean, unknown
 from xharness.tasks.benchmarks import Benchmark, benchmarks
-from xharness.tasks.task_spec import TaskSpec, list_tasks, load_task
+from xharness.tasks.dataset_spec import DataSpec
+from xharness.tasks.registry import (
+    MIXTURE,
+    is_training,
+    list_tasks,
+    list_training,
+    load_mixture,
+    load_task,
+    load_training,
+)
+from xharness.tasks.task_spec import TaskSpec, TrainingSpec
 
 # Only for the estimate of work: multilingual sub-words of the XTREME languages are a little under four characters
 # long on average, fewer in scripts without spaces. The true number stands in each result.
@@ -87,3 +98,68 @@ def choose_languages(selection: Selection, languages: Sequence[str] | None) -> d
             hint = did_you_mean(code, known) or f" They have: {', '.join(sorted(known))}."
             raise UsageError(f"None of the chosen targets has the language '{code}'.{hint}")
     return {task: [c for c in codes if c in languages] for task, codes in every.items()}
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
+
+
+def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list[DataSpec]:
+    """Return the specs of targets, training sets and benchmarks by name, or from paths of YAML files.
+
+    A benchmark stands for its targets, those that have no spec yet are said; ``multitask`` stands for the intermediate
+    tasks. Each spec comes once.
+
+    Raises:
+        UsageError: a name is not known.
+        SpecError: a YAML file is wrong.
+    """
+    found: dict[str, DataSpec] = {}
+    for name in names:
+        if name in benchmarks():
+            for task in benchmarks()[name].tasks:
+                if task in list_tasks():
+                    found[task] = load_task(task)
+                else:
+                    say(f"{task} is left out: this version has no spec for it.")
+        elif name == MIXTURE:
+            found |= {task: load_training(task) for task in load_mixture(name).tasks}
+        elif name in list_training() or (name.endswith((".yaml", ".yml")) and is_training(Path(name))):
+            found[name] = load_training(name)
+        elif name in list_tasks() or name.endswith((".yaml", ".yml")):
+            found[name] = load_task(name)
+        else:
+            known = [*list_tasks(), *list_training(), MIXTURE, *benchmarks()]
+            raise unknown("target, training set or benchmark", name, known)
+    return list(found.values())
+
+
+def training_set(name: str) -> TrainingSpec:
+    """Return a training set by name or path; raise UsageError with the nearest name, mixtures among them."""
+    if not name.endswith((".yaml", ".yml")) and name not in list_training():
+        raise unknown("training set", name, [*list_training(), MIXTURE])
+    return load_training(name)
+
+
+def tasks_of(names: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the training sets that are meant, and whether a whole mixture was named by its name.
+
+    Raises:
+        UsageError: an unknown name (says the nearest), or none.
+    """
+    wanted = [name.strip() for name in names if name.strip()]
+    if not wanted:
+        raise UsageError(
+            "No task was named. Name training sets with commas between, such as mnli,squad_v1, or multitask."
+        )
+    if MIXTURE in wanted:
+        if len(wanted) > 1:
+            raise UsageError(f"'{MIXTURE}' is all intermediate tasks; name it alone, or name the tasks you want.")
+        return list(load_mixture(MIXTURE).tasks), True
+    known = list_training()
+    for name in wanted:
+        if not name.endswith((".yaml", ".yml")) and name not in known:
+            raise unknown("training set", name, [*known, MIXTURE])
+    if len(set(wanted)) != len(wanted):
+        raise UsageError("Each task may be named once.")
+    return wanted, False

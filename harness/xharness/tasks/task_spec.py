@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from xharness import assets, strict_yaml
-from xharness.errors import SpecError, did_you_mean, unknown
+from xharness import strict_yaml
+from xharness.errors import did_you_mean
 from xharness.tasks.dataset_spec import CandidateSpec, Count, DataSpec, Positive, TaskLanguage
 from xharness.tasks.inputs import (
     ChoiceInput,
@@ -260,148 +258,3 @@ class MixtureSpec(strict_yaml.Strict):
         if twice := sorted({name for name in value if value.count(name) > 1}):
             raise ValueError(f"'{twice[0]}' stands twice.")
         return value
-
-
-_KINDS: dict[str, type[TaskSpec]] = {
-    "classification": ClassificationSpec,
-    "multiple_choice": ChoiceSpec,
-    "tagging": TaggingSpec,
-    "span_qa": SpanSpec,
-    "retrieval": RetrievalSpec,
-    "mining": MiningSpec,
-    "ranking": RankingSpec,
-}
-_TRAININGS: dict[str, type[TrainingSpec]] = {
-    "classification": ClassificationTraining,
-    "multiple_choice": ChoiceTraining,
-    "tagging": TaggingTraining,
-    "span_qa": SpanTraining,
-}
-MIXTURE = "multitask"
-"""The mixture of all intermediate tasks, which also says their order."""
-
-
-def read_task(path: Path) -> TaskSpec:
-    """Return the target that a YAML file describes; raise SpecError with all its problems."""
-    return _read(path, _KINDS)
-
-
-def read_training(path: Path) -> TrainingSpec:
-    """Return the training set that a YAML file describes; raise SpecError with all its problems."""
-    return _read(path, _TRAININGS)
-
-
-def is_training(path: Path) -> bool:
-    """Whether a YAML file describes a training set, and no target; raise SpecError if it is no YAML."""
-    return "train_split" in strict_yaml.read(path)
-
-
-def read_mixture(path: Path) -> MixtureSpec:
-    """Return the mixture that a YAML file describes; raise SpecError with all its problems."""
-    return _called_like_its_file(strict_yaml.parse(MixtureSpec, strict_yaml.read(path), path.name), path)
-
-
-S = TypeVar("S", bound=DataSpec)
-Named = TypeVar("Named", bound=DataSpec | MixtureSpec)
-
-
-def _read(path: Path, kinds: dict[str, type[S]]) -> S:
-    content = strict_yaml.read(path)
-    kind = content.get("kind")
-    if not isinstance(kind, str) or kind not in kinds:
-        raise SpecError(
-            f"{path.name}: kind: found {kind!r}, expected one of {', '.join(kinds)}.{did_you_mean(str(kind), kinds)}"
-        )
-    return _called_like_its_file(strict_yaml.parse(kinds[kind], content, path.name), path)
-
-
-def _called_like_its_file(spec: Named, path: Path) -> Named:
-    if spec.name != path.stem:
-        raise SpecError(f"{path.name}: name: found '{spec.name}', expected '{path.stem}' as the file is called.")
-    return spec
-
-
-@cache
-def list_tasks() -> tuple[str, ...]:
-    """Return the names of all targets that this version ships a spec for."""
-    return tuple(sorted(p.stem for p in (assets.TASKS / "targets").glob("*.yaml")))
-
-
-@cache
-def load_task(name: str) -> TaskSpec:
-    """Return a target by name, or from the path of a YAML file of the user's own.
-
-    >>> load_task("xnli").labels
-    ['entailment', 'neutral', 'contradiction']
-    """
-    if name.endswith((".yaml", ".yml")):
-        return read_task(Path(name))
-    path = assets.TASKS / "targets" / f"{name}.yaml"
-    if not path.is_file():
-        raise unknown("task", name, list_tasks())
-    return read_task(path)
-
-
-def _training_files() -> dict[str, Path]:
-    """Return the files of all training sets: name -> path."""
-    found = [p for folder in ("intermediate", "english", "parts") for p in (assets.TASKS / folder).glob("*.yaml")]
-    return {path.stem: path for path in found if path.stem != MIXTURE}
-
-
-@cache
-def list_training() -> tuple[str, ...]:
-    """Return the names of all training sets that this version ships a spec for."""
-    return tuple(sorted(_training_files()))
-
-
-@cache
-def list_intermediate() -> tuple[str, ...]:
-    """Return the names of the intermediate tasks, in the order of ``intermediate/multitask.yaml``."""
-    return tuple(load_mixture(MIXTURE).tasks)
-
-
-@cache
-def load_training(name: str | Path) -> TrainingSpec:
-    """Return a training set by name, or from the path of a YAML file of the user's own.
-
-    >>> load_training("mnli").default_languages
-    ['en']
-    """
-    if str(name).endswith((".yaml", ".yml")):
-        return read_training(Path(name))
-    path = _training_files().get(str(name))
-    if path is None:
-        raise unknown("training set", str(name), list_training())
-    return read_training(path)
-
-
-@cache
-def load_mixture(name: str | Path) -> MixtureSpec:
-    """Return a mixture of training sets by name, or from the path of a YAML file of the user's own."""
-    if str(name).endswith((".yaml", ".yml")):
-        return read_mixture(Path(name))
-    if name != MIXTURE:
-        raise unknown("mixture of training sets", str(name), [MIXTURE])
-    return read_mixture(assets.TASKS / "intermediate" / f"{MIXTURE}.yaml")
-
-
-def parts_of(spec: TrainingSpec) -> list[TrainingSpec]:
-    """Return the training sets that hold the examples of one: its members in order, or itself.
-
-    Raises:
-        SpecError: a member is of another kind, has other labels, or has members of its own.
-        UsageError: a member is not known.
-    """
-    if not spec.members:
-        return [spec]
-    parts = [load_training(name) for name in spec.members]
-    for part in parts:
-        for field in ("kind", "labels"):
-            if getattr(part, field) != getattr(spec, field):
-                raise SpecError(
-                    f"{spec.name}.yaml: members: '{part.name}' has the {field} {getattr(part, field)!r}, expected "
-                    f"{getattr(spec, field)!r}."
-                )
-        if part.members:
-            raise SpecError(f"{spec.name}.yaml: members: '{part.name}' has members itself; name those.")
-    return parts

@@ -14,16 +14,8 @@ from xharness.errors import SpecError
 from xharness.tasks.benchmarks import Benchmark, benchmarks, read_benchmark
 from xharness.tasks.languages import languages
 from xharness.tasks.recipes import load_recipe
-from xharness.tasks.task_spec import (
-    MixtureSpec,
-    TaskSpec,
-    TrainingSpec,
-    list_training,
-    parts_of,
-    read_mixture,
-    read_task,
-    read_training,
-)
+from xharness.tasks.registry import list_training, parts_of, read_mixture, read_task, read_training
+from xharness.tasks.task_spec import MixtureSpec, TaskSpec, TrainingSpec
 
 
 @dataclass(frozen=True)

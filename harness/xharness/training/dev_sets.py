@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from xharness.data.examples import Choice, Example, Pair, Question, Tagged
-from xharness.metrics import task_score
-from xharness.models import loading as models
+from xharness.metrics.base import task_score
+from xharness.models import inference
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context, Features, NonFiniteOutput
 from xharness.models.loading import Encoder
@@ -115,7 +115,7 @@ def score(
             layers = int(model.encoder.config.num_hidden_layers)
             encoder = Encoder(shell, tokenizer, device, "bfloat16" if bf16 else "float32", positions, layers)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                arrays = models.forward(encoder, kind, features, context, models.default_budget(encoder))
+                arrays = inference.forward(encoder, kind, features, context, inference.default_budget(encoder))
         made = kind.decode(probe.examples, features, arrays, context)
     except NonFiniteOutput:
         return {"score": 0.0}

@@ -25,7 +25,7 @@ from xharness.data.training_sets import load_train
 from xharness.errors import DataError, OutputError, UsageError, unknown
 from xharness.models import loading as models
 from xharness.strict_yaml import Strict
-from xharness.tasks.task_spec import load_training
+from xharness.tasks.registry import load_training
 
 Positive = Annotated[int, Field(gt=0)]
 

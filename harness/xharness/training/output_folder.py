@@ -16,6 +16,7 @@ from xharness.checkpoints import training_record
 from xharness.checkpoints.files import check_whole
 from xharness.checkpoints.training_record import RUNNING, Record
 from xharness.errors import ModelError, OutputError, UsageError
+from xharness.training import report
 from xharness.training.plan import comparable, differences
 
 if sys.platform != "win32":
@@ -165,7 +166,7 @@ class TrainingFolder:
             check_whole(path)
         sums = {path.relative_to(self.output).as_posix(): files.sha256(path) for path in sorted(weights)}
         record = replace(record, selections=selections, weights=sums)
-        if training_record.draw(record, self.output) is None:
+        if report.draw(record, self.output) is None:
             record.notes.append("no picture of the curves: matplotlib is not installed (pip install 'xharness[train]')")
         training_record.save(record, self.output)
         shutil.rmtree(self.run, ignore_errors=True)

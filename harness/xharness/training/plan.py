@@ -14,12 +14,13 @@ from xharness import files
 from xharness.checkpoints import resolve
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.heads import Phase
-from xharness.data.loading import available, found_labels
+from xharness.data.loading import available, data_folder, found_labels
 from xharness.data.training_sets import TrainingData, load_dev, load_train
-from xharness.errors import DataError, NothingToDo, UsageError, unknown
-from xharness.results.scoring import data_folder
+from xharness.errors import DataError, NothingToDo, UsageError
 from xharness.tasks.recipes import DEFAULT, Settings, load_recipe
-from xharness.tasks.task_spec import MIXTURE, TrainingSpec, list_training, load_mixture, load_training
+from xharness.tasks.registry import MIXTURE, load_mixture, load_training
+from xharness.tasks.selection import tasks_of
+from xharness.tasks.task_spec import TrainingSpec
 from xharness.training.sampler import count_steps, mixture
 
 MLM = "mlm"
@@ -251,30 +252,6 @@ def differences(then: Any, now: Any, place: str = "") -> Iterator[str]:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:40]} ..."
-
-
-def tasks_of(names: Sequence[str]) -> tuple[list[str], bool]:
-    """Return the training sets that are meant, and whether a whole mixture was named by its name.
-
-    Raises:
-        UsageError: an unknown name (says the nearest), or none.
-    """
-    wanted = [name.strip() for name in names if name.strip()]
-    if not wanted:
-        raise UsageError(
-            "No task was named. Name training sets with commas between, such as mnli,squad_v1, or multitask."
-        )
-    if MIXTURE in wanted:
-        if len(wanted) > 1:
-            raise UsageError(f"'{MIXTURE}' is all intermediate tasks; name it alone, or name the tasks you want.")
-        return list(load_mixture(MIXTURE).tasks), True
-    known = list_training()
-    for name in wanted:
-        if not name.endswith((".yaml", ".yml")) and name not in known:
-            raise unknown("training set", name, [*known, MIXTURE])
-    if len(set(wanted)) != len(wanted):
-        raise UsageError("Each task may be named once.")
-    return wanted, False
 
 
 def prepare(

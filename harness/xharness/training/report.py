@@ -8,8 +8,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from xharness.checkpoints.training_record import Record
+from xharness.checkpoints.training_record import CURVE, Record
 from xharness.data.formats import text as text_files
+from xharness.errors import OutputError
 from xharness.training.plan import MLM, TrainingPlan
 
 _DEVELOPMENT = ("development set", "metric", "score", "chance", "examples")
@@ -123,3 +124,44 @@ def _source(plan: TrainingPlan, task: str) -> str:
             )
             return ", ".join(told)
     return str(plan.options.mlm)
+
+
+def draw(record: Record, folder: Path) -> Path | None:
+    """Draw losses and development scores as a picture and return its path; None where matplotlib is not installed."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    figure = Figure(figsize=(7.0, 5.0), layout="constrained")
+    loss_axes, score_axes = figure.subplots(2, 1, sharex=True)
+    for number, task in enumerate(record.mixture):
+        points = [(step, loss) for step, name, loss, _ in record.losses if name == task]
+        if points:
+            x, y = zip(*points, strict=True)
+            style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--", "linewidth": 1.0}
+            loss_axes.plot(x, y, label=task, **style)
+    loss_axes.set_ylabel("training loss")
+    loss_axes.set_ylim(bottom=0)
+    for number, probe in enumerate(record.probes):
+        points = [(e["step"], e["scores"][probe]["score"]) for e in record.evaluations if probe in e["scores"]]
+        if points:
+            x, y = zip(*points, strict=True)
+            style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--", "linewidth": 1.0}
+            score_axes.plot(x, y, marker="o", markersize=3, label=probe, **style)
+    first = next(iter(record.selections.values()), None)
+    if first is not None and isinstance(first.get("step"), int):
+        score_axes.axvline(first["step"], color="0.5", linewidth=0.8, linestyle=":")
+    score_axes.set_ylabel("development score (%)")
+    score_axes.set_xlabel("optimiser step")
+    for axes in (loss_axes, score_axes):
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7, frameon=False, ncols=2)
+    path, part = folder / CURVE, folder / f".{CURVE}.part"
+    try:
+        FigureCanvasAgg(figure).print_png(part)
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from None
+    return path

@@ -23,12 +23,13 @@ from xharness.checkpoints import heads, resolve, training_record
 from xharness.checkpoints.training_record import ENGLISH_DEV, Record
 from xharness.data.training_sets import TrainingData
 from xharness.errors import ModelError, UsageError, XharnessError
-from xharness.models import loading as models
+from xharness.models import devices
 from xharness.models import multitask as joint
 from xharness.models.kinds.base import Context
 from xharness.models.multitask import HeadPlan, JointModel
 from xharness.progress import bar
-from xharness.tasks.task_spec import TrainingSpec, parts_of
+from xharness.tasks.registry import parts_of
+from xharness.tasks.task_spec import TrainingSpec
 from xharness.training import encoded as lessons
 from xharness.training import masked_lm as masking
 from xharness.training import trainer
@@ -103,10 +104,10 @@ class _Run:
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         self.say = say if self.rank == 0 else (lambda sentence: None)
         self.shown = progress and self.rank == 0
-        self.device = models.choose_device(plan.options.device)
+        self.device = devices.choose_device(plan.options.device)
         if self.device.type == "cuda" and self.device.index is not None:
             raise UsageError("--device: training takes cpu or cuda; choose the GPU with CUDA_VISIBLE_DEVICES=N.")
-        self.dtype = models.choose_dtype(plan.options.dtype, self.device)
+        self.dtype = devices.choose_dtype(plan.options.dtype, self.device)
         self.request = whole_request(plan, self.dtype, watch.choices, watch.looked_at)
         self.folder = TrainingFolder(output, self.request, writes=self.rank == 0)
         self.tokenizer: Any = None
@@ -226,7 +227,7 @@ class _Run:
             seconds=round(found.seconds, 3),
             tokens_per_second=round(found.tokens / max(found.seconds, 1e-9), 1),
             hardware={
-                "device": models.device_name(self.device),
+                "device": devices.device_name(self.device),
                 "processes": self.world,
                 "batch_tokens": found.budget,
                 "packed": engine.packed,
@@ -236,7 +237,7 @@ class _Run:
                 "xharness": __version__,
                 "python": platform.python_version(),
                 "accelerate": _version("accelerate"),
-                **models.versions(),
+                **devices.versions(),
             },
             notes=[*(f"{task} was left out: {why}" for task, why in plan.left_out.items()), *_notes(plan)],
         )

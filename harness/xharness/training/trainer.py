@@ -21,8 +21,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from xharness import files
 from xharness.errors import ModelError, OutputError
-from xharness.models import loading as models
-from xharness.models import packing
+from xharness.models import devices, inference, packing
 from xharness.models.devices import freed_memory_kept
 from xharness.models.multitask import WRITING, JointModel, tied_names
 from xharness.training.sampler import Indices, Schedule
@@ -170,7 +169,7 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
             try:
                 loss = self._passes(model, task, units, source)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not models.out_of_memory(error):
+                if not devices.out_of_memory(error):
                     raise
                 self._halve(error)
                 continue
@@ -179,9 +178,9 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def _halve(self, error: BaseException) -> None:
         budget = self.progress.budget // 2
-        if self.args.world_size > 1 or budget < models.SMALLEST_BUDGET:
+        if self.args.world_size > 1 or budget < inference.SMALLEST_BUDGET:
             advice = "Give a smaller --batch-tokens."
-            if budget < models.SMALLEST_BUDGET:
+            if budget < inference.SMALLEST_BUDGET:
                 advice = "Use a machine with more memory."
             raise ModelError(f"Out of memory with {self.progress.budget} sub-words at once. {advice}") from error
         self.progress.budget = budget

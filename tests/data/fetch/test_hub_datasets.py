@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from helpers.fake_hub import ClientError, LoopbackHub
-from xharness.data.fetch.hub_datasets import named
 from xharness.data.manifest import Row, read_manifest, write_manifest
 from xharness.errors import UsageError
+from xharness.tasks.selection import named
 
 SPEC = """
 name: toy

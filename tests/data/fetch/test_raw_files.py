@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 import yaml
 
-from xharness.data.fetch import hub_datasets as fetching
+from xharness.data.fetch import runner as fetch_runner
 from xharness.data.fetch.download import Published
 from xharness.data.fetch.requirements import list_needs
 from xharness.data.manifest import Row, read_manifest, read_statuses
 from xharness.errors import DataError, Incomplete, OutputError, UsageError
-from xharness.tasks.task_spec import TaskSpec, read_task
+from xharness.tasks.registry import read_task
+from xharness.tasks.task_spec import TaskSpec
 
 
 class Server:
@@ -151,7 +152,7 @@ said: list[str] = []
 def fetch(specs: TaskSpec | list[TaskSpec], to: Path, *archives: str, **options: Any) -> list[Row]:
     said.clear()
     wanted = {"languages": None, "splits": None, "progress": False, **options}
-    return fetching.fetch(
+    return fetch_runner.fetch(
         specs if isinstance(specs, list) else [specs], to, say=said.append, archives=archives, **wanted
     )
 

@@ -25,12 +25,12 @@ from xharness.errors import DataError, ModelError, NothingToDo, OutputError, Usa
 from xharness.evaluation import runner as evaluation
 from xharness.evaluation.retrieval import compare as comparing
 from xharness.evaluation.retrieval import embeddings, mining
-from xharness.models import loading as models
+from xharness.models import inference
 from xharness.models.kinds.base import NonFiniteOutput
 from xharness.results import footnotes as notes
 from xharness.results.aggregate import Results
 from xharness.tasks.inputs import RetrievalInput
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 
 @pytest.fixture(autouse=True)
@@ -385,7 +385,7 @@ def test_one_pair_alone_cannot_be_centred(options, evaluate, raw):
 def test_nan_is_repeated_in_float32_with_a_note_and_the_pool_stays(evaluate, raw, monkeypatch):
     raw_data.write_mewsli(raw)
     asked = use_oracle(monkeypatch, turned)
-    forward = models.forward
+    forward = inference.forward
 
     def overflowing(encoder: Any, kind: Any, features: Any, *rest: Any) -> Any:
         # In the questions of two of three languages.
@@ -393,7 +393,7 @@ def test_nan_is_repeated_in_float32_with_a_note_and_the_pool_stays(evaluate, raw
             raise NonFiniteOutput
         return forward(encoder, kind, features, *rest)
 
-    monkeypatch.setattr(models, "forward", overflowing)
+    monkeypatch.setattr(inference, "forward", overflowing)
     said: list[str] = []
     found = evaluate("mewslix", languages=["de", "en", "fa"], dtype="bfloat16", say=said.append)
     note = "the model put out NaN or infinity in bfloat16; repeated in float32"
@@ -411,14 +411,14 @@ def test_nan_is_repeated_in_float32_with_a_note_and_the_pool_stays(evaluate, raw
 def test_a_smaller_budget_does_not_make_the_pool_again(evaluate, raw, monkeypatch):
     raw_data.write_mewsli(raw)
     asked = use_oracle(monkeypatch, turned)
-    forward = models.forward
+    forward = inference.forward
 
     def small(encoder: Any, kind: Any, features: Any, context: Any, budget: int, *rest: Any) -> Any:
         if budget > 2048 and any(text.startswith("Q") or "en:" in text for text in features.rows):
             raise torch.OutOfMemoryError
         return forward(encoder, kind, features, context, budget, *rest)
 
-    monkeypatch.setattr(models, "forward", small)
+    monkeypatch.setattr(inference, "forward", small)
     found = evaluate("mewslix", languages=["de", "en", "fa"])
     assert [s.batch_tokens for s in found.tasks["mewslix"].languages.values()] == [4096, 2048, 4096]
     assert sorted(each[0] for each in asked.passes) == [6, 6, 6, 24]
@@ -465,8 +465,8 @@ def test_a_killed_run_goes_on_and_ends_alike(evaluate, raw, tiny_checkpoint, tmp
     [state] = (run / "vectors").rglob("candidates.json")
     assert json.loads(state.read_text())["done"] == 14
     rows: list[int] = []
-    forward = models.forward
-    monkeypatch.setattr(models, "forward", lambda *a, **k: (rows.append(len(a[2].rows)), forward(*a, **k))[1])
+    forward = inference.forward
+    monkeypatch.setattr(inference, "forward", lambda *a, **k: (rows.append(len(a[2].rows)), forward(*a, **k))[1])
     found = evaluate("bucc2018,lareqa", **options)
     assert run_of(found) == run
     assert predicted(found) == predicted(whole)

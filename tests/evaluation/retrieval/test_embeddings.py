@@ -16,6 +16,7 @@ from helpers.oracle import use_oracle
 from xharness.errors import ModelError, OutputError
 from xharness.evaluation.retrieval import embeddings
 from xharness.evaluation.retrieval.embeddings import Job
+from xharness.models import inference
 from xharness.models import loading as models
 from xharness.models.kinds import embedding as retrieval
 from xharness.models.kinds.base import Context
@@ -134,8 +135,8 @@ def test_longer_texts_are_cut(embed):
 @pytest.fixture
 def ran(monkeypatch):
     """Return the numbers of rows that went through the encoder, in chunks of two."""
-    forward, rows = models.forward, []
-    monkeypatch.setattr(models, "forward", lambda *a, **k: (rows.append(len(a[2].rows)), forward(*a, **k))[1])
+    forward, rows = inference.forward, []
+    monkeypatch.setattr(inference, "forward", lambda *a, **k: (rows.append(len(a[2].rows)), forward(*a, **k))[1])
     monkeypatch.setattr(embeddings, "CHUNK", 2)
     return rows
 

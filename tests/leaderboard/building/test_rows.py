@@ -17,7 +17,7 @@ from xharness import files
 from xharness.leaderboard import build as building
 from xharness.leaderboard import rows
 from xharness.leaderboard import store as merged
-from xharness.metrics import mean
+from xharness.metrics.base import mean
 from xharness.results import runs
 from xharness.results import score as results
 from xharness.results.aggregate import PARTIAL

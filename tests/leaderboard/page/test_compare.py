@@ -10,7 +10,7 @@ import pytest
 from helpers.browser import Page
 from helpers.page import BEST, CLAIMED, EXPOSED, ROWS, SECOND, SEEN, UNSURE, browsing, cell_of
 from xharness.leaderboard import page
-from xharness.metrics import mean
+from xharness.metrics.base import mean
 
 
 @browsing

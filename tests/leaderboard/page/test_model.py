@@ -24,7 +24,7 @@ from xharness.leaderboard import build as building
 from xharness.leaderboard import page
 from xharness.leaderboard import reference_entries as reported
 from xharness.leaderboard.rows import Cell, Row
-from xharness.metrics import mean
+from xharness.metrics.base import mean
 from xharness.metrics.seeds import spread
 from xharness.results.aggregate import mean_over
 

@@ -28,7 +28,7 @@ from helpers.page import (
     score_of,
 )
 from xharness.leaderboard import page
-from xharness.metrics import mean
+from xharness.metrics.base import mean
 from xharness.results.aggregate import mean_over, task_result
 
 # --- The text of the page ----------------------------------------------------------------------------

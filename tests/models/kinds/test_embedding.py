@@ -15,7 +15,7 @@ from xharness.models.kinds import embedding as retrieval
 from xharness.models.kinds.base import Context
 from xharness.results import scoring
 from xharness.tasks.inputs import RetrievalInput
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 
 def pooled(pooling: str, layers: tuple[int, ...], output: Any, mask: torch.Tensor, **more: Any) -> Any:

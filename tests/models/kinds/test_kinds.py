@@ -15,12 +15,12 @@ from helpers.data_folder import fixture_tasks
 from helpers.outputs import FAMILIES, NAN, gold_spans, gold_tags, logits, pair, pieces, run, start_end
 from xharness.data import loading as data
 from xharness.data.examples import Choice, Pair
+from xharness.models.inference import batches
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context, NonFiniteOutput, Template
-from xharness.models.loading import batches
 from xharness.results import predictions, scoring
 from xharness.tasks.inputs import ClassificationInput
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 
 def hidden_states(values: torch.Tensor) -> SimpleNamespace:

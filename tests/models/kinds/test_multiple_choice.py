@@ -7,9 +7,10 @@ import torch
 
 from helpers.outputs import logits, run
 from xharness.data.examples import Choice
+from xharness.models.inference import forward
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context
-from xharness.models.loading import forward, load
+from xharness.models.loading import load
 from xharness.tasks.inputs import ChoiceInput
 
 

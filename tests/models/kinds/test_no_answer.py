@@ -16,7 +16,7 @@ from xharness.data.examples import Question
 from xharness.models.kinds import span_qa
 from xharness.models.kinds.base import Context
 from xharness.tasks.inputs import SpanInput
-from xharness.tasks.task_spec import load_task
+from xharness.tasks.registry import load_task
 
 TEXT = "abcdefghijklmn"
 SMALL = st.integers(-3, 3).map(float)

@@ -18,12 +18,12 @@ from helpers.outputs import FAMILIES, TEXT, gold_spans, run, start_end
 from xharness.data import loading as data
 from xharness.data.examples import Question
 from xharness.errors import ModelError
-from xharness.metrics import answers as answer_scores
+from xharness.metrics import question_answering
 from xharness.models.kinds import span_qa
 from xharness.models.kinds.base import Context
 from xharness.models.kinds.span_qa_legacy import answer_in_words
 from xharness.tasks.inputs import SpanInput
-from xharness.tasks.task_spec import load_training
+from xharness.tasks.registry import load_training
 
 CONTEXT = (
     "Three rivers meet near the small town of Porto, but only the Alma runs through it. Helena Brandt designed the "
@@ -165,7 +165,9 @@ def test_real_answers_are_learned_as_they_are_read(task, mirror):
         found = [text for _, text in read if text is not None]
         assert bool(found) != bool(learned.counts["unaligned"] + learned.counts["split_answers"])
         assert all(example.answers[0].strip() in text for text in found)
-        exact += sum(answer_scores.normal_squad(t) == answer_scores.normal_squad(example.answers[0]) for t in found)
+        exact += sum(
+            question_answering.normal_squad(t) == question_answering.normal_squad(example.answers[0]) for t in found
+        )
         total += len(found)
     assert exact / total > 0.98
 

@@ -11,15 +11,15 @@ import yaml
 from huggingface_hub import ModelCard
 
 from helpers.cards import FACTS, NAMES, entries, metadata_of, record, refused, run, score
+from xharness.checkpoints import training_record
 from xharness.errors import ModelError, PublishError, SpecError
 from xharness.publishing import runs as published_runs
 from xharness.publishing.card import prose as card_prose
-from xharness.publishing.card import record_check as damage
 from xharness.publishing.card import render as rendering
 from xharness.publishing.card.content import Card
-from xharness.publishing.card.markdown import code, plain
 from xharness.publishing.card.publisher_facts import MlmText
-from xharness.tasks import task_spec as spec
+from xharness.tasks import registry
+from xharness.text import escape_markdown, markdown_code
 
 # --- The ten cards --------------------------------------------------------------------------------
 
@@ -36,13 +36,13 @@ def test_the_card_of_each_checkpoint_is_as_it_was_looked_at(
 
 
 def test_every_intermediate_task_has_prose_and_a_gold_card() -> None:
-    assert {*spec.list_intermediate(), spec.MIXTURE} == set(NAMES)
+    assert {*registry.list_intermediate(), registry.MIXTURE} == set(NAMES)
     assert {*NAMES, card_prose.TUNED, card_prose.ADOPTED} == set(card_prose.names())
     for name in card_prose.names():
         prose = card_prose.load(name)
         assert prose.name == name
-        if name in spec.list_intermediate():
-            assert set(prose.examples) == {spec.load_training(name).kind}
+        if name in registry.list_intermediate():
+            assert set(prose.examples) == {registry.load_training(name).kind}
 
 
 def test_the_client_of_the_hub_reads_the_front_matter_back(gathered: Callable[..., Card]) -> None:
@@ -71,13 +71,13 @@ def test_the_client_of_the_hub_reads_the_front_matter_back(gathered: Callable[..
 
 @pytest.mark.parametrize("text", ["a|b", "x\ny", "<img src=x>", "`tick`", "**bold** [l](u)", "\x1b[31mred", "_it_ a_b"])
 def test_text_of_others_breaks_no_table_and_brings_no_markup(text: str) -> None:
-    shown = plain(text)
+    shown = escape_markdown(text)
     assert "\n" not in shown
     assert "<" not in shown
     assert "\x1b" not in shown
     assert shown.replace("\\|", "").count("|") == 0
-    assert code(text).count("`") == 2
-    assert "|" not in code(text)
+    assert markdown_code(text).count("`") == 2
+    assert "|" not in markdown_code(text)
 
 
 def test_a_hostile_record_changes_nothing_but_its_own_cell(gathered: Callable[..., Card]) -> None:
@@ -132,9 +132,9 @@ def test_a_damaged_record_is_refused_by_name(changes: dict[str, Any], gathered: 
 def test_a_record_with_nan_is_refused(gathered: Callable[..., Card]) -> None:
     found = record(["mnli"])
     found.losses.append([1, "mnli", 0.5, 0.0])
-    assert damage.find(found) is None
+    assert training_record.record_problems(found) is None
     found.losses.append([2, "mnli", float("nan"), 0.0])
-    assert str(damage.find(found)).startswith("losses is ")
+    assert str(training_record.record_problems(found)).startswith("losses is ")
     with pytest.raises(PublishError, match="cannot be written as JSON"):
         published_runs.as_json({"loss": float("nan")})
 

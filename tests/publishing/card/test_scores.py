@@ -12,7 +12,7 @@ from helpers.cards import REPO, TUNE, entries, metadata_of, run, score, tuned
 from xharness.publishing.card import metadata as card_metadata
 from xharness.publishing.card import render as rendering
 from xharness.publishing.card.content import Card
-from xharness.tasks import task_spec as spec
+from xharness.tasks import registry
 from xharness.tasks.benchmarks import benchmarks
 
 # --- What is partial ------------------------------------------------------------------------------
@@ -61,7 +61,9 @@ def test_one_partial_seed_makes_the_mean_partial(gathered: Callable[..., Card]) 
 
 
 def whole(task: str, value: float, benchmark: str | None = None) -> list[Any]:
-    return [score(task, code, value + i / 10) for i, code in enumerate(spec.load_task(task).languages_in(benchmark))]
+    return [
+        score(task, code, value + i / 10) for i, code in enumerate(registry.load_task(task).languages_in(benchmark))
+    ]
 
 
 def test_a_mean_is_in_community_evals_only_where_it_is_the_benchmarks(gathered: Callable[..., Card]) -> None:
@@ -169,7 +171,7 @@ def test_a_mean_over_languages_with_other_seeds_is_partial(gathered: Callable[..
     def of(seed: int, codes: Any) -> Any:
         return run([tuned("pawsx", code, 70.0 + seed, seed) for code in codes], seed=seed, tune=TUNE)
 
-    codes = list(spec.load_task("pawsx").languages)
+    codes = list(registry.load_task("pawsx").languages)
     assert "pawsx" in entries(gathered(runs=[of(1, codes), of(2, codes)]))
     card = gathered(runs=[of(1, codes), of(2, codes[1:])])
     assert "PAWS-X is **partial**: languages of different tuned checkpoints." in rendering.render(card)
@@ -201,7 +203,7 @@ def test_whole_scores_stand_for_the_checkpoint_before_partial_ones(gathered: Cal
 
 def test_a_deviation_is_over_the_languages_of_the_benchmark(gathered: Callable[..., Card]) -> None:
     def of(seed: int) -> Any:
-        values = {code: 60.0 if code != "ro" else 60.0 + 10 * seed for code in spec.load_task("xquad").languages}
+        values = {code: 60.0 if code != "ro" else 60.0 + 10 * seed for code in registry.load_task("xquad").languages}
         return run([tuned("xquad", code, value, seed) for code, value in values.items()], seed=seed, tune=TUNE)
 
     card = gathered(runs=[of(1), of(2)])
@@ -267,7 +269,7 @@ def test_a_checkpoint_that_was_not_evaluated_says_so(gathered: Callable[..., Car
 
 
 def test_one_partial_language_of_one_seed_keeps_the_mean_of_the_target_out(gathered: Callable[..., Card]) -> None:
-    codes = spec.load_task("pawsx").languages
+    codes = registry.load_task("pawsx").languages
     first = [tuned("pawsx", code, 80.0, 1) for code in codes]
     second = [tuned("pawsx", code, 80.0, 2, **({"data_status": "sample"} if code == "de" else {})) for code in codes]
     found = [run(first, seed=1, tune=TUNE), run(second, seed=2, tune=TUNE)]

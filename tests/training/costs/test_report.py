@@ -16,8 +16,8 @@ from xharness import hardware as costs
 from xharness.cli.plan import plan
 from xharness.errors import UsageError
 from xharness.tasks.recipes import DEFAULT, load_recipe
+from xharness.tasks.registry import load_mixture, load_task, load_training
 from xharness.tasks.selection import CHARACTERS_PER_TOKEN, Selection, select
-from xharness.tasks.task_spec import load_mixture, load_task, load_training
 from xharness.training import sampler as schedule
 from xharness.training.costs import estimate as run_costs
 from xharness.training.costs import report as cost_report

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -13,105 +12,12 @@ import yaml
 
 from xharness import files
 from xharness.data import hub_layout as layouts
-from xharness.data.fetch import raw_files
 from xharness.data.fetch import row_counts as completeness
-from xharness.data.fetch.requirements import Need, list_needs
-from xharness.data.manifest import UNKNOWN, Row, write_manifest
-from xharness.errors import DataError, Incomplete, OutputError, did_you_mean, unknown
+from xharness.data.fetch.requirements import Need
+from xharness.data.manifest import Row, write_manifest
+from xharness.errors import DataError, OutputError, did_you_mean
 from xharness.hub import read as hub
 from xharness.hub.errors import Unreachable
-from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.dataset_spec import DataSpec, Split
-from xharness.tasks.task_spec import (
-    MIXTURE,
-    is_training,
-    list_tasks,
-    list_training,
-    load_mixture,
-    load_task,
-    load_training,
-)
-
-
-def _to_stderr(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
-
-
-def fetch(
-    tasks: Sequence[DataSpec],
-    to: Path,
-    languages: Sequence[str] | None,
-    splits: Sequence[Split] | None,
-    progress: bool,
-    say: Callable[[str], None] = _to_stderr,
-    archives: Sequence[str] = (),
-) -> list[Row]:
-    """Fill a folder with the data of tasks and return the lines of its MANIFEST.tsv that belong to them.
-
-    Every data set is read at one commit. Files that are there whole are not downloaded again, so a run that
-    was stopped goes on when the same command is given again. A data set or an archive that cannot be had does not
-    stop the others.
-
-    Args:
-        tasks: specs of targets and training sets; for each language the first source that has it is used.
-        to: the folder; a data set lies in ``to/org/name``, files as published below ``to/raw``.
-        languages: two-letter codes; None: all of each target, and English of each training set.
-        splits: ``test``, ``dev``, ``train``; None: all that each spec has.
-        progress: show a bar.
-        say: is given sentences that the user should read (what was left out, counts that differ).
-        archives: ``PATH_OR_URL[#sha256=HEX|#md5=HEX]``, each to be used in place of the download of the same name.
-
-    Raises:
-        UsageError: one of ``archives`` has the name of no download.
-        DataError: nothing of what was asked for can be had.
-        Incomplete: some of it cannot be had; the rest is in the folder.
-        OutputError: the disk is full, or the folder cannot be written.
-    """
-    needs = list_needs(tasks, languages, splits, say)
-    problems = needs.problems
-    chosen = raw_files.replace(needs.raw, archives)
-    rows = _fetch_hub(needs.hub, to, progress, problems)
-    rows += raw_files.fetch_raw(needs.raw, chosen, to, progress, problems)
-    for row in rows:
-        if row["status"].startswith(completeness.DIFFERS):
-            place = " ".join((row["hub_id"], row["config"], row["split"]))
-            say(f"{place}: {row['status'].removeprefix(UNKNOWN + ': ')}.")
-    problems = list(dict.fromkeys(problems))  # a config that is missing is missing for every split
-    if tasks and not rows:
-        raise DataError("\n".join(problems) or "Nothing to fetch: no task has the languages and splits asked for.")
-    if problems:
-        raise Incomplete("\n".join([*problems, f"The rest is in {to}; run the same command again after a remedy."]))
-    return rows
-
-
-def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list[DataSpec]:
-    """Return the specs of targets, training sets and benchmarks by name, or from paths of YAML files.
-
-    A benchmark stands for its targets, those that have no spec yet are said; ``multitask`` stands for the intermediate
-    tasks. Each spec comes once.
-
-    Raises:
-        UsageError: a name is not known.
-        SpecError: a YAML file is wrong.
-    """
-    found: dict[str, DataSpec] = {}
-    for name in names:
-        if name in benchmarks():
-            for task in benchmarks()[name].tasks:
-                if task in list_tasks():
-                    found[task] = load_task(task)
-                else:
-                    say(f"{task} is left out: this version has no spec for it.")
-        elif name == MIXTURE:
-            found |= {task: load_training(task) for task in load_mixture(name).tasks}
-        elif name in list_training() or (name.endswith((".yaml", ".yml")) and is_training(Path(name))):
-            found[name] = load_training(name)
-        elif name in list_tasks() or name.endswith((".yaml", ".yml")):
-            found[name] = load_task(name)
-        else:
-            known = [*list_tasks(), *list_training(), MIXTURE, *benchmarks()]
-            raise unknown("target, training set or benchmark", name, known)
-    return list(found.values())
 
 
 def _fetch_hub(needs: Sequence[Need], to: Path, progress: bool, problems: list[str]) -> list[Row]:

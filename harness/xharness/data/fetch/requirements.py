@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from xharness.tasks.dataset_spec import CandidateSpec, DataSpec, Download, Keep, Source, Split
-from xharness.tasks.task_spec import TaskSpec, TrainingSpec, parts_of
+from xharness.tasks.registry import parts_of
+from xharness.tasks.task_spec import TaskSpec, TrainingSpec
 
 
 @dataclass(frozen=True)

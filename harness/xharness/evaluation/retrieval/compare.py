@@ -16,7 +16,7 @@ from xharness.data.loading import Data
 from xharness.errors import UsageError
 from xharness.evaluation.retrieval import embeddings, mining, search
 from xharness.evaluation.retrieval.embeddings import Array, Job, digest_of
-from xharness.metrics import Ranking
+from xharness.metrics.retrieval import Ranking
 from xharness.models.kinds.base import Context
 from xharness.models.loading import Encoder
 from xharness.progress import bar

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from xharness import files
 from xharness.errors import ModelError, OutputError
-from xharness.models import loading as models
+from xharness.models import inference
 from xharness.models.kinds import embedding as retrieval
 from xharness.models.kinds.base import Context
 from xharness.models.loading import Encoder
@@ -104,7 +104,7 @@ def embed(
         texts = list(job.texts[start : start + CHUNK])
         features = retrieval.KIND.encode(texts, context)
         ticker = Ticker(shown, len(texts), sum(features.lengths))
-        arrays = models.forward(encoder, retrieval.KIND, features, context, budget, ticker.tick)
+        arrays = inference.forward(encoder, retrieval.KIND, features, context, budget, ticker.tick)
         tokens += sum(features.lengths)
         for place, layer in enumerate(job.kept_layers):
             # Layer by layer: all of them at once would be copied once more.

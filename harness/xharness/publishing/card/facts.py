@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xharness.checkpoints import heads, training_record, zoo
+from xharness.checkpoints import training_record as checkpoints_training_record
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.heads import Head, ZooRecord
 from xharness.checkpoints.training_record import Record
@@ -14,11 +15,9 @@ from xharness.errors import ModelError, did_you_mean
 from xharness.hardware import find_gpu
 from xharness.hub.errors import SHA
 from xharness.hub.read import is_hub_id
-from xharness.local_paths import shortened
 from xharness.metrics.seeds import COLLAPSED, DIVERGED
 from xharness.publishing.card import licences as card_licence
 from xharness.publishing.card import prose as card_prose
-from xharness.publishing.card import record_check as damage
 from xharness.publishing.card import scores as card_scores
 from xharness.publishing.card import training as card_training
 from xharness.publishing.card.content import Base, Card, Scores, Training, TrainingSet
@@ -27,6 +26,7 @@ from xharness.publishing.card.publisher_facts import NONE, OF_RECORDS, GivenSet,
 from xharness.publishing.card.publisher_facts import Facts as Facts
 from xharness.publishing.card.publisher_facts import read_facts as read_facts
 from xharness.results.runs import Run
+from xharness.text import shorten_paths
 
 
 def gather(
@@ -58,7 +58,7 @@ def gather(
         DataError: a score cannot be what it says.
     """
     record, own = training_record.load(folder), _zoo_record(folder, checkpoint)
-    wrong = damage.find(record) if record is not None else None
+    wrong = checkpoints_training_record.record_problems(record) if record is not None else None
     if wrong is not None:
         raise ModelError(f"{folder / training_record.FILE}: not a training record of xharness: {wrong}. Train again.")
     lacking = Lacking()
@@ -168,7 +168,7 @@ def _of_record(record: Record, facts: Facts, lacking: Lacking) -> Training:
 
 def _status(record: Record, allow_collapsed: bool, lacking: Lacking) -> list[str]:
     """Return the warning of a training that did not end well; one that nobody may publish is noted."""
-    why = shortened(record.reason or "no reason is recorded")
+    why = shorten_paths(record.reason or "no reason is recorded")
     if record.status == DIVERGED:
         lacking.problems.append(f"The training diverged ({why}), so there is no checkpoint. Train with another seed.")
     if record.status != COLLAPSED:
@@ -246,7 +246,7 @@ def _base(record: Record | None, own: ZooRecord | None, facts: Facts, lacking: L
         lacking.problems.append(f"base_model: found '{facts.base_model}', but training began with {name}.")
     model = name if read_there else facts.base_model
     if model is None:
-        where = f"training began with the local folder '{shortened(name)}'" if name else "nothing says it"
+        where = f"training began with the local folder '{shorten_paths(name)}'" if name else "nothing says it"
         lacking.fields["base_model"] = f"{where}; readers need its id on the Hub."
     elif model != NONE and not is_hub_id(model):
         lacking.problems.append(f"base_model: found '{model}', expected ORG/NAME on the Hub, or none.")

@@ -12,7 +12,6 @@ from xharness.hub.read import is_hub_id
 from xharness.metrics.seeds import COLLAPSED, spread
 from xharness.publishing.card import scores as card_scores
 from xharness.publishing.card.content import Card, Cell, Section
-from xharness.publishing.card.markdown import harmless
 from xharness.publishing.card.prose import ENCODER
 from xharness.publishing.card.scores import changed
 from xharness.publishing.card.tables import metric_name
@@ -20,6 +19,7 @@ from xharness.results.aggregate import task_result
 from xharness.results.score import TUNED
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.task_spec import TaskSpec
+from xharness.text import one_line
 
 HUB = "https://huggingface.co"
 EVALS = ".eval_results"
@@ -167,10 +167,10 @@ def _arguments(section: Section, cell: Cell, metric: str) -> dict[str, Any]:
 
 def _harmless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {harmless(str(name)): _harmless(inner) for name, inner in value.items()}
+        return {one_line(str(name)): _harmless(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_harmless(inner) for inner in value]
-    return harmless(value) if isinstance(value, str) else value
+    return one_line(value) if isinstance(value, str) else value
 
 
 def _how(section: Section) -> str:
@@ -245,4 +245,4 @@ def _notes(section: Section, cells: Sequence[Cell], states: Sequence[str], devia
         told.append(f"state chosen by {' and '.join(dict.fromkeys(score.selected_by for score in scores))}")
     told += dict.fromkeys(score.dtype for score in scores if score.dtype)
     told += [f"{name} {value}" for name, value in changed(section.settings).items()]
-    return harmless(", ".join(told))
+    return one_line(", ".join(told))

@@ -14,12 +14,10 @@ from xharness import assets
 from xharness.data.hub_layout import front_matter as read_front_matter
 from xharness.errors import did_you_mean
 from xharness.hub.read import is_hub_id
-from xharness.local_paths import holds_path
 from xharness.metrics.bootstrap import COVERAGE, RESAMPLES
 from xharness.publishing.card import prose as card_prose
 from xharness.publishing.card import reproduce as commands
 from xharness.publishing.card import tables as card_tables
-from xharness.publishing.card.markdown import plain
 from xharness.publishing.card.prose import ADOPTED, OTHER, SEVERAL, licences
 from xharness.publishing.card.training import spec_of
 from xharness.results import breakdowns
@@ -27,6 +25,7 @@ from xharness.results.aggregate import PARTIAL
 from xharness.results.score import TUNED
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.languages import languages
+from xharness.text import escape_markdown, holds_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -55,9 +54,11 @@ def render(card: Card) -> str:
             partial=PARTIAL,
             coverage=COVERAGE,
             resamples=f"{RESAMPLES:,}",
-            base=plain(card.base.title[:1].upper() + card.base.title[1:]),
+            base=escape_markdown(card.base.title[:1].upper() + card.base.title[1:]),
             trained_on=_trained_on(card),
-            language_names=", ".join(known[code].name if code in known else plain(code) for code in card.languages),
+            language_names=", ".join(
+                known[code].name if code in known else escape_markdown(code) for code in card.languages
+            ),
             commands=commands.of(card),
             data_of_tasks=_data_of_tasks(card),
             grouped=results is not None and bool(breakdowns.by_script(results.tasks)),
@@ -82,9 +83,9 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # markdown: what others wrote goes through `plain` or `code`
+        autoescape=False,  # markdown: what others wrote goes through `escape_markdown` or `code`
     )
-    made.filters |= {"plain": plain, "python": _literal, "wrapped": _wrapped}
+    made.filters |= {"plain": escape_markdown, "python": _literal, "wrapped": _wrapped}
     return made
 
 
@@ -110,9 +111,9 @@ def _headline_words(card: Card) -> str:
         told[section.phase == TUNED].append(section.results.tasks[name].spec.title)
     parts = []
     if told[True]:
-        parts.append(f"of scores tuned in zero-shot for {', '.join(map(plain, told[True]))}")
+        parts.append(f"of scores tuned in zero-shot for {', '.join(map(escape_markdown, told[True]))}")
     if told[False]:
-        parts.append(f"of scores as it is for {', '.join(map(plain, told[False]))}")
+        parts.append(f"of scores as it is for {', '.join(map(escape_markdown, told[False]))}")
     return f"Means over the languages other than English: {'; '.join(parts)}."
 
 
@@ -136,7 +137,7 @@ def _trained_on(card: Card) -> str:
     titles = [spec.title if spec else name for name, spec in specs.items()]
     if card.adopted:
         titles = [each.title for each in card.training.sets]
-    return "; ".join(map(plain, titles))
+    return "; ".join(map(escape_markdown, titles))
 
 
 def _data_of_tasks(card: Card) -> dict[str, str]:

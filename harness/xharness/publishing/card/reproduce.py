@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xharness.publishing.card.content import Card, Section
-from xharness.publishing.card.markdown import harmless
 from xharness.publishing.card.scores import changed
 from xharness.results.score import TUNED
 from xharness.tasks.recipes import DEFAULT, TUNING_LANGUAGES, Values, list_recipes
+from xharness.text import one_line
 
 _EVAL = "xharness eval --model"
 _SAID = ("dtype", "layer", "pooling", "center", "prefix", "head", "limit")
@@ -62,4 +62,4 @@ def _flag(name: str) -> str:
 
 def _quoted(value: Any) -> str:
     """Return a value as a word of the shell, on one line and without the fence of a block of code."""
-    return shlex.quote(harmless(str(value)).replace("`", " "))
+    return shlex.quote(one_line(str(value)).replace("`", " "))

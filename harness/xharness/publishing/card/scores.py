@@ -21,7 +21,8 @@ from xharness.results.score import AS_IS, TUNED, ZERO_SHOT, Score
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.dataset_spec import ELSEWHERE
 from xharness.tasks.recipes import DEFAULT, TUNING_AVERAGE_LAST, TUNING_LANGUAGES
-from xharness.tasks.task_spec import TaskSpec, load_task
+from xharness.tasks.registry import load_task
+from xharness.tasks.task_spec import TaskSpec
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from xharness.data import hub_layout as layouts
 from xharness.errors import ModelError
 from xharness.hub import read as hub
 from xharness.hub.errors import NoSuchFile
-from xharness.terminal_text import plain
+from xharness.text import strip_controls
 
 FILE = "README.md"
 _MOST = 100_000
@@ -69,7 +69,7 @@ def read_card(name: str) -> ReadCard:
         except NoSuchFile:
             raise ModelError(f"{name}: this repository has no card ({FILE}) at {sha[:12]}.") from None
     try:
-        text = plain(path.read_text(encoding="utf-8", errors="replace"))
+        text = strip_controls(path.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from None
     return ReadCard(name, sha, layouts.front_matter(text)[0], text)
@@ -85,9 +85,9 @@ def _plain(value: Any, left: Iterator[int]) -> Any:
     if next(left, None) is None:
         raise ModelError(f"The front matter of the card holds more than {_MOST:,} values.")
     if isinstance(value, dict):
-        return {plain(str(key)): _plain(inner, left) for key, inner in value.items()}
+        return {strip_controls(str(key)): _plain(inner, left) for key, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner, left) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    return value if value is None or isinstance(value, bool | int) else plain(str(value))
+    return value if value is None or isinstance(value, bool | int) else strip_controls(str(value))

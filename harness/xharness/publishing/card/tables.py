@@ -9,7 +9,6 @@ from xharness.metrics import SCORE_KEYS
 from xharness.metrics.bootstrap import COVERAGE
 from xharness.metrics.seeds import Summary
 from xharness.publishing.card.content import Card, Cell, Section
-from xharness.publishing.card.markdown import code, percent, plain
 from xharness.publishing.card.prose import licences
 from xharness.publishing.card.scores import changed
 from xharness.results import breakdowns
@@ -20,6 +19,7 @@ from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.dataset_spec import ELSEWHERE
 from xharness.tasks.languages import languages
 from xharness.tasks.task_spec import TaskSpec
+from xharness.text import escape_markdown, format_score, markdown_code
 
 _METRICS = {
     "accuracy": "accuracy",
@@ -59,7 +59,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[
 
 def metric_name(metric: str) -> str:
     """Return a metric as a sentence names it."""
-    return _METRICS.get(metric) or plain(metric)
+    return _METRICS.get(metric) or escape_markdown(metric)
 
 
 def score_name(keys: Sequence[str]) -> str:
@@ -72,50 +72,69 @@ def training_sets(card: Card) -> str:
     """Return what the checkpoint was trained on, with its licences."""
     rows = []
     for each in card.training.sets:
-        where = f"[{each.source}](https://huggingface.co/datasets/{each.source})" if each.on_hub else plain(each.source)
-        version = code(each.revision[:12]) if each.revision else "local folder, version not recorded"
+        where = (
+            f"[{each.source}](https://huggingface.co/datasets/{each.source})"
+            if each.on_hub
+            else escape_markdown(each.source)
+        )
+        version = markdown_code(each.revision[:12]) if each.revision else "local folder, version not recorded"
         count = "not known" if each.used is None else f"{each.used:,}"
         of = "not known" if each.available is None else f"{each.available:,}"
-        status = _STATUS.get(each.status, plain(each.status))
+        status = _STATUS.get(each.status, escape_markdown(each.status))
         if each.origin not in ("native", "not recorded"):
-            status += f", {plain(each.origin)}"
-        title = f"[{plain(each.title)}]({each.paper})" if each.paper else plain(each.title)
-        language = " ".join(map(plain, each.language.split()))
-        rows.append([title, where, version, f"{language}, {plain(each.split)}", count, of, plain(each.licence), status])
+            status += f", {escape_markdown(each.origin)}"
+        title = f"[{escape_markdown(each.title)}]({each.paper})" if each.paper else escape_markdown(each.title)
+        language = " ".join(map(escape_markdown, each.language.split()))
+        rows.append(
+            [
+                title,
+                where,
+                version,
+                f"{language}, {escape_markdown(each.split)}",
+                count,
+                of,
+                escape_markdown(each.licence),
+                status,
+            ]
+        )
     head = ["set", "from", "version", "language and split", "used", "available", "licence", "status"]
     return table(head, rows, (4, 5))
 
 
 def settings(card: Card) -> str:
     """Return the settings of the training with their origin, and those that differ between its tasks."""
-    rows = [(plain(name), code(value), _origin(origin)) for name, value, origin in card.training.settings]
+    rows = [
+        (escape_markdown(name), markdown_code(value), _origin(origin)) for name, value, origin in card.training.settings
+    ]
     text = table(("setting", "value", "from"), rows)
     if card.training.by_task:
         head, *lines = card.training.by_task
-        by_task = [[code(line[0]), *map(plain, line[1:])] for line in lines]
-        text += "\n\n" + table([plain(name) for name in head], by_task, range(1, len(head)))
+        by_task = [[markdown_code(line[0]), *map(escape_markdown, line[1:])] for line in lines]
+        text += "\n\n" + table([escape_markdown(name) for name in head], by_task, range(1, len(head)))
     return text
 
 
 def _origin(origin: str) -> str:
     name = origin.removeprefix("recipe `").removesuffix("`")
-    return plain(origin) if name == origin else f"recipe {code(name)}"
+    return escape_markdown(origin) if name == origin else f"recipe {markdown_code(name)}"
 
 
 def facts(card: Card) -> str:
     """Return seeds, hardware, time and energy of the training."""
-    return table(("fact", "value"), [(plain(name), plain(value)) for name, value in card.training.facts])
+    return table(
+        ("fact", "value"), [(escape_markdown(name), escape_markdown(value)) for name, value in card.training.facts]
+    )
 
 
 def development(card: Card) -> str:
     """Return the scores on development data that the state was watched by."""
     rows = [
         (
-            code(each.name),
-            plain(each.language),
+            markdown_code(each.name),
+            escape_markdown(each.language),
             score_name(SCORE_KEYS.get(each.metric, (each.metric,))),
-            percent(each.score),
-            "not known" if each.chance is None else percent(each.chance),
+            format_score(each.score),
+            "not known" if each.chance is None else format_score(each.chance),
             f"{each.n:,} of {each.of:,}",
         )
         for each in card.training.development
@@ -126,7 +145,12 @@ def development(card: Card) -> str:
 def head_files(card: Card) -> str:
     """Return the heads in files of their own."""
     rows = [
-        (code(head.name), code(head.file or ""), code(head.architecture), str(len(head.labels) or "not named"))
+        (
+            markdown_code(head.name),
+            markdown_code(head.file or ""),
+            markdown_code(head.architecture),
+            str(len(head.labels) or "not named"),
+        )
         for head in card.heads
     ]
     return table(("head", "file", "class", "labels"), rows, (3,))
@@ -136,7 +160,7 @@ def section_title(card: Card, section: Section) -> str:
     """Return how the scores of a section were made, as a heading that no other section has."""
     title = _title(section)
     alike = [other for other in card.scores.sections if _title(other) == title]
-    return f"{title}, in {plain(str(section.settings.get('dtype')))}" if len(alike) > 1 else title
+    return f"{title}, in {escape_markdown(str(section.settings.get('dtype')))}" if len(alike) > 1 else title
 
 
 def _title(section: Section) -> str:
@@ -145,7 +169,7 @@ def _title(section: Section) -> str:
     if section.phase != AS_IS:
         track = _TRACKS.get(str(section.track), str(section.track))
         title = f"Tuned {track}, state {_CHOSEN.get(section.selected_by, section.selected_by)}"
-    return title + (f" ({plain(changes)})" if changes else "")
+    return title + (f" ({escape_markdown(changes)})" if changes else "")
 
 
 def seeds(card: Card, section: Section) -> str:
@@ -154,7 +178,7 @@ def seeds(card: Card, section: Section) -> str:
     if section.phase == AS_IS:
         what = "Evaluated once"
     types = dict.fromkeys(str(c.first.dtype) for cells in section.cells.values() for c in cells.values())
-    what += f", in {plain(' and '.join(types))}"
+    what += f", in {escape_markdown(' and '.join(types))}"
     address = f"https://huggingface.co/{card.repo}/tree/main/{section.place}"
     return f"{what}; result files in [{section.place}]({address})."
 
@@ -164,16 +188,16 @@ def overview(section: Section) -> str:
     tuned, rows = section.phase != AS_IS, []
     for name, task in section.results.tasks.items():
         summary, english = section.summaries[name], _english(section, task)
-        gap = percent(task.gap)
-        others = percent(None if task.gap is None or english is None else english - task.gap)
+        gap = format_score(task.gap)
+        others = format_score(None if task.gap is None or english is None else english - task.gap)
         rows.append(
             [
-                plain(task.spec.title),
+                escape_markdown(task.spec.title),
                 score_name(task.spec.score_keys),
                 f"{len(task.languages)} of {len(task.languages) + len(task.missing)}",
-                percent(task.mean["score"]),
-                *([percent(summary.every.deviation)] if tuned else []),
-                percent(english),
+                format_score(task.mean["score"]),
+                *([format_score(summary.every.deviation)] if tuned else []),
+                format_score(english),
                 others,
                 gap,
                 "complete" if task.complete else f"**{PARTIAL}**",
@@ -188,18 +212,18 @@ def remarks(section: Section) -> list[str]:
     """Return what has to stand with the means of a section: why one is partial, and which seeds failed."""
     told = []
     for name, task in section.results.tasks.items():
-        title, failed = plain(task.spec.title), failed_seeds(section.summaries[name])
+        title, failed = escape_markdown(task.spec.title), failed_seeds(section.summaries[name])
         if not task.complete:
-            told.append(f"{title} is **{PARTIAL}**: {plain(_short(task.why))}.")
+            told.append(f"{title} is **{PARTIAL}**: {escape_markdown(_short(task.why))}.")
         told += [f"{title}: {failed}."] if failed else []
-        told += [f"{title}: {plain(note)}" for note in _of_target(section, name) if note.startswith("seed ")]
+        told += [f"{title}: {escape_markdown(note)}" for note in _of_target(section, name) if note.startswith("seed ")]
     return told
 
 
 def details(section: Section, name: str) -> list[str]:
     """Return what else a target's scores depend on: data, heads, layers, thresholds, and what happened on the way."""
     said = ("seed ", "chosen by english-dev")
-    return [plain(note) for note in _of_target(section, name) if not note.startswith(said)]
+    return [escape_markdown(note) for note in _of_target(section, name) if not note.startswith(said)]
 
 
 def _of_target(section: Section, name: str) -> list[str]:
@@ -212,7 +236,11 @@ def _short(text: str) -> str:
 
 
 def _english(section: Section, task: TaskResult) -> float | None:
-    source = [code for code, line in task.spec.languages.items() if not line.zero_shot and code in task.languages]
+    source = [
+        markdown_code
+        for markdown_code, line in task.spec.languages.items()
+        if not line.zero_shot and markdown_code in task.languages
+    ]
     if not source:
         return None
     means = [section.cells[task.spec.name][source[0]].spreads[key].mean or 0.0 for key in task.spec.score_keys]
@@ -230,12 +258,12 @@ def by_language(section: Section, name: str) -> str:
     known = languages()
     rows = []
     for language, cell in section.cells[name].items():
-        row = [f"{plain(known[language].name)} ({language})", f"{cell.first.n:,}"]
+        row = [f"{escape_markdown(known[language].name)} ({language})", f"{cell.first.n:,}"]
         row += [str(len(cell.scores))] if tuned else []
         for key in spec.score_keys:
             spread = cell.spreads[key]
-            deviation = [percent(spread.deviation)] if tuned else []
-            row += [percent(spread.mean), *deviation, _interval(cell, key, spec)]
+            deviation = [format_score(spread.deviation)] if tuned else []
+            row += [format_score(spread.mean), *deviation, _interval(cell, key, spec)]
         rows.append([*row, "whole" if cell.official else f"**{PARTIAL}**"])
     return table(head, rows, range(1, len(head) - 1))
 
@@ -255,9 +283,9 @@ def failed_seeds(summary: Summary) -> str:
     names = ", ".join(map(str, lost))
     rest = "no other seed was run"
     if summary.good.mean is not None:
-        rest = f"without {'it' if len(lost) == 1 else 'them'} the mean is {percent(summary.good.mean)}"
+        rest = f"without {'it' if len(lost) == 1 else 'them'} the mean is {format_score(summary.good.mean)}"
         if summary.good.deviation is not None:
-            rest += f", deviation {percent(summary.good.deviation)}"
+            rest += f", deviation {format_score(summary.good.deviation)}"
     return (
         f"seed{'s' if len(lost) > 1 else ''} {names} collapsed in training and {'is' if len(lost) == 1 else 'are'} "
         + (f"in the mean; {rest}")
@@ -277,11 +305,11 @@ def by_resource(results: Results) -> str:
 def _groups(what: str, groups: Sequence[Group]) -> str:
     rows = [
         [
-            plain(group.name),
+            escape_markdown(group.name),
             " ".join(group.languages),
-            ", ".join(f"{plain(name)} {count}" for name, (_, count) in group.tasks.items()),
-            percent(group.score),
-            percent(group.gap),
+            ", ".join(f"{escape_markdown(name)} {count}" for name, (_, count) in group.tasks.items()),
+            format_score(group.score),
+            format_score(group.gap),
             f"{group.n:,}",
         ]
         for group in groups
@@ -295,7 +323,7 @@ def not_evaluated(card: Card) -> str:
     rows = [
         [
             known[each.benchmark].title,
-            plain(each.title),
+            escape_markdown(each.title),
             f"{each.of - len(each.languages)} of {each.of} languages",
             "all" if each.of == len(each.languages) else " ".join(each.languages),
         ]
@@ -312,26 +340,30 @@ def provenance(card: Card) -> str:
         began += f", files {base.content}"
     rows = [("content of this checkpoint (SHA-256)", card.checkpoint), ("training began with", began)]
     rows += list(card.training.hashes)
-    return table(("of what", "value"), [(plain(name), code(value)) for name, value in rows])
+    return table(("of what", "value"), [(escape_markdown(name), markdown_code(value)) for name, value in rows])
 
 
 def licence_line(card: Card) -> str:
     """Return the licence of the weights, with its terms where the Hub has no name for them."""
     if card.terms.link:
-        return f"[{plain(card.terms.name or '')}]({card.terms.link})"
+        return f"[{escape_markdown(card.terms.name or '')}]({card.terms.link})"
     return licences()[card.terms.id]
 
 
 def means(task: TaskResult) -> str:
     """Return the means of a target over its languages, as a sentence."""
-    told = [f"{metric_name(key)} {percent(task.mean[key])}" for key in task.spec.score_keys]
+    told = [f"{metric_name(key)} {format_score(task.mean[key])}" for key in task.spec.score_keys]
     over = "questions" if task.spec.average == "examples" else f"{len(task.languages)} languages"
     text = f"Mean over {over}: {', '.join(told)}"
     if len(told) > 1:
-        text += f"; score {percent(task.mean['score'])}"
+        text += f"; score {format_score(task.mean['score'])}"
     if task.spec.metric == "udpos_f1":
         text += " (of runs of equal tags, as the benchmark counts)"
         if "token_accuracy" in task.mean:
-            text += f"; {metric_name('token_accuracy')} {percent(task.mean['token_accuracy'])}"
-    text += f". Gap: {percent(task.gap)}." if task.gap is not None else f". No gap: {plain(task.gap_note or '')}."
-    return text if task.complete else f"{text} **{PARTIAL.capitalize()}**: {plain(task.why)}."
+            text += f"; {metric_name('token_accuracy')} {format_score(task.mean['token_accuracy'])}"
+    text += (
+        f". Gap: {format_score(task.gap)}."
+        if task.gap is not None
+        else f". No gap: {escape_markdown(task.gap_note or '')}."
+    )
+    return text if task.complete else f"{text} **{PARTIAL.capitalize()}**: {escape_markdown(task.why)}."

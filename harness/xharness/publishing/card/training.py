@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xharness import local_paths
+from xharness import text
 from xharness.checkpoints.training_record import AVERAGE, ENGLISH_DEV, LAST, Record
 from xharness.hardware import find_gpu
 from xharness.hub.read import is_hub_id
 from xharness.publishing.card.content import Development, Training, TrainingSet
-from xharness.publishing.card.markdown import duration, energy
 from xharness.tasks.recipes import GIVEN, OURS
-from xharness.tasks.task_spec import TrainingSpec, list_training, load_training
+from xharness.tasks.registry import list_training, load_training
+from xharness.tasks.task_spec import TrainingSpec
+from xharness.text import format_duration, format_energy
 
 _PARTIAL = ("sample", "stand-in")
 
@@ -33,7 +34,7 @@ def of_record(record: Record, watts: float | None) -> Training:
         facts=tuple(_facts(record, watts)),
         development=tuple(_development(record)),
         partial=_partial(sets),
-        notes=tuple(local_paths.shortened(list(record.notes))),
+        notes=tuple(text.shorten_paths(list(record.notes))),
         hashes=tuple(_hashes(record)),
     )
 
@@ -51,10 +52,10 @@ def as_given(
     facts = (
         ("training seeds", ", ".join(map(str, seeds))),
         ("hardware", hardware),
-        ("wall time", duration(seconds)),
+        ("wall time", format_duration(seconds)),
         (
             "energy, estimated from above",
-            f"{energy(watts * seconds / 3.6e6)}: {watts:g} W (all of the hardware) x {duration(seconds)}",
+            f"{format_energy(watts * seconds / 3.6e6)}: {watts:g} W (all of the hardware) x {format_duration(seconds)}",
         ),
     )
     return Training(
@@ -84,7 +85,7 @@ def other_data(record: Record) -> list[str]:
             source for source, origin in sources if origin == "own file" or (is_hub_id(source) and source not in own)
         ]
         if spec and own and strange:
-            listed = ", ".join(dict.fromkeys(str(local_paths.shortened(source)) for source in strange))
+            listed = ", ".join(dict.fromkeys(str(text.shorten_paths(source)) for source in strange))
             told.append(
                 f"What is called {spec.title} here was read from {listed}, which is not where xharness has it from."
             )
@@ -107,7 +108,7 @@ def licence_missing(record: Record) -> list[str]:
 
 def _set(task: str, part: dict[str, Any]) -> TrainingSet:
     spec = spec_of(part["task"])
-    source = str(local_paths.shortened(part["source"]))
+    source = str(text.shorten_paths(part["source"]))
     return TrainingSet(
         task=task,
         title=spec.title if spec else part["task"],
@@ -232,7 +233,7 @@ def _facts(record: Record, watts: float | None) -> list[tuple[str, str]]:
         ("hardware", f"{processes} x {gpu.title if gpu else hardware['device']}"),
         (
             "wall time of the training steps",
-            f"{duration(record.seconds)}; evaluations, loading and failed seeds are not in it",
+            f"{format_duration(record.seconds)}; evaluations, loading and failed seeds are not in it",
         ),
     ]
     draw = gpu.watts if gpu else watts
@@ -242,8 +243,8 @@ def _facts(record: Record, watts: float | None) -> list[tuple[str, str]]:
         told.append(
             (
                 "energy, estimated from above",
-                f"{energy(used)}: {draw:g} W ({source}) x {processes} x {duration(record.seconds)}, without the rest "
-                "of the machine, its cooling, and what the wall time leaves out",
+                f"{format_energy(used)}: {draw:g} W ({source}) x {processes} x {format_duration(record.seconds)}, "
+                "without the rest of the machine, its cooling, and what the wall time leaves out",
             )
         )
     told.append(("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())))
@@ -262,7 +263,7 @@ def _state(record: Record) -> str:
 
 
 def _attempt(attempt: dict[str, Any]) -> str:
-    why = f": {local_paths.shortened(attempt['reason'])}" if attempt.get("reason") else ""
+    why = f": {text.shorten_paths(attempt['reason'])}" if attempt.get("reason") else ""
     return f"seed {attempt['seed']} {attempt['status']}{why}"
 
 

@@ -9,19 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xharness.errors import unknown
 from xharness.tasks.dataset_spec import CandidateSpec, DataSpec, Split
 from xharness.tasks.recipes import Recipe, Settings
+from xharness.tasks.registry import load_training, parts_of
 from xharness.tasks.selection import CHARACTERS_PER_TOKEN, Selection, choose_languages
-from xharness.tasks.task_spec import (
-    MIXTURE,
-    MixtureSpec,
-    TaskSpec,
-    TrainingSpec,
-    list_training,
-    load_training,
-    parts_of,
-)
+from xharness.tasks.task_spec import MixtureSpec, TaskSpec, TrainingSpec
 from xharness.training import sampler as schedule
 
 # Of the characters of an example of multiple choice: those that stand before every choice. Between 0.3 and 0.7 in the
@@ -166,13 +158,6 @@ def count_examples(spec: TrainingSpec, split: Split = "train") -> tuple[int, boo
     """Return the number of a training set's examples, as far as the specs say, and whether they say all."""
     counts = [part.expected_count(c, split) for part in parts_of(spec) for c in part.default_languages]
     return sum(count or 0 for count in counts), None not in counts
-
-
-def training_set(name: str) -> TrainingSpec:
-    """Return a training set by name or path; raise UsageError with the nearest name, mixtures among them."""
-    if not name.endswith((".yaml", ".yml")) and name not in list_training():
-        raise unknown("training set", name, [*list_training(), MIXTURE])
-    return load_training(name)
 
 
 def training_run(

@@ -15,13 +15,15 @@ from xharness.checkpoints.compatibility import canonical_labels
 from xharness.checkpoints.training_record import AVERAGE, ENGLISH_DEV, LAST
 from xharness.data import loading as data
 from xharness.data.examples import Example
-from xharness.data.training_sets import TRANSLATED, Chosen, draw
+from xharness.data.lazy import Chosen
+from xharness.data.training_sets import TRANSLATED, draw
 from xharness.errors import DataError, UsageError, XharnessError, unknown
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Prepared
 from xharness.results.score import FEW_SHOT, NATIVE, TRANSLATE_TRAIN, ZERO_SHOT
 from xharness.tasks.recipes import DEFAULT, TUNING_AVERAGE_LAST, TUNING_LANGUAGES, load_recipe
-from xharness.tasks.task_spec import TaskSpec, TrainingSpec, list_tasks, load_task, load_training, parts_of
+from xharness.tasks.registry import list_tasks, load_task, load_training, parts_of
+from xharness.tasks.task_spec import TaskSpec, TrainingSpec
 from xharness.training.plan import Options, TrainingPlan, key_of, whole_request
 from xharness.training.plan import prepare as prepare_training
 

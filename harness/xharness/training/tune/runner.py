@@ -26,7 +26,7 @@ from xharness.evaluation.prepare import Options, Prepared, prepare
 from xharness.evaluation.retrieval.compare import Comparer
 from xharness.evaluation.run_folder import run_folder
 from xharness.metrics.seeds import COMPLETE, DIVERGED, FAILED
-from xharness.models import loading as models
+from xharness.models import devices
 from xharness.progress import bar
 from xharness.results import predictions
 from xharness.results import score as results
@@ -132,8 +132,8 @@ class _Run:
     def __init__(self, plan: TunePlan, output: Path, say: Say, progress: bool) -> None:
         self.plan, self.output, self.say, self.progress = plan, output, say, progress
         self.prepared = plan.prepared
-        self.device = models.choose_device(self.prepared.options.device)
-        self.dtype = models.choose_dtype(self.prepared.options.dtype, self.device)
+        self.device = devices.choose_device(self.prepared.options.device)
+        self.dtype = devices.choose_dtype(self.prepared.options.dtype, self.device)
         self.failures: list[str] = []
         self.errors: list[XharnessError] = []
         self.runs: list[str] = []

@@ -1,0 +1,98 @@
+"""Load examples from a file of the user's own (jsonl, csv, tsv, parquet, SQuAD, CoNLL-U)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from xharness.data import arrow as tables
+from xharness.data import formats as readers
+from xharness.data import manifest
+from xharness.data.formats import ccgbank
+from xharness.data.loading import Data, _examples, _expect_columns
+from xharness.data.sources import open_file
+from xharness.errors import DataError, did_you_mean
+from xharness.tasks.dataset_spec import DataSpec, Split
+from xharness.tasks.registry import parts_of
+from xharness.tasks.task_spec import TrainingSpec
+
+NO_LABEL = ("-1", "", "None")
+"""What stands in users' own files where there is no label: -1, nothing, or null."""
+
+
+def load_file(spec: DataSpec, path: Path, language: str, split: Split) -> Data:
+    """Return the examples of a file of the user's own, in place of a source of the spec.
+
+    Args:
+        spec: a spec without candidates; the file has its columns, or columns called as its fields are, and need not
+            have ids. For a joined training set the file has the columns of the first member.
+        path: .jsonl, .json, .csv, .tsv or .parquet; for questions also SQuAD's .json; for tags also .conllu; for CCG
+            also the folder of CCGbank, or a table of words and supertags. All but parquet may be packed with gzip.
+        language: the file's language, for messages and for words that are put together again.
+        split: which part of CCGbank's folder is read.
+
+    Raises:
+        DataError: there is no such file (says the nearest name), or it is empty; else as `load`.
+    """
+    if isinstance(spec, TrainingSpec) and spec.members:
+        spec = parts_of(spec)[0].model_copy(update={"name": spec.name})
+    where = f"{path} ('{language}')"
+    found = _own_files(spec, path, language, split)
+    format = _own_format(spec, path)
+    if format is not None:
+        precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
+        table = tables.from_rows(readers.READERS[format](found, readers.Asked(language, tuple(precedence))))
+        columns = {canonical: canonical for canonical in spec.fields if canonical in table.column_names}
+    else:
+        table = open_file(spec, path)
+        columns = _own_columns(spec, table.column_names)
+    if not len(table):
+        raise DataError(f"{spec.name}: {where} holds no example.")
+    _expect_columns(spec, columns, table, where)
+    if isinstance(spec, TrainingSpec) and "label" in columns:
+        # However others write that nobody agreed on a label.
+        none = {*spec.drop_labels, *NO_LABEL} - {*spec.labels, *spec.label_map}
+        spec = spec.model_copy(update={"drop_labels": sorted(none)})
+    examples, digest, counts = _examples(spec, table, columns, where, None)
+    if not len(examples):
+        raise DataError(f"{spec.name}: {where} holds no example that has a label or words.")
+    return Data(examples, digest, path.name, None, manifest.UNKNOWN, None, counts)
+
+
+def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[Path]:
+    """Return the file that a user named, or those of a split where it is the folder of CCGbank."""
+    where = f"'{path}' ('{language}')"
+    if path.is_dir():
+        found = ccgbank.find(path, split) if spec.finds_labels else []
+        if not found:
+            kind = f"there is no file of CCGbank for {split} below" if spec.finds_labels else "expected a file, found"
+            raise DataError(f"{spec.name}: {kind} the folder {where}.")
+        return found
+    if not path.is_file():
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"{spec.name}: there is no file {where}.{did_you_mean(path.name, beside)}")
+    if not path.stat().st_size:
+        raise DataError(f"{spec.name}: {path} ('{language}') is empty.")
+    return [path]
+
+
+def _own_columns(spec: DataSpec, found: Sequence[str]) -> dict[str, str]:
+    """Return canonical field -> column of the user's file: called as in the spec, or as the field itself."""
+    columns = {}
+    for name, column in spec.fields.items():
+        there = [each for each in (column, name) if each in found]
+        if there or name not in spec.optional_fields:
+            columns[name] = there[0] if there else column
+    return columns
+
+
+def _own_format(spec: DataSpec, path: Path) -> str | None:
+    """Return the original format of a file of the user's own, a key of ``readers.READERS``; None: a plain table."""
+    name = path.name.removesuffix(".gz")
+    if spec.finds_labels and (path.is_dir() or name.endswith((".auto", ".tsv", ".txt"))):
+        return "ccgbank"
+    if spec.kind == "tagging" and name.endswith(".conllu"):
+        return "conllu"
+    if spec.kind == "span_qa" and name.endswith(".json") and readers.is_squad_json(path):
+        return "squad_json"
+    return None

@@ -1,0 +1,154 @@
+"""BUCC F1, MRR@20 and MAP@20."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from xharness.errors import DataError, PredictionError
+from xharness.metrics.base import Measured as Measured
+from xharness.metrics.base import count_ids, mean
+from xharness.metrics.question_answering import _expect_answers, _overlap
+
+DEPTH = 20
+"""Candidates that count in the metrics whose names end in ``at_20``."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What was found for one query of Mewsli-X or LAReQA.
+
+    Attributes:
+        candidates: ids of the first candidates, best first; 20 count.
+        ranks: places of all right candidates among all that there are, counted from 1, ascending; None: not known,
+            as in a file that holds the first candidates only.
+    """
+
+    candidates: tuple[str, ...]
+    ranks: tuple[int, ...] | None = None
+
+
+def bucc_f1(golds: Collection[tuple[str, str]], predictions: Collection[tuple[str, str]], language: str) -> Measured:
+    """Return ``f1``, ``precision`` and ``recall`` of the pairs of translations that were mined (BUCC).
+
+    As in evaluate.py's ``bucc_f1``: pairs are sets, so their order and repeated ones do not matter; where no pair
+    is right, the scores are 0.
+
+    Args:
+        golds: (id of a sentence, id of its English translation).
+        predictions: of the same shape.
+        language: two-letter code; for messages only.
+
+    Raises:
+        DataError: there is no gold pair.
+    """
+    if not golds:
+        raise DataError(f"There is no pair to find ({language}): the gold data is empty. Check the split's name.")
+    return _overlap(set(golds), set(predictions))
+
+
+def mrr_at_20(
+    golds: Mapping[str, Sequence[str]], predictions: Mapping[str, Sequence[str] | Ranking], language: str
+) -> Measured:
+    """Return ``mrr@20``: how near the top the right entity stands among the first 20 (Mewsli-X).
+
+    The mean over queries of 1 / rank, 0 where the entity is not among the 20. evaluate.py calls it ``map@20``;
+    with one right entity per query, both are the same number, and it is given by both names.
+
+    Args:
+        golds: id of a query -> ids of its entities; the first counts, without spaces around it, as in evaluate.py.
+        predictions: id -> ids of candidates, best first, bare or as a ``Ranking``. A missing id scores 0, an
+            unknown one is ignored; both are counted.
+        language: two-letter code; for messages only.
+
+    Raises:
+        DataError: there is no query, or one has no entity.
+    """
+    _expect_answers(golds, language)
+    reciprocal_ranks = []
+    for query, entities in golds.items():
+        found = predictions.get(query, ())
+        first = list(found.candidates if isinstance(found, Ranking) else found)[:DEPTH]
+        right = entities[0].strip()
+        reciprocal_ranks.append(1.0 / (first.index(right) + 1) if right in first else 0.0)
+    score = mean(reciprocal_ranks) * 100
+    return Measured({"mrr@20": score, "map@20": score}, count_ids(golds, predictions))
+
+
+def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ranking], language: str) -> Measured:
+    """Return ``map@20``, the mean average precision over the first 20 candidates (LAReQA), and uncut ``map``.
+
+    A question's average precision is the sum of the precision at every place where a right candidate stands,
+    divided by how many could stand there: all right ones, or 20 for the cut one if there are more. ``map`` is there
+    where every predicted question has its ``ranks``.
+
+    XTREME-R's code takes the first 20 and the mean over the 13,090 questions of all languages at once; this one is
+    over the questions of one language. The LAReQA paper's own number is uncut (google-research/xtreme issue #64).
+
+    Args:
+        golds: id of a question -> ids of all right candidates.
+        predictions: id -> what was found. A candidate that is named again is no further hit. A missing id scores
+            0, an unknown one is ignored; both are counted.
+        language: two-letter code; for messages only.
+
+    Raises:
+        DataError: there is no question, or one has no right candidate.
+        PredictionError: the ranks of a question are not those of its right candidates; the first such one is named.
+    """
+    _expect_answers(golds, language)
+    cut, uncut = [], []
+    for question, targets in golds.items():
+        found, right = predictions.get(question, Ranking((), ())), set(targets)
+        shown = found.candidates[:DEPTH]
+        places = hits(shown, right)
+        if question in predictions and found.ranks is not None:
+            problem = problem_of(found.ranks, len(right), places, len(shown))
+            if problem:
+                raise PredictionError(
+                    f"The question '{question}' ({language}): {problem}. Predict again on the same data, or leave "
+                    "the ranks out."
+                )
+        cut.append(precision_sum(places) / min(len(right), DEPTH))
+        uncut.append(None if found.ranks is None else precision_sum(found.ranks) / len(right))
+    scores = {"map@20": mean(cut) * 100}
+    if None not in uncut:
+        scores["map"] = mean(value for value in uncut if value is not None) * 100
+    return Measured(scores, count_ids(golds, predictions))
+
+
+def hits(candidates: Sequence[str], right: Collection[str]) -> list[int]:
+    """Return the places, counted from 1, where a right candidate stands for the first time."""
+    first_places: dict[str, int] = {}
+    for place, candidate in enumerate(candidates, start=1):
+        first_places.setdefault(candidate, place)
+    return [place for candidate, place in first_places.items() if candidate in right]
+
+
+def precision_sum(places: Sequence[int]) -> float:
+    """Return the sum of the precision at every place of a right candidate, added from the first place on."""
+    total = 0.0
+    for found, place in enumerate(places, start=1):
+        total += found / place
+    return total
+
+
+def problem_of(ranks: Sequence[int], expected: int, found: Sequence[int], shown: int) -> str:
+    """Return why the ranks of a question's right candidates cannot be true; '' if they can.
+
+    Args:
+        ranks: places of the right candidates among all candidates.
+        expected: how many right candidates there are.
+        found: their places among the candidates that are shown (``hits``).
+        shown: how many candidates are shown.
+    """
+    if len(ranks) != expected:
+        return f"found {len(ranks)} ranks, expected {expected}, one per right candidate"
+    if any(rank <= before for before, rank in zip((0, *ranks), ranks, strict=False)):
+        return f"the ranks {list(ranks)} do not ascend from 1 on"
+    by_rank = [rank for rank in ranks if rank <= shown]
+    if by_rank != list(found):
+        return (
+            f"right candidates stand at {by_rank} of the first {shown} by the ranks, and at {list(found)} by the "
+            "candidates themselves"
+        )
+    return ""

@@ -1,0 +1,115 @@
+"""Batched forward passes with a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from xharness.models.kinds.base import Array, Context, Features, Kind
+from xharness.models.loading import Encoder
+
+# A batch is closed at a change of length once it holds this part of the budget: from there on the processor is
+# busy anyway, and rows of one length need no padding and no mask.
+FULL_ENOUGH = 8
+
+# Budgets are halved after out-of-memory down to so many sub-words.
+SMALLEST_BUDGET = 64
+
+
+def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Return batches of row numbers, longest rows first; each holds at most ``budget`` sub-words, padding included.
+
+    A pure function of its arguments, so that a resumed run computes the very same batches: kernels round by shape.
+    A row longer than the budget makes a batch of its own.
+
+    >>> batches([2, 3, 2, 9], 6)
+    [[3], [1, 0], [2]]
+    """
+    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    found: list[list[int]] = []
+    for row in order:
+        if found:
+            longest, size = lengths[found[-1][0]], len(found[-1])
+            new_length = lengths[row] != lengths[found[-1][-1]]
+            full = longest * size * FULL_ENOUGH >= budget
+            if longest * (size + 1) <= budget and not (new_length and full):
+                found[-1].append(row)
+                continue
+        found.append([row])
+    return found
+
+
+def default_budget(encoder: Encoder) -> int:
+    """Return the token budget to begin with: small on a CPU, whose cache is small, by free memory on a GPU."""
+    if encoder.device.type != "cuda":
+        return 4096
+    free, _ = torch.cuda.mem_get_info(encoder.device)
+    config = encoder.model.config
+    width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    # Activations of one layer (two copies of the widest), and the hidden states of all layers where they are kept.
+    per_token = (4 * width + (encoder.layers + 8) * config.hidden_size) * (4 if encoder.dtype == "float32" else 2)
+    return int(min(max(free // 3 // per_token, 2048), 131_072))
+
+
+def forward(
+    encoder: Encoder,
+    kind: Kind,
+    features: Features,
+    context: Context,
+    budget: int,
+    tick: Callable[[int], None] = lambda tokens: None,
+) -> list[Array]:
+    """Run the model over all rows and return what the kind reduces each row to, in the order of the rows.
+
+    Args:
+        encoder: the loaded model.
+        kind: says how model output becomes one small array per row.
+        features: the rows.
+        context: passed to the kind.
+        budget: sub-words per batch, padding included.
+        tick: called after each batch with the number of sub-words done (padding not counted).
+
+    Raises:
+        NonFiniteOutput: the model put out NaN or infinity.
+        torch.OutOfMemoryError: a batch did not fit.
+    """
+    results: list[Any] = [None] * len(features.input_ids)
+    pad = encoder.tokenizer.pad_token_id or 0
+    extra = {"output_hidden_states": True} if context.layers else {}
+    with torch.inference_mode():
+        for rows in batches(features.lengths, budget):
+            inputs, mask = _tensors(features, rows, pad, encoder.device)
+            if kind.choices:
+                inputs = {name: values.unsqueeze(1) for name, values in inputs.items()}
+            output = encoder.model(**inputs, **extra, return_dict=True)
+            reduced = kind.reduce(output, mask, [features.rows[r] for r in rows], context)
+            for row, value in zip(rows, reduced, strict=True):
+                results[row] = value
+            tick(sum(features.lengths[row] for row in rows))
+    return results
+
+
+def _tensors(
+    features: Features, rows: list[int], pad: int, device: torch.device
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    longest = features.lengths[rows[0]]
+    even = features.lengths[rows[-1]] == longest
+    ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for place, row in enumerate(rows):
+        length = features.lengths[row]
+        ids[place, :length] = torch.tensor(features.input_ids[row])
+        mask[place, :length] = 1
+    inputs = {"input_ids": ids.to(device)}
+    mask = mask.to(device)
+    if not even:
+        # Without padding no mask is given: attention then takes its fastest way.
+        inputs["attention_mask"] = mask
+    if features.token_type_ids is not None:
+        types = torch.zeros((len(rows), longest), dtype=torch.long)
+        for place, row in enumerate(rows):
+            types[place, : features.lengths[row]] = torch.tensor(features.token_type_ids[row])
+        inputs["token_type_ids"] = types.to(device)
+    return inputs, mask
