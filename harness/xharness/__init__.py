@@ -26,8 +26,8 @@ _WHERE = {
     "Results": "results.aggregate",
     "Score": "results.score",
     "evaluate": "evaluation.runner",
-    "list_tasks": "tasks.task_spec",
-    "load_task": "tasks.task_spec",
+    "list_tasks": "tasks.registry",
+    "load_task": "tasks.registry",
     "score": "results.scoring",
     "tune": "training.tune.runner",
 }

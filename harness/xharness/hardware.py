@@ -62,7 +62,7 @@ class Gpu(Strict):
         return "bfloat16" if "bfloat16" in self.tflops else "float32"
 
 
-class Encoder(Strict):
+class EncoderShape(Strict):
     """The shape of an encoder, in the words of its config.json."""
 
     names: list[str] = Field(default_factory=list)
@@ -98,8 +98,8 @@ class Encoder(Strict):
         return self.layer_parameters + self.embedding_parameters
 
 
-Record = TypeVar("Record", Gpu, Encoder)
-_SHAPE = [field for field in Encoder.model_fields if field != "names"]
+Record = TypeVar("Record", Gpu, EncoderShape)
+_SHAPE = [field for field in EncoderShape.model_fields if field != "names"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Memory:
         return self.state + self.activations
 
 
-def forward_flop(encoder: Encoder, tokens: float, length: float) -> float:
+def forward_flop(encoder: EncoderShape, tokens: float, length: float) -> float:
     """Return the operations of a forward pass over ``tokens`` sub-words in rows of ``length`` of them.
 
     Two for each weight of the layers and sub-word, and four x layers x width x length for a sub-word's attention.
@@ -147,7 +147,7 @@ def forward_flop(encoder: Encoder, tokens: float, length: float) -> float:
     return tokens * (2 * encoder.layer_parameters + attention)
 
 
-def training_flop(encoder: Encoder, tokens: float, length: float) -> float:
+def training_flop(encoder: EncoderShape, tokens: float, length: float) -> float:
     """Return the operations of training on ``tokens`` sub-words: those of the forward pass three times.
 
     Work done twice (gradient checkpointing) and on padding is not counted: it teaches nothing.
@@ -155,7 +155,7 @@ def training_flop(encoder: Encoder, tokens: float, length: float) -> float:
     return 3 * forward_flop(encoder, tokens, length)
 
 
-def optimiser_bytes(encoder: Encoder, *, clipped: bool = True) -> int:
+def optimiser_bytes(encoder: EncoderShape, *, clipped: bool = True) -> int:
     """Return the bytes that one step of fused AdamW in float32 moves for all weights, embeddings among them.
 
     Per weight: the weight and both moments read and written (24), the gradient written by the backward pass and read
@@ -166,7 +166,7 @@ def optimiser_bytes(encoder: Encoder, *, clipped: bool = True) -> int:
 
 
 def bound(
-    encoder: Encoder, gpu: Gpu, tokens: float, length: float, *, dtype: Dtype, gpus: int = 1, clipped: bool = True
+    encoder: EncoderShape, gpu: Gpu, tokens: float, length: float, *, dtype: Dtype, gpus: int = 1, clipped: bool = True
 ) -> Bound:
     """Return the least time of an optimiser step.
 
@@ -198,7 +198,7 @@ def utilisation(flop: float, seconds: float, gpu: Gpu, *, dtype: Dtype, gpus: in
     return flop / (seconds * gpu.rate(dtype) * gpus)
 
 
-def training_memory(encoder: Encoder, tokens: int, *, dtype: Dtype, checkpointing: bool = False) -> Memory:
+def training_memory(encoder: EncoderShape, tokens: int, *, dtype: Dtype, checkpointing: bool = False) -> Memory:
     """Return the memory of one GPU that trains on at most ``tokens`` sub-words at once.
 
     Activations per sub-word and layer are 26 x width + 4 x inner width bytes under bfloat16 autocast and 34 and 8 in
@@ -215,12 +215,12 @@ def training_memory(encoder: Encoder, tokens: int, *, dtype: Dtype, checkpointin
     return Memory(state=4 * _FLOAT32 * encoder.parameters + copies, activations=tokens * kept)
 
 
-def exported_bytes(encoder: Encoder) -> int:
+def exported_bytes(encoder: EncoderShape) -> int:
     """Return the size of a finished checkpoint on disk: its weights in float32."""
     return _FLOAT32 * encoder.parameters
 
 
-def resume_bytes(encoder: Encoder) -> int:
+def resume_bytes(encoder: EncoderShape) -> int:
     """Return the disk that a run needs while it goes on, beyond the finished checkpoint.
 
     Two states to go on from (weights and both moments in float32), as the old one stays until the new one is whole,
@@ -236,9 +236,9 @@ def gpus() -> dict[str, Gpu]:
 
 
 @cache
-def encoders() -> dict[str, Encoder]:
+def encoders() -> dict[str, EncoderShape]:
     """Return all encoders of ``tasks/encoders.yaml`` by name."""
-    return _read("encoders.yaml", Encoder)
+    return _read("encoders.yaml", EncoderShape)
 
 
 def load_gpu(name: str) -> Gpu:
@@ -266,7 +266,7 @@ def find_gpu(device: str) -> Gpu | None:
     return next((gpu for gpu in gpus().values() if gpu.device == device), None)
 
 
-def load_encoder(name: str) -> Encoder:
+def load_encoder(name: str) -> EncoderShape:
     """Return the shape of a well-known encoder, or of a checkpoint in a local folder.
 
     Args:
@@ -292,7 +292,7 @@ def load_encoder(name: str) -> Encoder:
     )
 
 
-def _from_folder(folder: Path) -> Encoder:
+def _from_folder(folder: Path) -> EncoderShape:
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -305,7 +305,7 @@ def _from_folder(folder: Path) -> Encoder:
     return from_config(config, str(path))
 
 
-def from_config(config: Mapping[str, Any], where: str) -> Encoder:
+def from_config(config: Mapping[str, Any], where: str) -> EncoderShape:
     """Return the shape that the content of a config.json says; raise ModelError where it cannot be counted.
 
     Args:
@@ -313,7 +313,7 @@ def from_config(config: Mapping[str, Any], where: str) -> Encoder:
         where: the file's name, put before every problem.
     """
     try:
-        return strict_yaml.parse(Encoder, {f: config[f] for f in _SHAPE if f in config}, where)
+        return strict_yaml.parse(EncoderShape, {f: config[f] for f in _SHAPE if f in config}, where)
     except SpecError as error:
         raise ModelError(f"{error}\nOnly BERT-like encoders can be counted before they are loaded.") from None
 

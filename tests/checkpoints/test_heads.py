@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 from helpers import tiny_models
 from helpers.fake_hub import LoopbackHub
 from xharness.checkpoints import heads, resolve
-from xharness.checkpoints.heads import Head, ZooRecord
+from xharness.checkpoints.heads import CheckpointRecord, Head
 from xharness.errors import ModelError, NothingToDo, UsageError
-from xharness.evaluation import runner as evaluation
-from xharness.evaluation.model_cache import Shelf
+from xharness.evaluation import runner as evaluation_runner
+from xharness.evaluation.model_cache import ModelCache
 from xharness.evaluation.prepare import Options, prepare
 from xharness.models import devices
-from xharness.models import loading as models
+from xharness.models import loading as models_loading
 from xharness.models.kinds import KINDS
 from xharness.tasks.registry import load_task
 
@@ -71,7 +71,8 @@ def several(folder: Path, family: str = "xlm-roberta", pooled: bool = False) -> 
         pooler = "none" if not reads else "encoder" if pooled else "head"
         found[name] = Head(name, file, kind, stock, labels, pooler)
     heads.write(
-        root, ZooRecord("intermediate", tuple(TASKS), "org/base", "0" * 40, found, "encoder" if pooled else "none")
+        root,
+        CheckpointRecord("intermediate", tuple(TASKS), "org/base", "0" * 40, found, "encoder" if pooled else "none"),
     )
     return Several(root, alone)
 
@@ -85,8 +86,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Several:
     return several(tmp_path_factory.mktemp("several"))
 
 
-def load(folder: Path, name: str, dtype: str = "float32", head: Head | None = None) -> models.Encoder:
-    return models.load(
+def load(folder: Path, name: str, dtype: str = "float32", head: Head | None = None) -> models_loading.LoadedModel:
+    return models_loading.load(
         folder, KINDS[TASKS[name][0]], name="org/tiny", device=torch.device("cpu"), dtype=dtype, head=head
     )
 
@@ -95,7 +96,7 @@ def head_of(folder: Path, name: str, **changes: Any) -> Head:
     return dataclasses.replace(resolve.read_checkpoint(str(folder)).heads[name], **changes)
 
 
-def logits(encoder: models.Encoder, kind: str) -> list[torch.Tensor]:
+def logits(encoder: models_loading.LoadedModel, kind: str) -> list[torch.Tensor]:
     ids = torch.tensor([[0, 5, 6, 7, 2], [0, 9, 8, 2, 1]])
     inputs = {"input_ids": ids, "attention_mask": (ids != 1).long()}
     if kind == "multiple_choice":
@@ -152,12 +153,12 @@ def test_a_head_has_its_own_pooler_though_the_root_has_one_too(made, tmp_path):
 
 
 def test_the_root_is_an_encoder_as_any_other(made):
-    encoder = models.load(
+    encoder = models_loading.load(
         made.folder, KINDS["retrieval"], name="tiny", device=torch.device("cpu"), dtype="float32", pooling="mean"
     )
     assert encoder.model.pooler is None
     with pytest.raises(ModelError, match="no pooler"):
-        models.load(
+        models_loading.load(
             made.folder, KINDS["retrieval"], name="tiny", device=torch.device("cpu"), dtype="float32", pooling="pooler"
         )
     with pytest.raises(ModelError, match="never filled with random values"):
@@ -264,7 +265,7 @@ KIND = st.sampled_from(sorted(heads.KINDS.items()))
 
 
 @st.composite
-def records(draw: Callable[[Any], Any]) -> ZooRecord:
+def records(draw: Callable[[Any], Any]) -> CheckpointRecord:
     found = {}
     for name in draw(st.lists(NAMES, max_size=3, unique=True)):
         end, kind = draw(KIND)
@@ -272,7 +273,9 @@ def records(draw: Callable[[Any], Any]) -> ZooRecord:
         pooler = draw(st.sampled_from(["head", "none"]))
         found[name] = Head(name, f"heads/{name}.safetensors", kind, f"Bert{end}", labels, pooler)
     tasks = draw(st.lists(NAMES, min_size=1, max_size=3))
-    return ZooRecord(draw(st.sampled_from(["intermediate", "target"])), tuple(tasks), draw(NAMES), draw(NAMES), found)
+    return CheckpointRecord(
+        draw(st.sampled_from(["intermediate", "target"])), tuple(tasks), draw(NAMES), draw(NAMES), found
+    )
 
 
 @given(records())
@@ -287,7 +290,7 @@ def test_what_is_written_is_read(tmp_path_factory, record):
 
 def content(**changes: Any) -> dict[str, Any]:
     head = Head("mnli", "heads/mnli.safetensors", "classification", "XLMRobertaForSequenceClassification", NLI)
-    return {**ZooRecord("intermediate", ("mnli",), "org/base", "0" * 40, {"mnli": head}).to_json(), **changes}
+    return {**CheckpointRecord("intermediate", ("mnli",), "org/base", "0" * 40, {"mnli": head}).to_json(), **changes}
 
 
 def entry(**changes: Any) -> dict[str, Any]:
@@ -362,14 +365,14 @@ def test_a_file_that_is_no_json(tmp_path):
 def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path):
     head = Head("mnli", "mnli.safetensors", "classification", "BertForSequenceClassification", NLI)
     with pytest.raises(ModelError, match=r"heads\.mnli\.file"):
-        heads.write(tmp_path, ZooRecord("target", ("mnli",), "org/base", "0", {"mnli": head}))
+        heads.write(tmp_path, CheckpointRecord("target", ("mnli",), "org/base", "0", {"mnli": head}))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_roots_own_head_must_be_that_of_its_config(made, tmp_path):
     folder = shutil.copytree(made.alone["mnli"], tmp_path / "own")
     own = Head("mnli", None, "classification", "XLMRobertaForSequenceClassification", NLI)
-    record = ZooRecord("target", ("mnli",), "org/base", "0", {"mnli": own})
+    record = CheckpointRecord("target", ("mnli",), "org/base", "0", {"mnli": own})
     heads.write(folder, record)
     found = resolve.read_checkpoint(str(folder))
     assert (found.heads, found.head_name, found.phase) == ({"mnli": own}, "mnli", "target")
@@ -394,7 +397,7 @@ def predictions_of(found: Any) -> dict[str, bytes]:
 def test_eval_takes_each_target_to_its_head(made, data_folder, tmp_path):
     def run(model: Path, targets: str, **options: Any) -> Any:
         where = {"data_dir": data_folder, "output": tmp_path / "out", "dtype": "float32", "languages": ["de", "en"]}
-        return evaluation.evaluate(str(model), targets=targets, progress=False, **{**where, **options})
+        return evaluation_runner.evaluate(str(model), targets=targets, progress=False, **{**where, **options})
 
     both = run(made.folder, "xnli,xquad", languages=["de"])
     assert both.provenance["failures"] == []
@@ -417,7 +420,7 @@ def test_eval_takes_each_target_to_its_head(made, data_folder, tmp_path):
 def test_the_shelf_holds_one_head_at_a_time(made):
     checkpoint = resolve.read_checkpoint(str(made.folder))
     chosen = {"xquad": checkpoint.heads["squad_v1"], "mlqa": checkpoint.heads["squad_v2"]}
-    shelf = Shelf(checkpoint, made.folder, torch.device("cpu"), "float32", False, chosen)
+    shelf = ModelCache(checkpoint, made.folder, torch.device("cpu"), "float32", False, chosen)
     found = {}
     for task in ("xquad", "mlqa"):
         found[task] = shelf.encoder(load_task(task), "float32")

@@ -58,7 +58,7 @@ def checkpoint(tmp_path_factory):
     own = heads.Head("squad_v1", None, "span_qa", "XLMRobertaForQuestionAnswering")
     beside = heads.Head("qqp", "heads/qqp.safetensors", "span_qa", "XLMRobertaForQuestionAnswering")
     known = {"squad_v1": own, "qqp": beside}
-    heads.write(folder, heads.ZooRecord("intermediate", ("squad_v1",), "org/base", "1" * 40, known))
+    heads.write(folder, heads.CheckpointRecord("intermediate", ("squad_v1",), "org/base", "1" * 40, known))
     save_record(folder)
     for stays in ("pytorch_model.bin", "model.py", "vocab.py", "vocab.pkl", "steps/model.safetensors", "optimizer.pt"):
         (folder / stays).parent.mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ def client(server, home):
     with server.client(home, **environment(home)) as client:
         client.run(
             "from dataclasses import replace; from pathlib import Path\n"
-            "from xharness.checkpoints import listing as model_list, pull as pulling, resolve, zoo, zoo_pins\n"
+            "from xharness.checkpoints import listing as model_list, pull as pulling, resolve, zoo\n"
             "from xharness.hub import read as hub\n"
             "from xharness.publishing.card import show as card_reading\n"
             "def pull(name, to): return pulling.pull(name, Path(to)).to_json()"

@@ -48,7 +48,7 @@ def shelf(tmp_path):
         (folder / name).mkdir(parents=True)
         (folder / name / "config.json").write_text("{}", encoding="utf-8")
         (folder / name / "model.safetensors").write_bytes(bytes(1_000_000))
-        heads.write(folder / name, heads.ZooRecord("intermediate", ("mnli",), base, "1" * 64))
+        heads.write(folder / name, heads.CheckpointRecord("intermediate", ("mnli",), base, "1" * 64))
         training_record.save(RECORD, folder / name)
     (folder / "logs").mkdir()
     return folder
@@ -202,7 +202,7 @@ def test_folders_that_cannot_be_read_are_named_and_two_of_one_checkpoint_are_two
     shutil.copytree(shelf / "mnli", shelf / "mnli-2")
     training_record.save(replace(RECORD, probes=[1], selections={"x": {"score": 1}}), shelf / "other")
     shutil.copytree(shelf / "mnli", shelf / "joint")
-    few = heads.ZooRecord("intermediate", ("mnli", "qqp"), "tiny", "1" * 64)
+    few = heads.CheckpointRecord("intermediate", ("mnli", "qqp"), "tiny", "1" * 64)
     heads.write(shelf / "joint", few)
     listing = list_checkpoints(found, shelf, None)
     assert [(row.name, row.folder and row.folder.name) for row in listing.rows] == [

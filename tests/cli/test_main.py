@@ -17,8 +17,8 @@ import pytest
 from helpers.data_folder import fixture_tasks
 from helpers.runs import gold_predictions
 from xharness import assets, files
-from xharness.cli import main as cli
-from xharness.evaluation import runner as evaluation
+from xharness.cli import main as cli_main
+from xharness.evaluation import runner as evaluation_runner
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.languages import languages
 from xharness.tasks.registry import list_tasks, load_task, load_training
@@ -207,7 +207,7 @@ def test_ctrl_c(run, model, monkeypatch):
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation, "run", interrupted)
+    monkeypatch.setattr(evaluation_runner, "run", interrupted)
     found = run("eval", "--model", model, "--targets", "xnli")
     assert found.exit_code == 130
     assert found.err.endswith("Stopped. What was finished is kept; the same command goes on from there.\n")
@@ -477,7 +477,7 @@ def test_a_benchmark_that_lacks_something_is_not_complete(run, own_tasks):
 
 def test_version(run):
     assert run("--version").out.startswith("xharness, version ")
-    assert cli.__version__ in run("--version").out
+    assert cli_main.__version__ in run("--version").out
 
 
 def test_a_target_without_data_takes_nothing_from_the_others(runner, data_folder, tmp_path):

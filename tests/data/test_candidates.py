@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from helpers import raw_data
 from helpers.data_folder import write_dataset
-from xharness.data import candidates as pools
-from xharness.data import loading as data
+from xharness.data import candidates as data_candidates
+from xharness.data import loading as data_loading
 from xharness.data.candidates import load_pool
 from xharness.data.examples import Candidate
 from xharness.data.lazy import Examples, Joined
@@ -24,7 +24,7 @@ from xharness.tasks.task_spec import TaskSpec
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(pools, "_POOLS", {})
+    monkeypatch.setattr(data_candidates, "_POOLS", {})
 
 
 @pytest.fixture
@@ -47,14 +47,14 @@ def test_a_pool_of_several_languages_keeps_their_order_and_ids(raw, tmp_path):
     # A question is answered in each language, in the pool's order.
     assert pool.answers["q10"] == tuple(f"{code}_2_0" for code in spec.languages)
     assert len(pool.answers) == 4
-    assert data.load(spec, "de", "test", tmp_path).examples[2].targets == pool.answers["q10"]
+    assert data_loading.load(spec, "de", "test", tmp_path).examples[2].targets == pool.answers["q10"]
 
 
 def test_a_pool_is_read_once_for_all_languages(raw, tmp_path, monkeypatch):
     raw_data.write_lareqa(raw)
     spec = load_task("lareqa")
     pool = load_pool(spec, "de", "test", tmp_path)
-    monkeypatch.setattr(pools, "open_table", None)
+    monkeypatch.setattr(data_candidates, "open_table", None)
     assert load_pool(spec, "ru", "test", tmp_path) is pool
 
 
@@ -95,7 +95,7 @@ def test_one_file_for_all_languages_is_one_part(raw, tmp_path):
     pool = load_pool(spec, "de", "test", tmp_path)
     assert (pool.ids, pool.parts) == (tuple(f"Q{n}" for n in range(7)), (7,))
     assert (pool.missing, pool.expected_n) == ((), 1_003_893)
-    loaded = [data.load(spec, code, "test", tmp_path) for code in ("de", "fa")]
+    loaded = [data_loading.load(spec, code, "test", tmp_path) for code in ("de", "fa")]
     assert [example.id for example in loaded[1].examples] == ["fa00", "fa01", "fa10", "fa11", "fa20", "fa21"]
     assert all(target in pool.ids for each in loaded for example in each.examples for target in example.targets)
 
@@ -142,7 +142,7 @@ def toy(folder: Path, queries: dict[str, list[Any]], candidates: dict[str, list[
 
 def test_targets_among_candidates_of_all_languages(tmp_path):
     spec = toy(tmp_path, {"de": [("x", "ad"), ("y", "b")]}, {"fr": ["c", "d"], "de": ["a", "b"]})
-    loaded = data.load(spec, "de", "test", tmp_path)
+    loaded = data_loading.load(spec, "de", "test", tmp_path)
     assert [(example.id, example.targets) for example in loaded.examples] == [("x", ("a", "d")), ("y", ("b",))]
     assert loaded.pool.ids == ("a", "b", "c", "d")
     assert list(loaded.pool.candidates)[2] == Candidate("c", "fr c")
@@ -160,11 +160,11 @@ def test_targets_among_candidates_of_all_languages(tmp_path):
 def test_doubled_ids_and_targets_that_are_not_there(queries, candidates, words, tmp_path):
     spec = toy(tmp_path, {"de": queries}, candidates)
     with pytest.raises(DataError, match=words):
-        data.load(spec, "de", "test", tmp_path)
+        data_loading.load(spec, "de", "test", tmp_path)
 
 
 def test_a_target_may_be_in_what_is_missing(tmp_path):
-    loaded = data.load(toy(tmp_path, {"de": [("x", "az")]}, {"de": ["a"]}), "de", "test", tmp_path)
+    loaded = data_loading.load(toy(tmp_path, {"de": [("x", "az")]}, {"de": ["a"]}), "de", "test", tmp_path)
     assert (loaded.pool.missing, loaded.examples[0].targets) == (("fr",), ("a", "z"))
 
 
@@ -172,7 +172,7 @@ def test_a_column_of_another_name(tmp_path):
     spec = toy(tmp_path, {"de": [("x", "a")]}, {"de": ["a"]})
     write_dataset(tmp_path / "org/pool", {"de": {"test": [{"id": "a", "texts": "t"}]}})
     with pytest.raises(DataError, match=r"org/pool .* has no column 'body'"):
-        data.load(spec, "de", "test", tmp_path)
+        data_loading.load(spec, "de", "test", tmp_path)
 
 
 def test_a_pool_of_other_texts_has_another_hash(raw, tmp_path, monkeypatch):
@@ -182,7 +182,7 @@ def test_a_pool_of_other_texts_has_another_hash(raw, tmp_path, monkeypatch):
     path = raw / "mewsli-x/candidate_set_entities.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     raw_data.write(path, map(json.dumps, rows[::-1]))
-    monkeypatch.setattr(pools, "_POOLS", {})
+    monkeypatch.setattr(data_candidates, "_POOLS", {})
     assert load_pool(spec, "de", "test", tmp_path).hash != before
 
 

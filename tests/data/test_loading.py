@@ -10,7 +10,7 @@ import pytest
 
 from helpers.data_folder import DEV_ROWS, fixture_rows, fixture_tasks
 from helpers.toy_task import CANONICAL, PAIRS, Row, put
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data import sources
 from xharness.data.examples import Bitext, Pair, Question, Tagged, data_hash
 from xharness.errors import DataError, OutputError
@@ -23,7 +23,7 @@ from xharness.tasks.registry import load_task
 def test_the_shipped_specs_read_the_hub_layout(task, data_folder):
     spec = load_task(task)
     for language in fixture_tasks()[task]:
-        loaded = data.load(spec, language, "test", data_folder)
+        loaded = data_loading.load(spec, language, "test", data_folder)
         rows = fixture_rows(task, language)
         for example, row in zip(loaded.examples, rows, strict=True):
             match example:
@@ -39,14 +39,14 @@ def test_the_shipped_specs_read_the_hub_layout(task, data_folder):
         assert loaded.status == "sample"
         assert loaded.revision is None
         assert not any(loaded.counts.values())
-        assert data.available(spec, language, "test", data_folder) is None
+        assert data_loading.available(spec, language, "test", data_folder) is None
         if spec.split_name("dev"):
-            dev = data.load(spec, language, "dev", data_folder)
+            dev = data_loading.load(spec, language, "dev", data_folder)
             assert list(dev.examples) == loaded.examples[:DEV_ROWS]
 
 
 def test_examples_are_a_sequence(data_folder):
-    examples = data.load(load_task("xnli"), "en", "test", data_folder).examples
+    examples = data_loading.load(load_task("xnli"), "en", "test", data_folder).examples
     whole = list(examples)
     assert [examples[i] for i in range(len(examples))] == whole
     assert examples[-1] == whole[-1]
@@ -63,9 +63,9 @@ def test_the_first_source_that_is_there_is_used(toy, folder):
     spec = toy("classification")
     other = [{**row, "premise": "second"} for row in PAIRS]
     put(folder, other, "org/second", "toy.en")
-    assert data.load(spec, "en", "test", folder).source == "org/second"
+    assert data_loading.load(spec, "en", "test", folder).source == "org/second"
     put(folder, PAIRS)
-    loaded = data.load(spec, "en", "test", folder)
+    loaded = data_loading.load(spec, "en", "test", folder)
     assert (loaded.source, loaded.examples[0].text_a) == ("org/first", "a")
 
 
@@ -75,7 +75,7 @@ def test_a_damaged_source_is_an_error_and_not_passed_over(toy, folder):
     put(folder, PAIRS)
     next((folder / "org/first/en").glob("*.parquet")).write_bytes(b"PAR1 this is no parquet")
     with pytest.raises(DataError, match=r"org/first \(en, test\) cannot be read"):
-        data.load(spec, "en", "test", folder)
+        data_loading.load(spec, "en", "test", folder)
 
 
 def test_online_only_the_first_source_counts(toy, monkeypatch):
@@ -85,9 +85,9 @@ def test_online_only_the_first_source_counts(toy, monkeypatch):
         asked_for.append(repo)
         raise DataError("the Hub cannot be reached")
 
-    monkeypatch.setattr(sources.hub, "resolve", resolve)
+    monkeypatch.setattr(sources.hub_read, "resolve", resolve)
     with pytest.raises(DataError, match="cannot be reached"):
-        data.load(toy("classification"), "en", "test", None)
+        data_loading.load(toy("classification"), "en", "test", None)
     assert asked_for == ["org/first"]
 
 
@@ -114,9 +114,9 @@ def test_a_raw_file_has_the_same_hash_as_the_hubs_copy(beside, folder, data_fold
     spec = load_task("xquad")
     rows = fixture_rows("xquad", "hi")
     squad_file((folder.parent if beside else folder) / "raw/deepmind/xquad/xquad.hi.json", rows)
-    raw = data.load(spec, "hi", "test", folder)
+    raw = data_loading.load(spec, "hi", "test", folder)
     assert raw.source == "raw/deepmind/xquad/xquad.<lang>.json"
-    hub_copy = data.load(spec, "hi", "test", data_folder)
+    hub_copy = data_loading.load(spec, "hi", "test", data_folder)
     assert hub_copy.source == "google/xquad"
     assert raw.hash == hub_copy.hash
 
@@ -128,7 +128,7 @@ def test_raw_tatoeba_has_the_same_hash(folder, data_folder):
     stem.with_name("tatoeba.rus-eng.rus").write_text("\n".join(r["text"] for r in rows) + "\n", encoding="utf-8")
     stem.with_name("tatoeba.rus-eng.eng").write_text("\n".join(r["english"] for r in rows), encoding="utf-8")
     spec = load_task("tatoeba")
-    assert data.load(spec, "ru", "test", folder).hash == data.load(spec, "ru", "test", data_folder).hash
+    assert data_loading.load(spec, "ru", "test", folder).hash == data_loading.load(spec, "ru", "test", data_folder).hash
 
 
 def test_the_hash_follows_content_and_order():
@@ -148,9 +148,9 @@ def test_the_hash_follows_content_and_order():
 def test_new_files_in_a_folder_are_seen(toy, folder):
     spec = toy("classification")
     put(folder, PAIRS)
-    before = data.load(spec, "en", "test", folder)
+    before = data_loading.load(spec, "en", "test", folder)
     put(folder, PAIRS[:2])
-    after = data.load(spec, "en", "test", folder)
+    after = data_loading.load(spec, "en", "test", folder)
     assert (len(before.examples), len(after.examples)) == (3, 2)
     assert before.hash != after.hash
 
@@ -164,7 +164,7 @@ def test_columns_that_differ_between_files_are_named(toy, folder):
     put(folder, PAIRS)
     datasets.Dataset.from_list([{"premise": "a", "gold": "b"}]).to_parquet(folder / "org/first/en/test-1.parquet")
     with pytest.raises(DataError, match="differ in 'gold', 'hypothesis', 'label'") as caught:
-        data.load(toy("classification"), "en", "test", folder)
+        data_loading.load(toy("classification"), "en", "test", folder)
     assert "org/first/en/test-1.parquet" in str(caught.value)
     assert "without network" not in str(caught.value)
 
@@ -184,7 +184,7 @@ def test_a_full_disk_is_seen_behind_other_errors(inner, hidden, toy, folder, mon
     put(folder, PAIRS)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(OutputError, match="HF_HOME"):
-        data.load(toy("classification"), "en", "test", folder)
+        data_loading.load(toy("classification"), "en", "test", folder)
 
 
 # --- What is missing ------------------------------------------------------------------------------------------------
@@ -193,34 +193,34 @@ def test_a_full_disk_is_seen_behind_other_errors(inner, hidden, toy, folder, mon
 def test_missing_data_says_which_file_and_how_to_fetch_it(toy, folder):
     spec = toy("classification")
     put(folder, PAIRS)
-    reason = data.available(spec, "de", "test", folder)
+    reason = data_loading.available(spec, "de", "test", folder)
     assert reason == (
         f"toy: 'de' is not in {folder}: looked for org/first/de (test), org/second/toy.de (test). "
         f"Fetch it: xharness fetch --targets toy --languages de --to {folder}"
     )
     with pytest.raises(DataError) as caught:
-        data.load(spec, "de", "test", folder)
+        data_loading.load(spec, "de", "test", folder)
     assert str(caught.value) == reason
 
 
 def test_a_folder_that_is_not_there(toy, tmp_path):
     with pytest.raises(DataError, match=r"There is no data folder '.*nowhere'"):
-        data.load(toy("classification"), "en", "test", tmp_path / "nowhere")
+        data_loading.load(toy("classification"), "en", "test", tmp_path / "nowhere")
 
 
 def test_a_split_that_the_task_does_not_have(toy, folder):
     with pytest.raises(DataError, match=r"toy has no dev split\."):
-        data.load(toy("classification"), "en", "dev", folder)
+        data_loading.load(toy("classification"), "en", "dev", folder)
 
 
 def test_what_has_to_be_fetched_says_how(data_folder):
     spec = load_task("udpos")
-    reason = data.available(spec, "en", "test", data_folder)
+    reason = data_loading.available(spec, "en", "test", data_folder)
     assert reason is not None
     assert "looked for raw/ud-treebanks-v2.5/*/en_*-ud-test.conllu" in reason
     assert "xharness fetch --targets udpos --languages en" in reason
     with pytest.raises(DataError, match=r"not on the Hub as it has to be\. Fetch it: xharness fetch --targets udpos"):
-        data.load(spec, "en", "test", None)
+        data_loading.load(spec, "en", "test", None)
 
 
 # --- Completeness ---------------------------------------------------------------------------------------------------
@@ -242,13 +242,13 @@ def test_the_status_is_that_of_the_manifest(written, status, beside, toy, folder
     put(folder, PAIRS)
     path = (folder.parent if beside else folder) / "MANIFEST.tsv"
     path.write_text(f"hub_id\tconfig\tsplit\trows\tstatus\norg/first\ten\ttest\t3\t{written}\n", encoding="utf-8")
-    assert data.load(toy("classification"), "en", "test", folder).status == status
+    assert data_loading.load(toy("classification"), "en", "test", folder).status == status
 
 
 def test_without_a_line_in_the_manifest_nothing_is_known(toy, folder):
     put(folder, PAIRS)
     (folder / "MANIFEST.tsv").write_text("hub_id\tconfig\tsplit\tstatus\norg/other\ten\ttest\tcomplete\n")
-    loaded = data.load(toy("classification"), "en", "test", folder)
+    loaded = data_loading.load(toy("classification"), "en", "test", folder)
     assert (loaded.status, loaded.expected_n) == ("unknown", 3)
 
 
@@ -256,22 +256,22 @@ def test_a_manifest_that_was_written_anew_is_read_anew(toy, folder):
     put(folder, PAIRS)
     for status in ("sample", "complete"):
         (folder / "MANIFEST.tsv").write_text(f"hub_id\tconfig\tsplit\tstatus\norg/first\ten\ttest\t{status}\n")
-        assert data.load(toy("classification"), "en", "test", folder).status == status
+        assert data_loading.load(toy("classification"), "en", "test", folder).status == status
 
 
 def test_a_manifest_with_missing_columns_is_named(toy, folder):
     put(folder, PAIRS)
     (folder / "MANIFEST.tsv").write_text("hub_id\tconfig\norg/first\ten\n")
     with pytest.raises(DataError, match=r"MANIFEST\.tsv: every line needs hub_id, config, split and status"):
-        data.load(toy("classification"), "en", "test", folder)
+        data_loading.load(toy("classification"), "en", "test", folder)
 
 
 @pytest.mark.parametrize("task", ["xnli", "pawsx", "panx", "xquad", "mlqa", "tatoeba", "udpos-hub"])
 def test_the_mirror_is_read(task, mirror):
     spec = load_task(task)
-    there = [code for code in spec.languages if data.available(spec, code, "test", mirror) is None]
+    there = [code for code in spec.languages if data_loading.available(spec, code, "test", mirror) is None]
     for language in there[:2]:
-        loaded = data.load(spec, language, "test", mirror)
+        loaded = data_loading.load(spec, language, "test", mirror)
         assert loaded.status != "unknown"
         if loaded.status == "complete" and loaded.expected_n is not None:
             assert len(loaded.examples) == loaded.expected_n
@@ -286,9 +286,9 @@ def test_files_that_changed_since_they_were_written_down_are_not_called_complete
     path.write_text(sentence * 3, encoding="utf-8")
     head = "hub_id\tconfig\tsplit\trows\tstatus\tsource\tlicence\n"
     (folder / "MANIFEST.tsv").write_text(f"{head}raw/ud-treebanks-v2.5\tde\ttest\t3\tcomplete\there\tnone\n")
-    assert data.load(load_task("udpos"), "de", "test", folder).status == "complete"
+    assert data_loading.load(load_task("udpos"), "de", "test", folder).status == "complete"
     path.write_text(sentence * 2, encoding="utf-8")
-    assert data.load(load_task("udpos"), "de", "test", folder).status == "unknown"
+    assert data_loading.load(load_task("udpos"), "de", "test", folder).status == "unknown"
 
 
 LATIN = b'{"premise": "p\xe9", "question": "cause", "choice1": "a", "choice2": "b", "label": 0, "idx": 1}\n'
@@ -300,7 +300,7 @@ def test_an_empty_or_wrongly_encoded_file_is_named(content, words, folder):
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(DataError, match=words):
-        data.load(load_task("xcopa"), "it", "test", folder)
+        data_loading.load(load_task("xcopa"), "it", "test", folder)
 
 
 def test_a_choice_whose_column_is_missing(folder):
@@ -309,4 +309,4 @@ def test_a_choice_whose_column_is_missing(folder):
     row = {"premise": "p", "question": "cause", "choice1": "a", "chioce2": "b", "label": 0, "idx": 1}
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=r"has no column 'choice2' \(the spec's fields\.choice2\)"):
-        data.load(load_task("xcopa"), "it", "test", folder)
+        data_loading.load(load_task("xcopa"), "it", "test", folder)

@@ -14,15 +14,15 @@ import transformers
 
 from xharness import assets
 from xharness.data import loading
-from xharness.demo import encode as lessons
-from xharness.demo import lexicon as world
-from xharness.demo import run as story
-from xharness.demo import train as training
+from xharness.demo import encode as demo_encode
+from xharness.demo import lexicon
+from xharness.demo import run as demo_run
+from xharness.demo import train as demo_train
 from xharness.demo.data import SIZES, make_data
 from xharness.errors import SpecError
 from xharness.tasks.registry import load_task
 
-LEXICON = world.load()
+LEXICON = lexicon.load()
 LANGUAGES = list(LEXICON.languages)
 TASKS = sorted((assets.TASKS / "demo").glob("*.yaml"))
 
@@ -34,9 +34,9 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoints(data, tmp_path_factory) -> dict[str, Path]:
-    few = training.Settings(steps=2, alignment_steps=3)
+    few = demo_train.Settings(steps=2, alignment_steps=3)
     before = torch.get_rng_state(), torch.get_num_threads()
-    folders = training.train_checkpoints(data, tmp_path_factory.mktemp("models"), progress=False, settings=few)
+    folders = demo_train.train_checkpoints(data, tmp_path_factory.mktemp("models"), progress=False, settings=few)
     # The caller's random numbers and threads are left as they were.
     assert torch.equal(torch.get_rng_state(), before[0])
     assert torch.get_num_threads() == before[1]
@@ -61,7 +61,7 @@ def templates() -> list[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
         for kind, by_language in kinds.items():
             for language, template in by_language.items():
                 for words in [template] if isinstance(template, str) else template.values():
-                    slots = world.slots_of(words), world.slots_of(by_language["en"])
+                    slots = lexicon.slots_of(words), lexicon.slots_of(by_language["en"])
                     found.append((f"{name}.{kind}", language, *map(tuple, map(sorted, slots))))
     return found
 
@@ -72,11 +72,11 @@ def test_every_template_has_the_same_slots_in_every_language():
 
 def test_a_missing_word_is_named():
     content = {
-        **world.strict_yaml.read(world.PATH),
+        **lexicon.strict_yaml.read(lexicon.PATH),
         "family_names": [{code: "Miller" for code in LANGUAGES if code != "el"}],
     }
     with pytest.raises(SpecError, match=r"family_names\.0: no words in 'el'"):
-        world.strict_yaml.parse(world.Lexicon, content, "lexicon.yaml")
+        lexicon.strict_yaml.parse(lexicon.Lexicon, content, "lexicon.yaml")
 
 
 def test_no_phrase_stands_twice_in_a_language():
@@ -198,17 +198,17 @@ def test_a_few_steps_save_checkpoints_that_transformers_loads(checkpoints):
         embeddings.append(model.get_input_embeddings().weight)
     assert all(torch.equal(e, embeddings[0]) for e in embeddings)
     config = transformers.AutoConfig.from_pretrained(checkpoints["ner"])
-    assert list(config.id2label.values()) == lessons.labels("demo_ner")
+    assert list(config.id2label.values()) == demo_encode.labels("demo_ner")
 
 
 def test_the_story_trains_once_and_evaluates_with_the_public_function(tmp_path, monkeypatch):
     trained, evaluated = [], []
-    monkeypatch.setattr(story, "make_data", lambda to, seed: None)
-    monkeypatch.setattr(training, "train_checkpoints", lambda *a, **k: trained.append(a))
-    monkeypatch.setattr(story, "evaluate", lambda model, **k: evaluated.append((Path(model).name, k)) or model)
-    found = story.run(tmp_path, seed=3, progress=False)
-    story.run(tmp_path, seed=3, progress=False)
-    story.run(tmp_path, seed=4, progress=False)
+    monkeypatch.setattr(demo_run, "make_data", lambda to, seed: None)
+    monkeypatch.setattr(demo_train, "train_checkpoints", lambda *a, **k: trained.append(a))
+    monkeypatch.setattr(demo_run, "evaluate", lambda model, **k: evaluated.append((Path(model).name, k)) or model)
+    found = demo_run.run(tmp_path, seed=3, progress=False)
+    demo_run.run(tmp_path, seed=3, progress=False)
+    demo_run.run(tmp_path, seed=4, progress=False)
     assert len(trained) == 2
     assert [name for name, _ in found] == ["nli", "ner", "qa", "encoder"] == [name for name, _ in evaluated[:4]]
     assert all(Path(k["targets"][0]).is_file() for _, k in evaluated)
@@ -216,8 +216,8 @@ def test_the_story_trains_once_and_evaluates_with_the_public_function(tmp_path, 
 
 @pytest.mark.slow
 def test_the_demo_really_learns(tmp_path):
-    found = dict(story.run(tmp_path, progress=False))
-    english = {name: found[name].tasks[story.TARGETS[name]].languages["en"].scores for name in ("nli", "ner", "qa")}
+    found = dict(demo_run.run(tmp_path, progress=False))
+    english = {name: found[name].tasks[demo_run.TARGETS[name]].languages["en"].scores for name in ("nli", "ner", "qa")}
     assert english["nli"]["accuracy"] >= 75
     assert english["ner"]["f1"] >= 80
     assert english["qa"]["f1"] >= 60

@@ -86,7 +86,7 @@ def pairs(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from xharness.training import new_encoder as scratch
+    from xharness.training import new_encoder
 
     names = ("Ada", "Bob", "Cem", "Dora")
     labels = ("entailment", "neutral", "contradiction")
@@ -103,14 +103,14 @@ def pairs(tmp_path):
         place.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows), place)
     texts = [text for row in rows for text in (row["premise"], row["hypothesis"])]
-    base = scratch.make(scratch.load_size("tiny"), texts, tmp_path / "base", pieces=100).folder
+    base = new_encoder.make(new_encoder.load_size("tiny"), texts, tmp_path / "base", pieces=100).folder
     return tmp_path / "data", base
 
 
 def test_a_step_in_bfloat16_has_the_loss_of_a_step_on_the_cpu(pairs, tmp_path, monkeypatch):
     from xharness import assets
     from xharness.training import plan as training_plan
-    from xharness.training import runner as training
+    from xharness.training import runner as training_runner
 
     monkeypatch.setenv("XHARNESS_CACHE", str(tmp_path / "cache"))
     data, base = pairs
@@ -121,7 +121,7 @@ def test_a_step_in_bfloat16_has_the_loss_of_a_step_on_the_cpu(pairs, tmp_path, m
             given={"learning_rate": 1e-3, "warmup": 0.0}, max_steps=10, device=device, dtype=dtype
         )
         plan = training_plan.prepare([task], str(base), data_dir=data, options=options)
-        record = training.train(plan, tmp_path / f"{device}-{dtype}", progress=False)
+        record = training_runner.train(plan, tmp_path / f"{device}-{dtype}", progress=False)
         # The first entry is of the first step alone, the next of the nine after it.
         losses[device, dtype] = [loss for _, _, loss, _ in record.losses]
     assert len(losses["cpu", "float32"]) >= 2

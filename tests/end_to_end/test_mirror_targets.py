@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.errors import DataError
-from xharness.evaluation import runner as evaluation
+from xharness.evaluation import runner as evaluation_runner
 from xharness.metrics.retrieval import Ranking
 from xharness.results import predictions, scoring
 from xharness.tasks.registry import load_task
@@ -30,7 +30,7 @@ from xharness.tasks.registry import load_task
 )
 def test_eval_and_score_agree_on_real_data(task, head, languages, split, options, mirror, tiny_checkpoint, tmp_path):
     labels = tuple(load_task(task).labels) if head == "tagging" else ()
-    found = evaluation.evaluate(
+    found = evaluation_runner.evaluate(
         str(tiny_checkpoint(head, labels=labels)),
         targets=task,
         languages=languages,
@@ -59,7 +59,7 @@ def test_eval_and_score_agree_on_real_data(task, head, languages, split, options
 )
 def test_perfect_predictions_on_real_data(task, language, split, n, mirror, tmp_path):
     spec = load_task(task)
-    loaded = data.load(spec, language, split, mirror)
+    loaded = data_loading.load(spec, language, split, mirror)
     gold = scoring.gold(spec, loaded.examples)
     if spec.kind == "ranking":
         gold = {query: Ranking(targets, tuple(range(1, len(targets) + 1))) for query, targets in gold.items()}
@@ -71,7 +71,7 @@ def test_perfect_predictions_on_real_data(task, language, split, n, mirror, tmp_
 
 
 def test_a_pool_without_two_languages_is_partial(mirror):
-    loaded = data.load(load_task("lareqa"), "de", "test", mirror)
+    loaded = data_loading.load(load_task("lareqa"), "de", "test", mirror)
     assert loaded.pool is not None
     assert loaded.pool.missing == ("hi", "th")
     assert (len(loaded.pool.ids), loaded.pool.expected_n) == (10918, 13014)
@@ -86,6 +86,6 @@ def test_files_may_be_named_as_xtreme_names_them(tmp_path):
         (raw / f"zh-en.test.{side}").write_text(text, encoding="utf-8")
     folder = tmp_path / "data"
     folder.mkdir()
-    assert data.load(load_task("bucc2018"), "zh", "test", folder).examples[0].targets == ("en-1",)
+    assert data_loading.load(load_task("bucc2018"), "zh", "test", folder).examples[0].targets == ("en-1",)
     with pytest.raises(DataError, match=r"zh-en\.dev"):
-        data.load(load_task("bucc2018"), "zh", "dev", folder)
+        data_loading.load(load_task("bucc2018"), "zh", "dev", folder)

@@ -22,7 +22,7 @@ from helpers.tiny_models import checkpoint
 from helpers.training_sets import make_zoo_folder
 from xharness.checkpoints import zoo
 from xharness.results.aggregate import Results
-from xharness.training import runner as training
+from xharness.training import runner as training_runner
 from xharness.training.plan import Options, prepare
 
 TARGETS = {"mnli": "xnli,tatoeba", "squad_v1": "xquad,tatoeba", "multitask": "xnli,xquad,tatoeba"}
@@ -95,7 +95,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     for task in ENTRIES:
         options = Options(device="cpu", dtype="float32", max_steps=4, given=settings)
         plan = prepare([task], str(base), data_dir=data, options=options)
-        training.train(plan, folder / "zoo" / task, progress=False)
+        training_runner.train(plan, folder / "zoo" / task, progress=False)
     (folder / "facts.yaml").write_text(FACTS, encoding="utf-8")
     with LoopbackHub(folder / "hub") as hub, hub.client(folder / "home", HF_TOKEN=TOKEN) as client:
         made = Scene(folder, hub, client)

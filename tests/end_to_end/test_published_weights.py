@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import xharness
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data.examples import english_order
 from xharness.tasks.registry import load_task
 
@@ -48,7 +48,7 @@ def test_neighbours_are_those_of_sentence_transformers(published, mirror, tmp_pa
     folder = Path(found.provenance["run"]) / "predictions" / "tatoeba"
     clear = 0
     for code in found.tasks["tatoeba"].languages:
-        examples = data.load(load_task("tatoeba"), code, "test", mirror).examples[:]
+        examples = data_loading.load(load_task("tatoeba"), code, "test", mirror).examples[:]
         vectors = reference.encode([e.text for e in examples], normalize_embeddings=True, batch_size=64)
         queries = reference.encode([e.english for e in examples], normalize_embeddings=True, batch_size=64)
         similarity = queries[english_order(examples)] @ vectors.T

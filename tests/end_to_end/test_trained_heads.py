@@ -11,7 +11,7 @@ import pytest
 
 import xharness
 from helpers.tiny_models import train_tagger, train_tokenizer
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.tasks.registry import load_task, load_training
 
 STEPS = 800
@@ -24,7 +24,7 @@ STEPS = 800
     [("udpos-hub", "ud_en", {"token_accuracy": 75.0, "f1": 65.0}), ("panx", "panx_en", {"f1": 40.0})],
 )
 def test_english_far_above_chance(task, training, least, mirror, tmp_path):
-    examples = data.load(load_training(training), "en", "train", mirror).examples[:4000]
+    examples = data_loading.load(load_training(training), "en", "train", mirror).examples[:4000]
     tokenizer = train_tokenizer((" ".join(e.tokens) for e in examples), tmp_path / "tokenizer", vocabulary=8_000)
     checkpoint = train_tagger(tmp_path / "tagger", tokenizer, task, mirror, STEPS)
 
@@ -35,7 +35,7 @@ def test_english_far_above_chance(task, training, least, mirror, tmp_path):
     english = found.tasks[task].languages["en"]
     for metric, value in least.items():
         assert english.scores[metric] > value
-    tags = Counter(tag for e in data.load(load_task(task), "en", "test", mirror).examples for tag in e.tags)
+    tags = Counter(tag for e in data_loading.load(load_task(task), "en", "test", mirror).examples for tag in e.tags)
     most = 100 * tags.most_common(1)[0][1] / tags.total()
     if "token_accuracy" in least:
         assert english.scores["token_accuracy"] > most + 40

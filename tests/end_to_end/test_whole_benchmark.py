@@ -11,14 +11,11 @@ from click.testing import CliRunner
 
 from helpers import whole_benchmark
 from xharness.cli.main import cli
-from xharness.data import candidates as pools
-from xharness.evaluation import runner as evaluation
+from xharness.data import candidates
+from xharness.evaluation import runner as evaluation_runner
 from xharness.metrics.base import mean
-from xharness.results import aggregate as averages
-from xharness.results import export_xtreme as exports
-from xharness.results import runs, scoring
-from xharness.tasks import benchmarks as benchmark
-from xharness.tasks import registry
+from xharness.results import aggregate, export_xtreme, runs, scoring
+from xharness.tasks import benchmarks, registry
 
 HEADS = {
     "xnli": ("classification", "xnli"),
@@ -35,9 +32,9 @@ HEADS = {
 def monkey():
     with pytest.MonkeyPatch.context() as patch:
         yield patch
-    for cached in (registry.load_task, registry.list_tasks, registry.load_training, benchmark.benchmarks):
+    for cached in (registry.load_task, registry.list_tasks, registry.load_training, benchmarks.benchmarks):
         cached.cache_clear()
-    pools._POOLS.clear()
+    candidates._POOLS.clear()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +48,9 @@ def evaluated(monkey, tmp_path_factory, tiny_checkpoint) -> tuple[list[Path], Pa
         labels = tuple(registry.load_task(of_task).labels) if head in ("classification", "tagging") else ()
         checkpoint = tiny_checkpoint(head, labels=labels)
         output = root / "results" / targets.split(",")[0]
-        found = evaluation.evaluate(str(checkpoint), targets=targets, data_dir=data, output=output, dtype="float32")
+        found = evaluation_runner.evaluate(
+            str(checkpoint), targets=targets, data_dir=data, output=output, dtype="float32"
+        )
         assert found.provenance["failures"] == []
         made.append(Path(found.provenance["run"]))
     return made, data
@@ -60,7 +59,7 @@ def evaluated(monkey, tmp_path_factory, tiny_checkpoint) -> tuple[list[Path], Pa
 @pytest.mark.parametrize(("name", "targets", "languages"), [("xtreme", 9, 40), ("xtreme-r", 10, 50)])
 def test_the_overall_has_every_target_and_language(name, targets, languages, evaluated):
     found = runs.join(evaluated[0], name)
-    record = benchmark.benchmarks()[name]
+    record = benchmarks.benchmarks()[name]
     assert len(record.tasks) == targets
     assert set(record.tasks) <= set(found.tasks)  # the others' own means are shown beside
     assert len({code for task in record.tasks for code in found.tasks[task].languages}) == languages
@@ -96,11 +95,11 @@ def test_the_overall_is_printed_and_without_one_language_it_says_partial(evaluat
 @pytest.mark.parametrize("name", [pytest.param("xtreme", marks=pytest.mark.slow), "xtreme-r"])
 def test_the_submission_folder_scores_the_same(name, evaluated, tmp_path):
     made, data = evaluated
-    exports.submission(made, tmp_path / "out", name)
+    export_xtreme.submission(made, tmp_path / "out", name)
     again = scoring.score(tmp_path / "out", targets=[name], data_dir=data)
     before = runs.join(made, name)
     assert again.overall == before.overall
-    assert set(again.tasks) == set(benchmark.benchmarks()[name].tasks)
+    assert set(again.tasks) == set(benchmarks.benchmarks()[name].tasks)
     for task in again.tasks:
         result = before.tasks[task]
         assert {c: s.scores for c, s in again.tasks[task].languages.items()} == {
@@ -108,7 +107,7 @@ def test_the_submission_folder_scores_the_same(name, evaluated, tmp_path):
         }
     endings = {path.parent.name: path.suffix for path in (tmp_path / "out").glob("*/test-*")}
     official = {"xcopa": ".jsonl", **dict.fromkeys(("xquad", "mlqa", "tydiqa", "mewslix", "lareqa"), ".json")}
-    tasks = benchmark.benchmarks()[name].tasks
+    tasks = benchmarks.benchmarks()[name].tasks
     assert {task: endings[task] for task in tasks} == {task: official.get(task, ".tsv") for task in tasks}
 
 
@@ -122,7 +121,7 @@ def test_the_group_means_are_those_of_the_benchmark(evaluated):
 
 def test_lareqa_is_the_mean_over_all_questions(evaluated):
     result = runs.join(evaluated[0], "xtreme-r").tasks["lareqa"]
-    assert isinstance(result, averages.TaskResult)
+    assert isinstance(result, aggregate.TaskResult)
     total = sum(s.n for s in result.languages.values())
     expected = sum(s.scores["map@20"] * s.n for s in result.languages.values()) / total
     assert result.mean["score"] == pytest.approx(expected, abs=1e-12)
@@ -149,7 +148,7 @@ def test_without_a_manifest_sizes_that_nobody_knows_make_a_mean_partial(evaluate
     manifest = folder / "MANIFEST.tsv"
     lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
     manifest.write_text("".join(line for line in lines if not line.startswith("raw/")), encoding="utf-8")
-    exports.submission(made, tmp_path / "out", "xtreme")
+    export_xtreme.submission(made, tmp_path / "out", "xtreme")
     found = scoring.score(tmp_path / "out", targets=["xtreme"], data_dir=folder)
     assert found.overall is None
     assert {task for task, result in found.tasks.items() if not result.complete} == {"udpos", "bucc2018"}

@@ -11,7 +11,7 @@ from helpers.data_folder import (
     make_data_folder,
 )
 from xharness import assets
-from xharness.evaluation import runner as evaluation
+from xharness.evaluation import runner as evaluation_runner
 from xharness.results.aggregate import Results
 from xharness.tasks.registry import load_task
 
@@ -33,7 +33,7 @@ def model(tiny_checkpoint: Any) -> Any:
 def evaluate(data_folder: Path, tmp_path: Path) -> Any:
     def run(model: Path, targets: str, **options: Any) -> Results:
         named = {"data_dir": data_folder, "output": tmp_path / "out", "dtype": "float32", **options}
-        return evaluation.evaluate(str(model), targets=targets, **named)
+        return evaluation_runner.evaluate(str(model), targets=targets, **named)
 
     return run
 

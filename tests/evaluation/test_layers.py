@@ -14,12 +14,12 @@ import torch
 from helpers import raw_data
 from helpers.oracle import use_oracle
 from xharness import assets
-from xharness.data import candidates as pools
-from xharness.data import loading as data
+from xharness.data import candidates
+from xharness.data import loading as data_loading
 from xharness.errors import DataError, ModelError, NothingToDo, OutputError
-from xharness.evaluation import layer_curves as curve_report
-from xharness.evaluation import layers as sweep
-from xharness.evaluation import runner as evaluation
+from xharness.evaluation import layer_curves
+from xharness.evaluation import layers as evaluation_layers
+from xharness.evaluation import runner as evaluation_runner
 from xharness.evaluation.prepare import Options, prepare
 from xharness.models import inference
 from xharness.results.aggregate import Results
@@ -30,7 +30,7 @@ DEPTH = 4
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(pools, "_POOLS", {})
+    monkeypatch.setattr(candidates, "_POOLS", {})
 
 
 @pytest.fixture
@@ -46,13 +46,15 @@ def model(tiny_checkpoint) -> Path:
 
 
 @pytest.fixture
-def curves(model, raw, tmp_path) -> Callable[..., sweep.Curves]:
-    def run(targets: str, languages: list[str] | None = None, say: Any = None, **options: Any) -> sweep.Curves:
+def curves(model, raw, tmp_path) -> Callable[..., evaluation_layers.Curves]:
+    def run(
+        targets: str, languages: list[str] | None = None, say: Any = None, **options: Any
+    ) -> evaluation_layers.Curves:
         chosen = Options(**{"layer": "all", "dtype": "float32", **options})
         prepared = prepare(
             str(model), targets=targets.split(","), languages=languages, data_dir=raw.parent, options=chosen
         )
-        return sweep.run(prepared, tmp_path / "out", say=say, progress=False)
+        return evaluation_layers.run(prepared, tmp_path / "out", say=say, progress=False)
 
     return run
 
@@ -61,7 +63,7 @@ def curves(model, raw, tmp_path) -> Callable[..., sweep.Curves]:
 def evaluate(model, raw, tmp_path) -> Callable[..., Results]:
     def run(targets: str, **options: Any) -> Results:
         named = {"data_dir": raw.parent, "output": tmp_path / "out", "dtype": "float32", **options}
-        return evaluation.evaluate(str(model), targets=targets, **named)
+        return evaluation_runner.evaluate(str(model), targets=targets, **named)
 
     return run
 
@@ -108,7 +110,7 @@ def test_each_layer_is_as_if_asked_for_alone(curves, model, raw, tmp_path, monke
     assert sorted(rows) == sorted([9, 9, 9, 9, *bucc, 6, 6, 18])
     assert sorted(found.runs) == list(range(DEPTH + 1))
     alone = {
-        layer: evaluation.evaluate(
+        layer: evaluation_runner.evaluate(
             str(model),
             targets=targets,
             data_dir=raw.parent,
@@ -148,7 +150,7 @@ def test_the_table_and_the_files(curves, raw, monkeypatch):
     raw_data.write_tatoeba(raw, "bel", PAIRS[:2])
     use_oracle(monkeypatch, right_from({"zwei": 1, "drei": 1, "vier": 3}))
     found = curves("tatoeba,tatoeba-dev")
-    lines = curve_report.table(found).splitlines()
+    lines = layer_curves.table(found).splitlines()
     assert lines[:7] == [
         "  layer    tatoeba    tatoeba-dev",
         "-------  ---------  -------------",
@@ -164,7 +166,7 @@ def test_the_table_and_the_files(curves, raw, monkeypatch):
     )
     assert lines[9].startswith("tatoeba is partial: no score for ar he vi")
     assert "no layer to report. --layer dev chooses one on other data" in lines[-1]
-    made = curve_report.save(found)
+    made = layer_curves.save(found)
     assert [path.name for path in made] == ["curve.json", "curve.svg", "curve.png"]
     assert {path.parent for path in made} == {found.folder}
     content = json.loads(made[0].read_text(encoding="utf-8"))
@@ -182,8 +184,8 @@ def test_a_model_with_signs_of_formulas_in_its_name_is_drawn(curves, raw, monkey
     use_oracle(monkeypatch, right_from({}))
     found = curves("tatoeba")
     found.facts["model"] = r"$\odd{$"
-    assert len(curve_report.save(found)) == 3
-    assert "dev split" not in curve_report.table(found)
+    assert len(layer_curves.save(found)) == 3
+    assert "dev split" not in layer_curves.table(found)
 
 
 def test_without_matplotlib_there_are_numbers(curves, raw, monkeypatch):
@@ -191,7 +193,7 @@ def test_without_matplotlib_there_are_numbers(curves, raw, monkeypatch):
     use_oracle(monkeypatch, right_from({}))
     found = curves("tatoeba")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert [path.name for path in curve_report.save(found)] == ["curve.json"]
+    assert [path.name for path in layer_curves.save(found)] == ["curve.json"]
 
 
 def test_a_picture_that_cannot_be_written(curves, raw, monkeypatch):
@@ -200,7 +202,7 @@ def test_a_picture_that_cannot_be_written(curves, raw, monkeypatch):
     found = curves("tatoeba")
     (found.folder / "curve.svg").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"curve\.svg: cannot be written"):
-        curve_report.save(found)
+        layer_curves.save(found)
     assert (found.folder / "curve.json").is_file()
 
 
@@ -231,14 +233,14 @@ def test_a_language_that_fails_is_in_no_layer(curves, raw, monkeypatch):
     raw_data.write_tatoeba(raw, "deu", PAIRS)
     raw_data.write_tatoeba(raw, "rus", PAIRS)
     use_oracle(monkeypatch, right_from({}))
-    cell = sweep.Desk.cell
+    cell = evaluation_layers.Evaluator.evaluate
 
     def fail(desk: Any, step: Any, language: str, bar: Any) -> Any:
         if language == "de" and desk._options.layer == 2:
             raise ModelError("no direction")
         return cell(desk, step, language, bar)
 
-    monkeypatch.setattr(sweep.Desk, "cell", fail)
+    monkeypatch.setattr(evaluation_layers.Evaluator, "evaluate", fail)
     said: list[str] = []
     found = curves("tatoeba", say=said.append)
     assert {tuple(result.languages) for result in found.curves[0].layers.values()} == {("ru",)}
@@ -287,9 +289,9 @@ def test_the_command(runner, model, raw, tmp_path, monkeypatch):
 @pytest.fixture
 def loads(monkeypatch):
     """Return (task, language, split) of each call of data.load."""
-    load, calls = data.load, []
+    load, calls = data_loading.load, []
     monkeypatch.setattr(
-        data, "load", lambda s, c, split, *a: (calls.append((s.name, c, split)), load(s, c, split, *a))[1]
+        data_loading, "load", lambda s, c, split, *a: (calls.append((s.name, c, split)), load(s, c, split, *a))[1]
     )
     return calls
 
@@ -307,8 +309,8 @@ def test_the_best_layer_is_chosen_on_other_languages(evaluate, raw, monkeypatch,
 
     use_oracle(monkeypatch, vector)
     before_test: list[Any] = []
-    choose = sweep.choose
-    monkeypatch.setattr(sweep, "choose", lambda *a: (choose(*a), before_test.extend(loads))[0])
+    choose = evaluation_layers.choose
+    monkeypatch.setattr(evaluation_layers, "choose", lambda *a: (choose(*a), before_test.extend(loads))[0])
     said: list[str] = []
     found = evaluate("tatoeba", layer="dev", say=said.append)
     score = found.tasks["tatoeba"].languages["de"]

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.checkpoints import unloaded_checkpoint
-from xharness.checkpoints import compatibility as fitting
-from xharness.checkpoints import heads
+from xharness.checkpoints import compatibility, heads
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.heads import Head
 from xharness.errors import UsageError
@@ -110,14 +109,14 @@ def test_reasons(model, task, words):
     ],
 )
 def test_canonical_labels(task, names, expected):
-    assert fitting.canonical_labels(load_task(task), names) == expected
+    assert compatibility.canonical_labels(load_task(task), names) == expected
 
 
 def test_a_label_that_the_spec_tolerates():
     spec = load_task("udpos-hub")
     names = ("_", "O", *sorted(spec.labels))
-    assert fitting.canonical_labels(spec, names) == names
-    assert fitting.canonical_labels(spec, (*names, "B")) is None
+    assert compatibility.canonical_labels(spec, names) == names
+    assert compatibility.canonical_labels(spec, (*names, "B")) is None
 
 
 def test_the_label_map_says_what_numbers_mean():

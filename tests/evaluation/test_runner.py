@@ -18,11 +18,10 @@ from helpers.data_folder import (
 from helpers.runs import contents
 from xharness import assets
 from xharness.errors import DataError, NothingToDo, UsageError
-from xharness.evaluation import evaluator as desk
-from xharness.evaluation import run_folder as run_folders
+from xharness.evaluation import evaluator, run_folder
 from xharness.evaluation.prepare import Options, prepare
 from xharness.evaluation.retrieval import embeddings
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results import scoring
 from xharness.tasks.registry import load_task
 
@@ -41,7 +40,7 @@ def test_every_target_end_to_end(task, model, evaluate, data_folder):
     assert set(found.tasks[task].languages) == set(languages)
     assert not found.tasks[task].complete
     for language in languages:
-        score = results.load(run / "results" / task / f"{language}.json")
+        score = results_score.load(run / "results" / task / f"{language}.json")
         assert score == found.tasks[task].languages[language]
         assert score.n == len(fixture_rows(task, language))
         assert score.tokens > score.n
@@ -97,7 +96,7 @@ def test_neighbours_are_those_of_the_bare_model(model, evaluate):
 @pytest.mark.parametrize("task", ["panx", "mlqa", "tatoeba"])
 def test_chunks_make_no_difference(task, model, evaluate, monkeypatch, tmp_path):
     whole = evaluate(model(task), task)
-    monkeypatch.setattr(desk, "CHUNK", 2)
+    monkeypatch.setattr(evaluator, "CHUNK", 2)
     monkeypatch.setattr(embeddings, "CHUNK", 2)
     pieces = evaluate(model(task), task, output=tmp_path / "pieces")
     made = [sorted(Path(f.provenance["run"]).glob("predictions/*/*")) for f in (whole, pieces)]
@@ -175,7 +174,7 @@ def test_nothing_overwrites_another_run(model, data_folder, tmp_path):
         for variant in variants:
             options = Options(**variant)
             prepared = prepare(str(path), targets=["xnli"], data_dir=data_folder, options=options)
-            folders.add(run_folders.run_folder(prepared, tmp_path / "out", variant.get("dtype", "float32"), print))
+            folders.add(run_folder.run_folder(prepared, tmp_path / "out", variant.get("dtype", "float32"), print))
     assert len(folders) == 2 * len(variants)
     assert {f.parts[len(tmp_path.parts) + 1] for f in folders} == {"same-name"}
 

@@ -8,19 +8,19 @@ from dataclasses import replace
 from typing import Any
 
 from xharness.leaderboard import rows
-from xharness.leaderboard.rows import Board, Cell, Data, Row, layout
+from xharness.leaderboard.rows import BoardBuilder, Cell, Data, Row, layout
 from xharness.results.score import Score
 from xharness.tasks.task_spec import TaskSpec
 
 
-def made_board(submissions: int = 12, *, seed: int = 0) -> Board:
+def made_board(submissions: int = 12, *, seed: int = 0) -> BoardBuilder:
     """Return a board of made-up numbers over the real benchmarks and their languages.
 
     From the best to the worst: every fifth is not checked, one has seen test data, one is of another track. The last
     two lack targets and a language, and are best where they have scores.
     """
     dice = random.Random(seed)
-    board = Board(layout(), "Zero-shot transfer", "org/leaderboard", "0123456789" * 4)
+    board = BoardBuilder(layout(), "Zero-shot transfer", "org/leaderboard", "0123456789" * 4)
     for number in range(submissions):
         lacking = submissions > 6 and number >= submissions - 2
         cells = [
@@ -33,12 +33,12 @@ def made_board(submissions: int = 12, *, seed: int = 0) -> Board:
     return board
 
 
-def add(board: Board, row: Row, cells: list[Cell], told: dict[str, dict[str, float]] | None = None) -> None:
+def add(board: BoardBuilder, row: Row, cells: list[Cell], told: dict[str, dict[str, float]] | None = None) -> None:
     """Put a row at the end of a board, with its averages."""
     board.add(rows.line(board.layout, row, cells, told))
 
 
-def board_codes(board: Board, task: str) -> list[str]:
+def board_codes(board: BoardBuilder, task: str) -> list[str]:
     """Return the languages of a target in any benchmark."""
     return list(dict.fromkeys(code for codes in board.layout.members[task].values() for code in codes))
 

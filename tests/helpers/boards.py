@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from xharness.leaderboard import build as building
+from xharness.leaderboard import build as leaderboard_build
 from xharness.leaderboard import submission
 
 
@@ -16,8 +16,8 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
-def build(board: Path) -> tuple[building.Built, dict[str, Any]]:
-    made = building.build(board, board.parent / "built")
+def build(board: Path) -> tuple[leaderboard_build.Built, dict[str, Any]]:
+    made = leaderboard_build.build(board, board.parent / "built")
     return made, read(board.parent / "built")
 
 

@@ -13,12 +13,12 @@ from huggingface_hub import parse_eval_result_entries as parse_entries
 
 from xharness.checkpoints import heads, training_record
 from xharness.checkpoints.checkpoint import Checkpoint
-from xharness.checkpoints.heads import Head, ZooRecord
+from xharness.checkpoints.heads import CheckpointRecord, Head
 from xharness.checkpoints.training_record import Record
 from xharness.data.hub_layout import front_matter
 from xharness.errors import PublishError
 from xharness.publishing.card import metadata as card_metadata
-from xharness.publishing.card import render as rendering
+from xharness.publishing.card import render
 from xharness.publishing.card.content import Card
 from xharness.publishing.card.facts import Facts
 from xharness.results.runs import Run
@@ -51,7 +51,7 @@ AS_IS = {"xnli": "mnli", "xquad": "squad_v1"}
 def head(task: str, file: str | None = None) -> Head:
     """Return the head of a training set: the root's own, or in a file."""
     spec = load_training(task)
-    labels = SUPERTAGS if spec.finds_labels else spec.labels
+    labels = SUPERTAGS if spec.infers_labels else spec.labels
     pooler = ("head" if file else "encoder") if spec.kind == "multiple_choice" else "none"
     named = tuple(labels) if spec.kind in heads.LABELLED else ()
     return Head(task, file, spec.kind, CLASSES[spec.kind], named, pooler)  # type: ignore[arg-type]
@@ -160,7 +160,9 @@ def write(task: str, folder: Path, found: Record | None = None) -> Checkpoint:
     folder.mkdir(parents=True, exist_ok=True)
     training_record.save(found or record(tasks_of(task)), folder)
     base = "FacebookAI/xlm-roberta-large"
-    heads.write(folder, ZooRecord("intermediate", made.trained_on, base, BASE_SHA, made.heads, _pooler(made.heads)))
+    heads.write(
+        folder, CheckpointRecord("intermediate", made.trained_on, base, BASE_SHA, made.heads, _pooler(made.heads))
+    )
     return made
 
 
@@ -245,10 +247,10 @@ def runs(task: str) -> list[Run]:
 
 def card(task: str, folder: Path, **changes: Any) -> Card:
     """Return the card of a sample checkpoint."""
-    from xharness.publishing.card.facts import gather
+    from xharness.publishing.card.facts import gather_facts
 
     made = write(task, folder)
-    return gather(folder, made, f"org/{NAMES[task]}", changes.pop("runs", runs(task)), FACTS, **changes)
+    return gather_facts(folder, made, f"org/{NAMES[task]}", changes.pop("runs", runs(task)), FACTS, **changes)
 
 
 REPO = "org/xlmr-squad"
@@ -261,7 +263,7 @@ def refused(make: Callable[..., Card], *arguments: Any, **options: Any) -> str:
 
 
 def metadata_of(card: Card) -> dict[str, Any]:
-    return front_matter(rendering.render(card))[0]
+    return front_matter(render.render(card))[0]
 
 
 def entries(card: Card, benchmark: str = "xtreme") -> dict[str, EvalResultEntry]:

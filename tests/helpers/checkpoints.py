@@ -55,8 +55,8 @@ def make_publishable(to: Path, tiny_checkpoint: Callable[..., Path], data: Path)
         return _MADE[0]
     import torch
 
-    from xharness.evaluation import runner as evaluation
-    from xharness.training import runner as training
+    from xharness.evaluation import runner as evaluation_runner
+    from xharness.training import runner as training_runner
     from xharness.training.plan import Options, prepare
 
     threads = torch.get_num_threads()
@@ -65,10 +65,10 @@ def make_publishable(to: Path, tiny_checkpoint: Callable[..., Path], data: Path)
     given: dict[str, Any] = {"learning_rate": 3e-3, "eval_every": 20, "batch_size": 16}
     options = Options(device="cpu", dtype="float32", max_steps=60, given=given)
     plan = prepare(["mnli"], str(base), data_dir=make_training_folder(to / "rows"), options=options)
-    record = training.train(plan, to / "mnli", progress=False)
+    record = training_runner.train(plan, to / "mnli", progress=False)
     assert record.status == "complete", record.reason
     how: dict[str, Any] = {"device": "cpu", "dtype": "float32", "output": to / "results", "data_dir": data}
-    evaluation.evaluate(str(to / "mnli"), targets=["xnli"], languages=["de", "ru"], **how)
+    evaluation_runner.evaluate(str(to / "mnli"), targets=["xnli"], languages=["de", "ru"], **how)
     torch.set_num_threads(threads)
     facts = to / "facts.yaml"
     facts.write_text(FACTS, encoding="utf-8")

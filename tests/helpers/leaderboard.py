@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from xharness.leaderboard import collect as origins
-from xharness.leaderboard import package as packing
+from xharness.leaderboard import collect as leaderboard_collect
+from xharness.leaderboard import package as leaderboard_package
 from xharness.leaderboard import submission, verdict
 from xharness.leaderboard.board import BoardFile
-from xharness.leaderboard.package import Given, Package
+from xharness.leaderboard.package import Package, SubmitterInfo
 from xharness.metrics.paired import DRAW
 from xharness.tasks import registry
 from xharness.tasks.benchmarks import benchmarks
@@ -262,8 +262,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 def packed(*runs: Path, gold: Path, **more: Any) -> Package:
     """Return the package of some RUNs."""
-    given = Given(**{"name": "XLM-R (MNLI)", "submitted_by": "ann", "architecture": "encoder", **more})
-    return packing.pack(origins.of_runs(runs), given, gold, lambda _: None)
+    given = SubmitterInfo(**{"name": "XLM-R (MNLI)", "submitted_by": "ann", "architecture": "encoder", **more})
+    return leaderboard_package.pack(leaderboard_collect.of_runs(runs), given, gold, lambda _: None)
 
 
 def write_package(package: Package, to: Path) -> Path:

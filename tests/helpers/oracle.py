@@ -20,7 +20,7 @@ class Oracle:
 def use_oracle(patch: Any, vector: Callable[[str, int], Sequence[float]]) -> Oracle:
     """Put ``vector(text, layer)`` (up to 16 numbers; layer -1 is the pooler) in the place of every forward pass."""
     from xharness.models import inference
-    from xharness.models.kinds import embedding as retrieval
+    from xharness.models.kinds import embedding
     from xharness.models.kinds.base import Features
 
     asked = Oracle()
@@ -39,6 +39,6 @@ def use_oracle(patch: Any, vector: Callable[[str, int], Sequence[float]]) -> Ora
                 found[row, place, : len(numbers)] = numbers
         return list(found)
 
-    patch.setattr(retrieval, "KIND", replace(retrieval.KIND, encode=encode))
+    patch.setattr(embedding, "KIND", replace(embedding.KIND, encode=encode))
     patch.setattr(inference, "forward", forward)
     return asked

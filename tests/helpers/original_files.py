@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from xharness.data import formats as readers
+from xharness.data import formats
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -15,4 +15,4 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def rows(format: str, *paths: Path, language: str = "de") -> list[dict[str, Any]]:
-    return list(readers.READERS[format](paths, readers.Asked(language)))
+    return list(formats.READERS[format](paths, formats.Asked(language)))

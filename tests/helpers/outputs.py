@@ -12,7 +12,7 @@ from xharness.data.examples import Pair, Question, Tagged
 from xharness.models.inference import forward
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context
-from xharness.models.loading import Encoder
+from xharness.models.loading import LoadedModel
 
 NAN = float("nan")
 FAMILIES = list(tiny_models.FAMILIES)
@@ -45,7 +45,7 @@ def run(kind: str, examples: list[Any], context: Context, rows: Any, wrap: Any, 
     chosen = KINDS[kind]
     features = chosen.encode(examples, context)
     oracle = Oracle(features.input_ids, rows(features), wrap)
-    encoder = Encoder(oracle, context.tokenizer, torch.device("cpu"), "float32", None, 2)
+    encoder = LoadedModel(oracle, context.tokenizer, torch.device("cpu"), "float32", None, 2)
     arrays = forward(encoder, chosen, features, context, budget)
     return chosen.decode(examples, features, arrays, context) if chosen.decode else arrays
 

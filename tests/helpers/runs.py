@@ -15,9 +15,9 @@ from helpers.data_folder import (
 )
 from helpers.fake_hub import LoopbackHub
 from xharness import files
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.results import predictions, scoring
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.tasks.registry import load_task
 
 CELLS = {"xnli": ("de", "ru"), "xquad": ("de",), "panx": ("de",), "tatoeba": ("de",)}
@@ -46,7 +46,7 @@ def write_predictions(to: Path, gold: Path, cells: Mapping[str, Sequence[str]] =
     for task, languages in cells.items():
         spec = load_task(task)
         for code in languages:
-            golds = scoring.gold(spec, data.load(spec, code, "test", gold).examples)
+            golds = scoring.gold(spec, data_loading.load(spec, code, "test", gold).examples)
             made = _made_up(spec.kind, golds, wrong)
             predictions.write(predictions.path(to, task, spec.kind, code, "test"), spec.kind, made)
     return to
@@ -72,10 +72,10 @@ def make_run(
         spec = load_task(task)
         for code in languages:
             path = predictions.path(to / "predictions", task, spec.kind, code, "test")
-            found = scoring.score_file(spec, code, "test", data.load(spec, code, "test", gold), path)
+            found = scoring.score_file(spec, code, "test", data_loading.load(spec, code, "test", gold), path)
             facts = {"dtype": "float32", "seed": seed, "versions": {"xharness": "0.1.0"}, **(score or {})}
             facts |= {name: identity[name] for name in ("model", "model_sha", "model_hash")}
-            results.save(replace(found, **facts), to / "results" / task / f"{code}.json")
+            results_score.save(replace(found, **facts), to / "results" / task / f"{code}.json")
     return to
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xharness.metrics import SCORE_KEYS
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.registry import list_tasks, load_task
@@ -61,5 +61,5 @@ def write_run(folder: Path, scores: list[Score], model: str = "org/tiny") -> Pat
     record |= {"settings": {"dtype": "float32", "split": "test"}, "targets": {}}
     (folder / "run.json").write_text(json.dumps(record))
     for each in scores:
-        results.save(each, folder / "results" / each.task / f"{each.language}.json")
+        results_score.save(each, folder / "results" / each.task / f"{each.language}.json")
     return folder

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from helpers.paths import FIXTURES
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.models.kinds import tagging
 from xharness.models.kinds.base import Context
 from xharness.tasks.registry import load_task, load_training
@@ -218,7 +218,7 @@ def train_tagger(folder: Path, tokenizer: Path, task: str, data_dir: Path, steps
     """
     spec = load_task(task)
     assert spec.train is not None
-    examples = data.load(load_training(spec.train), "en", "train", data_dir).examples[:]
+    examples = data_loading.load(load_training(spec.train), "en", "train", data_dir).examples[:]
     save_random(folder, "tagging", tokenizer, spec.labels, layers=2, width=128, heads=4, seed=seed)
     model = transformers.AutoModelForTokenClassification.from_pretrained(folder).train()
     words = transformers.AutoTokenizer.from_pretrained(tokenizer)

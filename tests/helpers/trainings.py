@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from xharness.checkpoints import training_record
-from xharness.training import runner as training
+from xharness.training import runner as training_runner
 from xharness.training.plan import Options, prepare
 
 FAST: dict[str, Any] = {"learning_rate": 3e-3, "eval_every": 10, "batch_size": 16}
@@ -20,7 +20,7 @@ def run(tasks: str, base: Path, folder: Path, output: Path, **options: Any) -> t
     watch = options.pop("watch", None)
     known = {"device": "cpu", "dtype": "float32", "max_steps": 30, "given": given, **options}
     plan = prepare(tasks.split(","), str(base), data_dir=folder, options=Options(**known))
-    return training.train(plan, output, watch=watch, progress=False)
+    return training_runner.train(plan, output, watch=watch, progress=False)
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:

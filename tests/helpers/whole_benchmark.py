@@ -15,10 +15,7 @@ import yaml
 
 from helpers.data_folder import as_on_the_hub, column_types, write_dataset
 from xharness import assets
-from xharness.tasks import benchmarks as benchmark
-from xharness.tasks import languages as language
-from xharness.tasks import registry
-from xharness.tasks import task_spec as spec
+from xharness.tasks import benchmarks, languages, registry, task_spec
 
 ROWS = 2
 BENCHMARKS = ("xtreme", "xtreme-r")
@@ -28,7 +25,7 @@ SENTENCES = ["The bridge over the river is made of stone.", "It rained for three
 
 def tasks() -> list[str]:
     """Return the targets of both benchmarks."""
-    return list(dict.fromkeys(task for name in BENCHMARKS for task in benchmark.benchmarks()[name].tasks))
+    return list(dict.fromkeys(task for name in BENCHMARKS for task in benchmarks.benchmarks()[name].tasks))
 
 
 def shrink_tasks(to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,8 +50,8 @@ def shrink_tasks(to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         registry.load_task,
         registry.list_tasks,
         registry.load_training,
-        benchmark.benchmarks,
-        language.languages,
+        benchmarks.benchmarks,
+        languages.languages,
     ):
         cached.cache_clear()
 
@@ -89,7 +86,7 @@ def write_data(to: Path) -> Path:
     return to
 
 
-def row(target: spec.TaskSpec, code: str, number: int) -> dict[str, Any]:
+def row(target: task_spec.TaskSpec, code: str, number: int) -> dict[str, Any]:
     """Return a canonical row of a target."""
     text = f"{code} {SENTENCES[number]}"
     match target.kind:
@@ -109,7 +106,7 @@ def row(target: spec.TaskSpec, code: str, number: int) -> dict[str, Any]:
             return {"text": text, "english": SENTENCES[number]}
 
 
-def write_udpos(raw: Path, target: spec.TaskSpec) -> None:
+def write_udpos(raw: Path, target: task_spec.TaskSpec) -> None:
     """Write CoNLL-U with a multi-word token and an empty node."""
     for code in target.languages:
         source = next(s for s in target.sources if s.languages is None or code in s.languages)
@@ -124,7 +121,7 @@ def write_udpos(raw: Path, target: spec.TaskSpec) -> None:
         path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def write_bucc(raw: Path, target: spec.TaskSpec) -> None:
+def write_bucc(raw: Path, target: task_spec.TaskSpec) -> None:
     """Write the shared task's files: two of four sentences on each side are translations."""
     for code in target.languages:
         folder = raw / "bucc2018" / f"{code}-en"
@@ -138,7 +135,7 @@ def write_bucc(raw: Path, target: spec.TaskSpec) -> None:
             (folder / f"{code}-en.{split}.gold").write_text(gold, encoding="utf-8")
 
 
-def write_lareqa(raw: Path, target: spec.TaskSpec) -> None:
+def write_lareqa(raw: Path, target: task_spec.TaskSpec) -> None:
     """Write XQuAD-R's JSON: two paragraphs of two sentences, with one question each."""
     folder = raw / "google-research-datasets/lareqa/xquad-r"
     folder.mkdir(parents=True)
@@ -160,7 +157,7 @@ def write_lareqa(raw: Path, target: spec.TaskSpec) -> None:
         (folder / f"{code}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def write_mewslix(raw: Path, target: spec.TaskSpec) -> None:
+def write_mewslix(raw: Path, target: task_spec.TaskSpec) -> None:
     """Write Mewsli-X's mentions, all languages in one file, and its candidates."""
     folder = raw / "mewsli-x"
     folder.mkdir(parents=True)

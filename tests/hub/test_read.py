@@ -9,7 +9,7 @@ import pytest
 from helpers.fake_hub import TOKEN, ClientError, LoopbackHub
 from helpers.hub_files import CONFIG, WEIGHTS, safetensors
 from helpers.paths import HARNESS
-from xharness.hub import read as xhub
+from xharness.hub import read as hub_read
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,11 @@ def test_importing_is_light():
 
 
 def test_split_revision(tmp_path, monkeypatch):
-    assert xhub.split_revision("org/name") == ("org/name", None)
-    assert xhub.split_revision("org/name@refs/pr/1") == ("org/name", "refs/pr/1")
+    assert hub_read.split_revision("org/name") == ("org/name", None)
+    assert hub_read.split_revision("org/name@refs/pr/1") == ("org/name", "refs/pr/1")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "a@b").mkdir(parents=True)
-    assert xhub.split_revision("runs/a@b") == ("runs/a@b", None)
+    assert hub_read.split_revision("runs/a@b") == ("runs/a@b", None)
 
 
 def test_checkpoint_by_branch_tag_and_sha(server, client):

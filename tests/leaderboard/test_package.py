@@ -14,11 +14,11 @@ import pytest
 from helpers.paths import ROOT
 from helpers.runs import CELLS, CONTENT, gold_folder, make_run, tuned, write_predictions
 from xharness.errors import SubmissionError, UsageError
-from xharness.leaderboard import collect as origins
+from xharness.leaderboard import collect as leaderboard_collect
 from xharness.leaderboard import fields, submission
-from xharness.leaderboard import package as packing
+from xharness.leaderboard import package as leaderboard_package
 from xharness.leaderboard.fields import LONGEST_ANSWER
-from xharness.leaderboard.package import Given, Package
+from xharness.leaderboard.package import Package, SubmitterInfo
 from xharness.leaderboard.submission import Submission, read_submission
 
 
@@ -32,12 +32,12 @@ def run(gold: Path, tmp_path_factory: Any) -> Path:
     return make_run(tmp_path_factory.mktemp("runs") / "seed0", gold)
 
 
-def given(**more: Any) -> Given:
-    return Given(**{"name": "XLM-R (MNLI)", "submitted_by": "ann", "architecture": "encoder", **more})
+def given(**more: Any) -> SubmitterInfo:
+    return SubmitterInfo(**{"name": "XLM-R (MNLI)", "submitted_by": "ann", "architecture": "encoder", **more})
 
 
 def packed(*runs: Path, gold: Path, **more: Any) -> Package:
-    return packing.pack(origins.of_runs(runs), given(**more), gold, lambda _: None)
+    return leaderboard_package.pack(leaderboard_collect.of_runs(runs), given(**more), gold, lambda _: None)
 
 
 def refusal(*runs: Path, gold: Path, **more: Any) -> str:
@@ -175,16 +175,16 @@ def test_of_all_that_eval_leaves_of_a_tuning_the_headline_is_taken_or_what_is_as
         for k in (1, 2)
     ]
     runs.append(make_run(tmp_path / "as-is", gold, {"tatoeba": ["de"]}))
-    found = origins.of_runs(runs)
+    found = leaderboard_collect.of_runs(runs)
     assert (found.selected_by, len(found.origins)) == ("english-dev", 3)
     assert found.notes == (
         "left out: 4 RUNs of states chosen by last, target-dev (--selected-by takes one of these instead)",
     )
-    assert origins.of_runs(runs, "last").selected_by == "last"
+    assert leaderboard_collect.of_runs(runs, "last").selected_by == "last"
     with pytest.raises(UsageError, match="There are: english-dev, last, target-dev"):
-        origins.of_runs(runs, "average")
+        leaderboard_collect.of_runs(runs, "average")
     with pytest.raises(UsageError, match="none, as these RUNs are of no tuned state"):
-        origins.of_runs(runs[-1:], "last")
+        leaderboard_collect.of_runs(runs[-1:], "last")
 
 
 def test_seeds_of_other_settings_are_no_seeds(gold, tmp_path):
@@ -220,18 +220,18 @@ def test_contexts_are_no_answers(run, gold, tmp_path):
     answers = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**answers, next(iter(answers)): "x" * (LONGEST_ANSWER + 1)}), encoding="utf-8")
     with pytest.raises(SubmissionError, match="an answer has 1,001 characters"):
-        packing.pack(origins.of_folder(copy), given(), gold, lambda _: None)
+        leaderboard_package.pack(leaderboard_collect.of_folder(copy), given(), gold, lambda _: None)
     path.write_text(json.dumps({**answers, "context": "a text"}), encoding="utf-8")
     with pytest.raises(SubmissionError, match="1 ids stand there that the gold data does not have"):
-        packing.pack(origins.of_folder(copy), given(), gold, lambda _: None)
+        leaderboard_package.pack(leaderboard_collect.of_folder(copy), given(), gold, lambda _: None)
 
 
 def test_a_folder_of_another_system_is_scored_here(run, gold, tmp_path):
     for seed in (0, 3):
         write_predictions(tmp_path / f"seed{seed}", gold, wrong=seed)
     (tmp_path / "seed0" / "README.md").write_text("how it was made")
-    found = origins.of_folder(tmp_path)
-    package = packing.pack(found, given(phase="prompted", selected_by="none"), gold, lambda _: None)
+    found = leaderboard_collect.of_folder(tmp_path)
+    package = leaderboard_package.pack(found, given(phase="prompted", selected_by="none"), gold, lambda _: None)
     record = package.submission
     assert (record.source, record.seeds, record.group) == ("predictions", [0, 3], "encoder, prompted, zero-shot")
     ours = packed(run, gold=gold).submission
@@ -246,7 +246,7 @@ def test_strange_files_of_a_folder_are_named_together(gold, tmp_path):
     (tmp_path / "xnil").mkdir()
     (tmp_path / "xnil" / "test-de.tsv").write_text("")
     with pytest.raises(SubmissionError) as error:
-        origins.of_folder(tmp_path)
+        leaderboard_collect.of_folder(tmp_path)
     said = str(error.value)
     assert ("no prediction file by its name" in said, "has no language 'xx'" in said) == (True, True)
     assert "there is no task named 'xnil'. Did you mean 'xnli'?" in said
@@ -255,7 +255,7 @@ def test_strange_files_of_a_folder_are_named_together(gold, tmp_path):
 def test_sample_data_is_no_gold(gold, data_folder, tmp_path):
     predictions = write_predictions(tmp_path, gold, {"xnli": ["de"]})
     with pytest.raises(SubmissionError, match="the gold data is a sample"):
-        packing.pack(origins.of_folder(predictions), given(), data_folder, lambda _: None)
+        leaderboard_package.pack(leaderboard_collect.of_folder(predictions), given(), data_folder, lambda _: None)
 
 
 def test_what_the_runs_say_is_not_said_otherwise(gold, tmp_path):

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 from helpers.scores import score, specs
 from helpers.tags import IOB, UPOS, tagged
 from xharness.errors import DataError
-from xharness.metrics import METRICS
-from xharness.metrics import bootstrap as intervals
-from xharness.metrics.bootstrap import Units, interval, units
+from xharness.metrics import METRICS, bootstrap
+from xharness.metrics.bootstrap import BootstrapUnits, bootstrap_interval, units
 from xharness.metrics.retrieval import Ranking
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results.aggregate import aggregate
 from xharness.results.tables import tables
 
@@ -117,7 +116,7 @@ def test_a_unit_is_a_sentence_a_question_or_a_source():
 def test_the_interval_of_a_share_is_the_one_of_the_textbook(right):
     golds = ["a"] * 500
     made = ["a"] * right + ["b"] * (500 - right)
-    low, high = interval("accuracy", golds, made, "en")["accuracy"]
+    low, high = bootstrap_interval("accuracy", golds, made, "en")["accuracy"]
     share = right / 500
     half = 1.96 * 100 * math.sqrt(share * (1 - share) / 500)
     assert low == pytest.approx(100 * share - half, abs=0.6)
@@ -133,39 +132,39 @@ def test_the_interval_of_f1_is_that_of_drawing_sentences_one_by_one():
         drawn = [dice.randrange(len(golds)) for _ in golds]
         scores.append(METRICS["entity_f1"]([golds[i] for i in drawn], [made[i] for i in drawn], "en").scores["f1"])
     plain = np.percentile(scores, [2.5, 97.5])
-    assert interval("entity_f1", golds, made, "en")["f1"] == pytest.approx(tuple(plain), abs=0.8)
+    assert bootstrap_interval("entity_f1", golds, made, "en")["f1"] == pytest.approx(tuple(plain), abs=0.8)
 
 
 def test_it_covers_the_truth_as_often_as_it_says():
     dice, covered = random.Random(7), 0
     for _ in range(200):
         made = ["a" if dice.random() < 0.7 else "b" for _ in range(300)]
-        low, high = interval("accuracy", ["a"] * 300, made, "en")["accuracy"]
+        low, high = bootstrap_interval("accuracy", ["a"] * 300, made, "en")["accuracy"]
         covered += low <= 70 <= high
     assert 180 <= covered <= 199
 
 
 def test_where_all_are_right_it_is_a_point():
-    assert interval("accuracy", ["a", "b"], ["a", "b"], "en") == {"accuracy": (100.0, 100.0)}
-    assert interval("bucc_f1", {("x1", "e1"), ("x2", "e2")}, set(), "de")["f1"] == (0.0, 0.0)
+    assert bootstrap_interval("accuracy", ["a", "b"], ["a", "b"], "en") == {"accuracy": (100.0, 100.0)}
+    assert bootstrap_interval("bucc_f1", {("x1", "e1"), ("x2", "e2")}, set(), "de")["f1"] == (0.0, 0.0)
 
 
 def test_of_less_than_two_examples_or_of_examples_that_are_not_known_there_is_none():
-    assert interval("accuracy", ["a"], ["a"], "en") == {}
-    assert interval("evaluate:f1", ["a"] * 9, ["a"] * 9, "en") == {}
+    assert bootstrap_interval("accuracy", ["a"], ["a"], "en") == {}
+    assert bootstrap_interval("evaluate:f1", ["a"] * 9, ["a"] * 9, "en") == {}
 
 
 def test_it_is_the_same_every_time_in_any_order_of_the_examples_and_whatever_is_drawn_at_once(monkeypatch):
     dice = random.Random(3)
     golds = {str(number): [dice.choice(WORDS) + " fox"] for number in range(40)}
     made = {key: dice.choice(WORDS) + " fox" for key in golds}
-    first = interval("squad", golds, made, "en")
+    first = bootstrap_interval("squad", golds, made, "en")
     assert set(first) == {"exact_match", "f1"}
     assert all(0 <= low < high <= 100 for low, high in first.values())
     turned = dict(reversed(golds.items()))
-    assert first == interval("squad", turned, made, "en")
-    monkeypatch.setattr(intervals, "_DRAWN_AT_ONCE", 70)
-    assert first == interval("squad", golds, made, "en")
+    assert first == bootstrap_interval("squad", turned, made, "en")
+    monkeypatch.setattr(bootstrap, "_DRAWN_AT_ONCE", 70)
+    assert first == bootstrap_interval("squad", golds, made, "en")
 
 
 def test_many_different_examples_are_drawn_in_parts(monkeypatch):
@@ -178,8 +177,8 @@ def test_many_different_examples_are_drawn_in_parts(monkeypatch):
             return super().multinomial(n, pvals, size=size)
 
     monkeypatch.setattr(np.random, "RandomState", Counting)
-    monkeypatch.setattr(intervals, "_DRAWN_AT_ONCE", 50_000)
-    intervals._percentiles(Units(np.arange(400.0)[:, None], lambda sums: {"mean": sums[:, 0] / 400}))
+    monkeypatch.setattr(bootstrap, "_DRAWN_AT_ONCE", 50_000)
+    bootstrap._percentiles(BootstrapUnits(np.arange(400.0)[:, None], lambda sums: {"mean": sums[:, 0] / 400}))
     assert sum(held) == 400 * 1000
     assert max(held) <= 50_000
 
@@ -190,12 +189,12 @@ def test_many_different_examples_are_drawn_in_parts(monkeypatch):
 def test_a_result_file_keeps_them_and_is_read_without_them(tmp_path):
     path = tmp_path / "de.json"
     one = score("xnli", "de", intervals={"accuracy": [48.5, 51.25]})
-    results.save(one, path)
-    assert results.load(path) == one
+    results_score.save(one, path)
+    assert results_score.load(path) == one
     content = json.loads(path.read_text())
     del content["intervals"]
     path.write_text(json.dumps(content))
-    assert results.load(path) == replace(one, intervals={})
+    assert results_score.load(path) == replace(one, intervals={})
 
 
 @pytest.mark.parametrize("wrong", [[48.5], [51.25, 48.5], [48.5, "51"], [48.5, math.nan], 50.0, [1, 2, 3]])
@@ -203,7 +202,7 @@ def test_a_result_file_whose_intervals_are_none(wrong, tmp_path):
     path = tmp_path / "de.json"
     path.write_text(json.dumps(asdict(score("xnli", "de", intervals={"accuracy": wrong}))))
     with pytest.raises(DataError, match=r"intervals is .*, expected an object of pairs of finite numbers, the lower"):
-        results.load(path)
+        results_score.load(path)
 
 
 def test_json_and_csv_show_them():

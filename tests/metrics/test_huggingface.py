@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from xharness.errors import DataError, UsageError
-from xharness.metrics import huggingface as elsewhere
+from xharness.metrics import huggingface
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("evaluate") is None, reason="the library evaluate is not installed"
@@ -45,7 +45,7 @@ def module(tmp_path):
     return write
 
 
-measure = partial(elsewhere.measure, kind="classification", keys=["share"], labels=["no", "maybe", "yes"])
+measure = partial(huggingface.compute, kind="classification", keys=["share"], labels=["no", "maybe", "yes"])
 SHARE = "return {'share': sum(p == r for p, r in zip(predictions, references)) / len(references)}"
 FIRST = "return {'share': 1.0, **{f'{r}_{p}': i for i, (p, r) in enumerate(zip(predictions, references))}}"
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from xharness.errors import DataError
-from xharness.metrics import METRICS
-from xharness.metrics import paired as board_replicates
+from xharness.metrics import METRICS, paired
 from xharness.metrics.base import task_score
-from xharness.metrics.bootstrap import interval
+from xharness.metrics.bootstrap import bootstrap_interval
 from xharness.metrics.paired import RESAMPLES, pack, replicates, unpack
 from xharness.metrics.retrieval import Ranking
 from xharness.tasks.registry import load_task
@@ -26,8 +25,8 @@ def drawn_of(task: str, golds: Any, made: Any) -> Any:
 
 def drawn_by(ids: list[str]) -> Any:
     """Return how often examples are drawn: resamples by examples."""
-    starts = board_replicates._starts(ids)
-    return np.stack([board_replicates._drawn(starts, number) for number in range(RESAMPLES)])
+    starts = paired._starts(ids)
+    return np.stack([paired._drawn(starts, number) for number in range(RESAMPLES)])
 
 
 def ids_of(golds: Any, made: Any) -> list[str]:
@@ -82,7 +81,7 @@ def test_they_lie_around_the_score_as_its_interval_does(task):
     assert found.shape == (RESAMPLES,)
     score = task_score(spec.score_keys, METRICS[spec.metric](golds, made, "de").scores)
     assert abs(found.mean() - score) < 1.5
-    ends = interval(spec.metric, golds, made, "de")
+    ends = bootstrap_interval(spec.metric, golds, made, "de")
     width = np.mean([ends[key][1] - ends[key][0] for key in spec.score_keys])
     low, high = np.percentile(found, [2.5, 97.5])
     # Exact match and F1 of one answer go together, so the interval of their mean is about as wide as theirs.

@@ -14,8 +14,6 @@ from sklearn.metrics import accuracy_score, f1_score
 from xharness import metrics
 from xharness.errors import DataError, PredictionError
 from xharness.metrics import base, classification, question_answering, tagging
-from xharness.metrics import classification as metrics_classification
-from xharness.metrics import question_answering as metrics_question_answering
 
 PAIRS = st.sampled_from(["duplicate", "not_duplicate"])
 WORDS = st.sampled_from(["the", "a", "Lamp", "lamp,", "red", "Red!", "...", "der"])
@@ -28,14 +26,14 @@ ANSWERS = st.lists(WORDS, max_size=3).map(" ".join)
 @given(st.lists(st.tuples(PAIRS, PAIRS), min_size=1, max_size=20))
 def test_accuracy_f1_is_that_of_the_label_that_is_looked_for(pairs):
     golds, predictions = zip(*pairs, strict=True)
-    found = metrics_classification.accuracy_f1(golds, predictions, "en").scores
+    found = classification.accuracy_f1(golds, predictions, "en").scores
     table = Counter(pairs)
     hits = table["duplicate", "duplicate"]
     wrong = table["duplicate", "not_duplicate"] + table["not_duplicate", "duplicate"]
     assert found["accuracy"] == pytest.approx(100 * (len(pairs) - wrong) / len(pairs))
     assert found["f1"] == pytest.approx(100 * hits / (hits + wrong / 2) if hits else 0.0)
     assert found["accuracy"] == classification.accuracy(golds, predictions, "en").scores["accuracy"]
-    swapped = metrics_classification.accuracy_f1(predictions, golds, "en").scores
+    swapped = classification.accuracy_f1(predictions, golds, "en").scores
     assert swapped == pytest.approx(found)
 
 
@@ -43,7 +41,7 @@ def test_accuracy_f1_is_that_of_the_label_that_is_looked_for(pairs):
 def test_accuracy_f1_is_what_glue_computes_with_scikit_learn(pairs):
     golds, predictions = zip(*pairs, strict=True)
     numbers = [[int(label == "duplicate") for label in labels] for labels in (golds, predictions)]
-    found = metrics_classification.accuracy_f1(golds, predictions, "en").scores
+    found = classification.accuracy_f1(golds, predictions, "en").scores
     expected = {
         "accuracy": 100 * accuracy_score(*numbers),
         "f1": 100 * f1_score(*numbers, pos_label=1, zero_division=0.0),
@@ -54,17 +52,17 @@ def test_accuracy_f1_is_what_glue_computes_with_scikit_learn(pairs):
 
 def test_accuracy_f1_by_hand():
     golds, predictions = ["1", "1", "0", "0"], ["1", "0", "1", "0"]
-    found = metrics_classification.accuracy_f1(golds, predictions, "en").scores
+    found = classification.accuracy_f1(golds, predictions, "en").scores
     assert found == {"accuracy": 50.0, "f1": 50.0}
     assert base.task_score(metrics.SCORE_KEYS["accuracy_f1"], {"accuracy": 80.0, "f1": 60.0}) == 70.0
-    nothing_looked_for = metrics_classification.accuracy_f1(["0"], ["0"], "en").scores
+    nothing_looked_for = classification.accuracy_f1(["0"], ["0"], "en").scores
     assert nothing_looked_for == {"accuracy": 100.0, "f1": 0.0}
 
 
 @pytest.mark.parametrize("golds", [["x", "y"], ["1", "0", "2"], ["1", "duplicate"]])
 def test_accuracy_f1_wants_two_labels(golds):
     with pytest.raises(DataError, match=r"accuracy_f1 \(en\) is for two labels"):
-        metrics_classification.accuracy_f1(golds, golds, "en")
+        classification.accuracy_f1(golds, golds, "en")
 
 
 # --- Tags ---
@@ -134,7 +132,7 @@ def percent(values):
 def test_squad_v2_is_the_official_mean_to_the_last_bit_where_no_prediction_is_missing(questions):
     golds = {str(i): answers for i, (answers, _) in enumerate(questions)}
     predictions = {str(i): prediction for i, (_, prediction) in enumerate(questions)}
-    found = metrics_question_answering.squad_v2(golds, predictions, "en").scores
+    found = question_answering.squad_v2(golds, predictions, "en").scores
     scored = [official(answers, prediction) for answers, prediction in questions]
     assert found["exact_match"] == percent([e for e, _ in scored])
     assert found["f1"] == percent([f for _, f in scored])
@@ -150,7 +148,7 @@ def test_squad_v2_is_squad_where_every_question_has_an_answer(answers, predictio
     golds = {str(i): [answer] for i, answer in enumerate(answers)}
     given_answers = {str(i): predictions[i] for i in range(len(answers))}
     new, old = (
-        metrics_question_answering.squad_v2(golds, given_answers, "en"),
+        question_answering.squad_v2(golds, given_answers, "en"),
         question_answering.squad(golds, given_answers, "en"),
     )
     assert {name: new.scores[name] for name in old.scores} == pytest.approx(old.scores)
@@ -177,7 +175,7 @@ def test_squad_v2_is_squad_where_every_question_has_an_answer(answers, predictio
     ],
 )
 def test_one_question_of_squad_v2_by_hand(answers, prediction, exact, f1):
-    found = metrics_question_answering.squad_v2({"q": answers}, {"q": prediction}, "en").scores
+    found = question_answering.squad_v2({"q": answers}, {"q": prediction}, "en").scores
     assert (found["exact_match"], found["f1"]) == (100 * exact, pytest.approx(100 * f1))
     assert found.get("answerable_f1", found.get("unanswerable_accuracy")) == found["f1"]
 
@@ -185,7 +183,7 @@ def test_one_question_of_squad_v2_by_hand(answers, prediction, exact, f1):
 def test_squad_v2_by_hand():
     golds = {"a": ["the red lamp", "lamp"], "b": [], "c": ["lamp"], "d": [], "e": ["The"], "f": ["lamp"]}
     predictions = {"a": "red lamp!", "b": "", "c": "", "d": "lamp", "e": "", "z": "x"}
-    found = metrics_question_answering.squad_v2(golds, predictions, "en")
+    found = question_answering.squad_v2(golds, predictions, "en")
     # a and b are right; c has an answer that was not seen; d has none; of e's answer nothing is left; f is missing.
     assert found.scores == {
         "exact_match": pytest.approx(50.0),
@@ -196,4 +194,4 @@ def test_squad_v2_by_hand():
     }
     assert found.counts == {"missing": 1, "unknown": 1}
     with pytest.raises(DataError, match="There is no question to score"):
-        metrics_question_answering.squad_v2({}, {}, "en")
+        question_answering.squad_v2({}, {}, "en")

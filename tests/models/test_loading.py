@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from helpers import tiny_models
 from helpers.data_folder import fixture_tasks
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.errors import ModelError, UsageError
 from xharness.models import devices, inference
-from xharness.models import loading as models
+from xharness.models import loading as models_loading
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context, NonFiniteOutput
 from xharness.tasks.registry import load_task
@@ -26,8 +26,8 @@ CPU = torch.device("cpu")
 HEADS = ["classification", "tagging", "span_qa"]
 
 
-def load(path: Path, kind: str, dtype: str = "float32", **options: Any) -> models.Encoder:
-    return models.load(path, KINDS[kind], name="org/tiny", device=CPU, dtype=dtype, **options)
+def load(path: Path, kind: str, dtype: str = "float32", **options: Any) -> models_loading.LoadedModel:
+    return models_loading.load(path, KINDS[kind], name="org/tiny", device=CPU, dtype=dtype, **options)
 
 
 def changed(source: Path, to: Path, change: Any) -> Path:
@@ -44,7 +44,7 @@ def set_config(path: Path, **fields: Any) -> None:
     (path / "config.json").write_text(json.dumps({**config, **fields}))
 
 
-def forget(part: str) -> Any:
+def clear_cache(part: str) -> Any:
     def change(weights: dict[str, torch.Tensor]) -> None:
         names = [name for name in weights if part in name]
         assert names
@@ -82,13 +82,13 @@ def test_a_head_is_never_made_up(head, tiny_checkpoint, tmp_path):
     with pytest.raises(ModelError, match=r"not in the checkpoint .*never filled with random values"):
         load(tiny_checkpoint("encoder"), head)
     part = {"span_qa": "qa_outputs.bias"}.get(head, "classifier.")
-    path = changed(tiny_checkpoint(head), tmp_path / "cut", forget(part))
+    path = changed(tiny_checkpoint(head), tmp_path / "cut", clear_cache(part))
     with pytest.raises(ModelError, match=part.rstrip(".")):
         load(path, head)
 
 
 def test_a_missing_layer_is_never_made_up(tiny_checkpoint, tmp_path):
-    path = changed(tiny_checkpoint("encoder"), tmp_path / "cut", forget("layer.1.attention.self.key"))
+    path = changed(tiny_checkpoint("encoder"), tmp_path / "cut", clear_cache("layer.1.attention.self.key"))
     with pytest.raises(ModelError, match=r"2 weights .*layer\.1\.attention\.self\.key"):
         load(path, "retrieval", pooling="mean")
 
@@ -216,7 +216,7 @@ def test_batches_do_not_change_decisions(task, family, data_folder, tiny_checkpo
     examples = [
         example
         for language in fixture_tasks()[task]
-        for example in data.load(spec, language, "test", data_folder).examples
+        for example in data_loading.load(spec, language, "test", data_folder).examples
     ]
     if spec.kind == "retrieval":
         examples = [example.text for example in examples]
@@ -251,6 +251,8 @@ def test_nan_in_the_weights_is_noticed(tiny_checkpoint, tmp_path, data_folder):
     spec = load_task("xnli")
     encoder = load(changed(tiny_checkpoint("classification"), tmp_path / "nan", spoil), "classification")
     context = Context(encoder.tokenizer, 128, spec.input, tuple(spec.labels))
-    features = KINDS["classification"].encode(list(data.load(spec, "en", "test", data_folder).examples), context)
+    features = KINDS["classification"].encode(
+        list(data_loading.load(spec, "en", "test", data_folder).examples), context
+    )
     with pytest.raises(NonFiniteOutput):
         inference.forward(encoder, KINDS["classification"], features, context, 500)

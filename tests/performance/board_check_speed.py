@@ -26,10 +26,10 @@ import datasets
 
 from helpers import whole_benchmark
 from helpers.data_folder import as_on_the_hub, column_types, write_dataset
-from xharness.data import loading as data
-from xharness.leaderboard import collect as origins
-from xharness.leaderboard import package as packing
-from xharness.leaderboard.package import Given
+from xharness.data import loading as data_loading
+from xharness.leaderboard import collect as leaderboard_collect
+from xharness.leaderboard import package as leaderboard_package
+from xharness.leaderboard.package import SubmitterInfo
 from xharness.metrics.retrieval import Ranking
 from xharness.results import predictions, scoring
 from xharness.tasks.benchmarks import benchmarks
@@ -205,14 +205,16 @@ def main() -> None:
         for task in tasks:
             spec = load_task(task)
             for code in spec.languages_in("xtreme-r"):
-                loaded = data.load(spec, code, "test", root / "data")
+                loaded = data_loading.load(spec, code, "test", root / "data")
                 golds = scoring.gold(spec, loaded.examples)
                 for seed in range(given.seeds):
                     path = predictions.path(root / f"made/seed{seed}", task, spec.kind, code, "test")
                     made = made_up(spec, golds, seed, loaded.pool.ids if loaded.pool else ())
                     predictions.write(path, spec.kind, made)
-        told = Given(name="Made up", submitted_by="bench", architecture="encoder")
-        package = packing.pack(origins.of_folder(root / "made"), told, root / "data", lambda _: None)
+        told = SubmitterInfo(name="Made up", submitted_by="bench", architecture="encoder")
+        package = leaderboard_package.pack(
+            leaderboard_collect.of_folder(root / "made"), told, root / "data", lambda _: None
+        )
         for file in package.files:
             path = root / "package" / file.path.removeprefix(f"{package.folder}/")
             path.parent.mkdir(parents=True, exist_ok=True)

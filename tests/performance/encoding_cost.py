@@ -22,9 +22,9 @@ from tabulate import tabulate
 
 from helpers.tiny_models import save_random, train_tokenizer
 from xharness.evaluation.retrieval import embeddings
-from xharness.evaluation.retrieval.embeddings import Job
+from xharness.evaluation.retrieval.embeddings import EmbeddingJob
 from xharness.models import inference
-from xharness.models import loading as models
+from xharness.models import loading as models_loading
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context
 from xharness.progress import bar
@@ -60,13 +60,13 @@ def main() -> None:
             heads=options.width // 64,
             seed=0,
         )
-        encoder = models.load(
+        encoder = models_loading.load(
             checkpoint, KINDS["retrieval"], name="random", device=torch.device("cpu"), dtype="float32"
         )
         context = Context(encoder.tokenizer, settings.max_length, settings, layers=(options.layers,))
         budget = inference.default_budget(encoder)
         for count in [500, *options.sizes]:  # the first one warms up and is not shown
-            job = Job(str(count), sentences(count), str(count), context.layers, "float32", True)
+            job = EmbeddingJob(str(count), sentences(count), str(count), context.layers, "float32", True)
             start = time.perf_counter()
             with bar("", count, False) as shown:
                 tokens = embeddings.embed(job, folder / "vectors", encoder, context, budget, shown)

@@ -27,7 +27,7 @@ from tabulate import tabulate
 
 import xharness
 from helpers.tiny_models import save_random, train_tagger, train_tokenizer
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.tasks.registry import load_task
 
 LABELS = ["entailment", "neutral", "contradiction"]
@@ -120,7 +120,7 @@ def same_decisions(folder: Path, data_dir: Path, texts: list[str]) -> None:
     for task in ("udpos-hub", "panx"):
         spec = load_task(task)
         checkpoint = train_tagger(folder / task, tokenizer, task, data_dir, steps=800)
-        examples = data.load(spec, "en", "test", data_dir).examples[:1000]
+        examples = data_loading.load(spec, "en", "test", data_dir).examples[:1000]
         words = transformers.AutoTokenizer.from_pretrained(tokenizer)
         # Trainer's usual script does not split long sentences: only those that fit a row have the same input.
         pieces = words([list(e.tokens) for e in examples], is_split_into_words=True)["input_ids"]
@@ -164,8 +164,10 @@ def main() -> None:
         sys.exit("Set XHARNESS_DATA_DIR to a data folder with facebook/xnli (xharness fetch --targets xnli --to DIR).")
     transformers.logging.set_verbosity_error()
     data_dir = Path(os.environ["XHARNESS_DATA_DIR"])
-    pairs = data.load(load_task("xnli"), "en", "test", data_dir).examples[: options.n]
-    texts = [t for p in data.load(load_task("xnli"), "en", "dev", data_dir).examples for t in (p.text_a, p.text_b)]
+    pairs = data_loading.load(load_task("xnli"), "en", "test", data_dir).examples[: options.n]
+    texts = [
+        t for p in data_loading.load(load_task("xnli"), "en", "dev", data_dir).examples for t in (p.text_a, p.text_b)
+    ]
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,

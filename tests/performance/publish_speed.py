@@ -65,7 +65,7 @@ save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "
 config.save_pretrained(folder)
 words.save_pretrained(folder)
 head = heads.Head("squad_v1", None, "span_qa", "XLMRobertaForQuestionAnswering")
-heads.write(folder, heads.ZooRecord("intermediate", ("squad_v1",), "random-large", "0" * 64, {"squad_v1": head}))
+heads.write(folder, heads.CheckpointRecord("intermediate", ("squad_v1",), "random-large", "0" * 64, {"squad_v1": head}))
 part = {"task": "squad_v1", "language": "en", "split": "train", "n": 1, "available": 1, "hash": "0" * 64,
         "source": "none", "revision": None, "status": "stand-in", "origin": "native", "counts": {}, "licence": "none"}
 record = training_record.Record(

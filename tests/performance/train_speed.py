@@ -28,14 +28,14 @@ import transformers
 from tabulate import tabulate
 
 from helpers.tiny_models import train_tokenizer
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.hardware import BATCH_TOKENS
 from xharness.models import packing
-from xharness.models.multitask import JointModel
+from xharness.models.multitask import MultitaskModel
 from xharness.tasks.recipes import load_recipe
 from xharness.tasks.registry import load_training
-from xharness.training.encoded import Lessons
-from xharness.training.trainer import JointTrainer, Plan
+from xharness.training.encoded import EncodedDataset
+from xharness.training.trainer import MultitaskTrainer, StepPlan
 from xharness.training.trainer import arguments as training_arguments
 
 BATCH, LONGEST, LEARNING_RATE = 32, 128, 3e-4
@@ -103,10 +103,10 @@ class Order:
         return "mnli", np.arange(step * BATCH, (step + 1) * BATCH)
 
 
-def lessons_of(rows: Rows) -> Lessons:
+def lessons_of(rows: Rows) -> EncodedDataset:
     """Return rows of sub-words as the flat arrays that training reads."""
     lengths = [len(row["input_ids"]) for row in rows]
-    return Lessons(
+    return EncodedDataset(
         "classification",
         np.concatenate([np.array(row["input_ids"], dtype=np.int32) for row in rows]),
         None,
@@ -122,10 +122,10 @@ def xharness(model: Any, tokenizer: Any, rows: Rows, folder: Path, dtype: str) -
     found = Course([], [])
     encoder = model.base_model
     packing.install(encoder)
-    joint = JointModel(encoder, {"mnli": model}, {})
+    joint = MultitaskModel(encoder, {"mnli": model}, {})
     settings = load_recipe().settings(load_training("mnli"), learning_rate=LEARNING_RATE, weight_decay=0.0, warmup=0.0)
 
-    class Timed(JointTrainer):
+    class Timed(MultitaskTrainer):
         def training_step(self, *args: Any, **kwargs: Any) -> Any:
             self.start = time.perf_counter()
             loss = super().training_step(*args, **kwargs)
@@ -148,7 +148,7 @@ def xharness(model: Any, tokenizer: Any, rows: Rows, folder: Path, dtype: str) -
         cpu=True,
         unused_weights=False,
     )
-    plan = Plan(order, {"mnli": lessons_of(rows)}, tokenizer.pad_token_id, BATCH_TOKENS["cpu"], frozenset())
+    plan = StepPlan(order, {"mnli": lessons_of(rows)}, tokenizer.pad_token_id, BATCH_TOKENS["cpu"], frozenset())
     silent = [lambda *_: False, lambda *_: None, lambda *_: None, lambda *_: None]
     engine = Timed(joint, arguments, plan, folder / "run", *silent)
     engine.resume(None)
@@ -187,7 +187,7 @@ def encoder(vocabulary: int, layers: int, width: int, dropout: float) -> Any:
 def read_rows(data_dir: Path, folder: Path) -> tuple[Any, Rows]:
     """Return a tokenizer trained on MNLI's texts, and the pairs as rows of sub-words in an order of its own."""
     spec = load_training("mnli")
-    examples = data.load(spec, "en", "train", data_dir).examples[:4000]
+    examples = data_loading.load(spec, "en", "train", data_dir).examples[:4000]
     texts = [text for e in examples for text in (e.text_a, e.text_b)]
     tokenizer = transformers.AutoTokenizer.from_pretrained(train_tokenizer(texts, folder / "tokenizer", 30_000))
     ids = tokenizer([e.text_a for e in examples], [e.text_b for e in examples], truncation=True, max_length=LONGEST)

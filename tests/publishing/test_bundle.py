@@ -12,9 +12,9 @@ import pytest
 
 from helpers.checkpoints import Publishable, change_json, make_publishable, other_weights
 from xharness import assets, files
-from xharness.checkpoints import files as checkpoint_files
+from xharness.checkpoints import files as checkpoints_files
 from xharness.errors import PublishError
-from xharness.publishing import bundle as publication
+from xharness.publishing import bundle
 from xharness.publishing.card.facts import read_facts
 from xharness.text import shorten_paths
 
@@ -62,7 +62,7 @@ def test_the_card_is_printed_alone(made, runner):
 
 
 def test_what_travels_names_no_folder_of_this_machine(made):
-    ready = publication.prepare(made.folder, "org/tiny", read_facts(made.facts), results=[made.results])
+    ready = bundle.prepare(made.folder, "org/tiny", read_facts(made.facts), results=[made.results])
     for file in ready.files:
         if isinstance(file.source, bytes):
             assert str(made.folder.parent).encode() not in file.source, file.path
@@ -105,7 +105,7 @@ def test_weights_are_read_once(made, monkeypatch):
 
     original = files.sha256
     monkeypatch.setattr(files, "sha256", counted)
-    publication.prepare(made.folder, "org/tiny", read_facts(made.facts), results=[made.results])
+    bundle.prepare(made.folder, "org/tiny", read_facts(made.facts), results=[made.results])
     assert read.count("model.safetensors") == 1
 
 
@@ -131,7 +131,7 @@ def test_results_of_another_checkpoint(mine, runner, tmp_path):
     named = runner("publish", mine.folder, "org/tiny", "--results", other, "--facts", mine.facts)
     assert named.exit_code == 10
     assert "ffffffffffff" in named.err
-    assert checkpoint_files.read_folder("x", mine.folder, False).id[:12] in named.err
+    assert checkpoints_files.read_folder("x", mine.folder, False).id[:12] in named.err
 
 
 def broken_result(mine: Publishable, **values: Any) -> None:
@@ -185,11 +185,11 @@ def test_one_run_made_with_the_folder_and_one_with_its_copy_on_the_hub(mine):
     there: dict[str, Any] = {"model": "org/tiny", "model_sha": "a" * 40, "model_hash": None}
     for path in (second / "run.json", second / "results" / "xnli" / "ru.json"):
         change_json(path, **there)
-    ready = publication.prepare(mine.folder, "org/tiny", read_facts(mine.facts), results=[mine.results])
+    ready = bundle.prepare(mine.folder, "org/tiny", read_facts(mine.facts), results=[mine.results])
     assert ready.shas == {"a" * 40}
     assert sum(file.path.startswith("results/") for file in ready.files) == 3
     with pytest.raises(PublishError, match="no RUN of this checkpoint"):  # under another name it is somebody else's
-        publication.prepare(mine.folder, "org/other", read_facts(mine.facts), results=[mine.results / "hub"])
+        bundle.prepare(mine.folder, "org/other", read_facts(mine.facts), results=[mine.results / "hub"])
 
 
 def pickled(mine: Publishable) -> None:

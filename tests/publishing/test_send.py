@@ -15,7 +15,7 @@ from helpers.checkpoints import Publishable, change_json, head_of, make_publisha
 from helpers.fake_hub import TOKEN, LoopbackHub
 from helpers.machine import READER, STRANGER, Machine
 from xharness import files
-from xharness.checkpoints import files as checkpoint_files
+from xharness.checkpoints import files as checkpoints_files
 from xharness.checkpoints import training_record
 
 
@@ -186,7 +186,9 @@ def test_a_published_checkpoint_is_read_as_it_was(made, hub, machine):
     for path, content in there.items():
         (copy / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(content, copy / path)
-    assert checkpoint_files.read_folder("x", copy, False).id == checkpoint_files.read_folder("y", made.folder, False).id
+    assert (
+        checkpoints_files.read_folder("x", copy, False).id == checkpoints_files.read_folder("y", made.folder, False).id
+    )
     record = training_record.load(copy)
     assert record is not None
     training_record.check_weights(record, copy)

@@ -14,9 +14,9 @@ from helpers.checkpoints import Publishable, head_of, make_publishable
 from helpers.fake_hub import TOKEN, LoopbackHub
 from helpers.machine import Machine
 from xharness.errors import PublishError
-from xharness.hub import repository as hub_standing
+from xharness.hub import repository as hub_repository
 from xharness.hub.repository import Account
-from xharness.hub.write_errors import explained_writing, scrubbed
+from xharness.hub.write_errors import explain_write_errors, redact
 
 
 @pytest.fixture(scope="module")
@@ -281,12 +281,12 @@ def test_what_the_client_logs_holds_no_secret(made, hub, machine):
     ],
 )
 def test_secrets_are_taken_out_of_texts(text, left):
-    assert scrubbed(text) == left
+    assert redact(text) == left
 
 
 def test_what_nobody_foresaw_is_said_by_its_name_and_without_secrets(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "my-own-token")
-    with pytest.raises(PublishError) as found, explained_writing("org/x", "this commit"):
+    with pytest.raises(PublishError) as found, explain_write_errors("org/x", "this commit"):
         raise RuntimeError("my-own-token was refused at https://host/a?sig=1")
     assert str(found.value) == "org/x: this commit: it failed (RuntimeError: *** was refused at https://host/a***)."
     assert found.value.__suppress_context__
@@ -309,8 +309,8 @@ FINE = Account("ann", "fineGrained", {"org": "write"}, frozenset({"ann", "org/mi
 )
 def test_rights_that_are_known_beforehand(who, repo, said):
     if said is None:
-        hub_standing.check_rights(who, repo, exists=False, proposing=False)
+        hub_repository.check_rights(who, repo, exists=False, proposing=False)
     else:
         with pytest.raises(PublishError, match=re.escape(said)):
-            hub_standing.check_rights(who, repo, exists=False, proposing=False)
-    hub_standing.check_rights(who, repo, exists=True, proposing=True)
+            hub_repository.check_rights(who, repo, exists=False, proposing=False)
+    hub_repository.check_rights(who, repo, exists=True, proposing=True)

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.scores import everything, made_up_value, score, specs
 from xharness.metrics import SCORE_KEYS
-from xharness.results import aggregate as averages
+from xharness.results import aggregate as results_aggregate
 from xharness.results.aggregate import aggregate
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.registry import load_task
@@ -82,23 +82,27 @@ def test_the_mean_over_all_questions_counts_each_language_by_its_questions():
 def test_fewer_candidates_are_not_the_whole_task():
     pool = {"n": 11718, "expected_n": 13014, "hash": "a"}
     codes = load_task("lareqa").languages
-    found = averages.task_result(load_task("lareqa"), {c: score("lareqa", c, candidates=pool) for c in codes}, None)
+    found = results_aggregate.task_result(
+        load_task("lareqa"), {c: score("lareqa", c, candidates=pool) for c in codes}, None
+    )
     assert found.why == "only 11,718 of 13,014 candidates"
     mixed = {c: score("lareqa", c, candidates={**pool, "n": 13014, "hash": c == "ar"}) for c in codes}
-    assert averages.task_result(load_task("lareqa"), mixed, None).why == (
+    assert results_aggregate.task_result(load_task("lareqa"), mixed, None).why == (
         "languages searched among different candidates"
     )
     unknown = {
         c: score("bucc2018", c, candidates={"n": 7, "expected_n": None}) for c in load_task("bucc2018").languages
     }
-    assert averages.task_result(load_task("bucc2018"), unknown, None).complete
+    assert results_aggregate.task_result(load_task("bucc2018"), unknown, None).complete
 
 
 def test_languages_of_different_checkpoints_are_no_whole_target():
     scores = {c: score("pawsx", c, model_sha="a" * 40, seed=0) for c in load_task("pawsx").languages}
-    assert averages.task_result(load_task("pawsx"), scores, None).complete
+    assert results_aggregate.task_result(load_task("pawsx"), scores, None).complete
     for change in ({"model_sha": "b" * 40, "seed": 0}, {"model_sha": "a" * 40, "seed": 1}):
-        found = averages.task_result(load_task("pawsx"), {**scores, "de": score("pawsx", "de", **change)}, None)
+        found = results_aggregate.task_result(
+            load_task("pawsx"), {**scores, "de": score("pawsx", "de", **change)}, None
+        )
         assert found.why == "languages of different checkpoints"
 
 
@@ -135,15 +139,17 @@ def test_tydiqa_is_proved_by_its_total():
     codes = list(spec.languages)
     sizes = {**dict.fromkeys(codes, 500), "en": 440, codes[-1]: 5077 - 440 - 7 * 500}
     scores = {c: score("tydiqa", c, n=n, data_status="unknown") for c, n in sizes.items()}
-    assert averages.task_result(spec, scores, "xtreme").complete
+    assert results_aggregate.task_result(spec, scores, "xtreme").complete
     scores[codes[-1]] = score("tydiqa", codes[-1], n=sizes[codes[-1]] - 1, data_status="unknown")
-    assert averages.task_result(spec, scores, "xtreme").why == "5,076 examples over all languages, expected 5,077"
+    assert (
+        results_aggregate.task_result(spec, scores, "xtreme").why == "5,076 examples over all languages, expected 5,077"
+    )
 
 
 def test_languages_outside_the_benchmark_do_not_enter_its_mean():
     scores = {c: score("panx", c, 0 if c == "qu" else 60) for c in load_task("panx").languages}
-    assert averages.task_result(load_task("panx"), scores, "xtreme").mean["f1"] == 60
-    assert averages.task_result(load_task("panx"), scores, "xtreme-r").mean["f1"] < 60
+    assert results_aggregate.task_result(load_task("panx"), scores, "xtreme").mean["f1"] == 60
+    assert results_aggregate.task_result(load_task("panx"), scores, "xtreme-r").mean["f1"] < 60
     # Without a benchmark named, nothing is said to be its overall.
     assert aggregate(scores.values(), specs("panx")).average is None
 
@@ -205,7 +211,7 @@ def test_without_a_known_count_only_the_manifest_can_say_complete():
     codes = spec.languages_in("xtreme")
     for status, complete in [("complete", True), ("unknown", False)]:
         scores = {c: score("udpos", c, 50.0, data_status=status, expected_n=None) for c in codes}
-        result = averages.task_result(spec, scores, "xtreme")
+        result = results_aggregate.task_result(spec, scores, "xtreme")
         assert result.complete is complete
         assert result.why.startswith("the right number of examples is not known") is not complete
 

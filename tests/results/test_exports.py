@@ -18,10 +18,8 @@ from helpers.runs import gold_predictions
 from helpers.scores import score, write_run
 from xharness.errors import NothingToDo, OutputError, PredictionError, UsageError
 from xharness.metrics.retrieval import Ranking
-from xharness.results import export_lm_eval as lm_eval_file
-from xharness.results import export_xtreme as exports
-from xharness.results import predictions, runs
-from xharness.results import score as results
+from xharness.results import export_lm_eval, export_xtreme, predictions, runs
+from xharness.results import score as results_score
 from xharness.results.predictions import FORMATS
 from xharness.results.runs import read_run
 from xharness.results.scoring import score as score_folder
@@ -116,7 +114,7 @@ def test_predictions_of_every_form_come_back_with_the_same_scores(tmp_path):
         predictions.write(predictions.path(folder / "predictions", task, kind, language, "test"), kind, predicted)
     found = score_folder(folder / "predictions", data_dir=data)
     write_run(folder, [s for t in found.tasks.values() for s in t.languages.values()])
-    assert exports.submission([folder], tmp_path / "to").benchmark == "xtreme-r"
+    assert export_xtreme.submission([folder], tmp_path / "to").benchmark == "xtreme-r"
     again = score_folder(tmp_path / "to", data_dir=data)
     assert {t: r.mean["score"] for t, r in again.tasks.items()} == {t: r.mean["score"] for t, r in found.tasks.items()}
     assert again.tasks["bucc2018"].mean["score"] == pytest.approx(200 / 3)
@@ -127,8 +125,8 @@ def test_predictions_of_every_form_come_back_with_the_same_scores(tmp_path):
 
 def test_what_each_file_was_made_from_is_kept_over_several_calls(run, tmp_path):
     to = tmp_path / "submission"
-    exports.submission([run("one", ["xnli"])], to)
-    made = exports.submission([run("two", ["pawsx"])], to, "xtreme")
+    export_xtreme.submission([run("one", ["xnli"])], to)
+    made = export_xtreme.submission([run("two", ["pawsx"])], to, "xtreme")
     told = json.loads((to / "metadata.json").read_text())
     assert set(told) == {"made_by", "extensions", "files"}
     assert told["files"]["xnli/test-de.tsv"]["model"] == "org/one"
@@ -142,8 +140,8 @@ def test_lareqa_is_called_an_extension(tmp_path):
     path = folder / "predictions" / "lareqa" / "test-de.json"
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    made = write_run(folder, [score("lareqa", "de", predictions_sha256=exports.files.sha256(path))])
-    assert exports.submission([made], tmp_path / "to").benchmark == "xtreme-r"
+    made = write_run(folder, [score("lareqa", "de", predictions_sha256=export_xtreme.files.sha256(path))])
+    assert export_xtreme.submission([made], tmp_path / "to").benchmark == "xtreme-r"
     told = json.loads((tmp_path / "to" / "metadata.json").read_text())
     assert told["extensions"] == {"lareqa": load_task("lareqa").extension}
 
@@ -154,32 +152,32 @@ def test_no_other_file_is_written_over(run, tmp_path):
     path.parent.mkdir(parents=True)
     path.write_text("another\n")
     with pytest.raises(OutputError, match="there is another file of this name"):
-        exports.submission([folder], to)
+        export_xtreme.submission([folder], to)
     assert [p for p in to.rglob("*") if p.is_file()] == [path]
     path.write_bytes((folder / "predictions" / "xnli" / "test-de.tsv").read_bytes())
-    exports.submission([folder], to)
-    exports.submission([folder], to)
+    export_xtreme.submission([folder], to)
+    export_xtreme.submission([folder], to)
     (to / "metadata.json").write_text("{}")
     with pytest.raises(OutputError, match=r"metadata\.json: not written by xharness"):
-        exports.submission([folder], to)
+        export_xtreme.submission([folder], to)
 
 
 def test_two_predictions_for_one_language_are_refused_unless_they_are_alike(run, tmp_path):
     one = run("one", ["xnli"])
     two = shutil.copytree(one, tmp_path / "two")
-    exports.submission([one, two], tmp_path / "to")
+    export_xtreme.submission([one, two], tmp_path / "to")
     path = two / "predictions" / "xnli" / "test-ru.tsv"
     path.write_text("neutral\n" * 5)
     with pytest.raises(PredictionError, match="changed since it was scored"):
-        exports.submission([one, two], tmp_path / "other")
+        export_xtreme.submission([one, two], tmp_path / "other")
     record = two / "results" / "xnli" / "ru.json"
-    results.save(replace(results.load(record), predictions_sha256=exports.files.sha256(path)), record)
+    results_score.save(replace(results_score.load(record), predictions_sha256=export_xtreme.files.sha256(path)), record)
     with pytest.raises(UsageError, match=r"xnli in ru stands in several RUNs .* the second is .*two"):
-        exports.submission([one, two], tmp_path / "other")
+        export_xtreme.submission([one, two], tmp_path / "other")
     assert not (tmp_path / "other").exists()
     path.unlink()
     with pytest.raises(PredictionError, match="there is no such file, but a score of it"):
-        exports.submission([two], tmp_path / "other")
+        export_xtreme.submission([two], tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +197,7 @@ def test_a_damaged_metadata_file_is_named_before_anything_is_written(told, words
     path.parent.mkdir()
     path.write_text("[" * 100_000 if told is None else json.dumps({"made_by": "xharness 0.1.0", **told}))
     with pytest.raises(OutputError, match=rf"metadata\.json: .*{words}"):
-        exports.submission([run("one", ["xnli"])], path.parent)
+        export_xtreme.submission([run("one", ["xnli"])], path.parent)
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -212,17 +210,17 @@ def test_what_belongs_to_no_benchmark_is_left_out_by_name(run, runner, tmp_path)
     assert "pawsx: left out, it is a task file of your own." in done.err
     assert {path.parent.name for path in (tmp_path / "to").glob("*/*")} == {"xnli"}
     with pytest.raises(NothingToDo, match="udpos-hub: left out"):
-        exports.submission([run("two", ["udpos-hub"])], tmp_path / "other")
+        export_xtreme.submission([run("two", ["udpos-hub"])], tmp_path / "other")
 
 
 def test_cut_predictions_and_other_splits_are_no_submission(run, tmp_path):
     with pytest.raises(NothingToDo, match="xnli: left out, only the first 3 were predicted"):
-        exports.submission([run("one", ["xnli"], settings={"limit": 3})], tmp_path / "to")
+        export_xtreme.submission([run("one", ["xnli"], settings={"limit": 3})], tmp_path / "to")
     folder = run("two", ["xnli"])
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**record, "settings": {"dtype": "float32", "split": "dev"}}))
     with pytest.raises(UsageError, match="predictions for dev; a submission is of test"):
-        exports.submission([folder], tmp_path / "to")
+        export_xtreme.submission([folder], tmp_path / "to")
 
 
 # lm-evaluation-harness
@@ -235,7 +233,7 @@ def whole_run(folder: Path) -> Path:
 
 
 def test_lm_eval_results_have_the_numbers_as_fractions(tmp_path):
-    content = lm_eval_file.results_of(read_run(whole_run(tmp_path)))
+    content = export_lm_eval.results_of(read_run(whole_run(tmp_path)))
     cell = content["results"]["xharness_pawsx_de"]
     assert cell["acc,none"] == 0.805
     # As the standard error of 2,000 zeros and ones.
@@ -270,7 +268,7 @@ def test_lm_eval_prints_the_numbers(tmp_path):
         table = pytest.importorskip("lm_eval.utils", reason="lm_eval is not installed").make_table
         pytest.importorskip("pytablewriter", reason="lm_eval's own table writer is not installed")
         folder, to = whole_run(tmp_path / "run"), tmp_path / "results.json"
-        lm_eval_file.write(folder, to, "xtreme")
+        export_lm_eval.write(folder, to, "xtreme")
         content = json.loads(to.read_text())
         tasks, groups = table(content), table(content, "groups")
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tasks.splitlines()]

@@ -11,9 +11,8 @@ import pytest
 
 from helpers.scores import score, write_run
 from xharness.errors import DataError, PredictionError, UsageError, XharnessError
-from xharness.results import export_lm_eval as lm_eval_file
-from xharness.results import runs
-from xharness.results import score as results
+from xharness.results import export_lm_eval, runs
+from xharness.results import score as results_score
 from xharness.results.runs import run_record
 
 MINED = {
@@ -30,7 +29,7 @@ MINED = {
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "de.json"
-    results.save(score("bucc2018", "de", **MINED), path)
+    results_score.save(score("bucc2018", "de", **MINED), path)
     return path
 
 
@@ -45,12 +44,12 @@ def change(path: Path, **changes: Any) -> None:
 
 
 def test_a_well_formed_file_is_read_as_it_was_written(file):
-    assert results.load(file) == score("bucc2018", "de", **MINED)
+    assert results_score.load(file) == score("bucc2018", "de", **MINED)
 
 
 def test_files_from_before_there_was_tuning_are_read(file):
     change(file, phase=..., track=..., tuned=...)
-    found = results.load(file)
+    found = results_score.load(file)
     assert (found.phase, found.track, found.tuned) == ("as is", None, {})
 
 
@@ -76,7 +75,7 @@ def test_a_run_record_whose_tuning_is_wrong(tune, words, run):
 
 
 def test_every_field_has_a_rule():
-    assert list(results._FIELDS) == [f.name for f in results.fields(results.Score)]
+    assert list(results_score._FIELDS) == [f.name for f in results_score.fields(results_score.Score)]
 
 
 DEEP: Any = []
@@ -84,12 +83,12 @@ for _ in range(50):
     DEEP = [DEEP]
 
 
-@pytest.mark.parametrize("field", [name for name in results._FIELDS if name != "schema_version"])
+@pytest.mark.parametrize("field", [name for name in results_score._FIELDS if name != "schema_version"])
 @pytest.mark.parametrize("value", [True, {"a": DEEP}, [[]], float("nan"), -(10**400)], ids=str)
 def test_what_no_field_can_hold_is_named_with_the_field(field, value, file):
     change(file, **{field: value})
     with pytest.raises(DataError, match=rf"de\.json: not a result file of xharness: {field} is .*, expected .* again"):
-        results.load(file)
+        results_score.load(file)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +125,14 @@ def test_what_no_field_can_hold_is_named_with_the_field(field, value, file):
 def test_a_wrong_field_is_said_with_what_was_expected(changes, words, file):
     change(file, **changes)
     with pytest.raises(DataError, match=words):
-        results.load(file)
+        results_score.load(file)
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "{}", "[" * 100_000, '{"schema_version": 1}', '{"schema_version": []}'])
 def test_what_is_no_result_file_at_all(text, file):
     file.write_text(text)
     with pytest.raises(DataError, match=r"de\.json: "):
-        results.load(file)
+        results_score.load(file)
 
 
 # run.json
@@ -194,7 +193,7 @@ def test_a_run_record_that_lacks_settings(settings, words, run):
         ({"scores": {"f1": 1.0}}, r"de\.json: scores has no 'accuracy', found f1"),
     ],
 )
-@pytest.mark.parametrize("read", [runs.load_run, lambda folder: lm_eval_file.results_of(runs.read_run(folder))])
+@pytest.mark.parametrize("read", [runs.load_run, lambda folder: export_lm_eval.results_of(runs.read_run(folder))])
 def test_a_score_that_its_target_cannot_have(read, changes, words, run):
     change(run / "results" / "xnli" / "de.json", **changes)
     with pytest.raises(DataError, match=words):
@@ -209,7 +208,7 @@ def test_a_further_number_that_one_language_lacks(run):
 def test_a_benchmark_that_has_none_of_the_languages(tmp_path):
     folder = write_run(tmp_path, [score("xquad", "ro")])
     assert runs.load_run(folder).tasks["xquad"].mean
-    for read in (runs.load_run, lambda path, name: lm_eval_file.write(path, tmp_path / "made.json", name)):
+    for read in (runs.load_run, lambda path, name: export_lm_eval.write(path, tmp_path / "made.json", name)):
         with pytest.raises(UsageError, match="xquad was scored in ro only, and xtreme has none of these languages"):
             read(folder, "xtreme")
         with pytest.raises(XharnessError, match="no benchmark named 'xtrem'"):
@@ -219,11 +218,11 @@ def test_a_benchmark_that_has_none_of_the_languages(tmp_path):
 @pytest.mark.parametrize("value", [150, -3.5, 1e99])
 def test_a_share_that_is_none_has_no_standard_error(value, run):
     change(run / "results" / "xnli" / "de.json", scores={"accuracy": value})
-    lm_eval_file.write(run, run / "made.json")
+    export_lm_eval.write(run, run / "made.json")
     cell = json.loads((run / "made.json").read_text())["results"]["xharness_xnli_de"]
     assert cell["acc_stderr,none"] == "N/A"
 
 
 def test_all_that_is_read_can_be_written_again(file):
-    results.save(results.load(file), file)
-    assert asdict(results.load(file))["notes"] == MINED["notes"]
+    results_score.save(results_score.load(file), file)
+    assert asdict(results_score.load(file))["notes"] == MINED["notes"]

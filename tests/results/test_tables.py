@@ -19,8 +19,8 @@ from xharness.errors import DataError, NothingToDo, UsageError
 from xharness.evaluation import plan
 from xharness.evaluation.plan import make_plan
 from xharness.results import runs
-from xharness.results import score as results
-from xharness.results import tables as report
+from xharness.results import score as results_score
+from xharness.results import tables as results_tables
 from xharness.results.aggregate import Results, aggregate
 from xharness.results.score import Score
 from xharness.tasks.selection import choose_languages, select
@@ -51,18 +51,18 @@ def without_hashes(text: str) -> str:
 
 @pytest.mark.parametrize(("form", "ending"), [("text", "txt"), ("markdown", "md"), ("csv", "csv"), ("latex", "tex")])
 def test_tables(form, ending, gold):
-    gold(f"report.{ending}", without_hashes(report.tables([("org__tiny", some_results())], form)) + "\n")
+    gold(f"report.{ending}", without_hashes(results_tables.tables([("org__tiny", some_results())], form)) + "\n")
 
 
 def test_the_table_of_a_benchmark(gold):
-    text = report.tables([("org__tiny", some_results("xtreme")), ("org__other", some_results("xtreme-r"))])
+    text = results_tables.tables([("org__tiny", some_results("xtreme")), ("org__other", some_results("xtreme-r"))])
     assert "what is there of xtreme " in text
     assert "partial" in next(line for line in text.splitlines() if line.startswith("what is there of xtreme "))
     gold("report-benchmark.txt", without_hashes(text) + "\n")
 
 
 def test_csv_has_the_numbers_in_full():
-    rows = list(csv.DictReader(io.StringIO(report.tables([("org__tiny", some_results())], "csv"))))
+    rows = list(csv.DictReader(io.StringIO(results_tables.tables([("org__tiny", some_results())], "csv"))))
     cells = {(r["task"], r["language"], r["metric"]): r for r in rows}
     assert float(cells["xnli", "sw", "accuracy"]["value"]) == 1 / 3
     assert cells["xnli", "sw", "accuracy"]["dtype"] == "float32"
@@ -73,19 +73,19 @@ def test_csv_has_the_numbers_in_full():
 
 
 def test_no_partial_number_is_shown_without_saying_so():
-    text = report.tables([("org__tiny", some_results("xtreme"))])
+    text = results_tables.tables([("org__tiny", some_results("xtreme"))])
     for line in text.splitlines():
         if line.startswith(("mean", "score", "gap", "all of", "question answering", "retrieval", "classification")):
             assert "partial" in line, line
     complete = aggregate([score("xnli", c) for c in specs("xnli")["xnli"].languages], specs("xnli"))
-    assert "partial: " not in report.tables([("org__tiny", complete)])
+    assert "partial: " not in results_tables.tables([("org__tiny", complete)])
 
 
 @pytest.mark.parametrize("first", ["float32", "bfloat16"])
 def test_of_two_types_that_are_equally_frequent_the_first_is_not_marked(first):
     second = {"float32": "bfloat16", "bfloat16": "float32"}[first]
     found = aggregate([score("xnli", "de", dtype=first), score("xnli", "en", dtype=second)], specs("xnli"))
-    lines = report.tables([("org__tiny", found)]).splitlines()
+    lines = results_tables.tables([("org__tiny", found)]).splitlines()
     marked = {line.split()[0]: "†" in line for line in lines if line.startswith(("de ", "en "))}
     # In the order of the spec, de stands before en.
     assert marked == {"de": False, "en": True}
@@ -124,7 +124,7 @@ def test_how_retrieval_was_done_is_said_below_the_table():
         score("lareqa", "de", candidates={"n": 11718, "expected_n": 13014, "hash": "a"}, pooling="cls", layer=24),
         score("mewslix", "de", pooling="pooler", encoding={"layers": 24, "pooling": "pooler", "center": "none"}),
     ]
-    text = report.tables([("org__tiny", aggregate(scores, specs("tatoeba", "bucc2018", "lareqa", "mewslix")))])
+    text = results_tables.tables([("org__tiny", aggregate(scores, specs("tatoeba", "bucc2018", "lareqa", "mewslix")))])
     plain = "layer 14 of 24, mean pooling with special tokens, not centred, at most 512 sub-words"
     for line in (
         f"tatoeba: {plain}, vectors kept in float16: de.",
@@ -146,7 +146,7 @@ def test_a_threshold_that_was_tuned_on_what_is_scored_is_called_so():
     mined = score(
         "bucc2018", "de", split="dev", selection={"threshold": 1.1, "threshold_from": "de dev", "dev_f1": 90.0}
     )
-    text = report.tables([("org__tiny", aggregate([mined], specs("bucc2018")))])
+    text = results_tables.tables([("org__tiny", aggregate([mined], specs("bucc2018")))])
     assert "bucc2018: thresholds tuned on the dev data that is scored here: de 1.1." in text.splitlines()
 
 
@@ -172,7 +172,7 @@ def test_joined_runs_have_an_overall(runs_of_a_benchmark):
     whole = aggregate(everything("xtreme-r"), specs(), benchmark="xtreme-r")
     assert found.overall == whole.overall is not None
     assert found.tasks["xnli"].mean == whole.tasks["xnli"].mean
-    text = report.tables([("joined", found)])
+    text = results_tables.tables([("joined", found)])
     assert "all of xtreme-r" in text
     assert "partial" not in text
     assert "xnli: from org/tiny-xnli @000000000000 (seed 0), " in text
@@ -185,7 +185,7 @@ def test_joined_runs_that_lack_one_language_have_no_overall(runs_of_a_benchmark)
     found = runs.join(runs_of_a_benchmark, "xtreme-r")
     assert found.overall is None
     assert found.tasks["udpos"].why == "no score for wo"
-    line = next(x for x in report.tables([("joined", found)]).splitlines() if x.startswith("what is there of"))
+    line = next(x for x in results_tables.tables([("joined", found)]).splitlines() if x.startswith("what is there of"))
     assert "partial" in line
 
 
@@ -243,7 +243,7 @@ def test_an_edited_result_file_is_named(change, tmp_path):
     path = tmp_path / "en.json"
     path.write_text(json.dumps({**whole, **change}))
     with pytest.raises(DataError, match=r"en\.json: not a result file of xharness"):
-        results.load(path)
+        results_score.load(path)
 
 
 def test_a_run_without_results_is_left_out_of_a_report(run, tmp_path):

@@ -6,9 +6,7 @@ import pytest
 
 from helpers.task_files import TARGETS, TRAINING
 from xharness import assets
-from xharness.tasks import dataset_spec as data_spec
-from xharness.tasks import pin as pinning
-from xharness.tasks import registry
+from xharness.tasks import dataset_spec, pin, registry
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.languages import languages
 
@@ -251,11 +249,11 @@ def test_tydiqa_chooses_nothing_on_its_test_questions() -> None:
     assert registry.load_training("tydiqa_en").dev_split is None
     for data in (registry.load_task("tydiqa"), registry.load_training("tydiqa_en")):
         for source in data.sources:
-            assert source.keep == data_spec.Keep(column="id", prefix="{alias}-")
+            assert source.keep == dataset_spec.Keep(column="id", prefix="{alias}-")
 
 
 def test_the_revisions_of_candidates_are_pinned_too() -> None:
     text = (assets.TASKS / "targets" / "mewslix.yaml").read_text(encoding="utf-8")
-    found = pinning._revisions(text)
+    found = pin._revisions(text)
     assert [(repo, revision) for repo, revision, _, _ in found] == [("izhx/mewsli-x", "main")] * 2
     assert [text[start:end] for _, _, start, end in found] == ["main", "main"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from xharness.errors import SpecError, UsageError
-from xharness.tasks import recipes as recipe
+from xharness.tasks import recipes
 from xharness.tasks.recipes import GIVEN, OURS, Values, load_recipe
 from xharness.tasks.registry import list_training, load_training
 
@@ -35,7 +35,7 @@ def test_a_recipe_says_what_its_source_says(name, task):
     assert {settings.origins[field] for field in said} == {name}
 
 
-@pytest.mark.parametrize("name", recipe.list_recipes())
+@pytest.mark.parametrize("name", recipes.list_recipes())
 def test_every_training_set_has_all_settings_each_with_its_origin(name):
     for task in list_training():
         settings = load_recipe(name).settings(load_training(task))
@@ -85,7 +85,7 @@ def test_an_unknown_recipe_has_a_nearest_name():
 
 
 def own(folder: Path, change: dict[str, str], name: str = "mine") -> str:
-    text = Path(recipe.assets.TASKS / "recipes" / "jiant.yaml").read_text(encoding="utf-8")
+    text = Path(recipes.assets.TASKS / "recipes" / "jiant.yaml").read_text(encoding="utf-8")
     for old, new in {"name: jiant": f"name: {name}", **change}.items():
         assert old in text
         text = text.replace(old, new, 1)

@@ -16,12 +16,7 @@ from helpers.paths import HARNESS
 from helpers.task_files import TARGETS, TRAINING
 from xharness import assets, strict_yaml
 from xharness.errors import SpecError
-from xharness.tasks import benchmarks as benchmark
-from xharness.tasks import dataset_spec as data_spec
-from xharness.tasks import inputs, registry
-from xharness.tasks import languages as language
-from xharness.tasks import recipes as recipe
-from xharness.tasks import task_spec as spec
+from xharness.tasks import benchmarks, dataset_spec, inputs, languages, recipes, registry, task_spec
 
 # The hash
 
@@ -84,7 +79,7 @@ def test_comments_do_not_change_the_hash(tmp_path: Path) -> None:
 
 
 def test_hash_is_the_same_in_another_process() -> None:
-    code = "from xharness.tasks.task_spec import load_task; print(load_task('xnli').hash, load_task('tatoeba').hash)"
+    code = "from xharness.tasks.registry import load_task; print(load_task('xnli').hash, load_task('tatoeba').hash)"
     environment = {
         **os.environ,
         "PYTHONHASHSEED": "7",
@@ -103,11 +98,11 @@ def test_the_handbook_names_every_field() -> None:
     handbook = (assets.TASKS / "README.md").read_text(encoding="utf-8")
     records = [
         record
-        for module in (data_spec, spec, inputs, benchmark, language)
+        for module in (dataset_spec, task_spec, inputs, benchmarks, languages)
         for _, record in inspect.getmembers(module, inspect.isclass)
         if issubclass(record, strict_yaml.Strict) and record is not strict_yaml.Strict
     ]
-    records += [recipe.Recipe, recipe.Values]
+    records += [recipes.Recipe, recipes.Values]
     assert len(records) >= 20
     missing = {
         f"{record.__name__}.{field.alias or name}"

@@ -10,15 +10,13 @@ import pytest
 
 from helpers.data_folder import write_dataset
 from xharness import assets
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data import user_files
 from xharness.data.convert import converter
 from xharness.data.examples import Choice, Pair, Question, Tagged
-from xharness.data.fetch import requirements as needs
+from xharness.data.fetch import requirements
 from xharness.errors import DataError, SpecError, UsageError
-from xharness.tasks import registry
-from xharness.tasks import task_spec as spec
-from xharness.tasks import validate as catalogue
+from xharness.tasks import registry, task_spec, validate
 from xharness.tasks.selection import named
 
 NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa", "commonsenseqa")
@@ -136,7 +134,7 @@ languages: {en: , de: {origin: machine-translated}}
 """
 
 
-def make(folder: Path, text: str, *changes: tuple[str, str]) -> spec.TrainingSpec:
+def make(folder: Path, text: str, *changes: tuple[str, str]) -> task_spec.TrainingSpec:
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
@@ -188,11 +186,11 @@ def test_members_that_do_not_fit(members, message, tmp_path):
 
 
 def test_files_of_every_sort_are_checked(tmp_path):
-    assert catalogue.check([assets.TASKS / "intermediate" / "multitask.yaml", assets.TASKS / "parts" / "snli.yaml"])
+    assert validate.check([assets.TASKS / "intermediate" / "multitask.yaml", assets.TASKS / "parts" / "snli.yaml"])
     wrong = tmp_path / "multitask.yaml"
     wrong.write_text("name: multitask\ntitle: x\ntasks: [mnli, mnli]\ncap: 0\n", encoding="utf-8")
     with pytest.raises(SpecError) as caught:
-        catalogue.check([wrong])
+        validate.check([wrong])
     assert str(caught.value).splitlines() == [
         "multitask.yaml: tasks: 'mnli' stands twice.",
         "multitask.yaml: cap: found 0 (int), expected greater than 0.",
@@ -205,7 +203,7 @@ def test_a_training_set_that_nobody_has_is_said():
     mixture = registry.load_mixture("multitask").model_copy(update={"tasks": ["mnli", "nobody"]})
     copa = registry.load_training("copa").model_copy(update={"after": "social"})
     odd = registry.load_training("anli").model_copy(update={"members": ["snli", "qqp"]})
-    assert [line.partition(" ")[0] for line in catalogue._dangling([mixture, copa, odd])] == [
+    assert [line.partition(" ")[0] for line in validate._dangling([mixture, copa, odd])] == [
         "multitask.yaml:",
         "copa.yaml:",
         "anli.yaml:",
@@ -223,9 +221,9 @@ def test_the_example_of_the_handbook_is_well_formed(tmp_path):
 # --- What has to be fetched ------------------------------------------------------------------------------------------
 
 
-def needed(names: list[str], languages: list[str] | None = None) -> tuple[needs.Needs, list[str]]:
+def needed(names: list[str], languages: list[str] | None = None) -> tuple[requirements.Needs, list[str]]:
     said: list[str] = []
-    return needs.list_needs(named(names), languages, None, said.append), said
+    return requirements.list_needs(named(names), languages, None, said.append), said
 
 
 def test_only_english_is_fetched_unless_other_languages_are_named():
@@ -286,20 +284,20 @@ def test_rows_without_a_label_are_left_out_and_counted(tmp_path, folder):
         }
     )
     put(folder, rows, types=types)
-    found = data.load(make(tmp_path, PAIR, ("labels:", 'drop_labels: ["-1"]\nlabels:')), "en", "train", folder)
+    found = data_loading.load(make(tmp_path, PAIR, ("labels:", 'drop_labels: ["-1"]\nlabels:')), "en", "train", folder)
     assert list(found.examples) == [Pair("0", "x", "y", "yea"), Pair("1", "x", "y", "nay")]
     assert found.counts == {"unlabelled": 2}
     with pytest.raises(DataError, match="row 1 has the label '-1', which is not one of yea, nay"):
-        data.load(make(tmp_path, PAIR), "en", "train", folder)
+        data_loading.load(make(tmp_path, PAIR), "en", "train", folder)
 
 
 def test_the_expected_count_is_that_of_all_rows(tmp_path, monkeypatch):
     import datasets
 
     table = datasets.Dataset.from_list([{"a": "x", "b": "y", "label": label} for label in ("yea", "", "nay")])
-    monkeypatch.setattr(data, "open_table", lambda *_: (table, "0" * 40))
+    monkeypatch.setattr(data_loading, "open_table", lambda *_: (table, "0" * 40))
     change = ("labels:", 'drop_labels: [""]\nlabels:')
-    found = data.load(make(tmp_path, PAIR, change, ("en: ,", "en: {train: 3},")), "en", "train", None)
+    found = data_loading.load(make(tmp_path, PAIR, change, ("en: ,", "en: {train: 3},")), "en", "train", None)
     assert (len(found.examples), found.status) == (2, "complete")
 
 
@@ -313,7 +311,7 @@ LISTED: list[tuple[tuple[str, str], Row, tuple[str, ...]]] = [
 @pytest.mark.parametrize(("change", "columns", "choices"), LISTED)
 def test_choices_that_are_a_list(change, columns, choices, tmp_path, folder):
     put(folder, [{"a": "p", "b": "q", "label": "1", **columns}])
-    found = data.load(make(tmp_path, CHOICE, change), "en", "train", folder)
+    found = data_loading.load(make(tmp_path, CHOICE, change), "en", "train", folder)
     assert list(found.examples) == [Choice("0", "p", "q", choices, "1")]
 
 
@@ -342,7 +340,7 @@ def test_a_prefix_that_is_empty_puts_no_blank_before_a_choice(tmp_path):
 def test_choices_of_another_form_are_named(change, columns, message, tmp_path, folder):
     put(folder, [{"a": "p", "b": "q", "label": "1", **columns}])
     with pytest.raises(DataError, match=message):
-        data.load(make(tmp_path, CHOICE, change), "en", "train", folder)
+        data_loading.load(make(tmp_path, CHOICE, change), "en", "train", folder)
 
 
 def test_questions_without_an_answer_are_read(folder):
@@ -351,7 +349,7 @@ def test_questions_without_an_answer_are_read(folder):
         {"id": "b", "question": "r", "context": "cde", "answers": {"text": [], "answer_start": []}},
     ]
     write_dataset(folder / "rajpurkar/squad_v2", {"squad_v2": {"train": rows}})
-    found = data.load(registry.load_training("squad_v2"), "en", "train", folder)
+    found = data_loading.load(registry.load_training("squad_v2"), "en", "train", folder)
     assert list(found.examples) == [Question("a", "q", "cde", ("d",), (1,)), Question("b", "r", "cde", (), ())]
     assert found.counts == {"realigned": 0, "unaligned": 0}
 
@@ -364,17 +362,17 @@ def test_a_joined_set_is_read_in_the_order_of_its_members(folder):
     write_dataset(folder / "stanfordnlp/snli", {"plain_text": {"train": [rows[1], without], "validation": rows}})
     write_dataset(folder / "nyu-mll/glue", {"mnli": {"train": rows, "validation_matched": rows}})
     joined = registry.load_training("anli")
-    found = data.load(joined, "en", "train", folder)
+    found = data_loading.load(joined, "en", "train", folder)
     assert [getattr(e, "text_a", "") for e in found.examples] == ["p0", "p0", "p0", "p1", "p0", "p1", "p2"]
     assert found.examples[3:5] == [Pair("0", "p1", "h", "neutral"), Pair("0", "p0", "h", "neutral")]
     assert found.counts == {"unlabelled": 1}
     assert found.source == "facebook/anli + stanfordnlp/snli + nyu-mll/glue"
-    assert len(data.load(joined, "en", "dev", folder).examples) == 9
-    assert data.available(joined, "en", "train", folder) is None
+    assert len(data_loading.load(joined, "en", "dev", folder).examples) == 9
+    assert data_loading.available(joined, "en", "train", folder) is None
     (folder / "stanfordnlp/snli/README.md").unlink()
     for path in (folder / "stanfordnlp/snli").rglob("*.parquet"):
         path.unlink()
-    assert str(data.available(joined, "en", "train", folder)).startswith("snli: 'en' is not in")
+    assert str(data_loading.available(joined, "en", "train", folder)).startswith("snli: 'en' is not in")
 
 
 # --- CCGbank, with lines of our own in its formats -------------------------------------------------------------------
@@ -396,21 +394,21 @@ def test_ccgbank_is_read_where_the_user_laid_it(folder):
     root = folder / "raw/ccgbank/LDC2005T13/data/AUTO"
     for section in ("00", "01", "02", "21", "22", "23"):
         write(root / section / f"wsj_{section}01.auto", TREE.replace("Lamps", f"L{section}"))
-    train = data.load(ccg, "en", "train", folder)
+    train = data_loading.load(ccg, "en", "train", folder)
     assert [getattr(e, "tokens", ())[0] for e in train.examples] == ["L02", "L21"]
     assert train.status == "unknown"
-    dev = data.load(ccg, "en", "dev", folder)
+    dev = data_loading.load(ccg, "en", "dev", folder)
     assert [getattr(e, "tokens", ())[0] for e in dev.examples] == ["L00"]
-    assert data.found_labels(train.examples) == ["NP", "S[dcl]\\NP"]
-    assert data.count_unseen(dev.examples, ["NP"]) == 1
-    assert data.available(ccg, "en", "train", folder) is None
+    assert data_loading.found_labels(train.examples) == ["NP", "S[dcl]\\NP"]
+    assert data_loading.count_unseen(dev.examples, ["NP"]) == 1
+    assert data_loading.available(ccg, "en", "train", folder) is None
 
 
 @pytest.mark.parametrize("name", ["train.tsv", "ccg.train.tsv", "mine/train.txt"])
 @pytest.mark.parametrize("text", ["Lamps glow\tNP S[dcl]\\NP\n", "Lamps\tNP\nglow\tS[dcl]\\NP\n\n"])
 def test_tables_of_words_and_supertags_are_read(name, text, folder):
     write(folder / "raw/ccgbank" / name, text)
-    assert list(data.load(registry.load_training("ccg"), "en", "train", folder).examples) == [TAGGED]
+    assert list(data_loading.load(registry.load_training("ccg"), "en", "train", folder).examples) == [TAGGED]
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -418,16 +416,16 @@ def test_without_ccgbank_one_sentence_says_where_it_is_from_and_where_it_goes(th
     ccg = registry.load_training("ccg")
     place = folder if there else None
     with pytest.raises(DataError) as caught:
-        data.load(ccg, "en", "train", place)
+        data_loading.load(ccg, "en", "train", place)
     assert str(caught.value) == f"ccg: {ccg.by_hand}"
-    assert data.available(ccg, "en", "train", place) == str(caught.value)
+    assert data_loading.available(ccg, "en", "train", place) == str(caught.value)
     for word in ("LDC", "LDC2005T13", "raw/ccgbank", "leave the task out"):
         assert word in str(caught.value)
 
 
 def test_a_data_folder_that_is_not_there_is_said_before_anything_else(tmp_path):
     with pytest.raises(DataError, match="There is no data folder"):
-        data.load(registry.load_training("ccg"), "en", "train", tmp_path / "none")
+        data_loading.load(registry.load_training("ccg"), "en", "train", tmp_path / "none")
 
 
 # --- Files of the user's own -----------------------------------------------------------------------------------------
@@ -478,11 +476,11 @@ def test_original_formats_of_ones_own_are_read(tmp_path):
 def test_the_mirror_is_read(name, mirror):
     training = registry.load_training(name)
     for split in ("train", "dev"):
-        reason = data.available(training, "en", split, mirror)
+        reason = data_loading.available(training, "en", split, mirror)
         if reason is not None:
             assert name == "ccg", reason
             pytest.skip(reason)
-        found = data.load(training, "en", split, mirror)
+        found = data_loading.load(training, "en", split, mirror)
         assert len(found.examples) >= 200
         for example in found.examples[:50]:
             label = getattr(example, "label", None)

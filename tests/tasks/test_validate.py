@@ -12,8 +12,7 @@ import yaml
 from helpers.task_files import TARGETS
 from xharness import assets, strict_yaml
 from xharness.errors import SpecError, UsageError
-from xharness.tasks import benchmarks as benchmark
-from xharness.tasks import registry
+from xharness.tasks import benchmarks, registry
 
 # Strictness
 
@@ -245,7 +244,7 @@ def test_a_group_with_an_unknown_task() -> None:
     content = strict_yaml.read(assets.TASKS / "benchmarks" / "xtreme.yaml")
     content["groups"]["classification"].append("xnil")
     with pytest.raises(SpecError) as caught:
-        strict_yaml.parse(benchmark.Benchmark, content, "xtreme.yaml")
+        strict_yaml.parse(benchmarks.Benchmark, content, "xtreme.yaml")
     assert str(caught.value) == (
         "xtreme.yaml: groups.classification: 'xnil' is not one of the tasks. Did you mean 'xnli'?"
     )

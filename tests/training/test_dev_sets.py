@@ -8,7 +8,7 @@ import pytest
 
 from xharness.data.examples import Choice, Pair, Question, Tagged
 from xharness.tasks.registry import load_training
-from xharness.training.dev_sets import Probe, chance
+from xharness.training.dev_sets import DevSet, chance
 
 
 def pairs(labels: list[str]) -> list[Pair]:
@@ -47,5 +47,5 @@ def test_chance_of_choices_tags_and_answers() -> None:
 def test_a_score_within_two_standard_errors_is_at_chance(n: int, score: float, expected: bool) -> None:
     labels = ["neutral", "entailment", "contradiction"] * (n // 3 + 1)
     spec = load_training("mnli")
-    probe = Probe("mnli", "mnli", spec, "en", pairs(labels[:n]), tuple(spec.labels), "h", n)
+    probe = DevSet("mnli", "mnli", spec, "en", pairs(labels[:n]), tuple(spec.labels), "h", n)
     assert probe.at_chance(score) is expected

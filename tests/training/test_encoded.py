@@ -15,15 +15,15 @@ import transformers
 
 from helpers import tiny_models
 from helpers.data_folder import fixture_tasks
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data.examples import Choice, Pair, Question, Tagged
 from xharness.errors import DataError, OutputError, UsageError
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import IGNORED, Context
 from xharness.tasks.inputs import ChoiceInput, ClassificationInput, SpanInput, TaggingInput
 from xharness.tasks.registry import load_task
-from xharness.training import encoded as lessons
-from xharness.training.encoded import Lessons, encode, find
+from xharness.training import encoded
+from xharness.training.encoded import EncodedDataset, encode, find
 
 TASKS = {"classification": "xnli", "multiple_choice": "xcopa", "tagging": "panx", "span_qa": "xquad"}
 FAMILIES = ["xlm-roberta", "bert"]
@@ -40,7 +40,7 @@ def material(kind: str, family: str, data_folder: Path) -> tuple[list[Any], Cont
     """Return the fixtures' examples of a kind, and a context with the tiny tokenizer of a family."""
     task = TASKS[kind]
     spec = load_task(task)
-    examples = list(data.load(spec, fixture_tasks()[task][0], "test", data_folder).examples)
+    examples = list(data_loading.load(spec, fixture_tasks()[task][0], "test", data_folder).examples)
     return examples, Context(tiny_models.tokenizer(family), spec.input.max_length, spec.input, tuple(spec.labels))
 
 
@@ -48,7 +48,7 @@ def pairs(family: str = "xlm-roberta", max_length: int = 64) -> Context:
     return Context(tiny_models.tokenizer(family), max_length, ClassificationInput(), NLI)
 
 
-def same(one: Lessons, other: Lessons) -> None:
+def same(one: EncodedDataset, other: EncodedDataset) -> None:
     assert (one.kind, one.counts) == (other.kind, other.counts)
     for name in ("ids", "types", "rows", "units", "targets"):
         values, others = getattr(one, name), getattr(other, name)
@@ -89,9 +89,9 @@ def test_a_stock_model_learns_from_batches(kind, family, data_folder, tiny_check
 def test_a_batch_holds_the_rows_and_what_is_learned_from_them(kind, family, data_folder):
     examples, context = material(kind, family, data_folder)
     chosen = KINDS[kind]
-    assert chosen.learn is not None
+    assert chosen.make_targets is not None
     features = chosen.encode(examples, context)
-    learned = chosen.learn(examples, features, context)
+    learned = chosen.make_targets(examples, features, context)
     made = encode(kind, examples, context)
     assert len(made) == len(learned.units)
     units = [len(made) - 1, 0, len(made) // 2]
@@ -180,7 +180,7 @@ def test_rows_that_teach_nothing_are_left_out():
 def test_chunks_make_no_difference(kind, data_folder, monkeypatch):
     examples, context = material(kind, "bert", data_folder)
     whole = encode(kind, examples, context)
-    monkeypatch.setattr(lessons, "CHUNK", 3)
+    monkeypatch.setattr(encoded, "CHUNK", 3)
     done: list[int] = []
     same(encode(kind, examples, context, tick=done.append), whole)
     assert sum(done) == len(examples)
@@ -209,7 +209,7 @@ def test_lessons_are_found_again(kind, family, data_folder, tmp_path, monkeypatc
     plain = encode(kind, examples, context)
     folder = tmp_path / "cache" / "lessons"
     first = encode(kind, examples, context, folder=folder, digest="d")
-    monkeypatch.setattr(lessons, "_encoded", None)
+    monkeypatch.setattr(encoded, "_encoded", None)
     done: list[int] = []
     again = encode(kind, examples, context, folder=folder, digest="d", tick=done.append)
     assert done == [len(examples)]
@@ -251,14 +251,14 @@ def lose(folder: Path) -> None:
 
 def relabel(**change: Any) -> Callable[[Path], None]:
     def change_label(folder: Path) -> None:
-        label = json.loads((folder / lessons.LABEL).read_text(encoding="utf-8"))
-        (folder / lessons.LABEL).write_text(json.dumps({**label, **change}), encoding="utf-8")
+        label = json.loads((folder / encoded.LABEL).read_text(encoding="utf-8"))
+        (folder / encoded.LABEL).write_text(json.dumps({**label, **change}), encoding="utf-8")
 
     return change_label
 
 
 def scribble(folder: Path) -> None:
-    (folder / lessons.LABEL).write_text('["half a', encoding="utf-8")
+    (folder / encoded.LABEL).write_text('["half a', encoding="utf-8")
 
 
 DAMAGES = [
@@ -297,7 +297,7 @@ def test_a_break_while_writing_leaves_what_was_there(at, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(f"xharness.training.encoded.{at}", broken)
         with pytest.raises(KeyboardInterrupt):
-            lessons._keep(encode("classification", PAIRS[:1], pairs()), folder, "after")
+            encoded._keep(encode("classification", PAIRS[:1], pairs()), folder, "after")
     found = find(folder, "classification", "before")
     assert found is not None
     same(found, before)
@@ -318,16 +318,16 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
 def test_a_quicker_process_with_the_same_is_no_error(tmp_path, monkeypatch):
     folder = tmp_path / "lessons"
     made = encode("classification", PAIRS, pairs())
-    write = lessons.write_json
+    write = encoded.write_json
 
     def overtaken(path: Path, content: Any) -> None:
-        monkeypatch.setattr(lessons, "write_json", write)
-        lessons._keep(made, folder, "d")
+        monkeypatch.setattr(encoded, "write_json", write)
+        encoded._keep(made, folder, "d")
         monkeypatch.setattr(Path, "exists", lambda path: False)
         write(path, content)
 
-    monkeypatch.setattr(lessons, "write_json", overtaken)
-    lessons._keep(made, folder, "d")
+    monkeypatch.setattr(encoded, "write_json", overtaken)
+    encoded._keep(made, folder, "d")
     monkeypatch.undo()
     assert find(folder, "classification", "d") is not None
     assert list(tmp_path.iterdir()) == [folder]

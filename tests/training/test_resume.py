@@ -15,11 +15,10 @@ from safetensors import SafetensorError
 from helpers.trainings import FAST, run, same, text_file
 from xharness.checkpoints import training_record
 from xharness.errors import ModelError, OutputError
-from xharness.models import multitask as joint
-from xharness.training import output_folder as training_folder
-from xharness.training import runner as training
-from xharness.training import selection as watching
-from xharness.training import trainer
+from xharness.models import multitask
+from xharness.training import output_folder, trainer
+from xharness.training import runner as training_runner
+from xharness.training import selection as training_selection
 from xharness.training.plan import Options, prepare
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,7 +35,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
     # With dropout: the draws go on, too.
     noisy = tiny_checkpoint("masked_lm", initializer_range=0.1)
     whole = run(tasks, noisy, folder, tmp_path / "whole", mlm=text_file(tmp_path))
-    plain = trainer.JointTrainer.training_step
+    plain = trainer.MultitaskTrainer.training_step
     for kill in (5, 17, 28):
 
         def step(self: Any, model: Any, inputs: int, *rest: Any, kill: int = kill) -> Any:
@@ -44,10 +43,10 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
                 raise Killed
             return plain(self, model, inputs, *rest)
 
-        monkeypatch.setattr(trainer.JointTrainer, "training_step", step)
+        monkeypatch.setattr(trainer.MultitaskTrainer, "training_step", step)
         with pytest.raises(Killed):
             run(tasks, noisy, folder, tmp_path / "killed", mlm=text_file(tmp_path))
-    monkeypatch.setattr(trainer.JointTrainer, "training_step", plain)
+    monkeypatch.setattr(trainer.MultitaskTrainer, "training_step", plain)
     resumed = run(tasks, noisy, folder, tmp_path / "killed", mlm=text_file(tmp_path))
     same(tmp_path / "whole", tmp_path / "killed")
     assert resumed.evaluations == whole.evaluations
@@ -59,20 +58,22 @@ def test_a_kill_after_an_evaluation_loses_no_checkpoint(
     base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([60.0, 70.0, 59.0, 50.0])
-    monkeypatch.setattr(watching.probing, "score", lambda *_: {"score": next(scores), "accuracy": 0.0})
-    save = trainer.JointTrainer._save_checkpoint
+    monkeypatch.setattr(
+        training_selection.dev_sets, "score_dev_set", lambda *_: {"score": next(scores), "accuracy": 0.0}
+    )
+    save = trainer.MultitaskTrainer._save_checkpoint
 
     def saved(self: Any, *rest: Any) -> None:
         if self.progress.step == 20:
             raise Killed
         save(self, *rest)
 
-    monkeypatch.setattr(trainer.JointTrainer, "_save_checkpoint", saved)
+    monkeypatch.setattr(trainer.MultitaskTrainer, "_save_checkpoint", saved)
     with pytest.raises(Killed):
         run("mnli", base, folder, tmp_path / "out")
-    monkeypatch.setattr(trainer.JointTrainer, "_save_checkpoint", save)
+    monkeypatch.setattr(trainer.MultitaskTrainer, "_save_checkpoint", save)
     record = run("mnli", base, folder, tmp_path / "out")
-    assert record.selections[training.ENGLISH_DEV] == {"step": 10, "score": 60.0, "folder": "."}
+    assert record.selections[training_runner.ENGLISH_DEV] == {"step": 10, "score": 60.0, "folder": "."}
     assert record.weights
     transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
 
@@ -80,18 +81,18 @@ def test_a_kill_after_an_evaluation_loses_no_checkpoint(
 def test_a_kill_while_the_checkpoint_is_put_in_its_place_loses_nothing(
     base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = training_folder._link
+    plain = output_folder._link
 
     def link(path: Path, place: Path) -> None:
         if path.name == "tokenizer.json":
             raise Killed
         plain(path, place)
 
-    monkeypatch.setattr(training_folder, "_link", link)
+    monkeypatch.setattr(output_folder, "_link", link)
     with pytest.raises(Killed):
         run("mnli", base, folder, tmp_path / "out", average_last=2)
     assert not (tmp_path / "out" / training_record.FILE).exists()
-    monkeypatch.setattr(training_folder, "_link", plain)
+    monkeypatch.setattr(output_folder, "_link", plain)
     record = run("mnli", base, folder, tmp_path / "out", average_last=2)
     run("mnli", base, folder, tmp_path / "whole", average_last=2)
     same(tmp_path / "whole", tmp_path / "out")
@@ -105,7 +106,7 @@ def test_a_full_disk_is_a_sentence(
     def full(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr(joint, "save_file", full)
+    monkeypatch.setattr(multitask, "save_file", full)
     with pytest.raises(OutputError, match=r"cannot be written.*No space left.*Make room"):
         run("mnli", base, folder, tmp_path / "out", max_steps=2)
 
@@ -113,7 +114,7 @@ def test_a_full_disk_is_a_sentence(
 def test_room_that_the_run_has_taken_already_is_not_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = training_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
+    place = output_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5000))
     with pytest.raises(OutputError, match="Make room"):
         place.check_room(1000, 1)
@@ -147,17 +148,17 @@ def test_a_state_cut_short_by_a_kill_is_not_read(base: Path, folder: Path, tmp_p
 def test_a_damaged_state_is_named(
     damage: Callable[[Path], Any], base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = trainer.JointTrainer.training_step
+    plain = trainer.MultitaskTrainer.training_step
 
     def step(self: Any, model: Any, inputs: int, *rest: Any) -> Any:
         if inputs == 11:
             raise Killed
         return plain(self, model, inputs, *rest)
 
-    monkeypatch.setattr(trainer.JointTrainer, "training_step", step)
+    monkeypatch.setattr(trainer.MultitaskTrainer, "training_step", step)
     with pytest.raises(Killed):
         run("mnli", base, folder, tmp_path / "out")
-    monkeypatch.setattr(trainer.JointTrainer, "training_step", plain)
+    monkeypatch.setattr(trainer.MultitaskTrainer, "training_step", plain)
     damage(tmp_path / "out" / ".run" / "state")
     with pytest.raises(ModelError, match=r"run is damaged.*Remove .*\.run"):
         run("mnli", base, folder, tmp_path / "out")
@@ -174,14 +175,14 @@ def test_a_finished_checkpoint_that_was_damaged_is_not_taken_for_done(base: Path
 def test_a_batch_that_does_not_fit_is_halved(
     base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = joint.JointModel.forward
+    plain = multitask.MultitaskModel.forward
 
     def forward(self: Any, task: str, **inputs: Any) -> Any:
         if self.training and int(inputs["attention_mask"].sum()) > 300:
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
         return plain(self, task, **inputs)
 
-    monkeypatch.setattr(joint.JointModel, "forward", forward)
+    monkeypatch.setattr(multitask.MultitaskModel, "forward", forward)
     said: list[str] = []
     plan = prepare(
         ["mnli"],
@@ -189,7 +190,7 @@ def test_a_batch_that_does_not_fit_is_halved(
         data_dir=folder,
         options=Options(device="cpu", dtype="float32", max_steps=4, given=FAST, batch_tokens=1024),
     )
-    record = training.train(plan, tmp_path / "out", say=said.append, progress=False)
+    record = training_runner.train(plan, tmp_path / "out", say=said.append, progress=False)
     assert record.hardware["batch_tokens"] <= 300
     assert any("does not fit" in sentence for sentence in said)
 
@@ -206,13 +207,13 @@ def test_a_collapse_is_told_and_the_next_seed_is_tried(
     assert (more.seed, [attempt["seed"] for attempt in more.attempts]) == (1, [0])
     asked = run("squad_v1", base, folder, tmp_path / "asked", given={"learning_rate": 1e-9})
     assert asked.status == "collapsed"
-    plain, calls = watching.Watcher.collapsed, []
+    plain, calls = training_selection.CheckpointSelector.collapsed, []
 
     def collapsed(self: Any, progress: Any) -> str | None:
         calls.append(1)
         return "at chance" if len(calls) == 1 else plain(self, progress)
 
-    monkeypatch.setattr(watching.Watcher, "collapsed", collapsed)
+    monkeypatch.setattr(training_selection.CheckpointSelector, "collapsed", collapsed)
     record = run("mnli", base, folder, tmp_path / "again", retries=2, max_steps=60)
     assert (record.status, record.seed) == ("complete", 1)
     assert [(a["seed"], a["status"]) for a in record.attempts] == [(0, "collapsed")]
@@ -221,7 +222,7 @@ def test_a_collapse_is_told_and_the_next_seed_is_tried(
 def test_a_loss_that_is_no_number_ends_the_attempt(
     base: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = joint.JointModel.forward
+    plain = multitask.MultitaskModel.forward
 
     def forward(self: Any, task: str, **inputs: Any) -> Any:
         output = plain(self, task, **inputs)
@@ -229,7 +230,7 @@ def test_a_loss_that_is_no_number_ends_the_attempt(
             output.loss = output.loss * float("nan")
         return output
 
-    monkeypatch.setattr(joint.JointModel, "forward", forward)
+    monkeypatch.setattr(multitask.MultitaskModel, "forward", forward)
     record = run("mnli", base, folder, tmp_path / "out")
     assert record.status == "diverged"
     assert "loss of mnli is nan" in str(record.reason)

@@ -20,17 +20,16 @@ from helpers.paths import HARNESS
 from helpers.trainings import FAST, run, same, text_file, weights
 from xharness import assets
 from xharness.checkpoints import heads, training_record
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.errors import DataError, ModelError, NothingToDo, UsageError
 from xharness.models import inference
-from xharness.models import loading as models
+from xharness.models import loading as models_loading
 from xharness.models.kinds import KINDS
 from xharness.tasks.registry import load_mixture, load_training
-from xharness.training import dev_sets as probing
-from xharness.training import output_folder as training_folder
+from xharness.training import dev_sets, output_folder
 from xharness.training import plan as training_plan
-from xharness.training import runner as training
-from xharness.training.dev_sets import Probe
+from xharness.training import runner as training_runner
+from xharness.training.dev_sets import DevSet
 from xharness.training.plan import Options, differences, prepare
 
 ONE_EACH = ("mnli", "commonsenseqa", "ud_en_hub", "squad_v1")
@@ -42,7 +41,7 @@ def scored_again(output: Path, task: str, folder: Path, limit: int | None = None
     spec = load_training(task)
     record = heads.read(output / heads.FILE, "x", [f"heads/{p.name}" for p in output.glob("heads/*")])
     head = record.heads[task]
-    loaded = models.load(
+    loaded = models_loading.load(
         output,
         KINDS[spec.kind],
         name="x",
@@ -50,15 +49,15 @@ def scored_again(output: Path, task: str, folder: Path, limit: int | None = None
         dtype="float32",
         head=head if head.file is not None else None,
     )
-    examples = list(data.load(spec, "en", "dev", folder).examples)
-    context = probing._context(
-        Probe(task, task, spec, "en", examples, tuple(spec.labels), "", 0), loaded.tokenizer, 512
+    examples = list(data_loading.load(spec, "en", "dev", folder).examples)
+    context = dev_sets._context(
+        DevSet(task, task, spec, "en", examples, tuple(spec.labels), "", 0), loaded.tokenizer, 512
     )
     kind = KINDS[spec.kind]
     features = kind.encode(examples, context)
     made = kind.decode(examples, features, inference.forward(loaded, kind, features, context, 4096), context)
-    measured = probing.measure(spec, probing.gold(spec, examples), probing.in_file_order(examples, made), "en")
-    return probing.task_score(spec.score_keys, measured.scores)
+    measured = dev_sets.measure(spec, dev_sets.gold(spec, examples), dev_sets.in_file_order(examples, made), "en")
+    return dev_sets.task_score(spec.score_keys, measured.scores)
 
 
 @pytest.mark.parametrize("task", ONE_EACH)
@@ -73,7 +72,7 @@ def test_a_single_task_is_a_plain_transformers_repository(task: str, base: Path,
     assert len(transformers.AutoTokenizer.from_pretrained(tmp_path / "out")) > 100
     if spec.kind in heads.LABELLED:
         assert [model.config.id2label[i] for i in range(len(spec.labels))] == spec.labels
-    best = record.selections[training.ENGLISH_DEV]
+    best = record.selections[training_runner.ENGLISH_DEV]
     assert scored_again(tmp_path / "out", task, folder) == pytest.approx(best["score"], abs=1e-9)
     assert record.losses[-1][2] < record.losses[0][2]
     said = json.loads((tmp_path / "out" / training_record.FILE).read_text())
@@ -98,7 +97,7 @@ def test_several_tasks_give_an_encoder_and_a_head_each(base: Path, folder: Path,
     assert type(encoder).__name__ == "XLMRobertaModel"
     found = sorted(p.stem for p in (tmp_path / "out" / "heads").glob("*"))
     assert found == sorted([*ONE_EACH, "squad_v2"])
-    step = record.selections[training.ENGLISH_DEV]["step"]
+    step = record.selections[training_runner.ENGLISH_DEV]["step"]
     scores = next(e["scores"] for e in record.evaluations if e["step"] == step)
     for task in found:
         assert scored_again(tmp_path / "out", task, folder) == pytest.approx(scores[task]["score"], abs=1e-9)
@@ -110,7 +109,7 @@ def test_several_tasks_give_an_encoder_and_a_head_each(base: Path, folder: Path,
 
 
 def test_two_runs_in_one_folder_keep_apart(base: Path, folder: Path, tmp_path: Path) -> None:
-    first = training_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
+    first = output_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
     first.claim()
     with pytest.raises(UsageError, match="Another process trains in"):
         run("mnli", base, folder, tmp_path / "out", max_steps=2)
@@ -168,15 +167,15 @@ def test_the_same_command_again_does_nothing_and_others_are_refused(base: Path, 
 def test_patience_ends_a_run_and_the_best_state_is_kept(base: Path, folder: Path, tmp_path: Path) -> None:
     record = run("mnli", base, folder, tmp_path / "out", max_steps=200, given={"eval_every": 5, "patience": 2})
     assert record.steps < 200
-    best = max(record.evaluations, key=lambda e: e["chosen"][training.ENGLISH_DEV])
-    assert record.selections[training.ENGLISH_DEV]["step"] == best["step"]
+    best = max(record.evaluations, key=lambda e: e["chosen"][training_runner.ENGLISH_DEV])
+    assert record.selections[training_runner.ENGLISH_DEV]["step"] == best["step"]
 
 
 def test_what_is_watched_is_scored_and_chosen_by(base: Path, folder: Path, tmp_path: Path) -> None:
     spec = load_training("mnli")
-    examples = list(data.load(spec, "en", "dev", folder).examples)[:10]
-    probe = Probe("xnli/xx", "mnli", spec, "en", examples, tuple(spec.labels), "h", 10)
-    watch = training.Watch([probe], {"target-dev:xnli/xx": ["xnli/xx"]})
+    examples = list(data_loading.load(spec, "en", "dev", folder).examples)[:10]
+    probe = DevSet("xnli/xx", "mnli", spec, "en", examples, tuple(spec.labels), "h", 10)
+    watch = training_runner.SelectionPlan([probe], {"target-dev:xnli/xx": ["xnli/xx"]})
     record = run("mnli", base, folder, tmp_path / "out", watch=watch, average_last=2, max_steps=30)
     assert set(record.selections) == {"english-dev", "target-dev:xnli/xx", "last", "average"}
     assert all("xnli/xx" in entry["scores"] for entry in record.evaluations)
@@ -203,7 +202,7 @@ def test_adapters_are_merged_into_plain_weights(base: Path, folder: Path, tmp_pa
     }
     assert changed
     assert all("query" in name or "value" in name for name in changed)
-    best = record.selections[training.ENGLISH_DEV]
+    best = record.selections[training_runner.ENGLISH_DEV]
     assert scored_again(tmp_path / "out", "mnli", folder) == pytest.approx(best["score"], abs=1e-9)
 
 
@@ -243,7 +242,7 @@ def test_copa_goes_on_with_the_head_of_what_came_before(base: Path, folder: Path
     options = Options(device="cpu", dtype="float32", max_steps=1, given={**FAST, "learning_rate": 1e-12})
     for keep in (True, False):
         plan = prepare(["commonsenseqa"], str(tmp_path / "first"), data_dir=folder, options=options, keep_head=keep)
-        training.train(plan, tmp_path / f"then-{keep}", progress=False)
+        training_runner.train(plan, tmp_path / f"then-{keep}", progress=False)
     before, kept, fresh = (weights(tmp_path / n) for n in ("first", "then-True", "then-False"))
     name = "model.safetensors:classifier.weight"
     assert torch.allclose(before[name], kept[name], atol=1e-6)
@@ -254,7 +253,7 @@ def test_a_mixture_goes_on_without_ccg_alone(base: Path, folder: Path, monkeypat
     with pytest.raises(DataError, match=r"anli.*Without it, name the others: mnli,qqp"):
         prepare(["multitask"], str(base), data_dir=folder)
     smaller = load_mixture("multitask").model_copy(update={"tasks": ["mnli", "ccg", "squad_v1"]})
-    monkeypatch.setattr(training_plan, "load_mixture", lambda name: smaller)
+    monkeypatch.setattr("xharness.tasks.selection.load_mixture", lambda name: smaller)
     plan = prepare(["multitask"], str(base), data_dir=folder, options=Options())
     assert [part.name for part in plan.parts] == ["mnli", "squad_v1"]
     assert "LDC" in plan.left_out["ccg"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xharness.errors import UsageError
-from xharness.training.sampler import Schedule, count_steps, mixture, single
+from xharness.training.sampler import TaskSampler, count_steps, mixture, single_task
 
 SIZES = {"anli": 1_104_934, "mnli": 392_702, "qqp": 363_846, "squad_v2": 130_319, "squad_v1": 87_599}
 SIZES |= {"hellaswag": 39_905, "ccg": 38_015, "cosmosqa": 25_262, "commonsenseqa": 9_741}
@@ -44,7 +44,7 @@ def test_a_cap_or_temperature_that_cannot_be_is_refused(cap: int, heat: float) -
 
 @given(st.integers(1, 200), st.integers(1, 40), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_one_task_sees_every_unit_once_in_each_pass(size: int, batch: int, epochs: int, seed: int) -> None:
-    schedule = single("a", size, batch, epochs, seed)
+    schedule = single_task("a", size, batch, epochs, seed)
     drawn = np.concatenate([schedule.step(step)[1] for step in range(len(schedule))])
     assert len(drawn) == size * epochs
     for number in range(epochs):
@@ -53,7 +53,7 @@ def test_one_task_sees_every_unit_once_in_each_pass(size: int, batch: int, epoch
 
 @given(st.integers(1, 300), st.integers(1, 40), st.floats(0.01, 3.5))
 def test_a_part_of_a_pass_ends_with_a_step_that_holds_something(size: int, batch: int, epochs: float) -> None:
-    schedule = single("a", size, batch, epochs, 0)
+    schedule = single_task("a", size, batch, epochs, 0)
     drawn = [len(schedule.step(step)[1]) for step in range(len(schedule))]
     assert min(drawn) >= 1
     assert sum(drawn) == max(1, round(size * epochs))
@@ -64,8 +64,8 @@ def test_a_part_of_a_pass_ends_with_a_step_that_holds_something(size: int, batch
 def test_a_resumed_run_sees_the_batches_of_one_that_was_not_stopped(
     sizes: dict[str, int], batch: int, seed: int, data: st.DataObject
 ) -> None:
-    def fresh() -> Schedule:
-        return Schedule(sizes, dict.fromkeys(sizes, batch), mixture(sizes, 100), 30, seed)
+    def fresh() -> TaskSampler:
+        return TaskSampler(sizes, dict.fromkeys(sizes, batch), mixture(sizes, 100), 30, seed)
 
     whole = fresh()
     expected = [whole.step(step) for step in range(30)]
@@ -79,13 +79,13 @@ def test_a_resumed_run_sees_the_batches_of_one_that_was_not_stopped(
 
 def test_tasks_come_as_often_as_their_probability_says() -> None:
     sizes = {"a": 1000, "b": 3000}
-    schedule = Schedule(sizes, {"a": 8, "b": 8}, mixture(sizes, 10_000), 4000, seed=3)
+    schedule = TaskSampler(sizes, {"a": 8, "b": 8}, mixture(sizes, 10_000), 4000, seed=3)
     assert schedule.steps_per_task()["b"] == pytest.approx(3000, abs=100)
     assert sum(schedule.steps_per_task().values()) == 4000
 
 
 def test_another_seed_gives_another_order() -> None:
-    first, second = (single("a", 500, 500, 1, seed).step(0)[1] for seed in (0, 1))
+    first, second = (single_task("a", 500, 500, 1, seed).step(0)[1] for seed in (0, 1))
     assert list(first) != list(second)
 
 

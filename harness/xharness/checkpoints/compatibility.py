@@ -14,7 +14,7 @@ State = Literal["ready", "encoder only", "needs English target training", "to be
 
 
 @dataclass(frozen=True)
-class Fit:
+class HeadMatch:
     """Whether a checkpoint fits a target.
 
     Attributes:
@@ -30,9 +30,9 @@ class Fit:
     head: str | None = None
 
 
-def fit(
+def match_head(
     spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None = None, asked: str | None = None
-) -> Fit:
+) -> HeadMatch:
     """Return whether a head of a checkpoint fits a target, and which; or why none does, and what will help.
 
     Args:
@@ -42,11 +42,11 @@ def fit(
         asked: the head that is to predict, one of ``checkpoint.heads``; None: the one that fits.
     """
     if checkpoint.encoder_decoder:
-        return Fit(
+        return HeadMatch(
             "cannot", f"the checkpoint is a sequence-to-sequence model ({checkpoint.model_type}), not an encoder"
         )
     if spec.compares_vectors:
-        return Fit("encoder only", spec.note or "")
+        return HeadMatch("encoder only", spec.note or "")
     if asked is not None:
         found = _fit_head(spec, checkpoint.heads[asked], label_map)
         if found.state == "ready":
@@ -58,7 +58,7 @@ def fit(
     return found
 
 
-def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> Fit:
+def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> HeadMatch:
     """Return the head that fits: the root's own, else the one named as the target's training set, else the only one."""
     own = _fit_own(spec, checkpoint, label_map)
     fits = {name: _fit_head(spec, head, label_map) for name, head in checkpoint.heads.items() if head.file is not None}
@@ -70,7 +70,7 @@ def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str]
     if len(fitting) > 1:
         # Which of them is better only scores would tell, and choosing by the scores of a test set would be cheating.
         told = f"several of its heads fit ({', '.join(fitting)}; --head NAME chooses one)"
-        return Fit("needs English target training", told)
+        return HeadMatch("needs English target training", told)
     if fitting:
         return fits[fitting[0]]
     if spec.train in fits:
@@ -79,30 +79,30 @@ def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str]
         return own
     described = ", ".join(f"{name} ({checkpoint.heads[name].kind.replace('_', ' ')})" for name in fits)
     also = f"{own.reason}, and " if checkpoint.head else ""
-    return Fit("needs English target training", f"{also}none of the heads beside it fits: {described}")
+    return HeadMatch("needs English target training", f"{also}none of the heads beside it fits: {described}")
 
 
-def _fit_own(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> Fit:
+def _fit_own(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> HeadMatch:
     """Return whether the head in the checkpoint's own weights fits a target."""
     if checkpoint.head != spec.kind:
         own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"
-        return Fit("needs English target training", own)
+        return HeadMatch("needs English target training", own)
     found = _fit_labels(spec, checkpoint.id2label, label_map, "its labels are", "its config names the labels")
     return replace(found, head=checkpoint.head_name) if found.state == "ready" else found
 
 
-def _fit_head(spec: TaskSpec, head: Head, label_map: Mapping[str, str] | None) -> Fit:
+def _fit_head(spec: TaskSpec, head: Head, label_map: Mapping[str, str] | None) -> HeadMatch:
     """Return whether a head that has a name fits a target."""
     called = f"its head '{head.name}'"
     if head.kind != spec.kind:
-        return Fit("needs English target training", f"{called} is for {head.kind.replace('_', ' ')}")
+        return HeadMatch("needs English target training", f"{called} is for {head.kind.replace('_', ' ')}")
     found = _fit_labels(spec, head.labels, label_map, f"the labels of {called} are", f"{called} names the labels")
     return replace(found, reason=f"with {called}", head=head.name) if found.state == "ready" else found
 
 
 def _fit_labels(
     spec: TaskSpec, names: Sequence[str], label_map: Mapping[str, str] | None, they_are: str, it_names: str
-) -> Fit:
+) -> HeadMatch:
     """Return whether the labels of a head, which is of the target's kind, are the target's.
 
     Args:
@@ -113,22 +113,22 @@ def _fit_labels(
         it_names: how one begins that says that they mean nothing.
     """
     if spec.kind == "span_qa":
-        return Fit("ready")
+        return HeadMatch("ready")
     if spec.kind == "multiple_choice":
-        return Fit("ready", labels=tuple(spec.labels))
+        return HeadMatch("ready", labels=tuple(spec.labels))
     labels = canonical_labels(spec, names, label_map)
     if labels is not None:
-        return Fit("ready", labels=labels)
+        return HeadMatch("ready", labels=labels)
     head = ", ".join(names[:6]) + (" ..." if len(names) > 6 else "")
     if numbered(names) and len(names) in range(len(spec.labels), len(spec.labels) + len(spec.tolerated_labels) + 1):
         example = ",".join(f"{label}=LABEL_{i}" for i, label in enumerate(spec.labels))
-        return Fit(
+        return HeadMatch(
             "cannot",
             f"{it_names} {head}, which does not say what they mean. Look up the order it was trained "
             f"with and give it, for example --label-map {example}",
         )
     wanted = ", ".join(spec.labels[:6]) + (" ..." if len(spec.labels) > 6 else "")
-    return Fit("needs English target training", f"{they_are} {head or 'not named'}, not {wanted}")
+    return HeadMatch("needs English target training", f"{they_are} {head or 'not named'}, not {wanted}")
 
 
 def _training(spec: TaskSpec) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from xharness import files
 from xharness.checkpoints import heads
 from xharness.checkpoints.checkpoint import Checkpoint
-from xharness.checkpoints.heads import ZooRecord
+from xharness.checkpoints.heads import CheckpointRecord
 from xharness.errors import ModelError
 
 # What a checkpoint is made of. Pickles (.bin, .pt, .pkl), .h5, .msgpack and onnx files are never among them:
@@ -109,7 +109,12 @@ def list_parts(name: str, folder: Path, names: Collection[str]) -> list[str]:
 
 
 def describe(
-    config: dict[str, Any], name: str, names: tuple[str, ...], trusted: bool, record: ZooRecord | None, **where: Any
+    config: dict[str, Any],
+    name: str,
+    names: tuple[str, ...],
+    trusted: bool,
+    record: CheckpointRecord | None,
+    **where: Any,
 ) -> Checkpoint:
     """Return what is known of a checkpoint from its config, the names of its files and its xharness.json.
 
@@ -166,7 +171,7 @@ def find_heads(folder: Path) -> list[str]:
 
 def read_record(
     name: str, names: Iterable[str], beside: Collection[str], get: Callable[[str], Path]
-) -> ZooRecord | None:
+) -> CheckpointRecord | None:
     """Return what the checkpoint's xharness.json says; None where it has none.
 
     Args:
@@ -181,7 +186,7 @@ def read_record(
     return heads.read(get(heads.FILE), name, beside) if heads.FILE in set(names) else None
 
 
-def _check_own_head(record: ZooRecord, name: str, architectures: list[str], id2label: tuple[str, ...]) -> None:
+def _check_own_head(record: CheckpointRecord, name: str, architectures: list[str], id2label: tuple[str, ...]) -> None:
     """Raise ModelError if xharness.json and config.json tell two stories about the root's own head."""
     own = next((head for head in record.heads.values() if head.file is None), None)
     if own is None:

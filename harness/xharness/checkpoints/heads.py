@@ -64,7 +64,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class ZooRecord:
+class CheckpointRecord:
     """The content of an xharness.json.
 
     Attributes:
@@ -118,7 +118,7 @@ def numbered(labels: Sequence[str]) -> bool:
     return all(label.upper() == f"LABEL_{i}" for i, label in enumerate(labels))
 
 
-def write(folder: Path, record: ZooRecord) -> Path:
+def write(folder: Path, record: CheckpointRecord) -> Path:
     """Write the xharness.json of a checkpoint's folder, whole or not at all, and return its path.
 
     Raises:
@@ -131,7 +131,7 @@ def write(folder: Path, record: ZooRecord) -> Path:
     return folder / FILE
 
 
-def read(path: Path, name: str, there: Collection[str]) -> ZooRecord:
+def read(path: Path, name: str, there: Collection[str]) -> CheckpointRecord:
     """Return what an xharness.json says.
 
     Args:
@@ -162,7 +162,7 @@ def read(path: Path, name: str, there: Collection[str]) -> ZooRecord:
     return record
 
 
-def _parse(content: dict[str, Any], where: str) -> ZooRecord:
+def _parse(content: dict[str, Any], where: str) -> CheckpointRecord:
     version = content.get("schema_version")
     if type(version) is int and version > SCHEMA_VERSION:
         raise ModelError(
@@ -177,7 +177,7 @@ def _parse(content: dict[str, Any], where: str) -> ZooRecord:
         name: Head(name, entry.file, entry.kind, entry.architecture, tuple(entry.labels), entry.pooler)
         for name, entry in found.heads.items()
     }
-    return ZooRecord(found.phase, tuple(found.tasks), found.base.name, found.base.id, heads, found.pooler)
+    return CheckpointRecord(found.phase, tuple(found.tasks), found.base.name, found.base.id, heads, found.pooler)
 
 
 class _Base(strict_yaml.Strict):

@@ -12,15 +12,13 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
-from xharness import hardware as costs
-from xharness.checkpoints import files as checkpoint_files
-from xharness.checkpoints import heads, training_record
-from xharness.checkpoints import pull as pulling
+from xharness import hardware
+from xharness.checkpoints import files, heads, pull, training_record
 from xharness.checkpoints.heads import Phase
 from xharness.checkpoints.training_record import Record
-from xharness.checkpoints.zoo import OWN_ORG, Encoder, Entry, Zoo
+from xharness.checkpoints.zoo import OWN_ORG, Entry, Zoo, ZooEncoder
 from xharness.errors import ModelError, UsageError
-from xharness.hub import read as hub
+from xharness.hub import read as hub_read
 from xharness.hub.errors import Unreachable
 from xharness.tasks.registry import MIXTURE, list_intermediate, list_training, load_mixture, load_training
 from xharness.text import strip_controls
@@ -150,7 +148,7 @@ def list_checkpoints(zoo: Zoo, folder: Path | None, encoder: str | None) -> List
 def _row(entry: Entry) -> Row:
     """Return what is known of a checkpoint that is nowhere: its size is that of the encoder's weights."""
     try:
-        size = costs.exported_bytes(costs.load_encoder(entry.encoder.model))
+        size = hardware.exported_bytes(hardware.load_encoder(entry.encoder.model))
     except (UsageError, ModelError):
         size = None
     return Row(entry.name, entry.encoder.title, entry.task, _title(entry.task), entry.phase, size)
@@ -190,7 +188,7 @@ def _add_local(rows: list[Row], local: Row) -> None:
 
 def _on_hub(entries: Sequence[Entry], org: str, notes: list[str]) -> dict[str, Row]:
     """Return the rows of the checkpoints that an organisation has on the Hub, by name; adds to ``notes``."""
-    there = set(hub.list_models(org))
+    there = set(hub_read.list_models(org))
     found = [entry for entry in entries if entry.repo(org) in there]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         rows = pool.map(partial(_published, org=org, notes=notes), found)
@@ -201,8 +199,8 @@ def _published(entry: Entry, org: str, notes: list[str]) -> Row:
     repo = entry.repo(org)
     row = replace(_row(entry), repo=repo, revision=entry.revision, pinned=entry.revision is not None)
     try:
-        sha = entry.revision or hub.resolve(repo, None, "model", fresh=True)
-        listed = hub.list_files(repo, sha, "model")
+        sha = entry.revision or hub_read.resolve(repo, None, "model", fresh=True)
+        listed = hub_read.list_files(repo, sha, "model")
         score = _overall(repo, sha, listed) or _development(repo, sha, listed)
     except Unreachable:
         raise
@@ -210,7 +208,7 @@ def _published(entry: Entry, org: str, notes: list[str]) -> Row:
         notes.append(str(error))
         return row
     # Shards lie at the root; which of the weights there their index names, no file is opened to tell.
-    selected = set(pulling.select(listed)) | {p for p in listed if "/" not in p and p.endswith(".safetensors")}
+    selected = set(pull.select(listed)) | {p for p in listed if "/" not in p and p.endswith(".safetensors")}
     return replace(row, size=sum(listed[path].size for path in selected), revision=sha, headline=score)
 
 
@@ -219,7 +217,7 @@ def _overall(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
     found = []
     for path in sorted(path for path in listed if path.startswith(".eval_results/") and path.endswith(".yaml")):
         try:
-            entries = yaml.safe_load(hub.download_file(repo, sha, path, "model").read_text(encoding="utf-8"))
+            entries = yaml.safe_load(hub_read.download_file(repo, sha, path, "model").read_text(encoding="utf-8"))
             for entry in entries:
                 name, value = entry["dataset"]["id"], entry["value"]
                 if (
@@ -236,7 +234,7 @@ def _overall(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
 def _development(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
     if training_record.FILE not in listed:
         return ""
-    path = hub.download_file(repo, sha, training_record.FILE, "model")
+    path = hub_read.download_file(repo, sha, training_record.FILE, "model")
     try:
         return _score(path.parent)
     except ModelError:
@@ -274,7 +272,7 @@ def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entr
         if not (path / heads.FILE).is_file():
             continue
         try:
-            found = heads.read(path / heads.FILE, str(path), checkpoint_files.find_heads(path))
+            found = heads.read(path / heads.FILE, str(path), files.find_heads(path))
             score = _score(path)
         except ModelError as error:
             notes.append(f"{path.name} is left out: {error}")
@@ -292,6 +290,6 @@ def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entr
         notes.append(f"{folder} holds no checkpoint that xharness trained (DIR/<name>/xharness.json).")
 
 
-def _entry(zoo: Zoo, encoder: Encoder | None, task: str, phase: Phase) -> Entry | None:
+def _entry(zoo: Zoo, encoder: ZooEncoder | None, task: str, phase: Phase) -> Entry | None:
     found = (entry for entry in zoo.entries if entry.encoder == encoder and entry.task == task and entry.phase == phase)
     return next(found, None)

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from xharness import files
-from xharness.checkpoints import files as checkpoint_files
+from xharness.checkpoints import files as checkpoints_files
 from xharness.checkpoints import heads, training_record, zoo
 from xharness.checkpoints.pull_folder import BEGUN, DONE, STAGING, alone, begun, check_paths, writing
 from xharness.errors import ModelError, OutputError, UsageError
-from xharness.hub import download as hub_downloads
-from xharness.hub import read as hub
+from xharness.hub import download as hub_download
+from xharness.hub import read as hub_read
 from xharness.hub.read import RemoteFile
 from xharness.progress import bar
 from xharness.text import strip_controls
@@ -95,20 +95,20 @@ def pull(name: str, to: Path, *, progress: bool = True) -> Pulled:
     repo, revision = _named(name)
     with writing(to), alone(to):
         before = begun(to, repo)
-        sha = before if before and revision is None else hub.resolve(repo, revision, "model", fresh=True)
+        sha = before if before and revision is None else hub_read.resolve(repo, revision, "model", fresh=True)
         if before and before != sha:
             raise UsageError(
                 f"{to}: holds {repo} at {before[:12]}, and {sha[:12]} is asked for. Give another folder; or, to go on "
                 f"with what is there, {repo}@{before}."
             )
-        listed = hub.list_files(repo, sha, "model")
+        listed = hub_read.list_files(repo, sha, "model")
         pulled = _Pull(repo, sha, to, listed, progress).run(new=before is None)
     return replace(pulled, notes=(*pulled.notes, *(_moved(repo, sha) if before and revision is None else ())))
 
 
 def select(listed: Collection[str]) -> list[str]:
     """Return the files of a repository that a pull brings, without the shards that an index of weights names."""
-    parts = checkpoint_files.find_parts(path for path in listed if "/" not in path)
+    parts = checkpoints_files.find_parts(path for path in listed if "/" not in path)
     found = {*parts, *(path for path in listed if _MORE.fullmatch(path))}
     return sorted(path for path in found if path.endswith(_ENDINGS))
 
@@ -131,9 +131,9 @@ class _Pull:
     def run(self, *, new: bool) -> Pulled:
         """Bring all files and return what came of it; ``new``: the folder does not yet belong to this repository."""
         names = [path for path in self.listed if "/" not in path]
-        if not checkpoint_files.find_weights(names):
-            raise checkpoint_files.no_weights(self.repo, sorted(map(strip_controls, names)), "")
-        checkpoint_files.check_tokenizer(self.repo, names)
+        if not checkpoints_files.find_weights(names):
+            raise checkpoints_files.no_weights(self.repo, sorted(map(strip_controls, names)), "")
+        checkpoints_files.check_tokenizer(self.repo, names)
         first = select(self.listed)
         weights = [path for path in first if path.endswith(_WEIGHTS)]
         small = [path for path in first if path not in weights]
@@ -143,7 +143,7 @@ class _Pull:
         files.write_json(self.to / BEGUN, {"repo": self.repo, "sha": self.sha})
         self._bring_small(small)
         # Only now the index can be read, and training.json, which says what the weights must be.
-        weights = sorted({*weights, *checkpoint_files.find_shards(self.repo, names, lambda index: self.to / index)})
+        weights = sorted({*weights, *checkpoints_files.find_shards(self.repo, names, lambda index: self.to / index)})
         check_paths(self.repo, self.to, weights)
         wanted = {path: self.listed[path] for path in [*small, *weights]} | self._recorded(weights)
         self._bring_weights({path: wanted[path] for path in weights})
@@ -156,8 +156,8 @@ class _Pull:
     def _check_folder(self, wanted: Collection[str]) -> None:
         """Raise UsageError if the folder holds another checkpoint, or parts of one."""
         there = sorted(p.name for p in self.to.iterdir() if p.is_file())
-        there += checkpoint_files.find_heads(self.to)
-        parts = {p for p in there if p in wanted or p.endswith(_WEIGHTS)} | set(checkpoint_files.find_parts(there))
+        there += checkpoints_files.find_heads(self.to)
+        parts = {p for p in there if p in wanted or p.endswith(_WEIGHTS)} | set(checkpoints_files.find_parts(there))
         for path in sorted(parts):
             if path in self.listed and self.listed[path].is_at(self.to / path):
                 self.right.add(path)
@@ -227,7 +227,7 @@ class _Pull:
         # Named by its content: what an earlier pull left can only be the beginning of this very file.
         name = hashlib.sha256(f"{path}\0{file.sha256 or file.blob_id}".encode()).hexdigest()
         part = self.staging / f"{name}.part"
-        hub_downloads.receive(self.repo, self.sha, path, file.size, part, tell)
+        hub_download.receive(self.repo, self.sha, path, file.size, part, tell)
         with part.open("rb") as written:
             os.fsync(written.fileno())
         if not file.is_at(part):
@@ -244,7 +244,7 @@ class _Pull:
 def _moved(repo: str, sha: str) -> list[str]:
     """Return a note where the repository stands at another commit by now; [] where the Hub cannot tell."""
     try:
-        newest = hub.resolve(repo, None, "model", fresh=True)
+        newest = hub_read.resolve(repo, None, "model", fresh=True)
     except ModelError:
         return []
     if newest == sha:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from xharness.checkpoints import files as checkpoint_files
-from xharness.checkpoints import zoo
+from xharness.checkpoints import files, zoo
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.files import (
     check_tokenizer,
@@ -45,7 +44,7 @@ def read_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpoint
                 f"{name}: '{base}' is a local folder, which has no revisions. Leave out '@{revision}', or "
                 "give another name if a repository on the Hub is meant."
             )
-        return checkpoint_files.read_folder(base, folder, trust_remote_code)
+        return files.read_folder(base, folder, trust_remote_code)
     if folder.is_file():
         raise ModelError(f"{name}: this is a file; give the folder it lies in ('{folder.parent}').")
     if _looks_like_a_path(base):
@@ -90,7 +89,7 @@ def _read_repository(name: str, revision: str | None, trust_remote_code: bool) -
             f"{name}: this repository has no config.json at {sha[:12]}, so it is not a checkpoint that "
             f"transformers saved. Look at https://huggingface.co/{name}/tree/{sha}."
         ) from None
-    config = checkpoint_files.read_config(path, name)
+    config = files.read_config(path, name)
     try:
         listed = list_files(name, sha, "model")
         names = tuple(sorted(file for file in listed if "/" not in file))
@@ -106,7 +105,7 @@ def _read_repository(name: str, revision: str | None, trust_remote_code: bool) -
     check_tokenizer(name, names)
     _shards(name, sha, names)
     record = read_record(name, names, beside, lambda file: download_file(name, sha, file, "model"))
-    return checkpoint_files.describe(
+    return files.describe(
         config, name, names, trust_remote_code, record, path=None, content_hash=None, sha=sha, revision=revision
     )
 

@@ -16,7 +16,7 @@ from xharness import assets, files, strict_yaml
 from xharness.checkpoints import zoo
 from xharness.checkpoints.heads import Phase
 from xharness.errors import UsageError, did_you_mean, unknown
-from xharness.hub import read as hub
+from xharness.hub import read as hub_read
 from xharness.hub.errors import SHA
 
 OWN_FILE = "XHARNESS_ZOO"
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ZooEncoder:
     """An encoder that training begins with.
 
     Attributes:
@@ -56,7 +56,7 @@ class Entry:
     """
 
     name: str
-    encoder: Encoder
+    encoder: ZooEncoder
     task: str
     phase: Phase
     revision: str | None
@@ -80,7 +80,7 @@ class Zoo:
 
     path: Path
     org: str | None
-    encoders: tuple[Encoder, ...]
+    encoders: tuple[ZooEncoder, ...]
     entries: tuple[Entry, ...]
     datasets: Mapping[str, str]
 
@@ -102,7 +102,7 @@ class Zoo:
             raise unknown("encoder in the zoo", name, names)
         return [entry for entry in self.entries if name in (None, entry.encoder.name)]
 
-    def encoder_of(self, model: str) -> Encoder | None:
+    def encoder_of(self, model: str) -> ZooEncoder | None:
         """Return the encoder with this id on the Hub (``org/name``, with or without a revision), None if not one.
 
         A local folder that happens to be called like an encoder is not taken for it.
@@ -146,7 +146,7 @@ def load(path: Path | None = None, org: str | None = None) -> Zoo:
         )
     # The pins are commits of the file's own repositories; those of another organisation have others.
     pins = content.revisions if chosen == content.org else {}
-    encoders = tuple(Encoder(name, **fields.model_dump()) for name, fields in content.encoders.items())
+    encoders = tuple(ZooEncoder(name, **fields.model_dump()) for name, fields in content.encoders.items())
     entries = tuple(
         Entry(name, encoder, task, phase, pins.get(name))
         for encoder in encoders
@@ -225,7 +225,7 @@ def pinned(text: str, org: str, revisions: Mapping[str, str]) -> str:
     return text
 
 
-class _Encoder(strict_yaml.Strict):
+class _ZooEncoder(strict_yaml.Strict):
     model: str
     title: str
     licence: str
@@ -233,7 +233,7 @@ class _Encoder(strict_yaml.Strict):
 
 class _Content(strict_yaml.Strict):
     org: str | None
-    encoders: dict[str, _Encoder]
+    encoders: dict[str, _ZooEncoder]
     checkpoints: dict[str, str]
     tuned: dict[str, str]
     revisions: dict[str, str]
@@ -316,9 +316,9 @@ def pin(to: Path, org: str | None) -> Pinned:
     found = zoo.load(to if to.is_file() else None, org)
     if found.org is None:
         raise UsageError(f"Whose checkpoints on the Hub? Give --org ORG, or set {zoo.OWN_ORG}.")
-    there = set(hub.list_models(found.org))
+    there = set(hub_read.list_models(found.org))
     entries = [entry for entry in found.entries if entry.repo(found.org) in there]
-    revisions = {e.name: hub.resolve(e.repo(found.org), None, "model", fresh=True) for e in entries}
+    revisions = {e.name: hub_read.resolve(e.repo(found.org), None, "model", fresh=True) for e in entries}
     with found.path.open(encoding="utf-8", newline="") as file:  # newline="": the file's own line ends stay
         text = file.read()
     files.write_text(to, zoo.pinned(text, found.org, revisions))

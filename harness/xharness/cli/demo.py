@@ -24,14 +24,14 @@ def demo(output: Path, seed: int, as_json: bool) -> None:
 
     Takes about two minutes on two CPU cores, and shows four kinds of problem, the tables and the result files.
     """
-    from xharness.demo import run as story
-    from xharness.results import tables as reports
+    from xharness.demo import run as demo_run
+    from xharness.results import tables as results_tables
     from xharness.results.aggregate import side_by_side
 
-    found = story.run(output, seed=seed, say=say, progress=True)
+    found = demo_run.run(output, seed=seed, say=say, progress=True)
     if as_json:
         print_json([each.to_json() for _, each in found])
         return
-    click.echo(reports.tables([("demo", side_by_side(each for _, each in found))]))
+    click.echo(results_tables.tables([("demo", side_by_side(each for _, each in found))]))
     for name, each in found:
         say(f"{name}: {each.provenance['run']}")

@@ -318,9 +318,9 @@ def _tune(prepared: Any, options: dict[str, Any], output: Path, dry_run: bool, a
         return
     say(evaluation_plan.plan_table(steps) + "\n")
     needs_accelerate()
-    from xharness.training.tune import runner as tuning
+    from xharness.training.tune import runner as tune_runner
 
-    found = tuning.run(plan, output, say=say)
+    found = tune_runner.run(plan, output, say=say)
     print_json(found.to_json()) if as_json else click.echo(tune_report.table(found))
     say("\n" + "\n  ".join(["Results, predictions and what they depend on:", *found.runs]))
     fail_if_incomplete(found.failures)
@@ -328,18 +328,18 @@ def _tune(prepared: Any, options: dict[str, Any], output: Path, dry_run: bool, a
 
 def _curve(prepared: Any, output: Path, as_json: bool) -> None:
     """Score every layer, print the curve, and draw it."""
-    from xharness.evaluation import layer_curves as curve_report
-    from xharness.evaluation import layers as sweep
+    from xharness.evaluation import layer_curves
+    from xharness.evaluation import layers as evaluation_layers
 
-    found = sweep.run(prepared, output, say=say)
-    made = curve_report.save(found)
+    found = evaluation_layers.run(prepared, output, say=say)
+    made = layer_curves.save(found)
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo(curve_report.table(found))
+        click.echo(layer_curves.table(found))
     say("\nThe curve: " + ", ".join(str(path) for path in made))
     if len(made) == 1:
-        say(curve_report.HOW_TO_DRAW)
+        say(layer_curves.HOW_TO_DRAW)
     fail_if_incomplete(found.failures)
 
 

@@ -33,9 +33,9 @@ def export_xtreme(runs: tuple[Path, ...], to: Path, benchmark: str | None) -> No
     xharness export xtreme results/*/*/*/seed0 --to submission
     xharness score submission --targets xtreme
     """
-    from xharness.results import export_xtreme as exports
+    from xharness.results import export_xtreme as results_export_xtreme
 
-    made = exports.submission(runs, to, benchmark)
+    made = results_export_xtreme.submission(runs, to, benchmark)
     for sentence in made.left_out:
         say(sentence)
     for name in made.written:
@@ -56,10 +56,10 @@ def export_lm_eval(run: Path, to: Path, benchmark: str | None) -> None:
     xharness export lm-eval results/org__xlmr-squad/0123456789ab/ba9876543210/seed0 --to results.json
     """
     from xharness.errors import unknown
-    from xharness.results import export_lm_eval as lm_eval_file
+    from xharness.results import export_lm_eval as results_export_lm_eval
     from xharness.tasks.benchmarks import benchmarks
 
     if benchmark is not None and benchmark not in benchmarks():
         raise unknown("benchmark", benchmark, benchmarks())
-    lm_eval_file.write(run, to, benchmark)
+    results_export_lm_eval.write(run, to, benchmark)
     click.echo(str(to))

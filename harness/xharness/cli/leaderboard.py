@@ -17,7 +17,7 @@ from xharness.version import __version__
 
 if TYPE_CHECKING:
     from xharness.leaderboard.build import Built
-    from xharness.leaderboard.deploy import Place
+    from xharness.leaderboard.deploy import Upload
 
 
 @click.group()
@@ -56,9 +56,9 @@ def build(
     xharness leaderboard build --from org/leaderboard --to page
     xharness leaderboard build --from org/leaderboard --to page --keep copy --push --yes
     """
-    from xharness.hub import read as hub
-    from xharness.leaderboard import build as building
-    from xharness.leaderboard import setup as founding
+    from xharness.hub import read as hub_read
+    from xharness.leaderboard import build as leaderboard_build
+    from xharness.leaderboard import setup
 
     if (folder is None) == (repo is None):
         raise UsageError("Give either FOLDER, a copy of the board's data set, or --from with its name on the Hub.")
@@ -71,9 +71,9 @@ def build(
     space = None
     if repo is None:
         assert folder is not None
-        built = building.build(folder, to)
+        built = leaderboard_build.build(folder, to)
     else:
-        repo, revision = hub.split_revision(repo)
+        repo, revision = hub_read.split_revision(repo)
         built, space = _build_from_hub(repo, revision, to, keep)
     for sentence in (*built.left_out, *built.notes):
         say(sentence)
@@ -82,7 +82,7 @@ def build(
         click.echo(built.summary())
     if push and repo is not None:
         title = f"Build of {(built.sha or '')[:12]}, xharness {__version__}"
-        facts |= _place(founding.built_places(repo, space, to), title, repo, yes, as_json)
+        facts |= _place(setup.built_places(repo, space, to), title, repo, yes, as_json)
     if as_json:
         print_json(facts)
 
@@ -90,39 +90,39 @@ def build(
 def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None) -> tuple[Built, str | None]:
     """Return what came of a build from a data set on the Hub, and the Space that shows it."""
     from xharness import progress
-    from xharness.leaderboard import build as building
-    from xharness.leaderboard import mirror as bringing
-    from xharness.leaderboard import store as merged
+    from xharness.leaderboard import build as leaderboard_build
+    from xharness.leaderboard import mirror
+    from xharness.leaderboard import store as leaderboard_store
 
     with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="xharness-board-") as made:
         copy = Path(made)
         with progress.bar(repo, None, True, "file") as bar:
-            brought = bringing.bring(repo, revision, copy, bar.update)
+            brought = mirror.mirror(repo, revision, copy, bar.update)
         for sentence in brought.left_there:
             say(sentence)
-        built = building.build(copy, to, repo=repo, sha=brought.sha)
-        return built, merged.read_about(copy).space
+        built = leaderboard_build.build(copy, to, repo=repo, sha=brought.sha)
+        return built, leaderboard_store.read_about(copy).space
 
 
-def _place(places: list[Place], title: str, repo: str, yes: bool, as_json: bool) -> dict[str, Any]:
+def _place(places: list[Upload], title: str, repo: str, yes: bool, as_json: bool) -> dict[str, Any]:
     """Show what places would gain, or bring it there; return what ``--json`` says of it."""
-    from xharness.hub import repository as hub_standing
-    from xharness.leaderboard import deploy as placing
+    from xharness.hub import repository as hub_repository
+    from xharness.leaderboard import deploy as leaderboard_deploy
 
     # Before anything else is asked: with a wrong token, the Hub says of public repositories that they are not there.
-    who = hub_standing.account(repo) if yes else hub_standing.account_for_a_look(repo)
-    plans = [placing.compare(place) for place in places]
+    who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
+    plans = [leaderboard_deploy.compare(place) for place in places]
     if who is not None:
         for plan in plans:
-            placing.check_rights(plan, who)
+            leaderboard_deploy.check_rights(plan, who)
     planned = [plan.to_json() for plan in plans]
     if yes:
-        outcomes = [placing.send(plan, say, title) for plan in plans]
+        outcomes = [leaderboard_deploy.send(plan, say, title) for plan in plans]
         for outcome in outcomes if not as_json else ():
             click.echo(f"{outcome.state}: {outcome.url} at {outcome.sha[:12]}")
         return {"places": [each | asdict(outcome) for each, outcome in zip(planned, outcomes, strict=True)]}
     if not as_json:
-        click.echo(placing.table(plans))
+        click.echo(leaderboard_deploy.table(plans))
     if not all(plan.has_nothing for plan in plans):
         say("\nNothing was sent. The same command with --yes sends it.")
     return {"places": [{"state": "planned", **each} for each in planned]}
@@ -146,15 +146,15 @@ def init(repo: str, space: str | None, title: str | None, as_json: bool, yes: bo
     xharness leaderboard init org/leaderboard          look at it first
     xharness leaderboard init org/leaderboard --yes    make it
     """
-    from xharness.hub import repository as hub_standing
-    from xharness.leaderboard import board as board_file
-    from xharness.leaderboard import setup as founding
+    from xharness.hub import repository as hub_repository
+    from xharness.leaderboard import board as leaderboard_board
+    from xharness.leaderboard import setup
 
-    founding.check_names(repo, space)
-    who = hub_standing.account(repo) if yes else hub_standing.account_for_a_look(repo)
-    board = founding.about(title or board_file.TITLE, space or repo, [who.name] if who is not None else [])
+    setup.check_names(repo, space)
+    who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
+    board = setup.about(title or leaderboard_board.TITLE, space or repo, [who.name] if who is not None else [])
     with tempfile.TemporaryDirectory(prefix="xharness-board-") as scratch:
-        places = founding.places(repo, board, Path(scratch))
+        places = setup.places(repo, board, Path(scratch))
         facts = _place(places, f"A new leaderboard, xharness {__version__}", repo, yes, as_json)
     if as_json:
         print_json(facts)
@@ -169,10 +169,10 @@ def serve(folder: Path, port: int) -> None:
     \b
     xharness leaderboard serve page
     """
-    from xharness.leaderboard import serve as serving
+    from xharness.leaderboard import serve as leaderboard_serve
 
-    with serving.server(folder, port) as server:
-        click.echo(f"http://{serving.HOST}:{server.server_port}/")
+    with leaderboard_serve.server(folder, port) as server:
+        click.echo(f"http://{leaderboard_serve.HOST}:{server.server_port}/")
         say("Ctrl-C ends it.")
         try:
             server.serve_forever()

@@ -15,7 +15,7 @@ from xharness.errors import Incomplete, OutputError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
     from xharness.leaderboard.check import Checked
-    from xharness.leaderboard.pull_request import OnBoard
+    from xharness.leaderboard.pull_request import BoardIndex
 
 
 @click.command()
@@ -93,8 +93,8 @@ def check(
 def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, workers: int) -> Iterator[Checked]:
     """Yield the verdicts on a submission's folder, or on submissions in a copy of a leaderboard's data set."""
     from xharness.errors import did_you_mean, nearest_folder
-    from xharness.leaderboard import check as checking
-    from xharness.leaderboard import store as merged
+    from xharness.leaderboard import check as leaderboard_check
+    from xharness.leaderboard import store as leaderboard_store
     from xharness.leaderboard.submission import SUBMISSIONS
 
     if not path.is_dir():
@@ -104,22 +104,22 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
             raise UsageError(
                 f"{path} is a copy of a leaderboard's data set. Name a submission with --id, or give --all."
             )
-        yield checking.check(path, data_dir=data_dir, workers=workers)
+        yield leaderboard_check.check(path, data_dir=data_dir, workers=workers)
         return
     if not (path / SUBMISSIONS).is_dir():
         raise UsageError(f"{path}: is no copy of a leaderboard's data set: it has no {SUBMISSIONS}/.")
-    there = merged.names(path)
+    there = leaderboard_store.names(path)
     if name is not None and name not in there:
         raise UsageError(f"{path / SUBMISSIONS} has no submission '{name}'.{did_you_mean(name, there)}")
-    known = checking.read_known(path)
+    known = leaderboard_check.read_known(path)
     for each in there if name is None else [name]:
         folder = path / SUBMISSIONS / each
         if folder.is_symlink() or not folder.is_dir():
-            yield checking.refusal(each, "", [f"{SUBMISSIONS}/{each}: is no folder."])
+            yield leaderboard_check.refusal(each, "", [f"{SUBMISSIONS}/{each}: is no folder."])
             continue
         others = [other for folder_name, other in known.items() if folder_name != each]
-        before = merged.accepted(path, each)
-        yield checking.check(
+        before = leaderboard_store.accepted(path, each)
+        yield leaderboard_check.check(
             folder, name=each, others=others, data_dir=data_dir, workers=workers, accepted_before=before
         )
 
@@ -138,34 +138,32 @@ class _Desk:
     record: Path | None
     me: str | None
     merge: bool
-    on_board: OnBoard
+    on_board: BoardIndex
 
     def handle(self, number: int) -> tuple[Checked, dict[str, Any]]:
         """Check a pull request, and return the verdict and what else was done."""
-        from xharness.leaderboard import review as pull_checks
+        from xharness.leaderboard import review
 
         with TemporaryDirectory(prefix="xharness-pull-") as work:
-            found = pull_checks.check_pull_request(
-                self.repo, number, Path(work), self.data_dir, self.workers, self.on_board
-            )
+            found = review.check_pull_request(self.repo, number, Path(work), self.data_dir, self.workers, self.on_board)
             outcome: dict[str, Any] = {"pull_request": found.proposed.pull.proposal.url}
             if not found.proposed.withdraws and not found.kept:
                 _keep(found.checked, self.record)
             if self.me is not None:
-                outcome["commented"] = pull_checks.comment(found, self.me)
+                outcome["commented"] = review.comment(found, self.me)
                 say("commented" if outcome["commented"] else "the same verdict was posted before")
             if self.merge and found.checked.verdict.accepted:
-                outcome["recorded"] = pull_checks.merge(found, say)
+                outcome["recorded"] = review.merge(found, say)
             return found.checked, outcome
 
 
 def _desk(repo: str, data_dir: Path | None, workers: int, record: Path | None, *, comment: bool, merge: bool) -> _Desk:
-    from xharness.hub import repository as hub_standing
-    from xharness.leaderboard.pull_request import OnBoard
+    from xharness.hub import repository as hub_repository
+    from xharness.leaderboard.pull_request import BoardIndex
 
     # Asked first: who may not comment need not wait for the check.
-    me = hub_standing.account(repo).name if comment else None
-    return _Desk(repo, data_dir, workers, record, me, merge, OnBoard(repo))
+    me = hub_repository.account(repo).name if comment else None
+    return _Desk(repo, data_dir, workers, record, me, merge, BoardIndex(repo))
 
 
 def _check_one(desk: _Desk, number: int, as_json: bool) -> None:
@@ -180,11 +178,11 @@ def _check_one(desk: _Desk, number: int, as_json: bool) -> None:
 
 def _check_open(desk: _Desk, as_json: bool) -> None:
     """Check all open pull requests; one that cannot be checked does not hold up the others."""
-    from xharness.leaderboard import review as pull_checks
+    from xharness.leaderboard import review
 
     found: list[Checked] = []
     verdicts: list[dict[str, Any]] = []
-    queue = pull_checks.queue(desk.repo, desk.me)
+    queue = review.queue(desk.repo, desk.me)
     failures = dict(queue.failed)
     for number, why in queue.failed.items():
         say(f"pull request {number}: {why}")

@@ -55,7 +55,7 @@ def models_list(
     The score of one that is published is its benchmarks' mean where the card claims one, else the score on development
     data that it was chosen by. Sizes of those that are nowhere are reckoned from the encoder's shape.
     """
-    from xharness.checkpoints import listing as model_list
+    from xharness.checkpoints import listing as checkpoints_listing
     from xharness.checkpoints import zoo
 
     known = zoo.load(org=org)
@@ -63,7 +63,7 @@ def models_list(
         for entry in known.of_encoder(encoder):
             click.echo(f"{entry.task} {entry.name}")
         return
-    found = model_list.list_checkpoints(known, folder, encoder)
+    found = checkpoints_listing.list_checkpoints(known, folder, encoder)
     if as_json:
         print_json(found.to_json())
     else:

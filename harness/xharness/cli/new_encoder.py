@@ -50,11 +50,14 @@ def new_encoder(
     from itertools import chain
 
     from xharness.data.loading import data_folder
-    from xharness.training import new_encoder as scratch
+    from xharness.training import new_encoder as training_new_encoder
 
-    chosen = scratch.load_size(size)
-    texts = chain(scratch.texts_of(names(texts_of) or [], data_folder(data_dir)), *map(scratch.lines_of, files))
-    made = scratch.make(chosen, texts, folder, seed=seed, pieces=vocabulary)
+    chosen = training_new_encoder.load_size(size)
+    texts = chain(
+        training_new_encoder.texts_of(names(texts_of) or [], data_folder(data_dir)),
+        *map(training_new_encoder.lines_of, files),
+    )
+    made = training_new_encoder.make(chosen, texts, folder, seed=seed, pieces=vocabulary)
     if as_json:
         print_json(
             {

@@ -71,12 +71,12 @@ def print_json(content: Any) -> None:
 
 def show(found: Any, name: str, as_json: bool) -> None:
     """Print ``Results`` as JSON or as a table in which they are called ``name``."""
-    from xharness.results import tables as report
+    from xharness.results import tables as results_tables
 
     if as_json:
         print_json(found.to_json())
     else:
-        click.echo(report.tables([(name, found)]))
+        click.echo(results_tables.tables([(name, found)]))
 
 
 def fail_if_incomplete(failures: Sequence[str]) -> None:

@@ -109,19 +109,19 @@ def plan_train(
     """Plan what `xharness train` does with the same tasks: one checkpoint, also of several tasks."""
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
-    from xharness.training.costs import report as cost_report
+    from xharness.training.costs import report as costs_report
 
     shape, used = load_encoder(encoder), _machine(**machine)
     run = _intermediate(tasks, load_recipe(recipe), cap, temperature)
     if as_json:
-        inputs = cost_report.inputs_json(encoder, shape, used, recipe)
-        print_json({**inputs, "training": cost_report.runs_json([run], shape, used)})
+        inputs = costs_report.inputs_json(encoder, shape, used, recipe)
+        print_json({**inputs, "training": costs_report.runs_json([run], shape, used)})
         return
     _print(
-        cost_report.title(encoder, shape, used, recipe),
-        cost_report.mixture_table(run),
-        cost_report.runs_table([run], shape, used),
-        cost_report.training_notes([run], shape, used),
+        costs_report.title(encoder, shape, used, recipe),
+        costs_report.mixture_table(run),
+        costs_report.runs_table([run], shape, used),
+        costs_report.training_notes([run], shape, used),
     )
 
 
@@ -133,7 +133,7 @@ def plan_tune(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
     from xharness.tasks.selection import select
-    from xharness.training.costs import report as cost_report
+    from xharness.training.costs import report as costs_report
     from xharness.training.costs import workload
 
     shape, used, times = load_encoder(encoder), _machine(**machine), _count(seeds)
@@ -141,14 +141,14 @@ def plan_tune(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool
     runs = workload.tuning_runs(selection, load_recipe(recipe))
     untuned = [spec.name for spec in selection.specs if spec.train is None]
     if as_json:
-        inputs = cost_report.inputs_json(encoder, shape, used, recipe)
-        tuning = cost_report.runs_json(runs, shape, used, times)
+        inputs = costs_report.inputs_json(encoder, shape, used, recipe)
+        tuning = costs_report.runs_json(runs, shape, used, times)
         print_json({**inputs, "tuning": tuning, "nothing_to_tune": untuned})
         return
     _print(
-        cost_report.title(encoder, shape, used, recipe),
-        cost_report.runs_table(runs, shape, used, times) if runs else "",
-        cost_report.training_notes(runs, shape, used),
+        costs_report.title(encoder, shape, used, recipe),
+        costs_report.runs_table(runs, shape, used, times) if runs else "",
+        costs_report.training_notes(runs, shape, used),
         f"Nothing is tuned for: {', '.join(untuned)}." if untuned else "",
     )
 
@@ -161,19 +161,19 @@ def plan_eval(targets: str, encoder: str, languages: str | None, split: Any, as_
     """Plan the scoring of one checkpoint that has, or was tuned to have, all heads."""
     from xharness.hardware import load_encoder
     from xharness.tasks.selection import select
-    from xharness.training.costs import report as cost_report
+    from xharness.training.costs import report as costs_report
     from xharness.training.costs import workload
 
     shape, used = load_encoder(encoder), _machine(**machine)
     found = workload.evaluations(select(names(targets) or []), names(languages), split)
     if as_json:
-        evaluation = cost_report.evaluations_json(found, shape, used)
-        print_json({**cost_report.inputs_json(encoder, shape, used), "split": split, "evaluation": evaluation})
+        evaluation = costs_report.evaluations_json(found, shape, used)
+        print_json({**costs_report.inputs_json(encoder, shape, used), "split": split, "evaluation": evaluation})
         return
     _print(
-        cost_report.title(encoder, shape, used),
-        cost_report.evaluations_table(found, shape, used),
-        cost_report.evaluation_notes(found, used),
+        costs_report.title(encoder, shape, used),
+        costs_report.evaluations_table(found, shape, used),
+        costs_report.evaluation_notes(found, used),
     )
 
 
@@ -186,7 +186,7 @@ def plan_all(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool,
     from xharness.tasks.recipes import load_recipe
     from xharness.tasks.registry import MIXTURE, list_intermediate
     from xharness.tasks.selection import select
-    from xharness.training.costs import report as cost_report
+    from xharness.training.costs import report as costs_report
     from xharness.training.costs import workload
 
     shape, used, times, chosen = load_encoder(encoder), _machine(**machine), _count(seeds), load_recipe(recipe)
@@ -196,23 +196,23 @@ def plan_all(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool,
     scored = workload.evaluations(selection, None, "test")
     if as_json:
         parts = {
-            "training": cost_report.runs_json(trained, shape, used),
-            "tuning_of_one": cost_report.runs_json(tuned, shape, used, times),
-            "evaluation_of_one": cost_report.evaluations_json(scored, shape, used, times),
+            "training": costs_report.runs_json(trained, shape, used),
+            "tuning_of_one": costs_report.runs_json(tuned, shape, used, times),
+            "evaluation_of_one": costs_report.evaluations_json(scored, shape, used, times),
         }
-        print_json({**cost_report.inputs_json(encoder, shape, used, recipe), **parts})
+        print_json({**costs_report.inputs_json(encoder, shape, used, recipe), **parts})
         return
     _print(
-        cost_report.title(encoder, shape, used, recipe),
-        cost_report.summary(trained, tuned, scored, shape, used, times),
+        costs_report.title(encoder, shape, used, recipe),
+        costs_report.summary(trained, tuned, scored, shape, used, times),
         f"The {len(trained)} checkpoints:",
-        cost_report.runs_table(trained, shape, used),
+        costs_report.runs_table(trained, shape, used),
         "Tuning one of them:",
-        cost_report.runs_table(tuned, shape, used, times),
+        costs_report.runs_table(tuned, shape, used, times),
         "Evaluating it:",
-        cost_report.evaluations_table(scored, shape, used, times),
-        cost_report.training_notes([*trained, *tuned], shape, used),
-        cost_report.evaluation_notes(scored, used),
+        costs_report.evaluations_table(scored, shape, used, times),
+        costs_report.training_notes([*trained, *tuned], shape, used),
+        costs_report.evaluation_notes(scored, used),
     )
 
 

@@ -63,18 +63,18 @@ def publish(
     xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml          look at it first
     xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml --yes    send it
     """
-    from xharness.hub import repository as hub_standing
-    from xharness.publishing import bundle as publication
+    from xharness.hub import repository as hub_repository
+    from xharness.publishing import bundle
     from xharness.publishing import plan as publishing_plan
     from xharness.publishing import report as publishing_report
-    from xharness.publishing import send as sending
+    from xharness.publishing import send as publishing_send
     from xharness.publishing.card.facts import Facts, read_facts
 
     if results and no_results:
         raise UsageError("--results and --no-results cannot be meant together. Leave one out.")
     target = publishing_plan.Target(branch=options.pop("revision"), **options)
     target.check()
-    made = publication.prepare(
+    made = bundle.prepare(
         folder,
         repo,
         Facts() if facts_file is None else read_facts(facts_file),
@@ -88,19 +88,19 @@ def publish(
         click.echo(made.card, nl=False)
         return
     # Before anything else is asked: with a wrong token, the Hub says of public repositories that they are not there.
-    who = hub_standing.account(repo) if yes else hub_standing.account_for_a_look(repo)
+    who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
     plan = publishing_plan.compare(made, target, who)
     for note in publishing_report.plan_notes(plan):
         say(note)
     if yes and who is not None:
-        outcome = sending.send(plan, who, say)
+        outcome = publishing_send.send(plan, who, say)
         if as_json:
             print_json({**publishing_report.plan_json(plan), **asdict(outcome)})
         else:
             click.echo(publishing_report.outcome_sentence(plan, outcome))
         return
     if who is not None:
-        hub_standing.check_rights(who, repo, exists=plan.standing is not None, proposing=target.create_pr)
+        hub_repository.check_rights(who, repo, exists=plan.standing is not None, proposing=target.create_pr)
     if as_json:
         print_json({"state": "planned", **publishing_report.plan_json(plan)})
     else:

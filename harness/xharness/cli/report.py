@@ -43,8 +43,8 @@ def report(
     """
     from xharness.errors import unknown
     from xharness.results import references
-    from xharness.results import runs as folders
-    from xharness.results import tables as reports
+    from xharness.results import runs as results_runs
+    from xharness.results import tables as results_tables
     from xharness.tasks.benchmarks import benchmarks
 
     if list_references:
@@ -54,16 +54,16 @@ def report(
         raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
     if benchmark is not None and benchmark not in benchmarks():
         raise unknown("benchmark", benchmark, benchmarks())
-    empty = [path for path in runs if folders.begun(path)]
+    empty = [path for path in runs if results_runs.begun(path)]
     if len(empty) < len(runs):
         runs = tuple(path for path in runs if path not in empty)
         for path in empty:
             say(f"{path} is left out: it has no result yet.")
     published = [] if against is None else references.named(names(against) or [])
     if join:
-        found = [("joined", folders.join(runs, benchmark))]
+        found = [("joined", results_runs.join(runs, benchmark))]
     else:
-        found = [(_run_name(path), folders.load_run(path, benchmark)) for path in runs]
+        found = [(_run_name(path), results_runs.load_run(path, benchmark)) for path in runs]
     compared = [references.compare(result, published) for _, result in found] if published else []
     if as_json:
         tables = [result.to_json() for _, result in found]
@@ -73,11 +73,11 @@ def report(
         return
     if form == "csv":
         rows = [row for each in compared for row in each]
-        click.echo(reports.tables(found, form, further=references.csv_lines(rows)))
+        click.echo(results_tables.tables(found, form, further=references.csv_lines(rows)))
         if rows:
             say(references.sources(rows))
         return
-    click.echo(reports.tables(found, form))
+    click.echo(results_tables.tables(found, form))
     for (name, _), rows in zip(found, compared, strict=False):
         click.echo("\n" + references.table(name, rows, form))
 

@@ -86,27 +86,27 @@ def submit(
     xharness submit --predictions DIR --model-name "mT5 XXL" --paper URL --to org/leaderboard
     xharness submit --withdraw xlm-r-large-0123456789ab --reason "wrong seeds" --to org/leaderboard
     """
-    from xharness.hub import repository as hub_standing
-    from xharness.leaderboard import submit as submitting
+    from xharness.hub import repository as hub_repository
+    from xharness.leaderboard import submit as leaderboard_submit
     from xharness.leaderboard import submit_report
 
-    who = hub_standing.account(repo) if yes else hub_standing.account_for_a_look(repo)
+    who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
     said_user = given["submitted_by"]
     package = None
     if withdraw is not None:
         if runs or given["folder"] is not None:
             raise UsageError("--withdraw takes no RUN and no --predictions: it only names what is withdrawn.")
-        parcel = submitting.of_withdrawal(withdraw, reason)
+        parcel = leaderboard_submit.of_withdrawal(withdraw, reason)
     else:
         if reason is not None:
             raise UsageError("--reason goes with --withdraw. Leave it out, or use --note.")
         package = _package(runs, given, who.name if who is not None else None, yes)
-        parcel = submitting.of_package(package)
-    plan = submitting.compare(parcel, repo, who, said_user)
+        parcel = leaderboard_submit.of_package(package)
+    plan = leaderboard_submit.compare(parcel, repo, who, said_user)
     for note in submit_report.plan_notes(plan, package):
         say(note)
     if yes and who is not None:
-        outcome = submitting.send(plan, who, say)
+        outcome = leaderboard_submit.send(plan, who, say)
         if as_json:
             print_json({**submit_report.plan_json(plan, package), **asdict(outcome)})
         else:
@@ -116,14 +116,14 @@ def submit(
         print_json({"state": "planned", **submit_report.plan_json(plan, package)})
     else:
         click.echo(submit_report.plan_table(plan, package))
-    if plan.state == submitting.NEW:
+    if plan.state == leaderboard_submit.NEW:
         say("\nNothing was sent. The same command with --yes sends it.")
 
 
 def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, yes: bool) -> Any:
     """Return the package of RUNs or of a folder of predictions, with what the options say of it."""
-    from xharness.leaderboard import collect as origins
-    from xharness.leaderboard import package as packing
+    from xharness.leaderboard import collect as leaderboard_collect
+    from xharness.leaderboard import package as leaderboard_package
 
     folder, name, said_user = given.pop("folder"), given["name"], given.pop("submitted_by")
     data_dir, note, model = given.pop("data_dir"), given.pop("note"), given.pop("model")
@@ -142,6 +142,12 @@ def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, ye
     if yes and said_user not in (None, user):
         raise UsageError(f"--submitted-by: '{said_user}', but the token is of '{user}'. Leave --submitted-by out.")
     base, _, commit = (model or "").partition("@")
-    made = packing.Given(**given, notes=note, submitted_by=submitter, repo=base or None, revision=commit or None)
-    found = origins.of_runs(runs, given["selected_by"]) if folder is None else origins.of_folder(folder)
-    return packing.pack(found, made, data_dir, say)
+    made = leaderboard_package.SubmitterInfo(
+        **given, notes=note, submitted_by=submitter, repo=base or None, revision=commit or None
+    )
+    found = (
+        leaderboard_collect.of_runs(runs, given["selected_by"])
+        if folder is None
+        else leaderboard_collect.of_folder(folder)
+    )
+    return leaderboard_package.pack(found, made, data_dir, say)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xharness import files
-from xharness.data import hub_layout as layouts
+from xharness.data import hub_layout
 
 PIECE = 20_000
 
@@ -33,22 +33,22 @@ def read_folder(folder: Path, config: str, split: str, found: Sequence[Path], ca
     """Return the table that some files of a folder hold; the README's other configs need not be there."""
     import datasets
 
-    head = layouts.read_head(folder)
-    formats = sorted({layouts.data_format(path) or path.suffix for path in found})
+    head = hub_layout.read_head(folder)
+    formats = sorted({hub_layout.data_format(path) or path.suffix for path in found})
     if len(formats) > 1:
         raise ValueError(f"the split has files of several formats ({', '.join(formats)}).")
-    if layouts.data_format(found[0]) is None:
+    if hub_layout.data_format(found[0]) is None:
         return datasets.load_dataset(str(folder), config, split=split, cache_dir=cache)
     builder = "csv" if formats[0] == "tsv" else formats[0]
     module = importlib.import_module(f"datasets.packaged_modules.{builder}.{builder}")
     # What else a README says on a config are settings of its reader, such as a csv file's separator.
     known = getattr(module, f"{builder.title()}Config")()
     own = ("config_name", "name", "version", "description", "data_files", "data_dir", "default", "features")
-    settings = layouts.config_settings(head, config)
+    settings = hub_layout.config_settings(head, config)
     options = {k: v for k, v in settings.items() if k not in own and hasattr(known, k)}
     if formats[0] == "tsv" and not options.keys() & {"sep", "delimiter"}:
         options["delimiter"] = "\t"
-    if layouts.gives_types(head, config):
+    if hub_layout.gives_types(head, config):
         options["features"] = datasets.info.DatasetInfosDict.from_directory(str(folder))[config].features
     files_of = {split: [glob.escape(str(path.absolute())) for path in found]}
     return datasets.load_dataset(builder, data_files=files_of, split=split, cache_dir=cache, **options)

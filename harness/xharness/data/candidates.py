@@ -42,7 +42,7 @@ class Pool:
 _POOLS: dict[tuple[str, str, Split, str], Pool] = {}
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Let go of all pools, before data is read that may have changed."""
     _POOLS.clear()
 

@@ -163,7 +163,7 @@ def _labels(spec: DataSpec, feature: Any, column: str, where: str) -> Callable[[
             raise DataError(f"{spec.name}: {where}: row {row} has no label in '{column}' ({value!r}).")
         name = stored_label(feature, value)
         name = spec.label_map.get(name, name)
-        if name not in known and not (spec.finds_labels and name):
+        if name not in known and not (spec.infers_labels and name):
             raise DataError(
                 f"{spec.name}: {where}: row {row} has the label '{name}', which is not one of "
                 f"{', '.join(spec.labels)}. Add it to 'label_map' in the spec if it only has another name."

@@ -9,11 +9,9 @@ from typing import Any
 
 import yaml
 
-from xharness.data import arrow as tables
-from xharness.data import formats as readers
-from xharness.data import hub_layout as layouts
+from xharness.data import arrow, formats, hub_layout
 from xharness.errors import DataError, OutputError, did_you_mean
-from xharness.hub import read as hub
+from xharness.hub import read as hub_read
 from xharness.tasks.dataset_spec import DataSpec, Source, Split
 
 
@@ -57,7 +55,7 @@ def choose(spec: DataSpec, sources: Sequence[Source], language: str, split: Spli
                 return source
             looked.append(where_of(spec, source, language, split))
             continue
-        if layouts.find_files(data_dir / str(source.repo), config, split_name):
+        if hub_layout.find_files(data_dir / str(source.repo), config, split_name):
             return source
         looked.append(f"{source.repo}/{config} ({split_name})")
     raise DataError(absent(spec, language, data_dir, looked))
@@ -76,7 +74,7 @@ def raw_files(source: Source, spec: DataSpec, language: str, split: Split, data_
     assert source.raw is not None
     pattern = spec.fill(source.raw, language, named(spec, source, split))
     for root in (data_dir / "raw", data_dir.parent / "raw"):
-        found = readers.find(root, pattern, source.format)
+        found = formats.find(root, pattern, source.format)
         if found:
             return found
     return []
@@ -87,17 +85,17 @@ def open_table(
 ) -> tuple[Any, str | None]:
     """Return the table of a source, and the Hub's sha (None for a folder)."""
     precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
-    asked = readers.Asked(language, tuple(precedence))
+    asked = formats.Asked(language, tuple(precedence))
     if source.raw:
         assert data_dir is not None
         files = raw_files(source, spec, language, split, data_dir)
         if not files:
             raise DataError(absent(spec, language, data_dir, [where_of(spec, source, language, split)]))
-        return tables.from_rows(readers.READERS[source.format](files, asked)), None
+        return arrow.from_rows(formats.READERS[source.format](files, asked)), None
     table, sha = _open_hub(spec, source, language, split, data_dir)
     if source.format != "hub":
         where = where_of(spec, source, language, split)
-        table = tables.from_rows(readers.FROM_ROWS[source.format](iter(table), asked, where))
+        table = arrow.from_rows(formats.FROM_ROWS[source.format](iter(table), asked, where))
     return table, sha
 
 
@@ -111,14 +109,14 @@ def _open_hub(
     config = spec.fill(source.config, language)
     found: list[Path] = []
     if data_dir is not None:
-        found = [p for p in layouts.find_files(data_dir / str(source.repo), config, split_name) if p.is_file()]
+        found = [p for p in hub_layout.find_files(data_dir / str(source.repo), config, split_name) if p.is_file()]
         if not found:
             looked = [f"{source.repo}/{config} ({split_name})"]
             raise DataError(absent(spec, language, data_dir, looked))
 
     def advise(causes: list[BaseException]) -> str:
         if data_dir is not None:
-            return f"The data was looked for in {tables.named_files(found, data_dir, causes)}."
+            return f"The data was looked for in {arrow.named_files(found, data_dir, causes)}."
         return (
             f"On a machine without network, fetch it elsewhere: xharness fetch --targets {spec.name} --to DIR, "
             "and give --data-dir DIR."
@@ -127,12 +125,12 @@ def _open_hub(
     with _reading(spec, f"{source.name} ({config}, {split_name})", advise):
         if data_dir is not None:
             folder = data_dir / str(source.repo)
-            key = tables.content_key(folder, config, split_name, found)
-            return tables.read_folder(folder, config, split_name, found, _cache(key)), None
+            key = arrow.content_key(folder, config, split_name, found)
+            return arrow.read_folder(folder, config, split_name, found, _cache(key)), None
         assert source.repo is not None
-        sha = hub.resolve(source.repo, source.revision, "dataset")
+        sha = hub_read.resolve(source.repo, source.revision, "dataset")
         # Else the loader would try five times for each language before it gives up.
-        hub.reach(source.repo, sha, "dataset")
+        hub_read.reach(source.repo, sha, "dataset")
         return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
 
 
@@ -142,12 +140,12 @@ def open_file(spec: DataSpec, path: Path) -> Any:
     Raises:
         DataError: it has another ending, or cannot be read.
     """
-    if layouts.data_format(path) is None:
+    if hub_layout.data_format(path) is None:
         raise DataError(f"{spec.name}: {path} is no .jsonl, .json, .csv, .tsv or .parquet file.")
     with _reading(spec, str(path), lambda _: "Look at the file."):
         # No README beside it says anything on a config without a name.
-        cache = _cache(tables.content_key(path.parent, "", "train", [path]))
-        return tables.read_folder(path.parent, "", "train", [path], cache)
+        cache = _cache(arrow.content_key(path.parent, "", "train", [path]))
+        return arrow.read_folder(path.parent, "", "train", [path], cache)
 
 
 def _cache(key: str) -> str:
@@ -177,13 +175,13 @@ def _reading(spec: DataSpec, what: str, advise: Callable[[list[BaseException]], 
         yaml.YAMLError,
         datasets.exceptions.DatasetsError,
     ) as error:
-        causes = tables.causes_of(error)
-        if any(tables.is_disk(cause) for cause in causes):
+        causes = arrow.causes_of(error)
+        if any(arrow.is_disk(cause) for cause in causes):
             raise OutputError(
                 f"{spec.name}: the disk is full, or cannot be written. Copies of data sets lie under "
                 f"{datasets.config.HF_DATASETS_CACHE}; make room, or name another place with HF_HOME."
             ) from None
-        raise DataError(f"{spec.name}: {what} cannot be read: {tables.reason(causes)} {advise(causes)}") from error
+        raise DataError(f"{spec.name}: {what} cannot be read: {arrow.reason(causes)} {advise(causes)}") from error
     finally:
         if bars:
             datasets.utils.logging.enable_progress_bar()

@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xharness.data import loading as data
-from xharness.data import user_files
+from xharness.data import loading, user_files
 from xharness.data.examples import Example, Pair
 from xharness.data.lazy import Chosen, Joined, Places
 from xharness.errors import DataError, UsageError, did_you_mean
@@ -276,7 +275,7 @@ def _pools(
             loaded = [
                 _of(
                     member.name,
-                    data.load(member, language, split, data_dir),
+                    loading.load(member, language, split, data_dir),
                     language,
                     str(member.split_name(split)),
                     member.languages[language].origin,
@@ -321,7 +320,7 @@ def _check_language(spec: TrainingSpec, members: Sequence[TrainingSpec], languag
     )
 
 
-def _of(task: str, found: data.Data, language: str, split: str, origin: str) -> tuple[Sequence[Example], Part]:
+def _of(task: str, found: loading.Data, language: str, split: str, origin: str) -> tuple[Sequence[Example], Part]:
     """Return the examples of a training set in a language, and what they are."""
     n = len(found.examples)
     return found.examples, Part(

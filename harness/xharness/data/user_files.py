@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xharness.data import arrow as tables
-from xharness.data import formats as readers
-from xharness.data import manifest
+from xharness.data import arrow, formats, manifest
 from xharness.data.formats import ccgbank
 from xharness.data.loading import Data, _examples, _expect_columns
 from xharness.data.sources import open_file
@@ -41,7 +39,7 @@ def load_file(spec: DataSpec, path: Path, language: str, split: Split) -> Data:
     format = _own_format(spec, path)
     if format is not None:
         precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
-        table = tables.from_rows(readers.READERS[format](found, readers.Asked(language, tuple(precedence))))
+        table = arrow.from_rows(formats.READERS[format](found, formats.Asked(language, tuple(precedence))))
         columns = {canonical: canonical for canonical in spec.fields if canonical in table.column_names}
     else:
         table = open_file(spec, path)
@@ -63,9 +61,9 @@ def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[
     """Return the file that a user named, or those of a split where it is the folder of CCGbank."""
     where = f"'{path}' ('{language}')"
     if path.is_dir():
-        found = ccgbank.find(path, split) if spec.finds_labels else []
+        found = ccgbank.find(path, split) if spec.infers_labels else []
         if not found:
-            kind = f"there is no file of CCGbank for {split} below" if spec.finds_labels else "expected a file, found"
+            kind = f"there is no file of CCGbank for {split} below" if spec.infers_labels else "expected a file, found"
             raise DataError(f"{spec.name}: {kind} the folder {where}.")
         return found
     if not path.is_file():
@@ -89,10 +87,10 @@ def _own_columns(spec: DataSpec, found: Sequence[str]) -> dict[str, str]:
 def _own_format(spec: DataSpec, path: Path) -> str | None:
     """Return the original format of a file of the user's own, a key of ``readers.READERS``; None: a plain table."""
     name = path.name.removesuffix(".gz")
-    if spec.finds_labels and (path.is_dir() or name.endswith((".auto", ".tsv", ".txt"))):
+    if spec.infers_labels and (path.is_dir() or name.endswith((".auto", ".tsv", ".txt"))):
         return "ccgbank"
     if spec.kind == "tagging" and name.endswith(".conllu"):
         return "conllu"
-    if spec.kind == "span_qa" and name.endswith(".json") and readers.is_squad_json(path):
+    if spec.kind == "span_qa" and name.endswith(".json") and formats.is_squad_json(path):
         return "squad_json"
     return None

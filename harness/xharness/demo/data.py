@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from xharness.demo import lexicon as world
+from xharness.demo import lexicon as demo_lexicon
 from xharness.demo.lexicon import Fact, Lexicon
 from xharness.files import write_text
 
@@ -41,7 +41,7 @@ def make_data(to: Path, *, seed: int = 0) -> Path:
     office, so what the test data states occurs nowhere in what is trained on, in any language. In the test data all
     languages hold the same sentences.
     """
-    lexicon = world.load()
+    lexicon = demo_lexicon.load()
     lines = ["hub_id\tconfig\tsplit\trows\tstatus\tsource\tlicence"]
     for name, sizes in SIZES.items():
         configs: dict[str, list[str]] = {}
@@ -181,17 +181,17 @@ def _plan_question(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], Fact, s
 
 def _pair(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], Fact, bool, str], name: str) -> Row:
     premise, hypothesis, denied, label = plan
-    say = world.deny if denied else world.state
+    say = demo_lexicon.deny if denied else demo_lexicon.state
     return {
-        "premise": world.tell(lexicon, language, premise).text,
+        "premise": demo_lexicon.tell(lexicon, language, premise).text,
         "hypothesis": say(lexicon, language, hypothesis).text,
         "label": label,
     }
 
 
 def _tagged(lexicon: Lexicon, language: str, plan: tuple[Fact, ...], name: str) -> Row:
-    text = world.tell(lexicon, language, plan)
-    words = world.words(lexicon, language, text.text)
+    text = demo_lexicon.tell(lexicon, language, plan)
+    words = demo_lexicon.words(lexicon, language, text.text)
     tags = ["O"] * len(words)
     for span in text.spans:
         inside = [i for i, w in enumerate(words) if span.start <= w.start() < span.end]
@@ -203,14 +203,14 @@ def _tagged(lexicon: Lexicon, language: str, plan: tuple[Fact, ...], name: str) 
 
 def _question(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], Fact, str], name: str) -> Row:
     context, asked, slot = plan
-    text = world.tell(lexicon, language, context)
+    text = demo_lexicon.tell(lexicon, language, context)
     before = context.index(asked)
-    start = len(world.tell(lexicon, language, (*context[:before], asked)).spans)
-    slots = len(world.state(lexicon, language, asked).spans)
+    start = len(demo_lexicon.tell(lexicon, language, (*context[:before], asked)).spans)
+    slots = len(demo_lexicon.state(lexicon, language, asked).spans)
     span = next(s for s in text.spans[start - slots : start] if s.slot == slot)
     return {
         "id": f"{language}-{name}",
-        "question": world.ask(lexicon, language, asked, slot).text,
+        "question": demo_lexicon.ask(lexicon, language, asked, slot).text,
         "context": text.text,
         "answers": {"text": [text.text[span.start : span.end]], "answer_start": [span.start]},
     }
@@ -222,10 +222,10 @@ def _translation(lexicon: Lexicon, language: str, plan: tuple[tuple[Fact, ...], 
 
 def _sentence(lexicon: Lexicon, language: str, facts: tuple[Fact, ...], form: str) -> str:
     if form == "state":
-        return world.tell(lexicon, language, facts).text
+        return demo_lexicon.tell(lexicon, language, facts).text
     if form == "deny":
-        return world.deny(lexicon, language, facts[0]).text
-    return world.ask(lexicon, language, facts[0], form).text
+        return demo_lexicon.deny(lexicon, language, facts[0]).text
+    return demo_lexicon.ask(lexicon, language, facts[0], form).text
 
 
 _PLANS: dict[str, Callable[[_Facts, int], Any]] = {

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from xharness import assets
-from xharness.demo import lexicon as world
+from xharness.demo import lexicon as demo_lexicon
 from xharness.demo.data import ORGANISATION, SOURCE_LANGUAGE
 from xharness.tasks.registry import load_task
 
@@ -27,7 +27,7 @@ def rows(data: Path, name: str, language: str = SOURCE_LANGUAGE) -> Rows:
 
 def parallel(data: Path) -> Iterator[tuple[str, str, str]]:
     """Yield language, sentence and its English translation."""
-    for language in world.load().languages:
+    for language in demo_lexicon.load().languages:
         if language != SOURCE_LANGUAGE:
             for row in rows(data, "demo-parallel", language):
                 yield language, row["text"], row["english"]
@@ -43,7 +43,7 @@ def vocabulary(pairs: list[tuple[str, str, str]]) -> list[tuple[str, float]]:
     texts = {(language, text) for language, text, _ in pairs} | {(SOURCE_LANGUAGE, e) for _, _, e in pairs}
     counts: Counter[str] = Counter()
     for language, text in sorted(texts):
-        for word in world.words(world.load(), language, text):
+        for word in demo_lexicon.words(demo_lexicon.load(), language, text):
             # Once as it stands in the text, and once as tagging data has it: after a space.
             after_space = word.start() == 0 or text[word.start() - 1] == " "
             counts.update({"▁" + word.group(): 1, ("▁" if after_space else "") + word.group(): 1})
@@ -59,11 +59,12 @@ def vocabulary(pairs: list[tuple[str, str, str]]) -> list[tuple[str, float]]:
 
 def encode_parallel(tokenizer: Any, pairs: list[tuple[str, str, str]]) -> list[tuple[list[int], list[int]]]:
     """Return sub-words of sentence and translation, each pair also split into words as tagging data is."""
-    lexicon = world.load()
+    lexicon = demo_lexicon.load()
     both = []
     for language, text, english in pairs:
         split = [
-            [m.group() for m in world.words(lexicon, c, t)] for c, t in ((language, text), (SOURCE_LANGUAGE, english))
+            [m.group() for m in demo_lexicon.words(lexicon, c, t)]
+            for c, t in ((language, text), (SOURCE_LANGUAGE, english))
         ]
         both += [(text, english), (" ".join(split[0]), " ".join(split[1]))]
     first, second = (tokenizer(list(side))["input_ids"] for side in zip(*both, strict=True))

@@ -22,7 +22,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from xharness.demo import encode as lessons
+from xharness.demo import encode
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ def train_checkpoints(
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
         chance = random.Random(seed)
-        pairs = list(lessons.parallel(data))
+        pairs = list(encode.parallel(data))
         # Two positions are lost before the first sub-word, as in all of RoBERTa's family.
-        tokenizer = XLMRobertaTokenizer(lessons.vocabulary(pairs), model_max_length=settings.positions - 2)
-        ids = lessons.encode_parallel(tokenizer, pairs)
+        tokenizer = XLMRobertaTokenizer(encode.vocabulary(pairs), model_max_length=settings.positions - 2)
+        ids = encode.encode_parallel(tokenizer, pairs)
         pupils = _new_pupils(settings, len(tokenizer))
         _align_words(pupils.encoder, _drawer(ids, settings.alignment_batch, chance), settings, progress)
         drawers = {
-            "nli": _drawer(lessons.encode_nli(tokenizer, lessons.rows(data, "demo-nli")), settings.nli_batch, chance),
-            "ner": _drawer(lessons.encode_ner(tokenizer, lessons.rows(data, "demo-ner")), settings.ner_batch, chance),
-            "qa": _drawer(lessons.encode_qa(tokenizer, lessons.rows(data, "demo-qa")), settings.qa_batch, chance),
+            "nli": _drawer(encode.encode_nli(tokenizer, encode.rows(data, "demo-nli")), settings.nli_batch, chance),
+            "ner": _drawer(encode.encode_ner(tokenizer, encode.rows(data, "demo-ner")), settings.ner_batch, chance),
+            "qa": _drawer(encode.encode_qa(tokenizer, encode.rows(data, "demo-qa")), settings.qa_batch, chance),
             "pairs": _drawer(ids, settings.pairs_batch, chance),
         }
         _teach(pupils, drawers, settings, progress)
@@ -157,8 +157,8 @@ def _new_pupils(settings: Settings, vocabulary: int) -> Pupils:
         angles = torch.arange(settings.positions)[:, None] / 1000 ** torch.linspace(0, 1, settings.width // 2)
         positions.copy_(settings.initial_positions * torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1))
         positions[encoder.config.pad_token_id] = 0
-    nli = XLMRobertaForSequenceClassification(config(lessons.labels("demo_nli")))
-    ner = XLMRobertaForTokenClassification(config(lessons.labels("demo_ner")))
+    nli = XLMRobertaForSequenceClassification(config(encode.labels("demo_nli")))
+    ner = XLMRobertaForTokenClassification(config(encode.labels("demo_ner")))
     qa = XLMRobertaForQuestionAnswering(config([]))
     for model in (nli, ner, qa):
         model.roberta = encoder

@@ -15,19 +15,19 @@ from typing import Any
 import torch
 
 from xharness import files
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.errors import DataError, ModelError
-from xharness.evaluation.model_cache import Shelf
+from xharness.evaluation.model_cache import ModelCache
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Options, Prepared
-from xharness.evaluation.retrieval.compare import Comparer, described, resolve_layer
+from xharness.evaluation.retrieval.compare import RetrievalPredictor, described, resolve_layer
 from xharness.models import devices, inference
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Array, Context, NonFiniteOutput
-from xharness.models.loading import Encoder
+from xharness.models.loading import LoadedModel
 from xharness.progress import Ticker
 from xharness.results import predictions
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results.score import Score
 from xharness.results.scoring import in_file_order, intervals_of, score_file
 from xharness.tasks.task_spec import TaskSpec
@@ -64,7 +64,7 @@ class Tuned:
 
     def chosen_by(self, data_hash: str) -> str:
         """Return how the state was chosen, as a score on some data has to say it."""
-        return results.ON_TEST if data_hash in self.chosen_on else self.selected_by
+        return results_score.ON_TEST if data_hash in self.chosen_on else self.selected_by
 
 
 def with_overrides(spec: TaskSpec, options: Options) -> TaskSpec:
@@ -91,7 +91,7 @@ class Work:
     notes: tuple[str, ...] = ()
 
 
-class Desk:
+class Evaluator:
     """Where the cells (target x language) of one run are worked on.
 
     Args:
@@ -108,8 +108,8 @@ class Desk:
         self,
         prepared: Prepared,
         folder: Path,
-        shelf: Shelf,
-        comparer: Comparer,
+        shelf: ModelCache,
+        comparer: RetrievalPredictor,
         say: Callable[[str], None],
         chosen: Mapping[str, Choice] | None = None,
         tuned: Tuned | None = None,
@@ -125,7 +125,7 @@ class Desk:
         self._chosen = chosen or {}
         self._tuned = tuned
 
-    def cell(self, step: Step, language: str, bar: Any) -> Score:
+    def evaluate(self, step: Step, language: str, bar: Any) -> Score:
         """Return the score of a target in a language: from disk if it is there and fits, else computed and kept."""
         assert step.spec is not None
         spec = with_overrides(step.spec, self._options)
@@ -168,24 +168,24 @@ class Desk:
             tokens=work.tokens,
             notes=(*plain.notes, *work.notes),
         )
-        results.save(score, score_path)
+        results_score.save(score, score_path)
         budget_file = self._budget_file(spec, language)
         budget_file.unlink(missing_ok=True)
         with suppress(OSError):  # another language has begun
             budget_file.parent.rmdir()
             budget_file.parent.parent.rmdir()
         if not self._comparer.every_layer:
-            self._comparer.forget(spec.name, language)
+            self._comparer.clear_cache(spec.name, language)
         return score
 
     def _kept(
-        self, spec: TaskSpec, language: str, loaded: data.Data, score_path: Path, made_path: Path
+        self, spec: TaskSpec, language: str, loaded: data_loading.Data, score_path: Path, made_path: Path
     ) -> Score | None:
         """Return the score on disk if it was made from the same data, spec and predictions; else None."""
         if not score_path.is_file() or not made_path.is_file():
             return None
         try:
-            score = results.load(score_path)
+            score = results_score.load(score_path)
         except DataError as error:
             self._say(f"{error} It is computed again.")
             return None
@@ -218,7 +218,7 @@ class Desk:
             intervals=score.intervals or intervals_of(spec, language, loaded, made_path, options.limit),
         )
         if told != score:
-            results.save(told, score_path)
+            results_score.save(told, score_path)
         return told
 
     def _told_of_tuning(self, data_hash: str) -> dict[str, Any]:
@@ -226,7 +226,12 @@ class Desk:
         if self._tuned is None:
             return {}
         chosen = self._tuned.chosen_by(data_hash)
-        return {"phase": results.TUNED, "track": self._tuned.track, "tuned": self._tuned.record, "selected_by": chosen}
+        return {
+            "phase": results_score.TUNED,
+            "track": self._tuned.track,
+            "tuned": self._tuned.record,
+            "selected_by": chosen,
+        }
 
     def _chosen_alike(self, spec: TaskSpec, language: str, score: Score) -> bool:
         """Whether what was chosen on development data, a layer or a threshold, was chosen as it would be now."""
@@ -240,7 +245,7 @@ class Desk:
         return True
 
     def _predict(
-        self, spec: TaskSpec, step: Step, language: str, examples: Sequence[Any], loaded: data.Data, bar: Any
+        self, spec: TaskSpec, step: Step, language: str, examples: Sequence[Any], loaded: data_loading.Data, bar: Any
     ) -> Work:
         """Predict a cell, with a smaller budget after out-of-memory, and in float32 after NaN or infinity."""
         dtype = self._dtype
@@ -283,7 +288,7 @@ class Desk:
     def _budget_file(self, spec: TaskSpec, language: str) -> Path:
         return self._folder / "started" / spec.name / f"{language}.json"
 
-    def _budget(self, spec: TaskSpec, language: str, encoder: Encoder) -> int:
+    def _budget(self, spec: TaskSpec, language: str, encoder: LoadedModel) -> int:
         """Return the token budget of a cell, the same after a kill: kernels round by shape, bytes must not change."""
         path = self._budget_file(spec, language)
         asked = self._options.batch_tokens
@@ -300,9 +305,9 @@ class Desk:
         self,
         spec: TaskSpec,
         language: str,
-        encoder: Encoder,
+        encoder: LoadedModel,
         examples: Sequence[Any],
-        loaded: data.Data,
+        loaded: data_loading.Data,
         budget: int,
     ) -> Work:
         choice = self._chosen.get(spec.name)
@@ -316,7 +321,7 @@ class Desk:
         return Work(found.predictions, found.counts, found.tokens, budget, encoder.dtype, used, selection, encoding)
 
     def _decoded(
-        self, spec: TaskSpec, step: Step, encoder: Encoder, examples: Sequence[Any], budget: int, bar: Any
+        self, spec: TaskSpec, step: Step, encoder: LoadedModel, examples: Sequence[Any], budget: int, bar: Any
     ) -> Work:
         kind = KINDS[spec.kind]
         assert kind.decode is not None

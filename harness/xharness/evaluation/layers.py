@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from xharness.data import candidates as pools
-from xharness.data import loading as data
+from xharness.data import candidates
+from xharness.data import loading as data_loading
 from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
-from xharness.evaluation.evaluator import Choice, Desk, with_overrides
-from xharness.evaluation.model_cache import Shelf, open_shelf
+from xharness.evaluation.evaluator import Choice, Evaluator, with_overrides
+from xharness.evaluation.model_cache import ModelCache, open_model_cache
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Prepared
-from xharness.evaluation.retrieval.compare import Comparer, resolve_layer
+from xharness.evaluation.retrieval.compare import RetrievalPredictor, resolve_layer
 from xharness.evaluation.run_folder import checkpoint_folder, run_folder, settings_of
 from xharness.progress import bar
 from xharness.results.aggregate import TaskResult, task_result
@@ -98,8 +98,8 @@ def run(
         )
     for task, why in without.items():
         say(f"{task} is left out of the curve: {why}")
-    pools.forget()
-    shelf = open_shelf(prepared)
+    candidates.clear_cache()
+    shelf = open_model_cache(prepared)
     scores, runs, failures = _every_layer(prepared, steps, Path(output), shelf, say, progress)
     if prepared.named_languages:
         there = {code for step in steps for code in step.languages}
@@ -130,7 +130,7 @@ def choose(
     prepared: Prepared,
     steps: Sequence[Step],
     output: Path,
-    shelf: Shelf,
+    shelf: ModelCache,
     say: Callable[[str], None],
     progress: bool,
 ) -> tuple[dict[str, Choice], dict[str, XharnessError]]:
@@ -186,7 +186,9 @@ def _trial(prepared: Prepared, step: Step) -> Prepared:
     settings = with_overrides(step.spec, prepared.options).input
     for name in settings.layer_dev:
         spec = load_task(name)
-        there = [code for code in spec.languages if data.available(spec, code, "dev", prepared.data_dir) is None]
+        there = [
+            code for code in spec.languages if data_loading.available(spec, code, "dev", prepared.data_dir) is None
+        ]
         if there:
             options = replace(
                 prepared.options,
@@ -207,7 +209,7 @@ def _trial(prepared: Prepared, step: Step) -> Prepared:
     )
 
 
-def _best(trial: Prepared, output: Path, shelf: Shelf, say: Callable[[str], None], progress: bool) -> Choice:
+def _best(trial: Prepared, output: Path, shelf: ModelCache, say: Callable[[str], None], progress: bool) -> Choice:
     step = trial.steps[0]
     assert step.spec is not None
     scores, _, failures = _every_layer(trial, [step], output, shelf, say, progress, trial=True)
@@ -224,7 +226,7 @@ def _every_layer(
     prepared: Prepared,
     steps: Sequence[Step],
     output: Path,
-    shelf: Shelf,
+    shelf: ModelCache,
     say: Callable[[str], None],
     progress: bool,
     *,
@@ -234,13 +236,13 @@ def _every_layer(
     assert steps[0].spec is not None
     depth = shelf.encoder(with_overrides(steps[0].spec, prepared.options), shelf.dtype).layers
     folder = _sweep_folder(prepared, output, shelf.dtype)
-    comparer = Comparer(folder, prepared.data_dir, shelf.device, prepared.checkpoint.id, True, progress)
-    desks: dict[int, Desk] = {}
+    comparer = RetrievalPredictor(folder, prepared.data_dir, shelf.device, prepared.checkpoint.id, True, progress)
+    desks: dict[int, Evaluator] = {}
     runs: dict[int, Path] = {}
     for layer in range(depth + 1):
         of_layer = replace(prepared, options=replace(prepared.options, layer=layer))
         runs[layer] = run_folder(of_layer, output, shelf.dtype, say, trial=trial)
-        desks[layer] = Desk(of_layer, runs[layer], shelf, comparer, say)
+        desks[layer] = Evaluator(of_layer, runs[layer], shelf, comparer, say)
     scores: dict[int, dict[str, dict[str, Score]]] = {layer: {step.task: {} for step in steps} for layer in desks}
     failures: list[XharnessError] = []
     for step in steps:
@@ -253,8 +255,8 @@ def _every_layer(
                         found[step.task].pop(language, None)
                     failures.append(failure)
                     say(f"{step.task} {language}: {failure}")
-                comparer.forget(step.task, language)
-        comparer.forget(step.task)
+                comparer.clear_cache(step.task, language)
+        comparer.clear_cache(step.task)
     made = {layer: {task: of for task, of in found.items() if of} for layer, found in scores.items()}
     return made, runs, failures
 
@@ -262,7 +264,7 @@ def _every_layer(
 def _language(
     step: Step,
     language: str,
-    desks: Mapping[int, Desk],
+    desks: Mapping[int, Evaluator],
     scores: dict[int, dict[str, dict[str, Score]]],
     shown: Any,
 ) -> XharnessError | None:
@@ -270,7 +272,7 @@ def _language(
     for layer, desk in desks.items():
         shown.set_postfix_str(f"{language} layer {layer}")
         try:
-            scores[layer][step.task][language] = desk.cell(step, language, shown)
+            scores[layer][step.task][language] = desk.evaluate(step, language, shown)
         except OutputError:
             raise
         except XharnessError as error:

@@ -12,13 +12,13 @@ from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.heads import Head
 from xharness.evaluation.prepare import Prepared
 from xharness.models import devices
-from xharness.models import loading as models
+from xharness.models import loading as models_loading
 from xharness.models.kinds import KINDS
-from xharness.models.loading import Encoder
+from xharness.models.loading import LoadedModel
 from xharness.tasks.task_spec import TaskSpec
 
 
-class Shelf:
+class ModelCache:
     """Holds the loaded checkpoint, one at a time: another head or type takes its place.
 
     Args:
@@ -43,9 +43,9 @@ class Shelf:
         self.dtype = dtype
         self._checkpoint, self._path, self._trust = checkpoint, path, trust
         self._heads = heads or {}
-        self._loaded: tuple[tuple[str, str, bool, str | None], Encoder] | None = None
+        self._loaded: tuple[tuple[str, str, bool, str | None], LoadedModel] | None = None
 
-    def encoder(self, spec: TaskSpec, dtype: str) -> Encoder:
+    def encoder(self, spec: TaskSpec, dtype: str) -> LoadedModel:
         """Return the checkpoint with the head that a target needs, in a type."""
         kind = KINDS[spec.kind]
         pooler = kind.decode is None and spec.input.pooling == "pooler"
@@ -53,7 +53,7 @@ class Shelf:
         key = (kind.auto_class, dtype, pooler, head.name if head is not None else None)
         if self._loaded is None or self._loaded[0] != key:
             self._loaded = None  # let go of the other one before a second is made
-            encoder = models.load(
+            encoder = models_loading.load(
                 self._path,
                 kind,
                 name=self._checkpoint.name,
@@ -67,7 +67,7 @@ class Shelf:
         return self._loaded[1]
 
 
-def open_shelf(prepared: Prepared) -> Shelf:
+def open_model_cache(prepared: Prepared) -> ModelCache:
     """Return the shelf of a run: its device, its type, and the checkpoint's files, which are downloaded if need be."""
     options = prepared.options
     device = devices.choose_device(options.device)
@@ -76,4 +76,4 @@ def open_shelf(prepared: Prepared) -> Shelf:
     dtype = devices.choose_dtype(options.dtype, device)
     known = prepared.checkpoint.heads
     heads = {step.task: known[step.head] for step in prepared.steps if step.head is not None}
-    return Shelf(prepared.checkpoint, path, device, dtype, options.trust_remote_code, heads)
+    return ModelCache(prepared.checkpoint, path, device, dtype, options.trust_remote_code, heads)

@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from xharness.checkpoints.checkpoint import Checkpoint
-from xharness.checkpoints.compatibility import State, fit
+from xharness.checkpoints.compatibility import State, match_head
 from xharness.errors import UsageError, did_you_mean
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.dataset_spec import Split
@@ -122,7 +122,7 @@ def _step(
     there = tuple(code for code in languages if code not in left_out)
     if not there:
         return Step(spec.name, spec, "cannot", next(iter(left_out.values())), left_out=left_out)
-    found = fit(spec, checkpoint, label_map, head)
+    found = match_head(spec, checkpoint, label_map, head)
     counts = [spec.expected_count(code, split) for code in there]
     known = [min(count, limit) if limit is not None else count for count in counts if count is not None]
     examples = sum(known) if len(known) == len(counts) else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from xharness.checkpoints import resolve
 from xharness.checkpoints.checkpoint import Checkpoint
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data.loading import data_folder
 from xharness.errors import DataError, UsageError
 from xharness.evaluation.plan import Step, make_plan
@@ -118,9 +118,9 @@ def prepare(
 
 def _unavailable(spec: TaskSpec, language: str, split: Split, folder: Path | None) -> str | None:
     """Return why a language cannot be predicted on; mining tunes its threshold on development data, which it needs."""
-    reason = data.available(spec, language, split, folder)
+    reason = data_loading.available(spec, language, split, folder)
     if reason is None and spec.kind == "mining" and split == "test":
-        reason = data.available(spec, language, "dev", folder)
+        reason = data_loading.available(spec, language, "dev", folder)
     return reason
 
 

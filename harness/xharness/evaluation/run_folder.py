@@ -9,7 +9,7 @@ from typing import Any
 from xharness import files
 from xharness.errors import XharnessError
 from xharness.evaluation.prepare import Prepared
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results.runs import digest, run_record
 
 
@@ -49,7 +49,7 @@ def run_folder(
     files.write_json(
         path,
         {
-            "schema_version": results.SCHEMA_VERSION,
+            "schema_version": results_score.SCHEMA_VERSION,
             "model": checkpoint.name,
             "model_sha": checkpoint.sha,
             "model_hash": checkpoint.content_hash,

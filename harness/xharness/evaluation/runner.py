@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from xharness.data import candidates as pools
+from xharness.data import candidates
 from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
-from xharness.evaluation import layers as sweep
-from xharness.evaluation.evaluator import Choice, Desk
-from xharness.evaluation.model_cache import open_shelf
+from xharness.evaluation import layers
+from xharness.evaluation.evaluator import Choice, Evaluator
+from xharness.evaluation.model_cache import open_model_cache
 from xharness.evaluation.prepare import Options, Prepared, prepare
-from xharness.evaluation.retrieval.compare import Comparer
+from xharness.evaluation.retrieval.compare import RetrievalPredictor
 from xharness.evaluation.run_folder import run_folder
 from xharness.progress import bar
 from xharness.results.aggregate import Results, aggregate
@@ -48,8 +48,8 @@ def run(
             "Nothing can be evaluated:\n" + "\n".join(f"  {s.task}: {s.state}: {s.reason}" for s in prepared.steps)
         )
     options = prepared.options
-    pools.forget()
-    shelf = open_shelf(prepared)
+    candidates.clear_cache()
+    shelf = open_model_cache(prepared)
     folder = run_folder(prepared, Path(output), shelf.dtype, say)
     scores: list[Score] = []
     failures: list[XharnessError] = []
@@ -58,27 +58,29 @@ def run(
         failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
     chosen: dict[str, Choice] = {}
     if options.layer == "dev":
-        chosen, refused = sweep.choose(prepared, steps, Path(output), shelf, say, progress)
+        chosen, refused = layers.choose(prepared, steps, Path(output), shelf, say, progress)
         failures += refused.values()
         steps = [step for step in steps if step.task not in refused]
     for step in steps:
         asked = options.layer not in (None, "dev") and step.spec is not None and step.spec.compares_vectors
-        if asked and not sweep.has_layers(step, prepared):
+        if asked and not layers.has_layers(step, prepared):
             say(f"{step.task}: the pooler's output has no layers; --layer does not change it.")
-    comparer = Comparer(folder / "vectors", prepared.data_dir, shelf.device, prepared.checkpoint.id, progress=progress)
-    desk = Desk(prepared, folder, shelf, comparer, say, chosen)
+    comparer = RetrievalPredictor(
+        folder / "vectors", prepared.data_dir, shelf.device, prepared.checkpoint.id, progress=progress
+    )
+    desk = Evaluator(prepared, folder, shelf, comparer, say, chosen)
     for step in steps:
         with bar(step.task, step.examples, progress) as shown:
             for language in step.languages:
                 shown.set_postfix_str(language)
                 try:
-                    scores.append(desk.cell(step, language, shown))
+                    scores.append(desk.evaluate(step, language, shown))
                 except OutputError:
                     raise
                 except XharnessError as error:
                     failures.append(error)
                     say(f"{step.task} {language}: {error}")
-        comparer.forget(step.task)
+        comparer.clear_cache(step.task)
     if failures and not scores:
         raise type(failures[0])("\n".join(dict.fromkeys(str(f) for f in failures)))
     specs = {step.task: step.spec for step in prepared.steps if step.spec is not None}

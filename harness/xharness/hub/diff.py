@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from xharness.hub.errors import NoSuchFile, RepoType, Request, explained
+from xharness.hub.errors import NoSuchFile, RepoType, Request, explain_read_errors
 from xharness.hub.read import RemoteFile
-from xharness.hub.write_errors import patiently
+from xharness.hub.write_errors import retry_on_rate_limit
 
 _Entry = RemoteFile | str
 """A file, or the id of a folder."""
@@ -30,8 +30,8 @@ def history(repo: str, revision: str, repo_type: RepoType) -> list[str]:
     """
     from huggingface_hub import HfApi
 
-    with explained(Request(repo, revision, repo_type), lambda: ""):
-        found = patiently(lambda: HfApi().list_repo_commits(repo, repo_type=repo_type, revision=revision))
+    with explain_read_errors(Request(repo, revision, repo_type), lambda: ""):
+        found = retry_on_rate_limit(lambda: HfApi().list_repo_commits(repo, repo_type=repo_type, revision=revision))
     return [commit.commit_id for commit in found]
 
 
@@ -102,7 +102,7 @@ def _tree(repo: str, sha: str, folder: str, repo_type: RepoType, *, recursive: b
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFolder
 
-    with explained(Request(repo, sha, repo_type, folder), lambda: ""):
+    with explain_read_errors(Request(repo, sha, repo_type, folder), lambda: ""):
         found = HfApi().list_repo_tree(repo, folder or None, recursive=recursive, revision=sha, repo_type=repo_type)
         for entry in found:
             if isinstance(entry, RepoFolder):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xharness.errors import ModelError, OutputError
-from xharness.hub.errors import Request, explained
+from xharness.hub.errors import Request, explain_read_errors
 
 
 def receive(repo: str, sha: str, path: str, size: int, part: Path, tell: Callable[[int], object]) -> None:
@@ -52,7 +52,7 @@ def receive(repo: str, sha: str, path: str, size: int, part: Path, tell: Callabl
         )
     # Packed on its way, a file could not be gone on with in the middle.
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-    with explained(Request(repo, sha, "model", path), lambda: ""), part.open("ab") as file:
+    with explain_read_errors(Request(repo, sha, "model", path), lambda: ""), part.open("ab") as file:
         have = file.tell()
         if have > size:
             file.truncate(0)

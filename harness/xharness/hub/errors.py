@@ -78,7 +78,7 @@ class Request:
 
 
 @contextmanager
-def explained(request: Request, nearest_revision: Callable[[], str]) -> Iterator[None]:
+def explain_read_errors(request: Request, nearest_revision: Callable[[], str]) -> Iterator[None]:
     """Turn what huggingface_hub raises inside the block into a sentence for the user.
 
     The text of the original error is left out: it may hold a URL with a password, a proxy or a token.

@@ -16,7 +16,7 @@ from typing import Any
 
 from xharness import files
 from xharness.errors import did_you_mean
-from xharness.hub.errors import SHA, NoSuchFile, RepoType, Request, explained, http_error
+from xharness.hub.errors import SHA, NoSuchFile, RepoType, Request, explain_read_errors, http_error
 
 _PIECE = 1 << 20
 
@@ -176,7 +176,7 @@ def _explained(
 ) -> AbstractContextManager[None]:
     """Have what the Hub's client raises inside the block said in a sentence."""
     request = Request(repo, revision, repo_type, path)
-    return explained(request, lambda: _nearest_revision(repo, revision, repo_type))
+    return explain_read_errors(request, lambda: _nearest_revision(repo, revision, repo_type))
 
 
 def _nearest_revision(repo: str, revision: str | None, repo_type: RepoType) -> str:

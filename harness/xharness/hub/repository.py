@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from xharness.errors import PublishError
-from xharness.hub import read as hub
-from xharness.hub.errors import RepoType, Request, explained
+from xharness.hub import read
+from xharness.hub.errors import RepoType, Request, explain_read_errors
 from xharness.hub.read import RemoteFile
-from xharness.hub.write_errors import LOG_IN, Lost, explained_writing, patiently
+from xharness.hub.write_errors import LOG_IN, ResponseLost, explain_write_errors, retry_on_rate_limit
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RepoState:
     """What stands in a repository now.
 
     Attributes:
@@ -52,7 +52,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Proposal:
+class PullRequestRef:
     """An open pull request: its number, title, author and address, and where it stands."""
 
     number: int
@@ -80,7 +80,7 @@ class PullRequest:
         moved: when the Hub saw the commit that it stands at; None where it does not say.
     """
 
-    proposal: Proposal
+    proposal: PullRequestRef
     status: str
     onto: str | None
     comments: tuple[tuple[str, str], ...]
@@ -104,7 +104,7 @@ def find_collection(owner: str, title: str, repo: str) -> Collection | None:
     """
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, "the list of collections"):
+    with explain_write_errors(repo, "the list of collections"):
         slug = next((each.slug for each in HfApi().list_collections(owner=owner) if each.title == title), None)
         return None if slug is None else collection_of(HfApi().get_collection(slug))
 
@@ -125,14 +125,14 @@ def account(repo: str) -> Account:
     """
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, "this token"):
-        found = patiently(lambda: HfApi().whoami())
+    with explain_write_errors(repo, "this token"):
+        found = retry_on_rate_limit(lambda: HfApi().whoami())
     token = (found.get("auth") or {}).get("accessToken") or {}
     organisations = {org["name"]: org.get("roleInOrg") for org in found.get("orgs") or [] if "name" in org}
     return Account(found["name"], token.get("role"), organisations, _writable(token))
 
 
-def account_for_a_look(repo: str) -> Account | None:
+def try_account(repo: str) -> Account | None:
     """Return who this machine's token belongs to; None where there is none, or the Hub cannot be asked.
 
     Raises:
@@ -140,12 +140,12 @@ def account_for_a_look(repo: str) -> Account | None:
     """
     from huggingface_hub import get_token, is_offline_mode
 
-    with explained_writing(repo, "this token"):
+    with explain_write_errors(repo, "this token"):
         if is_offline_mode() or get_token() is None:
             return None
     try:
         return account(repo)
-    except Lost:
+    except ResponseLost:
         return None
 
 
@@ -188,7 +188,7 @@ def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool, repo
             "it with --create-pr."
         )
     if exists:
-        with explained_writing(repo, "the right to write"):
+        with explain_write_errors(repo, "the right to write"):
             try:
                 HfApi().auth_check(repo, repo_type=repo_type, write=True)
             except HfHubHTTPError as error:
@@ -197,9 +197,9 @@ def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool, repo
                 # A Hub of one's own may not have this route; the commit itself will tell.
 
 
-def standing(
+def repo_state(
     repo: str, branch: str | None, *, repo_type: RepoType = "model", folders: Sequence[str] | None = None
-) -> Standing | None:
+) -> RepoState | None:
     """Return what stands in a repository; None if there is none, or this token may not know that there is.
 
     Args:
@@ -214,10 +214,10 @@ def standing(
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-    with explained(Request(repo, None, repo_type), lambda: ""):
+    with explain_read_errors(Request(repo, None, repo_type), lambda: ""):
         try:
-            info = patiently(lambda: HfApi().repo_info(repo, repo_type=repo_type))
-            refs = patiently(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type))
+            info = retry_on_rate_limit(lambda: HfApi().repo_info(repo, repo_type=repo_type))
+            refs = retry_on_rate_limit(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type))
         except GatedRepoError:  # one kind of the other
             raise
         except RepositoryNotFoundError:
@@ -226,17 +226,17 @@ def standing(
     sha = branches.get(branch or "main", str(info.sha))
     tags = {ref.name: ref.target_commit for ref in refs.tags}
     if folders is None:
-        files = hub.list_files(repo, sha, repo_type)
+        files = read.list_files(repo, sha, repo_type)
     else:
-        files = {path: file for each in folders for path, file in hub.list_files(repo, sha, repo_type, each).items()}
-    return Standing(sha, (branch or "main") in branches, bool(info.private), files, tags)
+        files = {path: file for each in folders for path, file in read.list_files(repo, sha, repo_type, each).items()}
+    return RepoState(sha, (branch or "main") in branches, bool(info.private), files, tags)
 
 
-def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[Proposal]:
+def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[PullRequestRef]:
     """Return the open pull requests of a repository whose title begins so, the newest first."""
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, "the list of its pull requests"):
+    with explain_write_errors(repo, "the list of its pull requests"):
         found = [
             discussion
             for discussion in HfApi().get_repo_discussions(
@@ -248,7 +248,7 @@ def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[P
             HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True).pull_requests if found else []
         )
     heads = {ref.ref: ref.target_commit for ref in refs or []}
-    made = [Proposal(d.num, d.title, d.author, d.url, heads.get(f"refs/pr/{d.num}", "")) for d in found]
+    made = [PullRequestRef(d.num, d.title, d.author, d.url, heads.get(f"refs/pr/{d.num}", "")) for d in found]
     return sorted((p for p in made if p.sha), key=lambda proposal: -proposal.number)
 
 
@@ -268,18 +268,20 @@ def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head:
     from huggingface_hub import HfApi
     from huggingface_hub.community import DiscussionComment, DiscussionCommit
 
-    with explained_writing(repo, f"its pull request {number}"):
-        found = patiently(lambda: HfApi().get_discussion_details(repo, number, repo_type=repo_type))
+    with explain_write_errors(repo, f"its pull request {number}"):
+        found = retry_on_rate_limit(lambda: HfApi().get_discussion_details(repo, number, repo_type=repo_type))
         if not found.is_pull_request:
             raise PublishError(f"{repo}: number {number} is a discussion and no pull request. Give another number.")
         if head is None:
-            refs = patiently(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True))
+            refs = retry_on_rate_limit(
+                lambda: HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True)
+            )
             heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
             head = heads.get(f"refs/pr/{number}", "")
     said = tuple((event.author, event.content) for event in found.events if isinstance(event, DiscussionComment))
     commits = [event for event in found.events if isinstance(event, DiscussionCommit) and event.oid == head]
     return PullRequest(
-        proposal=Proposal(number, found.title, found.author, found.url, head),
+        proposal=PullRequestRef(number, found.title, found.author, found.url, head),
         status=found.status,
         onto=found.target_branch,
         comments=said,

@@ -11,7 +11,7 @@ from typing import Any
 
 from xharness.hub.errors import RepoType
 from xharness.hub.repository import collection_of, find_collection
-from xharness.hub.write_errors import explained_writing, patiently
+from xharness.hub.write_errors import explain_write_errors, retry_on_rate_limit
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,20 @@ def create_repository(repo: str, *, private: bool, repo_type: RepoType = "model"
     """
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, "a repository of this name"):
-        patiently(lambda: HfApi().create_repo(repo, private=private, repo_type=repo_type, space_sdk=space_sdk))
+    with explain_write_errors(repo, "a repository of this name"):
+        retry_on_rate_limit(
+            lambda: HfApi().create_repo(repo, private=private, repo_type=repo_type, space_sdk=space_sdk)
+        )
 
 
 def create_branch(repo: str, branch: str, sha: str) -> None:
     """Make a branch that begins at a commit; one that is there by now is left as it is."""
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, f"the branch '{branch}'"):
-        patiently(lambda: HfApi().create_branch(repo, branch=branch, revision=sha, repo_type="model", exist_ok=True))
+    with explain_write_errors(repo, f"the branch '{branch}'"):
+        retry_on_rate_limit(
+            lambda: HfApi().create_branch(repo, branch=branch, revision=sha, repo_type="model", exist_ok=True)
+        )
 
 
 def create_tag(repo: str, tag: str, sha: str) -> None:
@@ -52,8 +56,8 @@ def create_tag(repo: str, tag: str, sha: str) -> None:
     """
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, f"the tag '{tag}'"):
-        patiently(lambda: HfApi().create_tag(repo, tag=tag, revision=sha, repo_type="model"))
+    with explain_write_errors(repo, f"the tag '{tag}'"):
+        retry_on_rate_limit(lambda: HfApi().create_tag(repo, tag=tag, revision=sha, repo_type="model"))
 
 
 def check_card(repo: str, text: str, *, repo_type: RepoType = "model") -> None:
@@ -73,8 +77,8 @@ def check_card(repo: str, text: str, *, repo_type: RepoType = "model") -> None:
         asked = {"content": text, "repoType": repo_type}
         client.hf_raise_for_status(client.get_session().post(address, json=asked, headers=client.build_hf_headers()))
 
-    with explained_writing(repo, "the metadata of this card"):
-        patiently(ask)
+    with explain_write_errors(repo, "the metadata of this card"):
+        retry_on_rate_limit(ask)
 
 
 def commit(
@@ -108,7 +112,7 @@ def commit(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    with explained_writing(repo, "this commit"), _bars():
+    with explain_write_errors(repo, "this commit"), _bars():
         operations: list[Any] = []
         for path, source, digest in added:
             operation = CommitOperationAdd(path_in_repo=path, path_or_fileobj=source)
@@ -116,7 +120,7 @@ def commit(
             operation.upload_info.sha256 = bytes.fromhex(digest)
             operations.append(operation)
         operations += [CommitOperationDelete(path_in_repo=path, is_folder=False) for path in deleted]
-        made = patiently(
+        made = retry_on_rate_limit(
             lambda: HfApi().create_commit(
                 repo,
                 operations,
@@ -140,8 +144,8 @@ def comment(repo: str, number: int, text: str, *, repo_type: RepoType = "model")
     """
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, f"a comment on its pull request {number}"):
-        patiently(lambda: HfApi().comment_discussion(repo, number, text, repo_type=repo_type))
+    with explain_write_errors(repo, f"a comment on its pull request {number}"):
+        retry_on_rate_limit(lambda: HfApi().comment_discussion(repo, number, text, repo_type=repo_type))
 
 
 def close(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -> None:
@@ -153,8 +157,10 @@ def close(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -
     """
     from huggingface_hub import HfApi
 
-    with explained_writing(repo, f"closing its pull request {number}"):
-        patiently(lambda: HfApi().change_discussion_status(repo, number, "closed", comment=text, repo_type=repo_type))
+    with explain_write_errors(repo, f"closing its pull request {number}"):
+        retry_on_rate_limit(
+            lambda: HfApi().change_discussion_status(repo, number, "closed", comment=text, repo_type=repo_type)
+        )
 
 
 def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> str:
@@ -162,7 +168,7 @@ def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> st
     from huggingface_hub import HfApi
 
     found = find_collection(owner, title, repo)
-    with explained_writing(repo, f"the collection '{title}'"):
+    with explain_write_errors(repo, f"the collection '{title}'"):
         if found is None:
             made = HfApi().create_collection(title, namespace=owner, private=private, exists_ok=True)
             found = collection_of(made)

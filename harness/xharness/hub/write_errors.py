@@ -26,15 +26,15 @@ _SECRETS = re.compile(
 )
 
 
-class Stale(PublishError):
+class RepositoryChanged(PublishError):
     """The repository was changed by somebody else since it was compared."""
 
 
-class Lost(PublishError):
+class ResponseLost(PublishError):
     """What was asked for may have been done: the answer did not come, or was an error of the Hub itself."""
 
 
-def scrubbed(text: str) -> str:
+def redact(text: str) -> str:
     """Return a text without tokens, passwords and the query part of addresses.
 
     >>> scrubbed("403 for https://me:pw@host/x?sig=1 with Authorization: Bearer abc and hf_AbC")
@@ -55,7 +55,7 @@ def _token() -> str | None:
 
 
 @contextmanager
-def explained_writing(repo: str, what: str) -> Iterator[None]:
+def explain_write_errors(repo: str, what: str) -> Iterator[None]:
     """Turn what huggingface_hub raises inside the block into a sentence, and keep secrets out of what it logs.
 
     Args:
@@ -80,7 +80,7 @@ def _quiet() -> Iterator[None]:
         """Replaces the text of a record by one without secrets."""
 
         def filter(self, record: logging.LogRecord) -> bool:
-            record.msg, record.args = scrubbed(record.getMessage()), ()
+            record.msg, record.args = redact(record.getMessage()), ()
             return True
 
     filters = [(handler, Scrubbing()) for handler in logging.getLogger("huggingface_hub").handlers]
@@ -113,11 +113,11 @@ def _sentence(error: Exception, repo: str, what: str) -> XharnessError:
         response = getattr(cause, "response", None)
         if response is not None:
             server = getattr(cause, "server_message", None) or response.headers.get("X-Error-Message") or ""
-            return _answered(response.status_code, strip_controls(scrubbed(str(server))).strip(), repo, what)
+            return _answered(response.status_code, strip_controls(redact(str(server))).strip(), repo, what)
     if any(isinstance(cause, errors.OfflineModeIsEnabled) for cause in causes):
         return PublishError(f"{repo}: HF_HUB_OFFLINE is set. Unset it to publish.")
     if any(isinstance(cause, http_error() | ConnectionError | TimeoutError) for cause in causes):
-        return Lost(
+        return ResponseLost(
             f"{repo}: {what}: the Hub cannot be reached, or the connection broke. Run the same command again: it looks "
             "at what is there, and sends what is missing."
         )
@@ -125,7 +125,7 @@ def _sentence(error: Exception, repo: str, what: str) -> XharnessError:
     if isinstance(unreadable, OSError):
         return OutputError(f"{unreadable.filename}: cannot be read: {os.strerror(unreadable.errno or 0)}.")
     last = causes[-1]
-    return PublishError(f"{repo}: {what}: it failed ({type(last).__name__}: {scrubbed(str(last))[:400]}).")
+    return PublishError(f"{repo}: {what}: it failed ({type(last).__name__}: {redact(str(last))[:400]}).")
 
 
 def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
@@ -145,7 +145,7 @@ def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
                 f"token may not see it (HTTP 404).{said} Look at the name, or run the same command again."
             )
         case 409 | 412:
-            return Stale(
+            return RepositoryChanged(
                 f"{repo}: the repository was changed meanwhile (HTTP {status}), so nothing was changed.{said} Run the "
                 "same command again: it compares anew."
             )
@@ -155,14 +155,14 @@ def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
                 "command again."
             )
         case _ if status >= 500:
-            return Lost(
+            return ResponseLost(
                 f"{repo}: {what}: the Hub answered with an error of its own (HTTP {status}).{said} Run the same "
                 "command again later: it looks at what is there, and sends what is missing."
             )
     return PublishError(f"{repo}: the Hub refuses {what} (HTTP {status}).{said}")
 
 
-def patiently(call: Callable[[], _Result]) -> _Result:
+def retry_on_rate_limit(call: Callable[[], _Result]) -> _Result:
     """Call again where the Hub says that it was asked too much: the client waits for it at uploads only.
 
     Nothing else is tried again here: what was answered with an error of the Hub may have been done.

@@ -16,13 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from xharness.errors import OutputError, SubmissionError, UsageError
-from xharness.leaderboard import entries as submitted
-from xharness.leaderboard import long_table as table
-from xharness.leaderboard import page, rows
-from xharness.leaderboard import reference_entries as reported
-from xharness.leaderboard import store as merged
+from xharness.leaderboard import entries, long_table, page, reference_entries, rows, store
 from xharness.leaderboard.long_table import TABLE_FILE, Part, Table
-from xharness.leaderboard.rows import SCORES_FILE, Board, Layout, Line
+from xharness.leaderboard.rows import SCORES_FILE, BoardBuilder, BoardRow, BoardSchema
 from xharness.leaderboard.submission import SUBMISSIONS
 
 PAGE_FILE, REPLICATES = "index.html", "replicates"
@@ -86,7 +82,7 @@ class _Prepared:
     """A submission as a build takes it."""
 
     standing: _Standing
-    line: Line
+    line: BoardRow
     part: Part
     notes: tuple[str, ...]
 
@@ -105,10 +101,10 @@ def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = 
         SubmissionError: its board.json is wrong.
         OutputError: the folder cannot be written.
     """
-    about = merged.read_about(source)
+    about = store.read_about(source)
     _refuse_others(to)
     shape = rows.layout()
-    board, long = Board(shape, about.title, repo, sha), Table()
+    board, long = BoardBuilder(shape, about.title, repo, sha), Table()
     left_out: list[str] = []
     notes: list[str] = []
     found: list[_Standing] = []
@@ -124,7 +120,7 @@ def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = 
             found.append(each.standing)
         superseded = _superseded(found)
         board.supersede(superseded)
-        figures = list(reported.rows(shape))
+        figures = list(reference_entries.rows(shape))
         for row, cells, told in figures:
             board.add(rows.line(shape, row, cells, told))
         numbers = long.write(folder / TABLE_FILE, superseded)
@@ -143,9 +139,9 @@ def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = 
     )
 
 
-def _prepared(source: Path, shape: Layout, scripts: Path) -> Iterator[_Prepared | str]:
+def _prepared(source: Path, shape: BoardSchema, scripts: Path) -> Iterator[_Prepared | str]:
     """Yield every submission by id, or a sentence where one cannot be read; of many, several at once."""
-    names = merged.names(source)
+    names = store.names(source)
     prepare = partial(_prepare, source, shape, scripts)
     workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
     if len(names) < _FEW or workers < 2:
@@ -156,26 +152,26 @@ def _prepared(source: Path, shape: Layout, scripts: Path) -> Iterator[_Prepared 
         yield from pool.map(prepare, names, chunksize=_CHUNK)
 
 
-def _prepare(source: Path, shape: Layout, scripts: Path, name: str) -> _Prepared | str:
+def _prepare(source: Path, shape: BoardSchema, scripts: Path, name: str) -> _Prepared | str:
     """Return what a build takes of a submission, after writing its replicates beside the page."""
     try:
-        each = merged.read_one(source, name)
+        each = store.read_one(source, name)
     except SubmissionError as error:
         # The name is a stranger's; so is whatever the first problem quotes.
         first, *more = str(error).splitlines()
         return f"{SUBMISSIONS}/{ascii(name[:60])[1:-1]} is left out: {first}" + (" ..." if more else "")
     found = each.submission
-    numbers, unknown = submitted.numbers(each, shape)
-    cells = submitted.cells(each, numbers, shape)
+    numbers, unknown = entries.numbers(each, shape)
+    cells = entries.cells(each, numbers, shape)
     if each.replicates is not None and each.verdict is not None and each.verdict.replicates is not None:
         index = each.verdict.replicates
         script = page.replicates_script(found.id, index.cells, index.resamples, each.replicates)
         _write(scripts / f"{found.id}.js", script)
     return _Prepared(
         standing=_Standing(found.id, found.submitted_by, found.supersedes, each.checked, each.withdrawn is not None),
-        line=rows.line(shape, submitted.row(each), cells),
-        part=table.part(each, numbers, cells),
-        notes=(*each.notes, *unknown, *submitted.outdated(each, numbers, shape)),
+        line=rows.line(shape, entries.row(each), cells),
+        part=long_table.part(each, numbers, cells),
+        notes=(*each.notes, *unknown, *entries.outdated(each, numbers, shape)),
     )
 
 
@@ -195,7 +191,7 @@ def _superseded(found: list[_Standing]) -> dict[str, str]:
     return made
 
 
-def _write_scores(board: Board, folder: Path) -> None:
+def _write_scores(board: BoardBuilder, folder: Path) -> None:
     scores = board.to_json()
     # Plain ASCII, so that no text in it means something to whatever reads it before it is JSON.
     text = json.dumps(scores, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

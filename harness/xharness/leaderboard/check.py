@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xharness.errors import DataError, SubmissionError
-from xharness.leaderboard import rules as plausibility
-from xharness.leaderboard import store as merged
+from xharness.leaderboard import rules, store
 from xharness.leaderboard.fields import LARGEST_RECORD
 from xharness.leaderboard.read_package import Package, read_package
 from xharness.leaderboard.rescore import Rescored, rescore
-from xharness.leaderboard.rows import Layout, layout
-from xharness.leaderboard.rules import Known
+from xharness.leaderboard.rows import BoardSchema, layout
+from xharness.leaderboard.rules import SubmissionFingerprint
 from xharness.leaderboard.store import read_file
 from xharness.leaderboard.submission import CHECKS, RECORD, SUBMISSIONS, read_submission
 from xharness.leaderboard.verdict import (
@@ -28,7 +27,7 @@ from xharness.leaderboard.verdict import (
     ReplicateIndex,
     Verdict,
 )
-from xharness.metrics import paired as replicates
+from xharness.metrics import paired
 from xharness.metrics.base import mean
 from xharness.results.aggregate import TaskResult, task_result
 from xharness.results.score import Score
@@ -58,7 +57,7 @@ def check(
     folder: Path,
     *,
     name: str | None = None,
-    others: Iterable[Known] = (),
+    others: Iterable[SubmissionFingerprint] = (),
     data_dir: Path | None = None,
     workers: int = 1,
     accepted_before: bool = False,
@@ -83,9 +82,9 @@ def check(
         return refusal(name or folder.name, "", str(error).splitlines())
     found = package.submission
     shape = layout()
-    problems = plausibility.problems_of(found, shape)
-    warnings = plausibility.warnings_of(found)
-    more, beside = plausibility.beside(found, others, accepted_before=accepted_before)
+    problems = rules.problems_of(found, shape)
+    warnings = rules.warnings_of(found)
+    more, beside = rules.compare_with_existing(found, others, accepted_before=accepted_before)
     problems, warnings = problems + more, warnings + beside
     # Targets that are not known cannot be scored, and gold data that the record itself says is other need not be.
     rescored = rescore(package, data_dir, workers) if not problems else []
@@ -113,7 +112,7 @@ def refusal(name: str, digest: str, problems: Sequence[str], warnings: Sequence[
     )
 
 
-def _accepted(package: Package, rescored: Sequence[Rescored], warnings: list[str], shape: Layout) -> Checked:
+def _accepted(package: Package, rescored: Sequence[Rescored], warnings: list[str], shape: BoardSchema) -> Checked:
     found = package.submission
     scores: dict[str, dict[str, dict[str, CheckedScore]]] = {}
     for seed in found.seeds:
@@ -121,12 +120,12 @@ def _accepted(package: Package, rescored: Sequence[Rescored], warnings: list[str
             if seed in each.scores:
                 scores.setdefault(str(seed), {}).setdefault(each.task, {})[each.language] = each.scores[seed]
     drawn = [(each, each.replicates) for each in rescored if each.replicates is not None]
-    content = replicates.pack([values for _, values in drawn])
+    content = paired.pack([values for _, values in drawn])
     index = ReplicateIndex(
-        draw=replicates.DRAW,
+        draw=paired.DRAW,
         file=REPLICATES_FILE,
         sha256=hashlib.sha256(content).hexdigest(),
-        resamples=replicates.RESAMPLES,
+        resamples=paired.RESAMPLES,
         cells=[[each.task, each.language] for each, _ in drawn],
     )
     if package.withdrawn is not None:
@@ -176,7 +175,7 @@ def means(verdict: Verdict) -> list[tuple[str, str, float, bool]]:
 
 
 def _results(
-    scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], shape: Layout
+    scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], shape: BoardSchema
 ) -> Iterator[tuple[str, str, list[TaskResult]]]:
     """Yield benchmark, target, and the target's result under each seed that has it."""
     for benchmark in shape.benchmarks.values():
@@ -192,7 +191,7 @@ def _results(
                 yield benchmark.title, task, results
 
 
-def _partial(scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], shape: Layout) -> Iterator[str]:
+def _partial(scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], shape: BoardSchema) -> Iterator[str]:
     """Yield where means are not the benchmarks', as the board will mark them."""
     there: dict[str, list[str]] = {}
     for title, task, results in _results(scores, shape):
@@ -206,18 +205,18 @@ def _partial(scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], sha
             yield f"partial: {benchmark.title} has no overall score without {', '.join(missing)}."
 
 
-def read_known(folder: Path) -> dict[str, Known]:
+def read_known(folder: Path) -> dict[str, SubmissionFingerprint]:
     """Return what is needed of the submissions in a copy of a board's repository, by the names of their folders.
 
     What cannot be read is left out.
     """
-    found: dict[str, Known] = {}
-    for name in merged.names(folder):
+    found: dict[str, SubmissionFingerprint] = {}
+    for name in store.names(folder):
         try:
             record = read_submission(read_file(folder / SUBMISSIONS / name / RECORD, LARGEST_RECORD), name)
         except SubmissionError:
             continue
-        found[name] = plausibility.known(record)
+        found[name] = rules.known(record)
     return found
 
 

@@ -26,7 +26,7 @@ _AGAIN = "Run eval on the whole test data"
 
 
 @dataclass(frozen=True)
-class Origin:
+class PredictionSource:
     """A prediction file, and what its RUN recorded of it; nothing where it is of another system."""
 
     seed: int
@@ -37,7 +37,7 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class CollectedPredictions:
     """What is submitted, before anything is scored.
 
     Attributes:
@@ -50,7 +50,7 @@ class Found:
     """
 
     source: str
-    origins: tuple[Origin, ...]
+    origins: tuple[PredictionSource, ...]
     repo: str | None = None
     revision: str | None = None
     content: str | None = None
@@ -62,7 +62,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def of_runs(folders: Sequence[Path], selected_by: str | None = None) -> Found:
+def of_runs(folders: Sequence[Path], selected_by: str | None = None) -> CollectedPredictions:
     """Return what some RUNs hold: of one checkpoint, several seeds and several targets.
 
     Args:
@@ -94,7 +94,7 @@ def of_runs(folders: Sequence[Path], selected_by: str | None = None) -> Found:
     record, tuned = runs[0].record, [run for run in runs if run.tune]
     chosen = dict.fromkeys(score.selected_by for run in tuned or runs for score in run.scores)
     on_hub = record.get("model_hash") is None
-    return Found(
+    return CollectedPredictions(
         source="xharness",
         origins=_sorted(_origin(run, score) for run in runs for score in run.scores),
         repo=record["model"] if on_hub else None,
@@ -133,13 +133,13 @@ def _choice(run: Run) -> str:
     return str(run.tune.get("selected_by", "none"))
 
 
-def _origin(run: Run, score: Score) -> Origin:
+def _origin(run: Run, score: Score) -> PredictionSource:
     spec = load_task(score.task)
     path = predictions.path(run.folder / "predictions", spec.name, spec.kind, score.language, "test")
-    return Origin(_seed(run), spec, score.language, path, score)
+    return PredictionSource(_seed(run), spec, score.language, path, score)
 
 
-def _sorted(origins: Iterable[Origin]) -> tuple[Origin, ...]:
+def _sorted(origins: Iterable[PredictionSource]) -> tuple[PredictionSource, ...]:
     return tuple(sorted(origins, key=lambda origin: (origin.spec.name, origin.language, origin.seed)))
 
 
@@ -273,7 +273,7 @@ def _versions(scores: Iterable[Score]) -> dict[str, str]:
     return {package: ", ".join(sorted(versions))[:LONGEST_TEXT] for package, versions in sorted(found.items())}
 
 
-def of_folder(folder: Path) -> Found:
+def of_folder(folder: Path) -> CollectedPredictions:
     """Return what a folder in XTREME's official layout holds, or one of such folders ``seed<k>``.
 
     Raises:
@@ -284,7 +284,7 @@ def of_folder(folder: Path) -> Found:
     if (folder / "run.json").is_file():
         raise UsageError(f"{folder} is a RUN. Leave --predictions out: xharness submit {folder} ...")
     seeds = {int(name[1]): path for path in folder.iterdir() if (name := re.fullmatch(r"seed(\d{1,9})", path.name))}
-    origins, problems, left = list[Origin](), list[str](), 0
+    origins, problems, left = list[PredictionSource](), list[str](), 0
     for seed, root in sorted(seeds.items()) or [(0, folder)]:
         there = predictions.found(root)
         problems += [f"{path}: no prediction file by its name (test-<language>)." for path in predictions.strange(root)]
@@ -294,7 +294,7 @@ def of_folder(folder: Path) -> Found:
             if problem is not None:
                 problems.append(problem)
                 continue
-            origins.append(Origin(seed, load_task(task), language, path))
+            origins.append(PredictionSource(seed, load_task(task), language, path))
     if not origins and not problems:
         problems.append(
             f"{folder} holds no predictions. Expected files such as xnli/test-de.tsv or xquad/test-de.json (tasks: "
@@ -303,7 +303,7 @@ def of_folder(folder: Path) -> Found:
     if problems:
         raise SubmissionError("\n".join(problems))
     notes = (f"left out: {left} files in {folder} that are no predictions",) if left else ()
-    return Found(source="predictions", origins=_sorted(origins), notes=notes)
+    return CollectedPredictions(source="predictions", origins=_sorted(origins), notes=notes)
 
 
 def _name_problem(task: str, language: str, path: Path) -> str | None:

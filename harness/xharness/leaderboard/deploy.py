@@ -10,20 +10,20 @@ from typing import Any
 from tabulate import tabulate
 
 from xharness.errors import PublishError
-from xharness.hub import repository as hub_standing
-from xharness.hub import write as hub_commits
+from xharness.hub import repository as hub_repository
+from xharness.hub import write as hub_write
 from xharness.hub.errors import RepoType, Unreachable
 from xharness.hub.read import RemoteFile
-from xharness.hub.repository import Account, Standing
+from xharness.hub.repository import Account, RepoState
 from xharness.hub.upload import Digests, File
-from xharness.hub.write_errors import Lost
+from xharness.hub.write_errors import ResponseLost
 from xharness.text import format_bytes, strip_controls
 
 CARD = "README.md"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Upload:
     """A repository, and the files that are to lie there.
 
     Attributes:
@@ -41,7 +41,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class UploadPlan:
     """What a place would gain.
 
     Attributes:
@@ -53,9 +53,9 @@ class Plan:
         deleted: paths that go.
     """
 
-    place: Place
+    place: Upload
     reached: bool
-    standing: Standing | None
+    standing: RepoState | None
     new: tuple[File, ...]
     changed: tuple[File, ...] = ()
     kept: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Plan:
         return {
             "repo": self.place.repo,
             "repo_type": self.place.repo_type,
-            "url": hub_standing.address(self.place.repo, self.place.repo_type),
+            "url": hub_repository.address(self.place.repo, self.place.repo_type),
             "compared": self.reached,
             "exists": self.standing is not None if self.reached else None,
             "new": [file.path for file in self.new],
@@ -88,7 +88,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class UploadResult:
     """What was done: ``made``, ``updated`` or ``unchanged``; where it is to be seen, and the commit it stands at."""
 
     state: str
@@ -103,27 +103,27 @@ def folder_files(folder: Path) -> tuple[File, ...]:
     return tuple(digests.file(folder, path) for path in paths)
 
 
-def compare(place: Place) -> Plan:
+def compare(place: Upload) -> UploadPlan:
     """Return what a place would gain; where the Hub cannot be asked, everything.
 
     Raises:
         ModelError, DataError: the repository may not be read.
     """
     try:
-        standing = hub_standing.standing(place.repo, None, repo_type=place.repo_type)
+        standing = hub_repository.repo_state(place.repo, None, repo_type=place.repo_type)
     except Unreachable:
-        return Plan(place=place, reached=False, standing=None, new=place.files)
+        return UploadPlan(place=place, reached=False, standing=None, new=place.files)
     if standing is None:
-        return Plan(place=place, reached=True, standing=None, new=place.files)
+        return UploadPlan(place=place, reached=True, standing=None, new=place.files)
     return _against(place, standing)
 
 
-def _against(place: Place, standing: Standing) -> Plan:
+def _against(place: Upload, standing: RepoState) -> UploadPlan:
     there: Mapping[str, RemoteFile] = standing.files
     other = tuple(f for f in place.files if f.path in there and not f.is_same_as(there[f.path]))
     ours = {file.path for file in place.files}
     gone = [path for path in there if place.cleared and path.startswith(place.cleared) and path not in ours]
-    return Plan(
+    return UploadPlan(
         place=place,
         reached=True,
         standing=standing,
@@ -134,49 +134,51 @@ def _against(place: Place, standing: Standing) -> Plan:
     )
 
 
-def check_rights(plan: Plan, who: Account) -> None:
+def check_rights(plan: UploadPlan, who: Account) -> None:
     """Raise PublishError where it is known that a token may not do what a plan says."""
     if not plan.has_nothing:
         exists = plan.standing is not None
-        hub_standing.check_rights(who, plan.place.repo, exists=exists, proposing=False, repo_type=plan.place.repo_type)
+        hub_repository.check_rights(
+            who, plan.place.repo, exists=exists, proposing=False, repo_type=plan.place.repo_type
+        )
 
 
-def send(plan: Plan, say: Callable[[str], None], title: str) -> Outcome:
+def send(plan: UploadPlan, say: Callable[[str], None], title: str) -> UploadResult:
     """Do what a plan says, in one commit, and prove that it arrived.
 
     Raises:
         PublishError: the Hub could not be asked or refuses something, or holds other content than was sent.
     """
     place, standing = plan.place, plan.standing
-    url = hub_standing.address(place.repo, place.repo_type)
+    url = hub_repository.address(place.repo, place.repo_type)
     if not plan.reached:
         raise PublishError(
             f"{place.repo}: the Hub cannot be reached, or may not be (HF_HUB_OFFLINE). Nothing was sent."
         )
     if plan.has_nothing:
         assert standing is not None
-        return Outcome("unchanged", url, standing.sha)
+        return UploadResult("unchanged", url, standing.sha)
     if standing is None:
         sdk = "static" if place.repo_type == "space" else None
-        hub_commits.create_repository(place.repo, private=False, repo_type=place.repo_type, space_sdk=sdk)
+        hub_write.create_repository(place.repo, private=False, repo_type=place.repo_type, space_sdk=sdk)
         say(f"{place.repo} ({place.repo_type}) was made.")
         # The Hub puts files of its own into what it makes, a card and a page; they are nobody's work.
         again = compare(replace(place, replaced=True))
         if again.standing is None:
             raise PublishError(f"{place.repo}: it was made, and cannot be seen. Run the same command again.")
-        return Outcome("made", url, _commit(again, say, title))
-    return Outcome("updated", url, _commit(plan, say, title))
+        return UploadResult("made", url, _commit(again, say, title))
+    return UploadResult("updated", url, _commit(plan, say, title))
 
 
-def _commit(plan: Plan, say: Callable[[str], None], title: str) -> str:
+def _commit(plan: UploadPlan, say: Callable[[str], None], title: str) -> str:
     place, standing = plan.place, plan.standing
     assert standing is not None
     for file in plan.sent:
         if file.path == CARD and isinstance(file.source, bytes):
-            hub_commits.check_card(place.repo, file.source.decode("utf-8"), repo_type=place.repo_type)
+            hub_write.check_card(place.repo, file.source.decode("utf-8"), repo_type=place.repo_type)
     say(f"Sending {len(plan.sent)} files, {format_bytes(sum(file.size for file in plan.sent))}, to {place.repo}")
     try:
-        made = hub_commits.commit(
+        made = hub_write.commit(
             place.repo,
             [(file.path, file.source, file.sha256) for file in plan.sent],
             plan.deleted,
@@ -185,7 +187,7 @@ def _commit(plan: Plan, say: Callable[[str], None], title: str) -> str:
             parent=standing.sha,
             repo_type=place.repo_type,
         ).sha
-    except Lost:
+    except ResponseLost:
         # The answer may be all that was lost; what stands there tells.
         made = ""
     after = compare(place)
@@ -198,7 +200,7 @@ def _commit(plan: Plan, say: Callable[[str], None], title: str) -> str:
     return made or after.standing.sha
 
 
-def table(plans: list[Plan]) -> str:
+def table(plans: list[UploadPlan]) -> str:
     """Return what would be sent where, file by file; of many alike in one folder their number."""
     parts = []
     for plan in plans:
@@ -213,16 +215,16 @@ def table(plans: list[Plan]) -> str:
             (f"{place.cleared} ({sum(row[2] == state for row in many):,} files)", "", state)
             for state in dict.fromkeys(row[2] for row in many)
         ]
-        head = f"{hub_standing.address(place.repo, place.repo_type)} ({_state(plan)})"
+        head = f"{hub_repository.address(place.repo, place.repo_type)} ({_state(plan)})"
         parts.append("\n".join([head, tabulate(shown, tablefmt="plain", disable_numparse=True)] if shown else [head]))
     return strip_controls("\n\n".join(parts))
 
 
-def _is_one_of_many(path: str, place: Place) -> bool:
+def _is_one_of_many(path: str, place: Upload) -> bool:
     return bool(place.cleared) and path.startswith(place.cleared)
 
 
-def _state(plan: Plan) -> str:
+def _state(plan: UploadPlan) -> str:
     what = "data set" if plan.place.repo_type == "dataset" else "static Space"
     if not plan.reached:
         return f"{what}, not compared with the Hub"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xharness.leaderboard.rows import SUBMISSION, Cell, Data, Layout, Row
-from xharness.leaderboard.store import Merged
+from xharness.leaderboard.rows import SUBMISSION, BoardSchema, Cell, Data, Row
+from xharness.leaderboard.store import StoredSubmission
 from xharness.leaderboard.submission import Submission
 from xharness.leaderboard.verdict import CheckedScore
 from xharness.metrics import seeds
@@ -17,7 +17,7 @@ Numbers = Mapping[str, Mapping[str, Mapping[int, CheckedScore]]]
 """Target -> language -> seed -> scores."""
 
 
-def row(merged: Merged) -> Row:
+def row(merged: StoredSubmission) -> Row:
     """Return what the board says of a submission, without its numbers."""
     found = merged.submission
     model = found.model.model_dump()
@@ -39,13 +39,13 @@ def row(merged: Merged) -> Row:
     )
 
 
-def _versions(merged: Merged) -> dict[str, str]:
+def _versions(merged: StoredSubmission) -> dict[str, str]:
     """Return what a submission says that it was made with, and what it was checked with, told apart."""
     checked = {} if merged.verdict is None else merged.verdict.versions
     return merged.submission.versions | {f"{name} (check)": version for name, version in checked.items()}
 
 
-def numbers(merged: Merged, shape: Layout) -> tuple[Numbers, list[str]]:
+def numbers(merged: StoredSubmission, shape: BoardSchema) -> tuple[Numbers, list[str]]:
     """Return the scores of a submission that the board can show, and sentences about those it cannot.
 
     The verdict's where it was checked, else those that the submitter claims.
@@ -70,7 +70,7 @@ def numbers(merged: Merged, shape: Layout) -> tuple[Numbers, list[str]]:
     return made, notes
 
 
-def _problem(shape: Layout, spec: TaskSpec | None, code: str, scores: CheckedScore) -> str:
+def _problem(shape: BoardSchema, spec: TaskSpec | None, code: str, scores: CheckedScore) -> str:
     """Return why a score has no place on the board; '' if it has one."""
     if spec is None:
         return "no target of the benchmarks, so it is not shown."
@@ -82,7 +82,7 @@ def _problem(shape: Layout, spec: TaskSpec | None, code: str, scores: CheckedSco
     return "" if scores.n else "no example was scored, so it is not shown."
 
 
-def _claims(found: Submission, shape: Layout) -> dict[str, dict[str, dict[str, CheckedScore]]]:
+def _claims(found: Submission, shape: BoardSchema) -> dict[str, dict[str, dict[str, CheckedScore]]]:
     """Return what a submitter claims, in the form of a verdict's scores."""
     made: dict[str, dict[str, dict[str, CheckedScore]]] = {}
     for seed, tasks in found.scores.items():
@@ -108,7 +108,7 @@ def _claims(found: Submission, shape: Layout) -> dict[str, dict[str, dict[str, C
     return made
 
 
-def cells(merged: Merged, found: Numbers, shape: Layout) -> list[Cell]:
+def cells(merged: StoredSubmission, found: Numbers, shape: BoardSchema) -> list[Cell]:
     """Return the numbers of a row: each the mean over its seeds."""
     made = []
     for task, spec in shape.tasks.items():
@@ -122,7 +122,12 @@ def cells(merged: Merged, found: Numbers, shape: Layout) -> list[Cell]:
 
 
 def _cell(
-    merged: Merged, shape: Layout, spec: TaskSpec, code: str, by_seed: Mapping[int, CheckedScore], runs: set[int]
+    merged: StoredSubmission,
+    shape: BoardSchema,
+    spec: TaskSpec,
+    code: str,
+    by_seed: Mapping[int, CheckedScore],
+    runs: set[int],
 ) -> Cell:
     task, submission = spec.name, merged.submission
     parts = list(by_seed.values())
@@ -181,7 +186,7 @@ def _ends(keys: tuple[str, ...], parts: list[CheckedScore]) -> tuple[float, floa
     return low, high
 
 
-def outdated(merged: Merged, found: Numbers, shape: Layout) -> list[str]:
+def outdated(merged: StoredSubmission, found: Numbers, shape: BoardSchema) -> list[str]:
     """Return a sentence about scores that were made by other specs than the board has now, if there are any."""
     old = [
         task

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from xharness.leaderboard.entries import Numbers
 from xharness.leaderboard.rows import Cell
-from xharness.leaderboard.store import Merged
+from xharness.leaderboard.store import StoredSubmission
 
 TABLE_FILE = "scores.parquet"
 _ROWS_AT_ONCE = 50_000
@@ -75,7 +75,7 @@ class Part:
     numbers: Any
 
 
-def part(merged: Merged, numbers: Numbers, cells: Iterable[Cell]) -> Part:
+def part(merged: StoredSubmission, numbers: Numbers, cells: Iterable[Cell]) -> Part:
     """Return the rows of a submission, one per seed, target, language and score.
 
     Args:
@@ -129,7 +129,7 @@ def _plain(about: Mapping[str, Any], held: Any) -> Any:
     return pa.table([*shared, *held.cast(_OF_NUMBER).columns], schema=SCHEMA)
 
 
-def _about(merged: Merged) -> dict[str, Any]:
+def _about(merged: StoredSubmission) -> dict[str, Any]:
     found = merged.submission
     return {
         "submission": found.id,
@@ -148,7 +148,9 @@ def _about(merged: Merged) -> dict[str, Any]:
     }
 
 
-def _numbers(merged: Merged, numbers: Numbers, whole: Mapping[tuple[str, str], bool]) -> Iterator[tuple[Any, ...]]:
+def _numbers(
+    merged: StoredSubmission, numbers: Numbers, whole: Mapping[tuple[str, str], bool]
+) -> Iterator[tuple[Any, ...]]:
     for seed in merged.submission.seeds:
         for task, by_language in numbers.items():
             for code, by_seed in by_language.items():

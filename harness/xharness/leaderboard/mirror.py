@@ -11,10 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from xharness.errors import DataError, OutputError, UsageError, XharnessError
-from xharness.hub import read as hub
-from xharness.hub import repository as hub_standing
+from xharness.hub import read as hub_read
+from xharness.hub import repository as hub_repository
 from xharness.hub.read import RemoteFile
-from xharness.leaderboard import board as board_file
+from xharness.leaderboard import board
 from xharness.leaderboard.board import BOARD_FILE
 from xharness.leaderboard.fields import LARGEST_RECORD
 from xharness.leaderboard.rows import SCORES_FILE
@@ -34,16 +34,16 @@ _BEGINNING = 2000
 _ID = r"[a-z0-9-]{1,60}"
 # Path in the repository -> the most bytes that are brought of it; all else is of no use to a build.
 _WANTED = {
-    re.compile(re.escape(BOARD_FILE)): board_file.LARGEST,
+    re.compile(re.escape(BOARD_FILE)): board.LARGEST,
     re.compile(f"{SUBMISSIONS}/{_ID}/{re.escape(RECORD)}"): LARGEST_RECORD,
-    re.compile(f"{SUBMISSIONS}/{_ID}/{re.escape(WITHDRAWN)}"): board_file.LARGEST,
+    re.compile(f"{SUBMISSIONS}/{_ID}/{re.escape(WITHDRAWN)}"): board.LARGEST,
     re.compile(f"{CHECKS}/{_ID}/{re.escape(VERDICT_FILE)}"): LARGEST_VERDICT,
     re.compile(f"{CHECKS}/{_ID}/{re.escape(REPLICATES_FILE)}"): LARGEST_REPLICATES,
 }
 
 
 @dataclass(frozen=True)
-class Brought:
+class MirrorResult:
     """What was brought.
 
     Attributes:
@@ -57,7 +57,9 @@ class Brought:
     left_there: tuple[str, ...]
 
 
-def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], object] = lambda files: None) -> Brought:
+def mirror(
+    repo: str, revision: str | None, to: Path, tell: Callable[[int], object] = lambda files: None
+) -> MirrorResult:
     """Bring the records of a board's data set into a folder; of those that are there, only what changed.
 
     Args:
@@ -74,10 +76,10 @@ def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], objec
     with _writing(to):
         _claim(to, repo)
         _refuse_links(to)
-    sha = hub.resolve(repo, revision, "dataset", fresh=True)
+    sha = hub_read.resolve(repo, revision, "dataset", fresh=True)
     wanted: list[str] = []
     left_there: list[str] = []
-    there = hub.list_files(repo, sha, "dataset")
+    there = hub_read.list_files(repo, sha, "dataset")
     for path, file in sorted(there.items()):
         most = _most(path)
         if most is None:
@@ -101,13 +103,13 @@ def bring(repo: str, revision: str | None, to: Path, tell: Callable[[int], objec
         if not there[path].is_at(to / path):
             # The Hub's client takes what lies there for what it brought itself if it is not older.
             (to / path).unlink(missing_ok=True)
-            hub.download_file(repo, sha, path, "dataset", to)
+            hub_read.download_file(repo, sha, path, "dataset", to)
         tell(1)
 
     with _writing(to), ThreadPoolExecutor(_AT_ONCE) as pool:
         # A list, so that what went wrong in any of them is raised here.
         list(pool.map(one, wanted))
-    return Brought(_earlier(repo, sha, there) or sha, len(wanted), tuple(left_there))
+    return MirrorResult(_earlier(repo, sha, there) or sha, len(wanted), tuple(left_there))
 
 
 def _claim(copy: Path, repo: str) -> None:
@@ -116,7 +118,7 @@ def _claim(copy: Path, repo: str) -> None:
     Raises:
         UsageError: it holds something else.
     """
-    mine = hub_standing.address(repo, "dataset") + "\n"
+    mine = hub_repository.address(repo, "dataset") + "\n"
     if not copy.exists() or (copy.is_dir() and not any(copy.iterdir())):
         copy.mkdir(parents=True, exist_ok=True)
         (copy / _MARK).write_text(mine, encoding="utf-8")
@@ -172,14 +174,14 @@ def _earlier(repo: str, head: str, there: Mapping[str, RemoteFile]) -> str | Non
     if SCORES_FILE not in there or there[SCORES_FILE].size > _LARGEST_SCORES:
         return None
     with TemporaryDirectory() as to:
-        path = hub.download_file(repo, head, SCORES_FILE, "dataset", Path(to))
+        path = hub_read.download_file(repo, head, SCORES_FILE, "dataset", Path(to))
         with path.open("rb") as file:
             found = _BUILT_FROM.search(file.read(_BEGINNING))
     if found is None:
         return None
     sha = found[1].decode()
     try:
-        then = hub.list_files(repo, sha, "dataset")
+        then = hub_read.list_files(repo, sha, "dataset")
     except XharnessError:
         return None
     return sha if _records(then) == _records(there) else None

@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from xharness import strict_json
-from xharness.data import candidates as pools
-from xharness.data import loading
-from xharness.data import loading as data
+from xharness.data import candidates, loading
+from xharness.data import loading as data_loading
 from xharness.data.loading import Data
 from xharness.errors import SubmissionError, UsageError, XharnessError
 from xharness.hub.upload import File, written
-from xharness.leaderboard import read_package, rows
-from xharness.leaderboard import read_package as leaderboard_read_package
-from xharness.leaderboard import rules as plausibility
-from xharness.leaderboard.collect import NOT_THE_TASK, Found, Origin
+from xharness.leaderboard import read_package, rows, rules
+from xharness.leaderboard.collect import NOT_THE_TASK, CollectedPredictions, PredictionSource
 from xharness.leaderboard.fields import LARGEST_CONTENT
 from xharness.leaderboard.submission import (
     RECORD,
@@ -42,7 +39,7 @@ from xharness.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class SubmitterInfo:
     """What only the submitter knows; names as in ``Submission``.
 
     Attributes:
@@ -103,7 +100,9 @@ class _Scored:
     problems: list[str] = field(default_factory=list)
 
 
-def pack(found: Found, given: Given, data_dir: Path | None, say: Callable[[str], None]) -> Package:
+def pack(
+    found: CollectedPredictions, given: SubmitterInfo, data_dir: Path | None, say: Callable[[str], None]
+) -> Package:
     """Return the package of a submission: all predictions are scored against the gold data first.
 
     Args:
@@ -119,7 +118,7 @@ def pack(found: Found, given: Given, data_dir: Path | None, say: Callable[[str],
     """
     track = _track(found, given)
     scored = _Scored()
-    pools.forget()
+    candidates.clear_cache()
     for (task, language), group in groupby(found.origins, lambda origin: (origin.spec.name, origin.language)):
         if task not in scored.data:
             say(f"Scoring {task} anew ...")
@@ -129,18 +128,18 @@ def pack(found: Found, given: Given, data_dir: Path | None, say: Callable[[str],
         raise SubmissionError("\n".join(scored.problems))
     submission = _record(found, given, track, scored)
     # What the check of the board would refuse is refused here.
-    untrue = plausibility.problems_of(submission, rows.layout())
+    untrue = rules.problems_of(submission, rows.layout())
     if untrue:
         raise SubmissionError("\n".join(untrue))
     files = [written(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
     files += [written(f"{SUBMISSIONS}/{submission.id}/{path}", scored.packed[path]) for path in submission.files]
-    notes = [*found.notes, *(f"the board will note: {said}" for said in plausibility.warnings_of(submission))]
+    notes = [*found.notes, *(f"the board will note: {said}" for said in rules.warnings_of(submission))]
     if submission.model.parameters is None:
         notes.append("its number of parameters is not given (--parameters)")
     return Package(submission, tuple(files), (*notes, *_partial(scored.scores)))
 
 
-def _track(found: Found, given: Given) -> dict[str, Any]:
+def _track(found: CollectedPredictions, given: SubmitterInfo) -> dict[str, Any]:
     """Return what kind of experiment it is; what RUNs say cannot be said otherwise."""
     made = {}
     for name, usual in (("phase", "tuned"), ("training", ZERO_SHOT), ("selected_by", "unknown")):
@@ -152,11 +151,11 @@ def _track(found: Found, given: Given) -> dict[str, Any]:
     return made
 
 
-def _score_cell(scored: _Scored, origins: list[Origin], language: str, data_dir: Path | None) -> None:
+def _score_cell(scored: _Scored, origins: list[PredictionSource], language: str, data_dir: Path | None) -> None:
     """Score and pack the predictions of a target in a language under all seeds."""
     spec = origins[0].spec
     try:
-        loaded = data.load(spec, language, "test", loading.data_folder(data_dir))
+        loaded = data_loading.load(spec, language, "test", loading.data_folder(data_dir))
     except XharnessError as error:
         scored.problems.append(str(error))
         return
@@ -193,7 +192,7 @@ def _score_cell(scored: _Scored, origins: list[Origin], language: str, data_dir:
         }
 
 
-def _scored_anew(origin: Origin, loaded: Data, golds: Any) -> tuple[Score, bytes]:
+def _scored_anew(origin: PredictionSource, loaded: Data, golds: Any) -> tuple[Score, bytes]:
     """Return the score of a prediction file, and its content; refuse one that is not what its RUN recorded."""
     spec, path, recorded = origin.spec, origin.path, origin.recorded
     if path.is_file() and path.stat().st_size > LARGEST_CONTENT:
@@ -202,9 +201,7 @@ def _scored_anew(origin: Origin, loaded: Data, golds: Any) -> tuple[Score, bytes
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != fresh.predictions_sha256:
         raise SubmissionError(f"{path}: changed while it was read. Run the same command again.")
-    problem = read_package.size_problem(spec.kind, golds, content) or leaderboard_read_package.content_problem(
-        spec, content
-    )
+    problem = read_package.size_problem(spec.kind, golds, content) or read_package.content_problem(spec, content)
     if problem is None and fresh.counts.get("unknown"):
         problem = f"{fresh.counts['unknown']:,} ids stand there that the gold data does not have"
     if problem is not None:
@@ -241,7 +238,7 @@ def compressed(content: bytes) -> bytes:
     return packed.getvalue()
 
 
-def _record(found: Found, given: Given, track: Mapping[str, Any], scored: _Scored) -> Submission:
+def _record(found: CollectedPredictions, given: SubmitterInfo, track: Mapping[str, Any], scored: _Scored) -> Submission:
     """Return the record of a submission, with the id that its content gives it."""
     scores: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (seed, task, language), score in sorted(scored.scores.items()):

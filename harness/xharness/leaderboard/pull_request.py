@@ -10,15 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from xharness.errors import PublishError, SubmissionError
-from xharness.hub import diff as hub_trees
-from xharness.hub import read as hub
+from xharness.hub import diff as hub_diff
+from xharness.hub import read as hub_read
 from xharness.hub.diff import Change
 from xharness.hub.errors import NoSuchFile
 from xharness.hub.read import RemoteFile
 from xharness.hub.repository import PullRequest, pull_request
 from xharness.leaderboard.fields import ID, LARGEST_RECORD, MOST_FILES
 from xharness.leaderboard.read_package import file_problems
-from xharness.leaderboard.rules import Known, known
+from xharness.leaderboard.rules import SubmissionFingerprint, known
 from xharness.leaderboard.store import read_file
 from xharness.leaderboard.submission import (
     CHECKS,
@@ -42,7 +42,7 @@ _NAMED = 10
 
 
 @dataclass(frozen=True)
-class Proposed:
+class PullRequestChange:
     """A pull request, and what it changes.
 
     Attributes:
@@ -62,7 +62,7 @@ class Proposed:
     changes: Mapping[str, Change]
     id: str
     withdraws: bool
-    landed: bool
+    on_main: bool
     problems: tuple[str, ...]
 
     @property
@@ -71,7 +71,7 @@ class Proposed:
         return f"{SUBMISSIONS}/{self.id}"
 
 
-def look(repo: str, number: int) -> Proposed:
+def inspect(repo: str, number: int) -> PullRequestChange:
     """Return what a pull request changes; nothing of it is downloaded.
 
     Raises:
@@ -81,30 +81,30 @@ def look(repo: str, number: int) -> Proposed:
     pull = pull_request(repo, number, repo_type="dataset")
     if not pull.proposal.sha:
         raise PublishError(f"{repo}: {pull.proposal.ref} is gone, so nobody can say what it held.")
-    main = hub.resolve(repo, "main", "dataset", fresh=True)
-    trunk = hub_trees.history(repo, main, "dataset")
-    own = hub_trees.history(repo, pull.proposal.sha, "dataset")
+    main = hub_read.resolve(repo, "main", "dataset", fresh=True)
+    trunk = hub_diff.history(repo, main, "dataset")
+    own = hub_diff.history(repo, pull.proposal.sha, "dataset")
     # If main stands on it, all its commits are main's, too: what its last one changed is all that can be said.
     base = own[1] if own[0] in trunk and len(own) > 1 else _first_shared(own, trunk)
     if base is None:
         problem = "the pull request shares no commit with main. Open a new one."
-        return Proposed(repo, pull, main, main, {}, "", False, False, (problem,))
-    changes = hub_trees.changes(repo, base, pull.proposal.sha, "dataset", most=2 * MOST_FILES)
+        return PullRequestChange(repo, pull, main, main, {}, "", False, False, (problem,))
+    changes = hub_diff.changes(repo, base, pull.proposal.sha, "dataset", most=2 * MOST_FILES)
     ids = sorted({path.split("/")[1] for path in changes if path.startswith(f"{SUBMISSIONS}/") and path.count("/") > 1})
     name = ids[0] if len(ids) == 1 and re.fullmatch(ID, ids[0], re.ASCII) else ""
     withdraws = list(changes) == [f"{SUBMISSIONS}/{name}/{WITHDRAWN}"]
-    there = set(hub_trees.names(repo, base, SUBMISSIONS, "dataset"))
-    mine = hub.list_files(repo, main, "dataset", f"{SUBMISSIONS}/{name}") if name else {}
+    there = set(hub_diff.names(repo, base, SUBMISSIONS, "dataset"))
+    mine = hub_read.list_files(repo, main, "dataset", f"{SUBMISSIONS}/{name}") if name else {}
     if f"{SUBMISSIONS}/{name}/{RECORD}" not in mine:
         there -= {name} if withdraws else set()
     problems = [*_rule_problems(pull, changes, ids, name, withdraws, there)]
-    landed = f"{SUBMISSIONS}/{name}/{WITHDRAWN if withdraws else RECORD}" in mine
-    if landed and not withdraws:
+    on_main = f"{SUBMISSIONS}/{name}/{WITHDRAWN if withdraws else RECORD}" in mine
+    if on_main and not withdraws:
         other = [path for path, change in changes.items() if not _is_same(mine.get(path), change.after)]
         problems += [
             f"{show_line(path)}: is on main otherwise than here. Open a new pull request." for path in other[:_NAMED]
         ]
-    return Proposed(repo, pull, base, main, changes, name, withdraws, landed, tuple(problems))
+    return PullRequestChange(repo, pull, base, main, changes, name, withdraws, on_main, tuple(problems))
 
 
 def _is_same(there: RemoteFile | None, here: RemoteFile | None) -> bool:
@@ -155,7 +155,7 @@ def _rule_problems(
     yield from (f"{show_line(path)}: is removed, which no submission may." for path in gone[:_NAMED])
 
 
-def read_record(proposed: Proposed, work: Path) -> Submission:
+def read_record(proposed: PullRequestChange, work: Path) -> Submission:
     """Download the record of a pull request's submission, and compare the listing with it.
 
     Raises:
@@ -178,7 +178,7 @@ def read_record(proposed: Proposed, work: Path) -> Submission:
     return found
 
 
-def fetch(proposed: Proposed, found: Submission, work: Path) -> Path:
+def fetch(proposed: PullRequestChange, found: Submission, work: Path) -> Path:
     """Download the predictions that a record names beside it, and return the submission's folder.
 
     Raises:
@@ -190,7 +190,7 @@ def fetch(proposed: Proposed, found: Submission, work: Path) -> Path:
 
 
 def recorded(
-    proposed: Proposed, found: Submission, work: Path, hashes: Mapping[str, str]
+    proposed: PullRequestChange, found: Submission, work: Path, hashes: Mapping[str, str]
 ) -> tuple[Verdict | None, bool]:
     """Return the verdict on main that accepted this very content, and whether it holds still.
 
@@ -206,10 +206,10 @@ def recorded(
         DataError: the download failed.
     """
     path = f"{CHECKS}/{proposed.id}/{VERDICT_FILE}"
-    there = hub.list_files(proposed.repo, proposed.main, "dataset", f"{CHECKS}/{proposed.id}")
+    there = hub_read.list_files(proposed.repo, proposed.main, "dataset", f"{CHECKS}/{proposed.id}")
     if path not in there or there[path].size > LARGEST_VERDICT:
         return None, False
-    content = read_file(hub.download_file(proposed.repo, proposed.main, path, "dataset", to=work), LARGEST_VERDICT)
+    content = read_file(hub_read.download_file(proposed.repo, proposed.main, path, "dataset", to=work), LARGEST_VERDICT)
     try:
         kept = parse(content, path)
     except SubmissionError:
@@ -226,12 +226,12 @@ def recorded(
     return kept, current and drawn and kept.versions.get("xharness") == __version__
 
 
-def _download(proposed: Proposed, path: str, work: Path) -> Path:
+def _download(proposed: PullRequestChange, path: str, work: Path) -> Path:
     sha = proposed.pull.proposal.sha
-    return hub.download_file(proposed.repo, sha, f"{proposed.folder}/{path}", "dataset", to=work)
+    return hub_read.download_file(proposed.repo, sha, f"{proposed.folder}/{path}", "dataset", to=work)
 
 
-def _author_problems(proposed: Proposed, found: Submission) -> Iterator[str]:
+def _author_problems(proposed: PullRequestChange, found: Submission) -> Iterator[str]:
     author = proposed.pull.proposal.author
     if found.submitted_by.casefold() != author.casefold():
         yield (
@@ -240,7 +240,7 @@ def _author_problems(proposed: Proposed, found: Submission) -> Iterator[str]:
         )
 
 
-def withdrawal_problems(proposed: Proposed, work: Path) -> list[str]:
+def withdrawal_problems(proposed: PullRequestChange, work: Path) -> list[str]:
     """Return why a submission may not be withdrawn by this pull request; [] if it may.
 
     Raises:
@@ -249,7 +249,7 @@ def withdrawal_problems(proposed: Proposed, work: Path) -> list[str]:
     change = proposed.changes[f"{proposed.folder}/{WITHDRAWN}"]
     if change.after is None or change.after.size > LARGEST_RECORD:
         return [f"{WITHDRAWN}: has more than {LARGEST_RECORD:,} bytes."]
-    path = hub.download_file(proposed.repo, proposed.base, f"{proposed.folder}/{RECORD}", "dataset")
+    path = hub_read.download_file(proposed.repo, proposed.base, f"{proposed.folder}/{RECORD}", "dataset")
     try:
         problems = list(_author_problems(proposed, read_submission(read_file(_resolved(path), LARGEST_RECORD), RECORD)))
         read_withdrawal(read_file(_download(proposed, WITHDRAWN, work), LARGEST_RECORD), WITHDRAWN)
@@ -258,7 +258,7 @@ def withdrawal_problems(proposed: Proposed, work: Path) -> list[str]:
     return problems
 
 
-class OnBoard:
+class BoardIndex:
     """What is needed of a board's submissions to compare others with them; what did not change is read once.
 
     Attributes:
@@ -268,34 +268,34 @@ class OnBoard:
 
     def __init__(self, repo: str) -> None:
         self._repo = repo
-        self._known: dict[tuple[str, str], Known | None] = {}
-        self.ahead: dict[int, Known] = {}
+        self._known: dict[tuple[str, str], SubmissionFingerprint | None] = {}
+        self.ahead: dict[int, SubmissionFingerprint] = {}
 
-    def beside(self, proposed: Proposed) -> list[Known]:
+    def beside(self, proposed: PullRequestChange) -> list[SubmissionFingerprint]:
         """Return what is needed of the submissions on main, and of those ahead, without the one that is proposed.
 
         Raises:
             DataError: a download failed.
         """
-        there = hub_trees.folders(self._repo, proposed.main, SUBMISSIONS, "dataset")
+        there = hub_diff.folders(self._repo, proposed.main, SUBMISSIONS, "dataset")
         wanted = [each for each in there.items() if each not in self._known]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             read = pool.map(lambda each: self._read(proposed.main, each[0]), wanted)
             self._known.update(zip(wanted, read, strict=True))
         found = [self._known[each] for each in there.items()]
         found += [each for number, each in self.ahead.items() if number != proposed.pull.proposal.number]
-        own = proposed.id if proposed.landed else None
+        own = proposed.id if proposed.on_main else None
         return [each for each in found if each is not None and each.id != own]
 
-    def _read(self, sha: str, name: str) -> Known | None:
+    def _read(self, sha: str, name: str) -> SubmissionFingerprint | None:
         """Return what is needed of a submission; None where its record is none, as which it is not on the board."""
         path = f"{SUBMISSIONS}/{name}/{RECORD}"
         try:
-            found = _whole(_resolved(hub.download_file(self._repo, sha, path, "dataset")), name)
+            found = _whole(_resolved(hub_read.download_file(self._repo, sha, path, "dataset")), name)
             if found is None:
                 # The cache of the Hub's client may have kept what came damaged.
                 with TemporaryDirectory() as to:
-                    found = _whole(hub.download_file(self._repo, sha, path, "dataset", Path(to)), name)
+                    found = _whole(hub_read.download_file(self._repo, sha, path, "dataset", Path(to)), name)
         except NoSuchFile:
             return None
         return None if found is None else known(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from xharness.leaderboard.rows import REPORTED, Cell, Layout, Row
+from xharness.leaderboard.rows import REPORTED, BoardSchema, Cell, Row
 from xharness.leaderboard.submission import slug
 from xharness.metrics.base import task_score
 from xharness.results.score import Score
@@ -17,7 +17,7 @@ Told = dict[str, dict[str, float]]
 _IN_WORDS = {"f1": "F1", "exact_match": "exact match", "token_accuracy": "accuracy of tags"}
 
 
-def rows(shape: Layout) -> Iterator[tuple[Row, list[Cell], Told]]:
+def rows(shape: BoardSchema) -> Iterator[tuple[Row, list[Cell], Told]]:
     """Yield a row for each source of each published system, with its numbers.
 
     Sources of one system need not agree, so each has a row of its own. Means of groups alone give none, nor do scores
@@ -34,7 +34,7 @@ def rows(shape: Layout) -> Iterator[tuple[Row, list[Cell], Told]]:
                 yield row, _cells(reference, figures, shape), {benchmark.name: means}
 
 
-def _row(name: str, reference: Reference, figures: Figures, benchmark: Benchmark, shape: Layout) -> Row:
+def _row(name: str, reference: Reference, figures: Figures, benchmark: Benchmark, shape: BoardSchema) -> Row:
     settings = ", ".join(f"{key} {value}" for key, value in figures.settings.items())
     paper = "reported in the paper" if re.search(r"\bpaper\b", figures.source) else None
     made = ", ".join(_made_here(figures, shape))
@@ -54,14 +54,14 @@ def _address(source: str, benchmark: Benchmark) -> str | None:
     return benchmark.paper if re.match(rf"{re.escape(benchmark.title)} paper\b", source) else None
 
 
-def _means(figures: Figures, shape: Layout) -> Iterator[tuple[str, float | None]]:
+def _means(figures: Figures, shape: BoardSchema) -> Iterator[tuple[str, float | None]]:
     """Yield the number of each target that enters the average; None where the source has a part of it only."""
     for task, values in figures.scores.items():
         keys = shape.tasks[task].score_keys
         yield task, task_score(keys, values) if _has_all(keys, values) else None
 
 
-def _other_scores(figures: Figures, shape: Layout) -> Iterator[str]:
+def _other_scores(figures: Figures, shape: BoardSchema) -> Iterator[str]:
     """Yield in words the scores that are no target's own number, such as F1 without exact match."""
     for task, mean in _means(figures, shape):
         if mean is None:
@@ -69,7 +69,7 @@ def _other_scores(figures: Figures, shape: Layout) -> Iterator[str]:
             yield f"{shape.tasks[task].title} {words}"
 
 
-def _made_here(figures: Figures, shape: Layout) -> Iterator[str]:
+def _made_here(figures: Figures, shape: BoardSchema) -> Iterator[str]:
     """Yield in words the numbers of targets that the source does not have, but all that they are means of."""
     for task, values in figures.scores.items():
         keys = shape.tasks[task].score_keys
@@ -85,7 +85,7 @@ def _all_of(keys: tuple[str, ...]) -> str:
     return " and ".join(_IN_WORDS.get(key, key) for key in keys)
 
 
-def _cells(reference: Reference, figures: Figures, shape: Layout) -> list[Cell]:
+def _cells(reference: Reference, figures: Figures, shape: BoardSchema) -> list[Cell]:
     made = []
     for task, by_language in figures.languages.items():
         spec = shape.tasks[task]

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from xharness.data import candidates as pools
-from xharness.data import loading as data
+from xharness.data import candidates as data_candidates
+from xharness.data import loading as data_loading
 from xharness.data.loading import Data
 from xharness.errors import PredictionError, SubmissionError, XharnessError
 from xharness.leaderboard import read_package
-from xharness.leaderboard import read_package as leaderboard_read_package
 from xharness.leaderboard.collect import NOT_THE_TASK
 from xharness.leaderboard.read_package import Package, unpack
 from xharness.leaderboard.submission import GoldData, PredictionFile, cell_of
@@ -92,7 +91,7 @@ def rescore(package: Package, data_dir: Path | None, workers: int = 1) -> list[R
     Raises:
         XharnessError: a process was ended from outside.
     """
-    pools.forget()
+    data_candidates.clear_cache()
     cells = _cells(package)
     if workers < 2 or sum(cell.size for cell in cells) < _ALONE:
         return _rescore(package.folder, cells, data_dir)
@@ -159,7 +158,7 @@ def _rescore_cell(folder: Path, cell: Cell, data_dir: Path | None, work: Path) -
     """Score one language of one target under all seeds."""
     spec = load_task(cell.task)
     try:
-        loaded = data.load(spec, cell.language, "test", data_dir)
+        loaded = data_loading.load(spec, cell.language, "test", data_dir)
     except XharnessError as error:
         return Rescored(cell.task, cell.language, {}, None, failure=str(error))
     # Read once: they are gone through for each seed, and several times.
@@ -199,7 +198,7 @@ def _score_file(
         if problem is not None:
             raise SubmissionError(f"{path}: {problem}.")
         score = scoring.score_file(spec, language, "test", loaded, plain)
-        problem = leaderboard_read_package.content_problem(spec, content)
+        problem = read_package.content_problem(spec, content)
         if problem is not None:
             raise SubmissionError(f"{path}: {problem}.")
         if score.counts.get("unknown"):

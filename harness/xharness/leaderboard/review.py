@@ -8,17 +8,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from xharness.errors import SubmissionError, XharnessError
-from xharness.hub import diff as hub_trees
-from xharness.hub import read as hub
-from xharness.hub import repository as hub_standing
-from xharness.hub import write as hub_commits
+from xharness.hub import diff as hub_diff
+from xharness.hub import read as hub_read
+from xharness.hub import repository as hub_repository
+from xharness.hub import write as hub_write
 from xharness.hub.repository import PullRequest
 from xharness.hub.upload import Digests, File, written
-from xharness.hub.write_errors import Lost, Stale
+from xharness.hub.write_errors import RepositoryChanged, ResponseLost
 from xharness.leaderboard import check as leaderboard_check
-from xharness.leaderboard import rules as plausibility
+from xharness.leaderboard import rules
 from xharness.leaderboard.check import Checked, check, refusal
-from xharness.leaderboard.pull_request import OnBoard, Proposed, fetch, look, read_record, recorded, withdrawal_problems
+from xharness.leaderboard.pull_request import (
+    BoardIndex,
+    PullRequestChange,
+    fetch,
+    inspect,
+    read_record,
+    recorded,
+    withdrawal_problems,
+)
 from xharness.leaderboard.rows import layout
 from xharness.leaderboard.submission import CHECKS, SUBMISSIONS
 from xharness.leaderboard.verdict import ACCEPTED, SCHEMA_VERSION, Verdict
@@ -37,7 +45,7 @@ class PullChecked:
         kept: the verdict is the one that stands on main, and nothing was checked anew.
     """
 
-    proposed: Proposed
+    proposed: PullRequestChange
     checked: Checked
     work: Path
     for_now: bool = False
@@ -62,7 +70,7 @@ class Queue:
 
 
 def check_pull_request(
-    repo: str, number: int, work: Path, data_dir: Path | None, workers: int = 1, on_board: OnBoard | None = None
+    repo: str, number: int, work: Path, data_dir: Path | None, workers: int = 1, on_board: BoardIndex | None = None
 ) -> PullChecked:
     """Return the verdict on a pull request.
 
@@ -78,7 +86,7 @@ def check_pull_request(
         PublishError: there is no such pull request.
         DataError: the repository cannot be read, or the gold data here is not whole.
     """
-    proposed = look(repo, number)
+    proposed = inspect(repo, number)
     name = proposed.id or f"pull request {number}"
     if proposed.problems:
         return PullChecked(proposed, refusal(name, "", proposed.problems), work)
@@ -89,15 +97,15 @@ def check_pull_request(
         record = read_record(proposed, work)
     except SubmissionError as error:
         return PullChecked(proposed, refusal(name, "", str(error).splitlines()), work)
-    kept, holds = recorded(proposed, record, work, layout().hashes) if proposed.landed else (None, False)
+    kept, holds = recorded(proposed, record, work, layout().hashes) if proposed.on_main else (None, False)
     if kept is not None and holds:
         return PullChecked(proposed, Checked(kept), work, kept=True)
-    board = on_board or OnBoard(repo)
+    board = on_board or BoardIndex(repo)
     others = board.beside(proposed)
-    problems, _ = plausibility.beside(record, others, accepted_before=kept is not None)
+    problems, _ = rules.compare_with_existing(record, others, accepted_before=kept is not None)
     if problems:
         return PullChecked(proposed, refusal(name, record.digest, problems), work, for_now=True)
-    board.ahead[number] = plausibility.known(record)
+    board.ahead[number] = rules.known(record)
     folder = fetch(proposed, record, work)
     found = check(
         folder,
@@ -141,7 +149,7 @@ def comment(found: PullChecked, me: str) -> bool:
     if any(author == me and leaderboard_check.last_line(said) == mark for author, said in pull.comments):
         return False
     text = leaderboard_check.comment(found.checked, pull.proposal.sha, for_now=found.for_now)
-    hub_commits.comment(repo, pull.proposal.number, text, repo_type="dataset")
+    hub_write.comment(repo, pull.proposal.number, text, repo_type="dataset")
     return True
 
 
@@ -159,9 +167,9 @@ def queue(repo: str, me: str | None) -> Queue:
     refused: list[int] = []
     drafts: list[int] = []
     failed: dict[int, str] = {}
-    for proposal in hub_standing.proposals(repo, "", repo_type="dataset"):
+    for proposal in hub_repository.proposals(repo, "", repo_type="dataset"):
         try:
-            pull = hub_standing.pull_request(repo, proposal.number, repo_type="dataset", head=proposal.sha)
+            pull = hub_repository.pull_request(repo, proposal.number, repo_type="dataset", head=proposal.sha)
         except XharnessError as error:
             failed[proposal.number] = str(error)
             continue
@@ -196,15 +204,15 @@ def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
     if not verdict.accepted:
         raise SubmissionError(f"{verdict.id}: is refused, so it is not merged.")
     # Scoring takes a minute, in which its author may have thought better of it.
-    now = hub_standing.pull_request(repo, number, repo_type="dataset")
-    if not proposed.landed:
+    now = hub_repository.pull_request(repo, number, repo_type="dataset")
+    if not proposed.on_main:
         before = proposed.pull
         if (now.proposal.sha, now.onto) != (before.proposal.sha, before.onto):
-            raise Stale(
+            raise RepositoryChanged(
                 f"{repo}: {now.proposal.ref} was changed since it was checked; nothing was merged. Check it again."
             )
         if now.status != "open":
-            raise Stale(f"{repo}: the pull request {number} is {now.status}, not open; nothing was merged.")
+            raise RepositoryChanged(f"{repo}: the pull request {number} is {now.status}, not open; nothing was merged.")
     sha = None if found.kept else _commit(found)
     if sha is not None:
         say(f"merged: {now.proposal.url}")
@@ -213,7 +221,7 @@ def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
         text = f"{now.proposal.sha} is on main{where}, so this is closed."
         if proposed.withdraws and sha is None:
             text = f"{verdict.id} is withdrawn already, so this is closed."
-        hub_commits.close(repo, number, text, repo_type="dataset")
+        hub_write.close(repo, number, text, repo_type="dataset")
     return sha
 
 
@@ -221,18 +229,20 @@ def _commit(found: PullChecked) -> str | None:
     """Commit what main lacks, whatever else is committed meanwhile; return the commit, None if it lacks nothing."""
     proposed, verdict = found.proposed, found.checked.verdict
     repo, number = proposed.repo, proposed.pull.proposal.number
-    if proposed.landed and proposed.withdraws:
+    if proposed.on_main and proposed.withdraws:
         return None
     wanted = list(_wanted(found))
     if not _lacking(wanted, repo, proposed.main, verdict.id):
         return None
-    before = hub_trees.names(repo, proposed.main, SUBMISSIONS, "dataset")
+    before = hub_diff.names(repo, proposed.main, SUBMISSIONS, "dataset")
     for attempt in range(_TRIES):
-        parent = hub.resolve(repo, "main", "dataset", fresh=True)
-        if parent != proposed.main and hub_trees.names(repo, parent, SUBMISSIONS, "dataset") != before:
-            raise Stale(f"{repo}: other submissions were merged since the check; nothing was merged. Check it again.")
+        parent = hub_read.resolve(repo, "main", "dataset", fresh=True)
+        if parent != proposed.main and hub_diff.names(repo, parent, SUBMISSIONS, "dataset") != before:
+            raise RepositoryChanged(
+                f"{repo}: other submissions were merged since the check; nothing was merged. Check it again."
+            )
         try:
-            made = hub_commits.commit(
+            made = hub_write.commit(
                 repo,
                 [(file.path, file.source, file.sha256) for file in wanted],
                 [],
@@ -241,12 +251,12 @@ def _commit(found: PullChecked) -> str | None:
                 parent=parent,
                 repo_type="dataset",
             )
-        except Stale:
+        except RepositoryChanged:
             if attempt + 1 == _TRIES:
                 raise
             continue
-        except Lost:
-            sha = hub.resolve(repo, "main", "dataset", fresh=True)
+        except ResponseLost:
+            sha = hub_read.resolve(repo, "main", "dataset", fresh=True)
             if _lacking(wanted, repo, sha, verdict.id):
                 raise
             return sha
@@ -257,7 +267,7 @@ def _commit(found: PullChecked) -> str | None:
 def _wanted(found: PullChecked) -> Iterator[File]:
     """Yield what main has to hold: what was checked, and the verdict on it; a withdrawal needs none."""
     digests = Digests()
-    if not found.proposed.landed:
+    if not found.proposed.on_main:
         yield from (digests.file(found.work, path) for path in found.proposed.changes)
     if not found.proposed.withdraws:
         yield from (written(path, content) for path, content in found.checked.files().items())
@@ -268,6 +278,6 @@ def _lacking(wanted: list[File], repo: str, sha: str, name: str) -> list[str]:
     there = {
         path: file
         for folder in (SUBMISSIONS, CHECKS)
-        for path, file in hub.list_files(repo, sha, "dataset", f"{folder}/{name}").items()
+        for path, file in hub_read.list_files(repo, sha, "dataset", f"{folder}/{name}").items()
     }
     return [file.path for file in wanted if file.path not in there or not file.is_same_as(there[file.path])]

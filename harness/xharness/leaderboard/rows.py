@@ -85,7 +85,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Layout:
+class BoardSchema:
     """What the board has columns for, as the specs and benchmarks say it.
 
     Attributes:
@@ -103,7 +103,7 @@ class Layout:
     benchmarks: Mapping[str, Benchmark]
 
 
-def layout() -> Layout:
+def layout() -> BoardSchema:
     """Return the layout of this version's task files."""
     known = benchmarks()
     tasks = {task: load_task(task) for each in known.values() for task in each.tasks}
@@ -113,11 +113,11 @@ def layout() -> Layout:
     }
     there = {code for each in members.values() for codes in each.values() for code in codes}
     facts = {code: line for code, line in sorted(languages().items()) if code in there}
-    return Layout(tasks, {name: spec.hash for name, spec in tasks.items()}, members, facts, known)
+    return BoardSchema(tasks, {name: spec.hash for name, spec in tasks.items()}, members, facts, known)
 
 
 @dataclass(frozen=True)
-class Line:
+class BoardRow:
     """A row as the board takes it: what is said of it with its averages, and its numbers.
 
     Attributes:
@@ -129,7 +129,9 @@ class Line:
     cells: tuple[tuple[Any, ...], ...]
 
 
-def line(shape: Layout, row: Row, cells: Iterable[Cell], told: Mapping[str, Mapping[str, float]] | None = None) -> Line:
+def line(
+    shape: BoardSchema, row: Row, cells: Iterable[Cell], told: Mapping[str, Mapping[str, float]] | None = None
+) -> BoardRow:
     """Return a row of the board.
 
     Args:
@@ -140,7 +142,7 @@ def line(shape: Layout, row: Row, cells: Iterable[Cell], told: Mapping[str, Mapp
     """
     cells = list(cells)
     found = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(shape, cells, told or {})}
-    return Line(found, tuple(_numbers(shape, cell) for cell in cells))
+    return BoardRow(found, tuple(_numbers(shape, cell) for cell in cells))
 
 
 def _by_seed(row: Row, cells: Iterable[Cell]) -> dict[str, dict[str, tuple[float | None, ...]]] | None:
@@ -157,7 +159,7 @@ def _by_seed(row: Row, cells: Iterable[Cell]) -> dict[str, dict[str, tuple[float
     return made
 
 
-def _numbers(shape: Layout, cell: Cell) -> tuple[Any, ...]:
+def _numbers(shape: BoardSchema, cell: Cell) -> tuple[Any, ...]:
     score = cell.score
     spec = shape.tasks[score.task]
     return (
@@ -177,7 +179,7 @@ def _numbers(shape: Layout, cell: Cell) -> tuple[Any, ...]:
 _COLUMNS = ("row", "task", "language", "score", "metrics", "deviation", "low", "high", "n", "whole", "data")
 
 
-class Board:
+class BoardBuilder:
     """The board while it is put together: rows one after the other, their numbers in columns.
 
     Args:
@@ -186,7 +188,7 @@ class Board:
         repo, sha: the data set that it is built from, and the commit; None: a folder.
     """
 
-    def __init__(self, shape: Layout, title: str, repo: str | None, sha: str | None) -> None:
+    def __init__(self, shape: BoardSchema, title: str, repo: str | None, sha: str | None) -> None:
         self.layout = shape
         self._head = {
             "schema_version": SCHEMA_VERSION,
@@ -200,7 +202,7 @@ class Board:
         self._languages = {code: place for place, code in enumerate(shape.languages)}
         self._cells: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
 
-    def add(self, line: Line) -> None:
+    def add(self, line: BoardRow) -> None:
         """Put a row at the end."""
         number = len(self._rows)
         self._rows.append({**line.row, "superseded_by": None})
@@ -237,7 +239,7 @@ class Board:
 _OF_LANGUAGES = ("name", "family", "script", "joshi_class", "cc100_gib")
 
 
-def averages(shape: Layout, cells: Iterable[Cell], told: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def averages(shape: BoardSchema, cells: Iterable[Cell], told: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """Return ``overall`` and ``task_scores`` of a row, by the rules of ``xharness report``.
 
     A benchmark's own average is there only where all its targets and languages are, each of them whole; the mean of a
@@ -276,7 +278,7 @@ def _task_mean(spec: TaskSpec, cells: Mapping[str, Cell], benchmark: str) -> tup
     return result.mean["score"], result.complete and all(cells[code].whole for code in result.languages)
 
 
-def _task_json(shape: Layout, spec: TaskSpec) -> dict[str, Any]:
+def _task_json(shape: BoardSchema, spec: TaskSpec) -> dict[str, Any]:
     there = shape.members[spec.name]
     known = {code for codes in there.values() for code in codes}
     source = [code for code, line in spec.languages.items() if not line.zero_shot and code in known]

@@ -10,7 +10,7 @@ from typing import Any
 
 from xharness.errors import did_you_mean
 from xharness.leaderboard.collect import NOT_THE_TASK
-from xharness.leaderboard.rows import Layout
+from xharness.leaderboard.rows import BoardSchema
 from xharness.leaderboard.submission import Submission, cell_of
 from xharness.results.predictions import FORMATS
 from xharness.results.score import FEW_SHOT, NATIVE, ON_TEST, TRANSLATE_TRAIN, ZERO_SHOT
@@ -20,7 +20,7 @@ _TOO_MANY = 5
 
 
 @dataclass(frozen=True)
-class Known:
+class SubmissionFingerprint:
     """What is needed of a submission on the board to compare another with it.
 
     Attributes:
@@ -40,10 +40,10 @@ class Known:
     supersedes: str | None
 
 
-def known(found: Submission) -> Known:
+def known(found: Submission) -> SubmissionFingerprint:
     """Return what is needed of a submission to compare others with it."""
     contents = frozenset((*cell_of(path)[1:], file.content_sha256) for path, file in found.files.items())
-    return Known(
+    return SubmissionFingerprint(
         id=found.id,
         name=found.name,
         submitted_by=found.submitted_by,
@@ -62,7 +62,7 @@ def _scores(found: Submission) -> Iterator[tuple[Any, ...]]:
                 yield task, code, *sorted(scores.items())
 
 
-def problems_of(found: Submission, shape: Layout) -> list[str]:
+def problems_of(found: Submission, shape: BoardSchema) -> list[str]:
     """Return why a record cannot be true, or is none that this board shows; [] if nothing is wrong."""
     return [*_cell_problems(found, shape), *_setting_problems(found), *_track_problems(found)]
 
@@ -72,7 +72,9 @@ def warnings_of(found: Submission) -> list[str]:
     return list(_warnings(found))
 
 
-def beside(found: Submission, others: Iterable[Known], *, accepted_before: bool = False) -> tuple[list[str], list[str]]:
+def compare_with_existing(
+    found: Submission, others: Iterable[SubmissionFingerprint], *, accepted_before: bool = False
+) -> tuple[list[str], list[str]]:
     """Return the problems and warnings that a submission has beside those that are on the board.
 
     Args:
@@ -105,7 +107,7 @@ def beside(found: Submission, others: Iterable[Known], *, accepted_before: bool 
     return ([], [*problems, *warnings]) if accepted_before else (problems, warnings)
 
 
-def _replaced_by(new: Known, there: Mapping[str, Known]) -> set[str]:
+def _replaced_by(new: SubmissionFingerprint, there: Mapping[str, SubmissionFingerprint]) -> set[str]:
     """Return the ids of all that a submission replaces, and those replace, as far as they are one user's."""
     found: set[str] = set()
     while (old := there.get(new.supersedes or "")) is not None and old.id not in found and _same_user(old, new):
@@ -114,12 +116,14 @@ def _replaced_by(new: Known, there: Mapping[str, Known]) -> set[str]:
     return found
 
 
-def _same_user(one: Known, other: Known) -> bool:
+def _same_user(one: SubmissionFingerprint, other: SubmissionFingerprint) -> bool:
     # The Hub's names differ by more than their case.
     return one.submitted_by.casefold() == other.submitted_by.casefold()
 
 
-def _compare(mine: Known, other: Known, problems: list[str], warnings: list[str]) -> None:
+def _compare(
+    mine: SubmissionFingerprint, other: SubmissionFingerprint, problems: list[str], warnings: list[str]
+) -> None:
     shared = len(mine.contents & other.contents)
     if mine.contents <= other.contents:
         problems.append(
@@ -147,7 +151,7 @@ def _model(found: Submission) -> tuple[str | None, ...]:
     return (model.content,)
 
 
-def _cell_problems(found: Submission, shape: Layout) -> Iterator[str]:
+def _cell_problems(found: Submission, shape: BoardSchema) -> Iterator[str]:
     """Yield the targets, languages, endings and gold data that are not the board's."""
     for task, languages in found.data.items():
         if task not in shape.tasks:

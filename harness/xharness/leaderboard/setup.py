@@ -11,12 +11,10 @@ from xharness import assets, strict_json
 from xharness.errors import UsageError
 from xharness.hub.read import is_hub_id
 from xharness.hub.upload import written
-from xharness.leaderboard import build as building
-from xharness.leaderboard import deploy as placing
-from xharness.leaderboard import rows
+from xharness.leaderboard import build, deploy, rows
 from xharness.leaderboard.board import BOARD_FILE, BoardFile
 from xharness.leaderboard.build import PAGE_FILE, REPLICATES
-from xharness.leaderboard.deploy import CARD, Place
+from xharness.leaderboard.deploy import CARD, Upload
 from xharness.leaderboard.long_table import TABLE_FILE
 from xharness.leaderboard.rows import SCORES_FILE
 from xharness.leaderboard.submission import SUBMISSIONS
@@ -42,7 +40,7 @@ def about(title: str, space: str, maintainers: list[str]) -> BoardFile:
     return strict_json.record(BoardFile, given, BOARD_FILE)
 
 
-def places(repo: str, board: BoardFile, scratch: Path) -> list[Place]:
+def places(repo: str, board: BoardFile, scratch: Path) -> list[Upload]:
     """Return the repositories of a new board and all that lies in them; what is there already is kept.
 
     Args:
@@ -53,21 +51,21 @@ def places(repo: str, board: BoardFile, scratch: Path) -> list[Place]:
     source = scratch / "source"
     (source / SUBMISSIONS).mkdir(parents=True)
     (source / BOARD_FILE).write_bytes(board.to_bytes())
-    building.build(source, scratch / "built", repo=repo)
-    found = {file.path: file for file in placing.folder_files(scratch / "built")}
+    build.build(source, scratch / "built", repo=repo)
+    found = {file.path: file for file in deploy.folder_files(scratch / "built")}
     data = [
         written(CARD, dataset_card(repo, board).encode()),
         written(BOARD_FILE, board.to_bytes()),
         *(found[path] for path in OF_DATA),
     ]
-    made = [Place(repo=repo, repo_type="dataset", files=tuple(data), replaced=False)]
+    made = [Upload(repo=repo, repo_type="dataset", files=tuple(data), replaced=False)]
     if board.space is not None:
         page = (written(CARD, space_card(repo, board).encode()), found[PAGE_FILE])
-        made.append(Place(repo=board.space, repo_type="space", files=page, replaced=False))
+        made.append(Upload(repo=board.space, repo_type="space", files=page, replaced=False))
     return made
 
 
-def built_places(repo: str, space: str | None, folder: Path) -> list[Place]:
+def built_places(repo: str, space: str | None, folder: Path) -> list[Upload]:
     """Return where the files of a build go: tables to the data set, the page to the Space.
 
     Args:
@@ -75,12 +73,12 @@ def built_places(repo: str, space: str | None, folder: Path) -> list[Place]:
         space: the Space; None where the board has none.
         folder: that `building.build` made.
     """
-    found = placing.folder_files(folder)
+    found = deploy.folder_files(folder)
     data = tuple(file for file in found if file.path in OF_DATA)
-    made = [Place(repo=repo, repo_type="dataset", files=data, replaced=True)]
+    made = [Upload(repo=repo, repo_type="dataset", files=data, replaced=True)]
     if space is not None:
         page = tuple(file for file in found if file.path not in OF_DATA)
-        made.append(Place(repo=space, repo_type="space", files=page, replaced=True, cleared=f"{REPLICATES}/"))
+        made.append(Upload(repo=space, repo_type="space", files=page, replaced=True, cleared=f"{REPLICATES}/"))
     return made
 
 

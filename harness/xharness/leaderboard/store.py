@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xharness.errors import SubmissionError, UsageError
-from xharness.leaderboard import board as board_file
-from xharness.leaderboard import submission, verdict
+from xharness.leaderboard import board, submission, verdict
 from xharness.leaderboard.board import BOARD_FILE, BoardFile
 from xharness.leaderboard.fields import LARGEST_RECORD
 from xharness.leaderboard.submission import CHECKS, RECORD, SUBMISSIONS, WITHDRAWN, Submission
@@ -26,7 +25,7 @@ _NUMBER = 2
 
 
 @dataclass(frozen=True)
-class Merged:
+class StoredSubmission:
     """A submission as it lies in the board's repository.
 
     Attributes:
@@ -67,8 +66,8 @@ def read_about(folder: Path) -> BoardFile:
                 f"{folder}: neither {BOARD_FILE} nor {SUBMISSIONS}/ is in it, so it is no copy of a leaderboard's data "
                 "set. Clone one, or name it with --from org/name."
             )
-        return BoardFile(schema_version=1, title=board_file.TITLE, space=None, maintainers=[])
-    return board_file.read_board(read_file(path, board_file.LARGEST), BOARD_FILE)
+        return BoardFile(schema_version=1, title=board.TITLE, space=None, maintainers=[])
+    return board.read_board(read_file(path, board.LARGEST), BOARD_FILE)
 
 
 def names(folder: Path) -> list[str]:
@@ -77,7 +76,7 @@ def names(folder: Path) -> list[str]:
     return sorted(os.listdir(inside)) if _is_plain_folder(inside) else []
 
 
-def read_one(folder: Path, name: str) -> Merged:
+def read_one(folder: Path, name: str) -> StoredSubmission:
     """Return a submission.
 
     Raises:
@@ -95,7 +94,7 @@ def read_one(folder: Path, name: str) -> Merged:
     withdrawn = _withdrawal(inside / WITHDRAWN) if os.path.lexists(inside / WITHDRAWN) else None
     judged = _verdict(folder / CHECKS / name, found.id, digest, notes)
     replicates = None if judged is None else _replicates(folder / CHECKS / name, judged, notes)
-    return Merged(found, digest, judged, withdrawn, replicates, tuple(notes))
+    return StoredSubmission(found, digest, judged, withdrawn, replicates, tuple(notes))
 
 
 def accepted(folder: Path, name: str) -> bool:
@@ -109,7 +108,7 @@ def accepted(folder: Path, name: str) -> bool:
 def _withdrawal(path: Path) -> str:
     """Return why a submission was withdrawn; it is withdrawn even where that cannot be read."""
     try:
-        return submission.read_withdrawal(read_file(path, board_file.LARGEST), WITHDRAWN).reason
+        return submission.read_withdrawal(read_file(path, board.LARGEST), WITHDRAWN).reason
     except SubmissionError:
         return "no reason that can be read was given"
 

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 
 from xharness import strict_json
 from xharness.errors import PublishError, SubmissionError, UsageError, XharnessError, did_you_mean
-from xharness.hub import diff as hub_trees
-from xharness.hub import read as hub
-from xharness.hub import repository as hub_standing
-from xharness.hub import write as hub_commits
+from xharness.hub import diff as hub_diff
+from xharness.hub import read as hub_read
+from xharness.hub import repository as hub_repository
+from xharness.hub import write as hub_write
 from xharness.hub.errors import Unreachable
-from xharness.hub.repository import Account, Proposal, Standing
+from xharness.hub.repository import Account, PullRequestRef, RepoState
 from xharness.hub.upload import File, written
 from xharness.leaderboard.board import BOARD_FILE
 from xharness.leaderboard.fields import ID, LARGEST_RECORD
@@ -36,7 +36,7 @@ NEW, PROPOSED, MERGED = "new", "proposed", "on the board"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parcel:
+class SubmissionUpload:
     """What one pull request adds: a submission, or the withdrawal of one.
 
     Attributes:
@@ -61,7 +61,7 @@ class Parcel:
         return sum(file.size for file in self.files)
 
 
-def of_package(package: Package) -> Parcel:
+def of_package(package: Package) -> SubmissionUpload:
     """Return what is sent of a submission."""
     submission = package.submission
     targets = dict.fromkeys(task for task, _ in submission.cells)
@@ -72,7 +72,7 @@ def of_package(package: Package) -> Parcel:
         f"digest {submission.digest}",
         f"made with xharness {__version__}",
     ]
-    return Parcel(
+    return SubmissionUpload(
         title=f"Submission: {submission.name} ({submission.id})",
         id=submission.id,
         files=package.files,
@@ -81,7 +81,7 @@ def of_package(package: Package) -> Parcel:
     )
 
 
-def of_withdrawal(submission: str, reason: str | None) -> Parcel:
+def of_withdrawal(submission: str, reason: str | None) -> SubmissionUpload:
     """Return what is sent to take a submission from the board.
 
     Raises:
@@ -93,7 +93,7 @@ def of_withdrawal(submission: str, reason: str | None) -> Parcel:
     if not reason:
         raise UsageError("--withdraw needs --reason: the board shows why a submission is gone.")
     record = strict_json.record(Withdrawal, {"reason": reason}, "--reason")
-    return Parcel(
+    return SubmissionUpload(
         title=f"Withdrawal: {submission}",
         id=submission,
         files=(written(f"{SUBMISSIONS}/{submission}/{WITHDRAWN}", as_bytes(record)),),
@@ -103,7 +103,7 @@ def of_withdrawal(submission: str, reason: str | None) -> Parcel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SubmitPlan:
     """What sending a parcel would do.
 
     Attributes:
@@ -116,17 +116,17 @@ class Plan:
         notes: sentences on what stands there.
     """
 
-    parcel: Parcel
+    parcel: SubmissionUpload
     repo: str
     state: str = NEW
     reached: bool = True
-    standing: Standing | None = None
-    proposal: Proposal | None = None
+    standing: RepoState | None = None
+    proposal: PullRequestRef | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SubmitResult:
     """What was done: ``proposed`` or ``unchanged``, where to look at it, and the pull request's number."""
 
     state: str
@@ -134,7 +134,7 @@ class Outcome:
     number: int | None = None
 
 
-def compare(parcel: Parcel, repo: str, who: Account | None, said_user: str | None = None) -> Plan:
+def compare(parcel: SubmissionUpload, repo: str, who: Account | None, said_user: str | None = None) -> SubmitPlan:
     """Return what sending a parcel to a leaderboard would do.
 
     Args:
@@ -150,11 +150,11 @@ def compare(parcel: Parcel, repo: str, who: Account | None, said_user: str | Non
     # A board has a hundred files for each submission: only those that matter here are listed.
     folders = [f"{SUBMISSIONS}/{name}" for name in (parcel.id, parcel.supersedes) if name is not None]
     try:
-        standing = hub_standing.standing(repo, None, repo_type="dataset", folders=folders)
-        top = [] if standing is None else hub_trees.names(repo, standing.sha, "", "dataset")
+        standing = hub_repository.repo_state(repo, None, repo_type="dataset", folders=folders)
+        top = [] if standing is None else hub_diff.names(repo, standing.sha, "", "dataset")
     except Unreachable:
         said = "not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)"
-        return Plan(parcel=parcel, repo=repo, reached=False, notes=(said,))
+        return SubmitPlan(parcel=parcel, repo=repo, reached=False, notes=(said,))
     if standing is None or BOARD_FILE not in top:
         lacks = f"it has no {BOARD_FILE}"
         why = lacks if standing is not None else "there is no such data set (or this token may not see it)"
@@ -171,20 +171,20 @@ def compare(parcel: Parcel, repo: str, who: Account | None, said_user: str | Non
     if withdrawn and not merged:
         notes.append("it is withdrawn already, for another reason")
     if merged or withdrawn:
-        return Plan(parcel=parcel, repo=repo, state=MERGED, standing=standing, notes=tuple(notes))
+        return SubmitPlan(parcel=parcel, repo=repo, state=MERGED, standing=standing, notes=tuple(notes))
     proposal = None if who is None else _open(parcel, repo, who)
     state = NEW if proposal is None else PROPOSED
-    return Plan(parcel=parcel, repo=repo, state=state, standing=standing, proposal=proposal)
+    return SubmitPlan(parcel=parcel, repo=repo, state=state, standing=standing, proposal=proposal)
 
 
-def _check_older(parcel: Parcel, repo: str, standing: Standing, user: str | None) -> None:
+def _check_older(parcel: SubmissionUpload, repo: str, standing: RepoState, user: str | None) -> None:
     """Raise SubmissionError if what is withdrawn or superseded is not on the board, or of somebody else."""
     name = parcel.id if parcel.withdraws else parcel.supersedes
     if name is None:
         return
     path = f"{SUBMISSIONS}/{name}/{RECORD}"
     if path not in standing.files:
-        hint = strip_controls(did_you_mean(name, hub_trees.names(repo, standing.sha, SUBMISSIONS, "dataset")))
+        hint = strip_controls(did_you_mean(name, hub_diff.names(repo, standing.sha, SUBMISSIONS, "dataset")))
         raise SubmissionError(f"{repo}: there is no submission '{name}' on this board.{hint}")
     if user is None:
         return
@@ -196,31 +196,31 @@ def _check_older(parcel: Parcel, repo: str, standing: Standing, user: str | None
         )
 
 
-def _record_there(repo: str, path: str, standing: Standing) -> Submission:
+def _record_there(repo: str, path: str, standing: RepoState) -> Submission:
     remote = standing.files[path]
     if remote.size > LARGEST_RECORD:
         raise SubmissionError(f"{repo}: {path} has {remote.size:,} bytes; at most {LARGEST_RECORD:,} are read.")
     # Not by the client's cache, which keeps a damaged file for good.
     with TemporaryDirectory() as to:
-        found = hub.download_file(repo, standing.sha, path, "dataset", Path(to))
+        found = hub_read.download_file(repo, standing.sha, path, "dataset", Path(to))
         return read_submission(found.read_bytes(), f"{repo}: {path}")
 
 
-def _open(parcel: Parcel, repo: str, who: Account) -> Proposal | None:
+def _open(parcel: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
     """Return the newest open pull request of this user with the same content."""
-    for proposal in hub_standing.proposals(repo, parcel.title, repo_type="dataset"):
+    for proposal in hub_repository.proposals(repo, parcel.title, repo_type="dataset"):
         if proposal.author.casefold() == who.name.casefold() and not _lacking(parcel, repo, proposal.ref):
             return proposal
     return None
 
 
-def _lacking(parcel: Parcel, repo: str, revision: str) -> list[str]:
+def _lacking(parcel: SubmissionUpload, repo: str, revision: str) -> list[str]:
     """Return the paths of a parcel's files that a commit does not hold as they are here."""
-    there = hub.list_files(repo, revision, "dataset", f"{SUBMISSIONS}/{parcel.id}")
+    there = hub_read.list_files(repo, revision, "dataset", f"{SUBMISSIONS}/{parcel.id}")
     return [file.path for file in parcel.files if file.path not in there or not file.is_same_as(there[file.path])]
 
 
-def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
+def send(plan: SubmitPlan, who: Account, say: Callable[[str], None]) -> SubmitResult:
     """Open the pull request that a plan says, and prove that it holds what was sent.
 
     Args:
@@ -235,13 +235,15 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
     if plan.standing is None:
         raise PublishError(f"{repo}: {'; '.join(plan.notes)}. Nothing was sent.")
     if plan.state == MERGED:
-        return Outcome("unchanged", f"{hub_standing.address(repo, 'dataset')}/tree/main/{SUBMISSIONS}/{parcel.id}")
+        return SubmitResult(
+            "unchanged", f"{hub_repository.address(repo, 'dataset')}/tree/main/{SUBMISSIONS}/{parcel.id}"
+        )
     if plan.proposal is not None:
-        return Outcome("unchanged", plan.proposal.url, plan.proposal.number)
+        return SubmitResult("unchanged", plan.proposal.url, plan.proposal.number)
     files = f"{len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}"
     say(f"Sending {files}, {format_bytes(parcel.size)}, to {repo}")
     try:
-        made = hub_commits.commit(
+        made = hub_write.commit(
             repo,
             [(file.path, file.source, file.sha256) for file in parcel.files],
             (),
@@ -257,7 +259,7 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
         if found is None:
             raise
         say("The answer to the commit was lost; the pull request is there.")
-        return Outcome("proposed", found.url, found.number)
+        return SubmitResult("proposed", found.url, found.number)
     if made.ref is None or made.pull_request is None:
         raise PublishError(f"{repo}: the Hub opened no pull request. Run the same command again.")
     lacking = _lacking(parcel, repo, made.ref)
@@ -266,10 +268,10 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
             f"{made.pull_request}: the Hub holds other content than was sent: "
             f"{strip_controls(', '.join(lacking[:6]))}. Close it there, and run the same command again."
         )
-    return Outcome("proposed", made.pull_request, int(made.ref.rpartition("/")[2]))
+    return SubmitResult("proposed", made.pull_request, int(made.ref.rpartition("/")[2]))
 
 
-def _after_failure(parcel: Parcel, repo: str, who: Account) -> Proposal | None:
+def _after_failure(parcel: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
     try:
         return _open(parcel, repo, who)
     except XharnessError:

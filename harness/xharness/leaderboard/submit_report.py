@@ -8,11 +8,11 @@ from tabulate import tabulate
 
 from xharness.hub.repository import address
 from xharness.leaderboard.package import Package
-from xharness.leaderboard.submit import MERGED, PROPOSED, Outcome, Plan
+from xharness.leaderboard.submit import MERGED, PROPOSED, SubmitPlan, SubmitResult
 from xharness.text import format_bytes, strip_controls
 
 
-def plan_table(plan: Plan, package: Package | None) -> str:
+def plan_table(plan: SubmitPlan, package: Package | None) -> str:
     """Return what would be sent, file by file, what it is, and where it would go; ``package`` where it is one."""
     parcel = plan.parcel
     rows = [[file.path, format_bytes(file.size), file.sha256[:12]] for file in parcel.files]
@@ -44,13 +44,13 @@ def _model(package: Package) -> str:
     return f"content {model.content[:12]}" if model.content else "not on the Hub"
 
 
-def plan_notes(plan: Plan, package: Package | None) -> list[str]:
+def plan_notes(plan: SubmitPlan, package: Package | None) -> list[str]:
     """Return what is to be known before anything is sent."""
     notes = [*(package.notes if package is not None else ()), *plan.notes]
     return [strip_controls(note) for note in notes]
 
 
-def plan_json(plan: Plan, package: Package | None) -> dict[str, Any]:
+def plan_json(plan: SubmitPlan, package: Package | None) -> dict[str, Any]:
     """Return the plan for machines."""
     parcel = plan.parcel
     of_package = {}
@@ -77,7 +77,7 @@ def plan_json(plan: Plan, package: Package | None) -> dict[str, Any]:
     }
 
 
-def outcome_sentence(plan: Plan, outcome: Outcome) -> str:
+def outcome_sentence(plan: SubmitPlan, outcome: SubmitResult) -> str:
     """Return what was done in one line, with the address to look at."""
     if outcome.state == "proposed":
         return strip_controls(f"proposed: {outcome.url}")

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from xharness.metrics.base import Measured
+from xharness.metrics.base import MetricResult
 from xharness.metrics.classification import accuracy, accuracy_f1
 from xharness.metrics.question_answering import mlqa, squad, squad_v2
 from xharness.metrics.retrieval import bucc_f1, map_at_20, mrr_at_20
 from xharness.metrics.tagging import entity_f1, token_accuracy, udpos_f1
 
-METRICS: dict[str, Callable[[Any, Any, str], Measured]] = {
+METRICS: dict[str, Callable[[Any, Any, str], MetricResult]] = {
     "accuracy": accuracy,
     "entity_f1": entity_f1,
     "udpos_f1": udpos_f1,

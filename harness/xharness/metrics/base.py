@@ -9,7 +9,7 @@ from xharness.errors import DataError, PredictionError
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricResult:
     """What a metric found in one language.
 
     Attributes:

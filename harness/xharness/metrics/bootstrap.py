@@ -27,7 +27,7 @@ _DIGITS = 4
 
 
 @dataclass(frozen=True)
-class Units:
+class BootstrapUnits:
     """What one or several scores are made of: a row per example, and how the scores follow from the rows' sum.
 
     Attributes:
@@ -43,7 +43,7 @@ class Units:
         return {name: float(values[0]) for name, values in self.scores(self.rows.sum(axis=0, keepdims=True)).items()}
 
 
-def interval(metric: str, golds: Any, made: Any, language: str) -> dict[str, tuple[float, float]]:
+def bootstrap_interval(metric: str, golds: Any, made: Any, language: str) -> dict[str, tuple[float, float]]:
     """Return the 95 % confidence interval of each score, in percent, by the percentile bootstrap over examples.
 
     1,000 times, as many examples are drawn with replacement as there are, and scored (Efron and Tibshirani 1993; for
@@ -75,7 +75,7 @@ def interval(metric: str, golds: Any, made: Any, language: str) -> dict[str, tup
     return found
 
 
-def _percentiles(of: Units) -> dict[str, tuple[float, float]]:
+def _percentiles(of: BootstrapUnits) -> dict[str, tuple[float, float]]:
     # Only how often each different row is drawn matters, and that is multinomial: the same distribution as drawing
     # example by example, and as good as free where rows are 0 or 1.
     rows, times = np.unique(of.rows, axis=0, return_counts=True)
@@ -93,7 +93,7 @@ def _percentiles(of: Units) -> dict[str, tuple[float, float]]:
     return {name: (round(float(low), _DIGITS), round(float(high), _DIGITS)) for name, (low, high) in ends.items()}
 
 
-def units(metric: str, golds: Any, made: Any, language: str) -> list[Units]:
+def units(metric: str, golds: Any, made: Any, language: str) -> list[BootstrapUnits]:
     """Return what the scores of a metric are made of; [] where that is not known.
 
     Scores of different columns stand apart: the fewer different rows there are, the faster they are drawn.
@@ -115,7 +115,7 @@ def units(metric: str, golds: Any, made: Any, language: str) -> list[Units]:
             return []
 
 
-def _means(metric: str, golds: Any, made: Any, language: str) -> list[Units]:
+def _means(metric: str, golds: Any, made: Any, language: str) -> list[BootstrapUnits]:
     """Return the units of scores that are means over examples: what the metric says of each example alone."""
     measure = METRICS[metric]
     if isinstance(golds, Mapping):
@@ -124,14 +124,16 @@ def _means(metric: str, golds: Any, made: Any, language: str) -> list[Units]:
     else:
         found = [measure([gold], [each], language).scores for gold, each in zip(golds, made, strict=True)]
     names = [name for name in found[0] if all(name in scores for scores in found)]
-    return [Units(np.array([[scores[name]] for scores in found]), _mean_called(name, len(found))) for name in names]
+    return [
+        BootstrapUnits(np.array([[scores[name]] for scores in found]), _mean_called(name, len(found))) for name in names
+    ]
 
 
 def _mean_called(name: str, examples: int) -> Callable[[Floats], dict[str, Floats]]:
     return lambda sums: {name: sums[:, 0] / examples}
 
 
-def _entities(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> Units:
+def _entities(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> BootstrapUnits:
     """Return right, predicted and gold entities by sentence; an entity is of the sentence in which it ends."""
     gold, predicted = chunks(golds), chunks(made)
     # ``chunks`` counts one more place after each sentence.
@@ -140,10 +142,10 @@ def _entities(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> 
         np.bincount(np.searchsorted(ends, [entity[2] for entity in found], side="right"), minlength=len(golds))
         for found in (gold & predicted, predicted, gold)
     ]
-    return Units(np.stack(counts, axis=1).astype(np.float64), _overlap)
+    return BootstrapUnits(np.stack(counts, axis=1).astype(np.float64), _overlap)
 
 
-def _pairs(golds: Collection[tuple[str, str]], made: Collection[tuple[str, str]]) -> Units:
+def _pairs(golds: Collection[tuple[str, str]], made: Collection[tuple[str, str]]) -> BootstrapUnits:
     """Return right, predicted and gold pairs by sentence of the other language."""
     gold, predicted = set(golds), set(made)
     place = {source: number for number, source in enumerate(sorted({source for source, _ in gold | predicted}))}
@@ -151,23 +153,25 @@ def _pairs(golds: Collection[tuple[str, str]], made: Collection[tuple[str, str]]
     for column, found in enumerate((gold & predicted, predicted, gold)):
         for source, _ in found:
             rows[place[source], column] += 1
-    return Units(rows, _overlap)
+    return BootstrapUnits(rows, _overlap)
 
 
-def _labels(golds: Sequence[str], made: Sequence[str]) -> Units:
+def _labels(golds: Sequence[str], made: Sequence[str]) -> BootstrapUnits:
     """Return by example whether the label that is looked for was found, predicted and there."""
     there = np.array([[each in POSITIVE for each in labels] for labels in (made, golds)], dtype=np.float64)
     right = [gold == each and gold in POSITIVE for gold, each in zip(golds, made, strict=True)]
-    return Units(np.array([right, *there], dtype=np.float64).T, lambda sums: {"f1": _overlap(sums)["f1"]})
+    return BootstrapUnits(np.array([right, *there], dtype=np.float64).T, lambda sums: {"f1": _overlap(sums)["f1"]})
 
 
-def _words(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> Units:
+def _words(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> BootstrapUnits:
     """Return right tags and words by sentence."""
     rows = [
         (sum(gold == tag for gold, tag in zip(tags, predicted, strict=True)), len(tags))
         for tags, predicted in zip(golds, made, strict=True)
     ]
-    return Units(np.array(rows, dtype=np.float64), lambda sums: {"token_accuracy": _share(sums[:, 0], sums[:, 1])})
+    return BootstrapUnits(
+        np.array(rows, dtype=np.float64), lambda sums: {"token_accuracy": _share(sums[:, 0], sums[:, 1])}
+    )
 
 
 def _overlap(sums: Floats) -> dict[str, Floats]:

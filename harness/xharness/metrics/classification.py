@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xharness.errors import DataError
-from xharness.metrics.base import Measured as Measured
-from xharness.metrics.base import expect_same_number
+from xharness.metrics.base import MetricResult, expect_same_number
 
 POSITIVE = ("duplicate", "1")
 """Labels that are what is looked for, where a metric asks how well one of two labels is found."""
 
 
-def accuracy(golds: Sequence[str | int], predictions: Sequence[str | int], language: str) -> Measured:
+def accuracy(golds: Sequence[str | int], predictions: Sequence[str | int], language: str) -> MetricResult:
     """Return ``accuracy``: the share of equal labels (XNLI, PAWS-X) or indices (Tatoeba).
 
     Labels are compared as text, as evaluate.py compares lines; so it does not matter which side holds indices
@@ -29,10 +28,10 @@ def accuracy(golds: Sequence[str | int], predictions: Sequence[str | int], langu
     """
     expect_same_number(golds, predictions, "labels", language)
     correct = sum(str(gold) == str(predicted) for gold, predicted in zip(golds, predictions, strict=True))
-    return Measured({"accuracy": correct / len(golds) * 100})
+    return MetricResult({"accuracy": correct / len(golds) * 100})
 
 
-def accuracy_f1(golds: Sequence[str], predictions: Sequence[str], language: str) -> Measured:
+def accuracy_f1(golds: Sequence[str], predictions: Sequence[str], language: str) -> MetricResult:
     """Return ``accuracy``, and ``f1`` of the label that is looked for (QQP: ``duplicate``).
 
     The task's score is the mean of both, as GLUE has it for QQP, where 1 stands for ``duplicate``. Where nothing is
@@ -60,4 +59,4 @@ def accuracy_f1(golds: Sequence[str], predictions: Sequence[str], language: str)
     hits = sum(gold == predicted and gold in POSITIVE for gold, predicted in pairs)
     named = sum((gold in POSITIVE) + (predicted in POSITIVE) for gold, predicted in pairs)
     f1 = 2 * hits / named if named else 0.0
-    return Measured({"accuracy": right / len(pairs) * 100, "f1": f1 * 100})
+    return MetricResult({"accuracy": right / len(pairs) * 100, "f1": f1 * 100})

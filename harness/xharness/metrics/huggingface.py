@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from xharness.errors import DataError, UsageError, did_you_mean
-from xharness.metrics.base import Measured
+from xharness.metrics.base import MetricResult
 
 _CANONICAL = re.compile(r"[A-Za-z0-9][\w-]*")
 _SPACE = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-def measure(
+def compute(
     module: str,
     golds: Any,
     predictions: Any,
@@ -29,7 +29,7 @@ def measure(
     scale: float = 1.0,
     options: Mapping[str, Any] | None = None,
     labels: Sequence[str] = (),
-) -> Measured:
+) -> MetricResult:
     """Return the numbers that a module of the `evaluate` library finds in one language.
 
     A module that wants numbers gets a label's place in ``labels``, from 0 on, or the index itself (retrieval).
@@ -77,7 +77,7 @@ def measure(
                 f"evaluate:{module} cannot measure this task ({kind}): {_first_line(error)}. Check metric and "
                 "metric_options in the task file."
             ) from error
-    return Measured(_percentages(module, found, keys, scale), counts)
+    return MetricResult(_percentages(module, found, keys, scale), counts)
 
 
 def _load(module: str) -> Any:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xharness.errors import DataError
-from xharness.metrics import bootstrap as intervals
+from xharness.metrics import bootstrap
 from xharness.metrics.base import task_score
 from xharness.metrics.bootstrap import Floats
 
@@ -56,7 +56,7 @@ def replicates(
         language: two-letter code.
         ids: of the examples, in the order of the data.
     """
-    found = intervals.units(metric, golds, made, language)
+    found = bootstrap.units(metric, golds, made, language)
     if metric == "bucc_f1":
         ids = sorted({source for source, _ in {*golds, *made}})  # the order of the units
     elif isinstance(golds, Mapping):

@@ -10,8 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from xharness.errors import DataError, UsageError
-from xharness.metrics.base import Measured as Measured
-from xharness.metrics.base import count_ids, expect_questions
+from xharness.metrics.base import MetricResult, count_ids, expect_questions
 
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
 _ENGLISH_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -30,7 +29,7 @@ MLQA_LANGUAGES = tuple(_MLQA_ARTICLES)
 _HAN = re.compile("[\u4e00-\u9fa5]")
 
 
-def squad(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> Measured:
+def squad(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> MetricResult:
     """Return ``exact_match`` and ``f1`` of SQuAD v1.1 (XQuAD, TyDiQA-GoldP).
 
     Answers of every language go through the English rules, as in evaluate.py: ASCII punctuation and a, an,
@@ -48,7 +47,7 @@ def squad(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], la
     return _answers(golds, predictions, language, normal_squad)
 
 
-def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> Measured:
+def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> MetricResult:
     """Return ``exact_match`` and ``f1`` of MLQA v1, whose rules differ by language.
 
     Punctuation of every script and the articles of the language are dropped; in Chinese every character is a
@@ -71,12 +70,12 @@ def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], lan
     return _answers(golds, predictions, language, lambda text: normal_mlqa(text, language))
 
 
-def _overlap(gold: set[Any], predicted: set[Any]) -> Measured:
+def _overlap(gold: set[Any], predicted: set[Any]) -> MetricResult:
     correct = len(gold & predicted)
     precision = correct / len(predicted) if predicted else 0.0
     recall = correct / len(gold) if gold else 0.0
     f1 = 2 * precision * recall / (precision + recall) if correct else 0.0
-    return Measured({"f1": f1 * 100, "precision": precision * 100, "recall": recall * 100})
+    return MetricResult({"f1": f1 * 100, "precision": precision * 100, "recall": recall * 100})
 
 
 def _answers(
@@ -84,7 +83,7 @@ def _answers(
     predictions: Mapping[str, str],
     language: str,
     normal: Callable[[str], str],
-) -> Measured:
+) -> MetricResult:
     _expect_answers(golds, language)
     matches, f1 = 0, 0.0
     for question, answers in golds.items():
@@ -94,7 +93,7 @@ def _answers(
         correct = [normal(answer) for answer in answers]
         matches += predicted in correct
         f1 += max(word_f1(predicted, answer) for answer in correct)
-    return Measured(
+    return MetricResult(
         {"exact_match": 100.0 * matches / len(golds), "f1": 100.0 * f1 / len(golds)}, count_ids(golds, predictions)
     )
 
@@ -148,7 +147,7 @@ def word_f1(predicted: str, correct: str) -> float:
     return (2 * precision * recall) / (precision + recall)
 
 
-def squad_v2(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> Measured:
+def squad_v2(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> MetricResult:
     """Return ``exact_match`` and ``f1`` of SQuAD 2.0, whose questions may have no answer.
 
     Where every question has a prediction, equal to the last digit to ``exact`` and ``f1`` of the official
@@ -183,7 +182,7 @@ def squad_v2(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str],
         scores["answerable_exact_match"], scores["answerable_f1"] = _means(sorts[True])
     if sorts[False]:
         scores["unanswerable_accuracy"], _ = _means(sorts[False])
-    return Measured(scores, count_ids(golds, predictions))
+    return MetricResult(scores, count_ids(golds, predictions))
 
 
 def _exact_and_f1(answers: Sequence[str], prediction: str) -> tuple[float, float]:

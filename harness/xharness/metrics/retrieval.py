@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from xharness.errors import DataError, PredictionError
-from xharness.metrics.base import Measured as Measured
-from xharness.metrics.base import count_ids, mean
+from xharness.metrics.base import MetricResult, count_ids, mean
 from xharness.metrics.question_answering import _expect_answers, _overlap
 
 DEPTH = 20
@@ -28,7 +27,9 @@ class Ranking:
     ranks: tuple[int, ...] | None = None
 
 
-def bucc_f1(golds: Collection[tuple[str, str]], predictions: Collection[tuple[str, str]], language: str) -> Measured:
+def bucc_f1(
+    golds: Collection[tuple[str, str]], predictions: Collection[tuple[str, str]], language: str
+) -> MetricResult:
     """Return ``f1``, ``precision`` and ``recall`` of the pairs of translations that were mined (BUCC).
 
     As in evaluate.py's ``bucc_f1``: pairs are sets, so their order and repeated ones do not matter; where no pair
@@ -49,7 +50,7 @@ def bucc_f1(golds: Collection[tuple[str, str]], predictions: Collection[tuple[st
 
 def mrr_at_20(
     golds: Mapping[str, Sequence[str]], predictions: Mapping[str, Sequence[str] | Ranking], language: str
-) -> Measured:
+) -> MetricResult:
     """Return ``mrr@20``: how near the top the right entity stands among the first 20 (Mewsli-X).
 
     The mean over queries of 1 / rank, 0 where the entity is not among the 20. evaluate.py calls it ``map@20``;
@@ -72,10 +73,10 @@ def mrr_at_20(
         right = entities[0].strip()
         reciprocal_ranks.append(1.0 / (first.index(right) + 1) if right in first else 0.0)
     score = mean(reciprocal_ranks) * 100
-    return Measured({"mrr@20": score, "map@20": score}, count_ids(golds, predictions))
+    return MetricResult({"mrr@20": score, "map@20": score}, count_ids(golds, predictions))
 
 
-def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ranking], language: str) -> Measured:
+def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ranking], language: str) -> MetricResult:
     """Return ``map@20``, the mean average precision over the first 20 candidates (LAReQA), and uncut ``map``.
 
     A question's average precision is the sum of the precision at every place where a right candidate stands,
@@ -113,7 +114,7 @@ def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ra
     scores = {"map@20": mean(cut) * 100}
     if None not in uncut:
         scores["map"] = mean(value for value in uncut if value is not None) * 100
-    return Measured(scores, count_ids(golds, predictions))
+    return MetricResult(scores, count_ids(golds, predictions))
 
 
 def hits(candidates: Sequence[str], right: Collection[str]) -> list[int]:

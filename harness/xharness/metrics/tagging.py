@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from xharness.errors import DataError
-from xharness.metrics.base import Measured as Measured
-from xharness.metrics.base import expect_same_shape
+from xharness.metrics.base import MetricResult, expect_same_shape
 from xharness.metrics.question_answering import _overlap
 
 _OUTSIDE = frozenset("O.")
@@ -33,7 +32,7 @@ def share_of_right_tags(golds: Sequence[Sequence[str]], predictions: Sequence[Se
     return correct / words * 100
 
 
-def entity_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> Measured:
+def entity_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> MetricResult:
     """Return micro-averaged ``f1``, ``precision`` and ``recall`` of entities over all sentences (PAN-X).
 
     As in seqeval 0.0.12: an entity counts where type, first and last word agree; where a side holds no
@@ -52,7 +51,7 @@ def entity_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str
     return _overlap(chunks(golds), chunks(predictions))
 
 
-def udpos_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> Measured:
+def udpos_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> MetricResult:
     """Return what XTREME publishes for UDPOS, and ``token_accuracy`` beside it.
 
     evaluate.py gives bare part-of-speech tags to seqeval's entity F1, so that a run of equal tags counts as
@@ -69,7 +68,7 @@ def udpos_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]
         PredictionError: a sentence is missing, or has another number of tags; the first such one is named.
     """
     measured = entity_f1(golds, predictions, language)
-    return Measured({**measured.scores, "token_accuracy": share_of_right_tags(golds, predictions, language)})
+    return MetricResult({**measured.scores, "token_accuracy": share_of_right_tags(golds, predictions, language)})
 
 
 def chunks(sentences: Sequence[Sequence[str]]) -> set[tuple[str, int, int]]:
@@ -103,7 +102,7 @@ def _holds(rules: Mapping[str, frozenset[str] | None], letter: str, neighbour: s
     return neighbours is None or neighbour in neighbours
 
 
-def token_accuracy(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> Measured:
+def token_accuracy(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> MetricResult:
     """Return ``token_accuracy``, the share of words whose tag is right (CCG).
 
     A gold tag that the training data lacks cannot be predicted, so its word counts as wrong.
@@ -118,4 +117,4 @@ def token_accuracy(golds: Sequence[Sequence[str]], predictions: Sequence[Sequenc
         PredictionError: a sentence is missing, or has another number of tags; the first such one is named.
     """
     expect_same_shape(golds, predictions, language)
-    return Measured({"token_accuracy": share_of_right_tags(golds, predictions, language)})
+    return MetricResult({"token_accuracy": share_of_right_tags(golds, predictions, language)})

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from xharness.models.kinds.base import Array, Context, Features, Kind
-from xharness.models.loading import Encoder
+from xharness.models.loading import LoadedModel
 
 # A batch is closed at a change of length once it holds this part of the budget: from there on the processor is
 # busy anyway, and rows of one length need no padding and no mask.
@@ -41,7 +41,7 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return found
 
 
-def default_budget(encoder: Encoder) -> int:
+def default_budget(encoder: LoadedModel) -> int:
     """Return the token budget to begin with: small on a CPU, whose cache is small, by free memory on a GPU."""
     if encoder.device.type != "cuda":
         return 4096
@@ -54,7 +54,7 @@ def default_budget(encoder: Encoder) -> int:
 
 
 def forward(
-    encoder: Encoder,
+    encoder: LoadedModel,
     kind: Kind,
     features: Features,
     context: Context,
@@ -81,10 +81,10 @@ def forward(
     with torch.inference_mode():
         for rows in batches(features.lengths, budget):
             inputs, mask = _tensors(features, rows, pad, encoder.device)
-            if kind.choices:
+            if kind.has_choices:
                 inputs = {name: values.unsqueeze(1) for name, values in inputs.items()}
             output = encoder.model(**inputs, **extra, return_dict=True)
-            reduced = kind.reduce(output, mask, [features.rows[r] for r in rows], context)
+            reduced = kind.postprocess(output, mask, [features.rows[r] for r in rows], context)
             for row, value in zip(rows, reduced, strict=True):
                 results[row] = value
             tick(sum(features.lengths[row] for row in rows))

@@ -25,7 +25,7 @@ _BUFFERS = ("inv_freq", "position_ids", "masked_bias")
 
 
 @dataclass(frozen=True)
-class Encoder:
+class LoadedModel:
     """A loaded model with its tokenizer.
 
     Attributes:
@@ -55,7 +55,7 @@ def load(
     pooling: str | None = None,
     head: Head | None = None,
     trust_remote_code: bool = False,
-) -> Encoder:
+) -> LoadedModel:
     """Load a checkpoint from a local folder, with the head that a kind of problem needs.
 
     Args:
@@ -109,7 +109,7 @@ def load(
             f"{name}: the model has {max(positions, 0)} positions, and the special tokens alone take up to {special}: "
             "there is no room for text. Is max_position_embeddings in config.json right?"
         )
-    return Encoder(model, tokenizer, device, dtype, positions, layers)
+    return LoadedModel(model, tokenizer, device, dtype, positions, layers)
 
 
 def _config_of(head: Head, path: Path, options: dict[str, Any]) -> Any:

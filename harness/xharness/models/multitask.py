@@ -21,10 +21,8 @@ from torch.nn.functional import cross_entropy
 from xharness import files
 from xharness.checkpoints import heads
 from xharness.errors import ModelError, OutputError
-from xharness.models import loading as models
-from xharness.models import packing
-from xharness.models.kinds import KINDS
-from xharness.models.kinds import embedding as retrieval
+from xharness.models import loading, packing
+from xharness.models.kinds import KINDS, embedding
 
 WRITING = (OSError, SafetensorError, RuntimeError)
 """What is raised where weights cannot be written: by Python, by safetensors, and by torch."""
@@ -33,7 +31,7 @@ MASKED_LM = "masked_lm"
 
 
 @dataclass(frozen=True)
-class HeadPlan:
+class HeadSpec:
     """What head a task gets.
 
     Attributes:
@@ -49,7 +47,7 @@ class HeadPlan:
     keep: bool = False
 
 
-class JointModel(torch.nn.Module):
+class MultitaskModel(torch.nn.Module):
     """One encoder under several of transformers' stock models, one per task, of which each adds its head.
 
     Parameters that tasks share are there once. A head that reads a pooler owns one: it is put into the encoder while
@@ -62,17 +60,17 @@ class JointModel(torch.nn.Module):
     """
 
     encoder: Any
-    shells: dict[str, Any]
+    task_models: dict[str, Any]
     poolers: Any
 
-    def __init__(self, encoder: Any, shells: Mapping[str, Any], poolers: Mapping[str, Any]) -> None:
+    def __init__(self, encoder: Any, task_models: Mapping[str, Any], poolers: Mapping[str, Any]) -> None:
         super().__init__()
         self.encoder = encoder
-        parts = {task: _own_parts(shell) for task, shell in shells.items()}
+        parts = {task: _own_parts(shell) for task, shell in task_models.items()}
         self.heads = torch.nn.ModuleDict({_key(task): torch.nn.ModuleDict(own) for task, own in parts.items()})
         self.poolers = torch.nn.ModuleDict({_key(task): pooler for task, pooler in poolers.items()})
         # Not as a module: the encoder would be found once more in each.
-        self.__dict__["shells"] = dict(shells)
+        self.__dict__["task_models"] = dict(task_models)
 
     @contextmanager
     def shell(self, task: str) -> Iterator[Any]:
@@ -82,7 +80,7 @@ class JointModel(torch.nn.Module):
         if pooler is not None:
             self.encoder.pooler = pooler
         try:
-            yield self.shells[task].train(self.training)
+            yield self.task_models[task].train(self.training)
         finally:
             if pooler is not None:
                 self.encoder.pooler = None
@@ -110,12 +108,12 @@ class JointModel(torch.nn.Module):
 class Built:
     """A model to train, with its tokenizer and the sub-words that a row may have (None: no limit)."""
 
-    model: JointModel
+    model: MultitaskModel
     tokenizer: Any
     positions: int | None
 
 
-def build(path: Path, name: str, plans: Sequence[HeadPlan], seed: int, *, trust_remote_code: bool = False) -> Built:
+def build(path: Path, name: str, plans: Sequence[HeadSpec], seed: int, *, trust_remote_code: bool = False) -> Built:
     """Return the encoder of a checkpoint with a fresh head for each task, drawn from the seed and the task's name.
 
     Weights are float32. A head that the checkpoint has is taken over only where its plan says so, and for masked
@@ -125,9 +123,9 @@ def build(path: Path, name: str, plans: Sequence[HeadPlan], seed: int, *, trust_
     Raises:
         ModelError: weights are missing, or it has no head for masked language modelling where one is asked for.
     """
-    loaded = models.load(
+    loaded = loading.load(
         path,
-        retrieval.KIND,
+        embedding.KIND,
         name=name,
         device=torch.device("cpu"),
         dtype="float32",
@@ -137,13 +135,13 @@ def build(path: Path, name: str, plans: Sequence[HeadPlan], seed: int, *, trust_
     own_pooler = getattr(encoder, "pooler", None)
     if own_pooler is not None:
         encoder.pooler = None
-    shells: dict[str, Any] = {}
+    task_models: dict[str, Any] = {}
     poolers: dict[str, Any] = {}
     for plan in plans:
         if plan.kind == MASKED_LM:
             shell = _masked_lm(path, name)
         elif plan.keep:
-            kept = models.load(path, KINDS[plan.kind], name=name, device=torch.device("cpu"), dtype="float32")
+            kept = loading.load(path, KINDS[plan.kind], name=name, device=torch.device("cpu"), dtype="float32")
             shell = kept.model
         else:
             shell = _fresh(encoder, plan, seed, name)
@@ -155,13 +153,13 @@ def build(path: Path, name: str, plans: Sequence[HeadPlan], seed: int, *, trust_
         setattr(shell, shell.base_model_prefix, encoder)
         if plan.kind == MASKED_LM:
             shell.tie_weights()  # the output's weights are those of the embeddings, which are others now
-        shells[plan.task] = shell
+        task_models[plan.task] = shell
     if packing.supports(encoder):
         packing.install(encoder)
-    return Built(JointModel(encoder, shells, poolers), loaded.tokenizer, loaded.max_positions)
+    return Built(MultitaskModel(encoder, task_models, poolers), loaded.tokenizer, loaded.max_positions)
 
 
-def _fresh(encoder: Any, plan: HeadPlan, seed: int, name: str) -> Any:
+def _fresh(encoder: Any, plan: HeadSpec, seed: int, name: str) -> Any:
     config = copy.deepcopy(encoder.config)
     if plan.labels:
         config.id2label = dict(enumerate(plan.labels))
@@ -183,7 +181,7 @@ def _fresh(encoder: Any, plan: HeadPlan, seed: int, name: str) -> Any:
 
 
 def _masked_lm(path: Path, name: str) -> Any:
-    with models.quiet():
+    with loading.quiet():
         try:
             shell, report = transformers.AutoModelForMaskedLM.from_pretrained(
                 path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True
@@ -232,9 +230,9 @@ def encoder_weights(encoder: Any) -> dict[str, torch.Tensor]:
     return found
 
 
-def head_weights(model: JointModel, task: str) -> dict[str, torch.Tensor]:
+def head_weights(model: MultitaskModel, task: str) -> dict[str, torch.Tensor]:
     """Return the weights that a task has beside the encoder, on the CPU, under the names of its stock class."""
-    shell = model.shells[task]
+    shell = model.task_models[task]
     found = {
         f"{part}.{name}": value
         for part, module in _own_parts(shell).items()
@@ -246,7 +244,9 @@ def head_weights(model: JointModel, task: str) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in found.items()}
 
 
-def export(model: JointModel, tokenizer: Any, plans: Sequence[HeadPlan], record: heads.ZooRecord, folder: Path) -> None:
+def export(
+    model: MultitaskModel, tokenizer: Any, plans: Sequence[HeadSpec], record: heads.CheckpointRecord, folder: Path
+) -> None:
     """Write a checkpoint as transformers reads it: one task in one model, several as an encoder and ``heads/``.
 
     Args:
@@ -264,10 +264,10 @@ def export(model: JointModel, tokenizer: Any, plans: Sequence[HeadPlan], record:
     described: dict[str, heads.Head] = {}
     try:
         folder.mkdir(parents=True)
-        with models.quiet():
+        with loading.quiet():
             _save_tokenizer(tokenizer, folder)
         if len(tasks) == 1:
-            shell = model.shells[tasks[0].task]
+            shell = model.task_models[tasks[0].task]
             weights = {f"{shell.base_model_prefix}.{name}": value for name, value in encoder.items()}
             weights |= head_weights(model, tasks[0].task)
             config = copy.deepcopy(shell.config)
@@ -291,7 +291,7 @@ def export(model: JointModel, tokenizer: Any, plans: Sequence[HeadPlan], record:
             name=plan.task,
             file=None if len(tasks) == 1 else f"heads/{plan.task}.safetensors",
             kind=cast(heads.Kind, plan.kind),
-            architecture=type(model.shells[plan.task]).__name__,
+            architecture=type(model.task_models[plan.task]).__name__,
             labels=plan.labels if plan.kind in heads.LABELLED else (),
             pooler=("encoder" if len(tasks) == 1 else "head") if pooled else "none",
         )
@@ -334,6 +334,6 @@ def _flush(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def tied_names(model: JointModel) -> Iterator[tuple[str, torch.nn.Parameter]]:
+def tied_names(model: MultitaskModel) -> Iterator[tuple[str, torch.nn.Parameter]]:
     """Yield every parameter once, by its first name."""
     yield from model.named_parameters(remove_duplicate=True)

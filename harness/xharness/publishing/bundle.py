@@ -9,18 +9,17 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from xharness import text as xharness_text
-from xharness.checkpoints import files as checkpoint_files
+from xharness import text as text_module
+from xharness.checkpoints import files as checkpoints_files
 from xharness.checkpoints import heads, training_record, zoo
-from xharness.checkpoints import training_record as checkpoints_training_record
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.training_record import Record
 from xharness.errors import PublishError, XharnessError, nearest_folder
 from xharness.hub.upload import Digests, File, written
-from xharness.publishing import runs as published_runs
+from xharness.publishing import runs as publishing_runs
 from xharness.publishing.card import facts as card_facts
 from xharness.publishing.card import metadata as card_metadata
-from xharness.publishing.card import render as rendering
+from xharness.publishing.card import render
 from xharness.publishing.card.content import Card
 from xharness.publishing.card.facts import Facts
 from xharness.publishing.card.prose import SEVERAL
@@ -38,7 +37,7 @@ _TOKEN = re.compile(r"(?<![\w/])hf_[A-Za-z0-9]{30,}(?!\w)")
 
 
 @dataclass(frozen=True)
-class Publication:
+class Bundle:
     """All that goes into the repository.
 
     Attributes:
@@ -85,7 +84,7 @@ def prepare(
     adopt: bool = False,
     allow_collapsed: bool = False,
     public: bool = True,
-) -> Publication:
+) -> Bundle:
     """Return what would be published, all of it checked that can be checked without the Hub.
 
     Args:
@@ -105,29 +104,29 @@ def prepare(
     problems = list(_wrong_name(repo))
     if not folder.is_dir():
         raise PublishError("\n".join([f"{folder}: there is no such folder.{nearest_folder(folder)}", *problems]))
-    if (folder / checkpoints_training_record.RUNNING).exists():
+    if (folder / training_record.RUNNING).exists():
         problems.append(
             f"{folder}: a training in this folder has not come to its end "
-            f"({checkpoints_training_record.RUNNING}/ is there). Wait for it, or run the same "
+            f"({training_record.RUNNING}/ is there). Wait for it, or run the same "
             "`xharness train` again: it goes on, or tidies up behind itself."
         )
     digests = Digests()
-    checkpoint = checkpoint_files.read_folder(str(folder), folder, False, digests.of)
+    checkpoint = checkpoints_files.read_folder(str(folder), folder, False, digests.of)
     record = training_record.load(folder)
-    parts = checkpoint_files.list_parts(str(folder), folder, checkpoint.files)
+    parts = checkpoints_files.list_parts(str(folder), folder, checkpoint.files)
     pictures = [training_record.CURVE] if (folder / training_record.CURVE).is_file() else []
     problems += _wrong_parts(folder, [*parts, *pictures], checkpoint)
     if record is not None and isinstance(record.weights, dict):  # what else it may be is said where the card is made
         problems += _wrong_weights(folder, record, parts, digests)
-    found = published_runs.collect(results, checkpoint, repo)
+    found = publishing_runs.collect(results, checkpoint, repo)
     problems += _wrong_results(folder, results, no_results, found)
     content: dict[str, bytes] = {}
     if not found.problems and repo.isprintable():
         try:
             content = _written(folder, checkpoint, repo, found.runs, facts, adopt, allow_collapsed, public)
             if record is not None:
-                content[training_record.FILE] = published_runs.as_json(asdict(record))
-            content |= published_runs.copies(found.runs)
+                content[training_record.FILE] = publishing_runs.as_json(asdict(record))
+            content |= publishing_runs.copies(found.runs)
         except PublishError as error:
             problems.append(str(error))
     problems += _with_token(content)
@@ -135,7 +134,7 @@ def prepare(
         raise PublishError("\n".join(problems))
     local = [digests.file(folder, path) for path in [*parts, *pictures]]
     made = [written(path, text) for path, text in content.items()]
-    return Publication(
+    return Bundle(
         repo=repo,
         folder=folder,
         checkpoint=checkpoint,
@@ -159,11 +158,11 @@ def _written(
     public: bool,
 ) -> dict[str, bytes]:
     """Return the card and the files of Community Evals, both proved to be valid."""
-    card = card_facts.gather(
+    card = card_facts.gather_facts(
         folder, checkpoint, repo, runs, facts, adopt=adopt, allow_collapsed=allow_collapsed, public=public
     )
-    text = rendering.render(card)
-    problems = [f"{CARD}: {problem}" for problem in rendering.problems(text)]
+    text = render.render(card)
+    problems = [f"{CARD}: {problem}" for problem in render.problems(text)]
     problems += _not_of_the_zoo(card, _base_name(folder))
     home = str(Path.home())
     if len(home) > 1 and (f"{home}/" in text or str(folder.resolve()) in text):
@@ -288,6 +287,6 @@ def _folder_notes(folder: Path, sent: set[str]) -> list[str]:
     if others:
         notes.append(f"not sent: {', '.join(others[:8])}{' ...' if len(others) > 8 else ''}")
     base = _base_name(folder)
-    if base is not None and xharness_text.holds_path(base):
+    if base is not None and text_module.holds_path(base):
         notes.append(f"{heads.FILE} counts in the checkpoint's hash and goes as it is; it names the base '{base}'")
     return notes

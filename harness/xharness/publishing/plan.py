@@ -10,16 +10,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from xharness.checkpoints import files as checkpoint_files
+from xharness.checkpoints import files as checkpoints_files
 from xharness.checkpoints import heads, training_record
 from xharness.errors import ModelError, PublishError, UsageError
-from xharness.hub import read as hub
-from xharness.hub import repository as hub_standing
+from xharness.hub import read as hub_read
+from xharness.hub import repository as hub_repository
 from xharness.hub.errors import Unreachable
 from xharness.hub.read import RemoteFile
-from xharness.hub.repository import Account, Proposal, Standing
+from xharness.hub.repository import Account, PullRequestRef, RepoState
 from xharness.hub.upload import File
-from xharness.publishing.bundle import CARD, OTHER_WEIGHTS, PICKLES, Publication
+from xharness.publishing.bundle import CARD, OTHER_WEIGHTS, PICKLES, Bundle
 from xharness.text import strip_controls
 
 # What a publication is made of: such a file that is there and is no longer ours goes with the commit.
@@ -100,7 +100,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PublishPlan:
     """What would be changed.
 
     Attributes:
@@ -115,12 +115,12 @@ class Plan:
         notes: sentences on the target.
     """
 
-    publication: Publication
+    publication: Bundle
     target: Target
     difference: Difference
     reached: bool = True
-    standing: Standing | None = None
-    proposal: Proposal | None = None
+    standing: RepoState | None = None
+    proposal: PullRequestRef | None = None
     to_branch: bool = False
     to_tag: bool = False
     to_collect: bool = False
@@ -132,7 +132,7 @@ class Plan:
         return not (self.difference or self.to_branch or self.to_tag or self.to_collect)
 
 
-def compare(publication: Publication, target: Target, who: Account | None = None) -> Plan:
+def compare(publication: Bundle, target: Target, who: Account | None = None) -> PublishPlan:
     """Return what publishing would change on the Hub.
 
     Args:
@@ -148,10 +148,10 @@ def compare(publication: Publication, target: Target, who: Account | None = None
     """
     target.check()
     try:
-        standing = hub_standing.standing(publication.repo, target.branch)
+        standing = hub_repository.repo_state(publication.repo, target.branch)
     except Unreachable:
         notes = ("not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)",)
-        return Plan(
+        return PublishPlan(
             publication=publication, target=target, difference=Difference(publication.files), reached=False, notes=notes
         )
     if standing is None:
@@ -173,13 +173,13 @@ def compare(publication: Publication, target: Target, who: Account | None = None
         raise PublishError(strip_controls("\n".join(problems)))
     proposal = _proposal(publication, who) if target.create_pr and found else None
     if proposal is not None:
-        found = difference(publication, target, hub.list_files(publication.repo, proposal.ref, "model"))
+        found = difference(publication, target, hub_read.list_files(publication.repo, proposal.ref, "model"))
     remarks = []
     if target.branch is not None and not standing.has_branch:
         remarks.append(f"the branch '{target.branch}' will be made, from main")
     if standing.private and not target.private:
         remarks.append("the repository is private, and stays so")
-    return Plan(
+    return PublishPlan(
         publication=publication,
         target=target,
         difference=found,
@@ -192,7 +192,7 @@ def compare(publication: Publication, target: Target, who: Account | None = None
     )
 
 
-def _first(publication: Publication, target: Target) -> Plan:
+def _first(publication: Bundle, target: Target) -> PublishPlan:
     """Return the plan for a repository that is not there."""
     if target.create_pr:
         raise PublishError(
@@ -205,7 +205,7 @@ def _first(publication: Publication, target: Target) -> Plan:
             "it is not there (or this token may not see it). Run eval with the folder, or log in."
         )
     branch = f", with the branch '{target.branch}'" if target.branch is not None else ""
-    return Plan(
+    return PublishPlan(
         publication=publication,
         target=target,
         difference=Difference(publication.files),
@@ -215,14 +215,14 @@ def _first(publication: Publication, target: Target) -> Plan:
     )
 
 
-def difference(publication: Publication, target: Target, there: Mapping[str, RemoteFile]) -> Difference:
+def difference(publication: Bundle, target: Target, there: Mapping[str, RemoteFile]) -> Difference:
     """Return how the files of a publication stand to those of a repository at a commit."""
     new, changed, same = list[File](), list[File](), list[File]()
     for file in publication.files:
         remote = there.get(file.path)
         (new if remote is None else same if file.is_same_as(remote) else changed).append(file)
     patterns = (*_OURS, *PICKLES, *OTHER_WEIGHTS) if target.replace else _OURS
-    parts = checkpoint_files.find_parts(path for path in there if "/" not in path)
+    parts = checkpoints_files.find_parts(path for path in there if "/" not in path)
     rest = sorted(there.keys() - {file.path for file in publication.files})
     deleted = [path for path in rest if path in parts or _is_one_of(path, patterns)]
     kept = [path for path in rest if path not in deleted]
@@ -234,7 +234,7 @@ def _is_one_of(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(path, pattern) and ("/" in pattern or "/" not in path) for pattern in patterns)
 
 
-def _taken(publication: Publication, target: Target, standing: Standing) -> list[str]:
+def _taken(publication: Bundle, target: Target, standing: RepoState) -> list[str]:
     """Return a sentence if the repository holds something else than this training's checkpoint."""
     models = sorted(path for path in standing.files if not _is_one_of(path, _NO_MODEL))
     if target.replace or not models or _is_same_training(publication, standing):
@@ -246,7 +246,7 @@ def _taken(publication: Publication, target: Target, standing: Standing) -> list
     ]
 
 
-def _is_same_training(publication: Publication, standing: Standing) -> bool:
+def _is_same_training(publication: Bundle, standing: RepoState) -> bool:
     files = standing.files
     if publication.record is None:
         # Nobody says how an adopted checkpoint was trained, so its weights have to be those that are there.
@@ -265,23 +265,23 @@ def _is_same_training(publication: Publication, standing: Standing) -> bool:
     return found == (now.key, now.seed, now.request["base"]["id"])
 
 
-def _record_there(repo: str, standing: Standing) -> bytes:
+def _record_there(repo: str, standing: RepoState) -> bytes:
     """Return the training.json of a repository, proved by its digest: a damaged one says nothing of what is there."""
     # Not by the client's cache, which keeps a damaged file for good.
     with TemporaryDirectory() as to:
-        path = hub.download_file(repo, standing.sha, training_record.FILE, "model", Path(to))
+        path = hub_read.download_file(repo, standing.sha, training_record.FILE, "model", Path(to))
         if not standing.files[training_record.FILE].is_at(path):
             raise ModelError(f"{repo}: its {training_record.FILE} came damaged. Run the same command again.")
         return path.read_bytes()
 
 
-def _other_model(publication: Publication, standing: Standing) -> list[str]:
+def _other_model(publication: Bundle, standing: RepoState) -> list[str]:
     """Return a sentence for each commit that results were made with, and that held another model than the folder."""
     problems = []
     ours = {file.path: file for file in publication.files if file.path in publication.parts}
     for sha in sorted(publication.shas):
-        there = standing.files if sha == standing.sha else hub.list_files(publication.repo, sha, "model")
-        parts = {*checkpoint_files.find_parts(path for path in there if "/" not in path)}
+        there = standing.files if sha == standing.sha else hub_read.list_files(publication.repo, sha, "model")
+        parts = {*checkpoints_files.find_parts(path for path in there if "/" not in path)}
         parts |= {path for path in there if path in ours or _is_one_of(path, ("heads/*.safetensors",))}
         others = {path for path in parts & ours.keys() if not ours[path].is_same_as(there[path])}
         others |= parts ^ ours.keys()
@@ -293,14 +293,14 @@ def _other_model(publication: Publication, standing: Standing) -> list[str]:
     return problems
 
 
-def _proposal(publication: Publication, who: Account | None) -> Proposal | None:
+def _proposal(publication: Bundle, who: Account | None) -> PullRequestRef | None:
     """Return the newest open pull request with this checkpoint."""
-    found = hub_standing.proposals(publication.repo, publication.title)
+    found = hub_repository.proposals(publication.repo, publication.title)
     return next((proposal for proposal in found if who is None or proposal.author == who.name), None)
 
 
 def _to_collect(repo: str, target: Target) -> bool:
     if target.collection is None:
         return False
-    found = hub_standing.find_collection(repo.partition("/")[0], target.collection, repo)
+    found = hub_repository.find_collection(repo.partition("/")[0], target.collection, repo)
     return found is None or repo not in found.models

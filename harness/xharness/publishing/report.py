@@ -8,12 +8,12 @@ from typing import Any
 from tabulate import tabulate
 
 from xharness.hub.repository import address
-from xharness.publishing.plan import Plan
-from xharness.publishing.send import Outcome
+from xharness.publishing.plan import PublishPlan
+from xharness.publishing.send import PublishResult
 from xharness.text import format_bytes, strip_controls
 
 
-def _states(plan: Plan) -> dict[str, str]:
+def _states(plan: PublishPlan) -> dict[str, str]:
     """Return path -> new, changed, same or removed; "to send" where the Hub was not asked."""
     found = plan.difference
     word = "new" if plan.reached else "to send"
@@ -22,7 +22,7 @@ def _states(plan: Plan) -> dict[str, str]:
     return dict(sorted(states.items()))
 
 
-def plan_table(plan: Plan) -> str:
+def plan_table(plan: PublishPlan) -> str:
     """Return what would be sent, file by file, and where it would go."""
     publication = plan.publication
     sizes = {file.path: format_bytes(file.size) for file in publication.files}
@@ -31,7 +31,7 @@ def plan_table(plan: Plan) -> str:
     return strip_controls(f"{table}\n\n{_summary(plan)}")
 
 
-def _summary(plan: Plan) -> str:
+def _summary(plan: PublishPlan) -> str:
     """Return the whole plan in one line."""
     publication, target, sent = plan.publication, plan.target, plan.difference.sent
     to = address(publication.repo) + (f" ({target.branch})" if target.branch else "")
@@ -46,7 +46,7 @@ def _summary(plan: Plan) -> str:
     return f"to send: {len(sent)} files, {size} (of {whole}), to {to}"
 
 
-def plan_notes(plan: Plan) -> list[str]:
+def plan_notes(plan: PublishPlan) -> list[str]:
     """Return what is to be known before anything is sent."""
     target, kept = plan.target, [path for path in plan.difference.kept if path != ".gitattributes"]
     notes = [*plan.publication.notes, *plan.notes]
@@ -59,7 +59,7 @@ def plan_notes(plan: Plan) -> list[str]:
     return [strip_controls(note) for note in notes]
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
+def plan_json(plan: PublishPlan) -> dict[str, Any]:
     """Return the plan for machines."""
     publication = plan.publication
     by_path = {file.path: file for file in publication.files}
@@ -88,7 +88,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def outcome_sentence(plan: Plan, outcome: Outcome) -> str:
+def outcome_sentence(plan: PublishPlan, outcome: PublishResult) -> str:
     """Return what was done in one line, with the address to look at."""
     repo, at = plan.publication.repo, outcome.sha[:12]
     if outcome.state == "published":

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xharness import text as xharness_text
+from xharness import text as text_module
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.errors import PublishError, XharnessError, nearest_folder
 from xharness.results import runs as results_runs
@@ -198,7 +198,7 @@ def as_json(content: Any) -> bytes:
         PublishError: it holds NaN or an infinity, which no JSON has.
     """
     try:
-        text = json.dumps(xharness_text.shorten_paths(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        text = json.dumps(text_module.shorten_paths(content), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     except ValueError as error:
         raise PublishError(f"A record that was to travel cannot be written as JSON: {error}.") from None
     # Half a surrogate pair has no UTF-8; as \udc80 it is JSON still.

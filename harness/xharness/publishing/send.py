@@ -6,19 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xharness.errors import PublishError, XharnessError
-from xharness.hub import read as hub
-from xharness.hub import repository as hub_standing
-from xharness.hub import write as hub_commits
+from xharness.hub import read as hub_read
+from xharness.hub import repository as hub_repository
+from xharness.hub import write as hub_write
 from xharness.hub.repository import Account
 from xharness.hub.write import Commit
-from xharness.publishing.bundle import Publication
-from xharness.publishing.plan import Plan, difference
+from xharness.publishing.bundle import Bundle
+from xharness.publishing.plan import PublishPlan, difference
 from xharness.text import format_bytes, strip_controls
 from xharness.version import __version__
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PublishResult:
     """What was done.
 
     Attributes:
@@ -38,7 +38,7 @@ class Outcome:
     tag: str | None = None
 
 
-def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
+def send(plan: PublishPlan, who: Account, say: Callable[[str], None]) -> PublishResult:
     """Do what a plan says, and prove that it was done.
 
     Nothing is sent before it is known, as far as it can be, that the token may write. All files go in one commit, which
@@ -59,9 +59,9 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
     made = None
     if not plan.has_nothing:
         exists = plan.standing is not None
-        hub_standing.check_rights(who, publication.repo, exists=exists, proposing=target.create_pr)
+        hub_repository.check_rights(who, publication.repo, exists=exists, proposing=target.create_pr)
     if plan.difference:
-        hub_commits.check_card(publication.repo, publication.card)
+        hub_write.check_card(publication.repo, publication.card)
         made = _commit(plan, _parent(plan, say), say)
     elif plan.to_branch:
         _parent(plan, say)
@@ -69,16 +69,16 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
     sha = made.sha if made is not None else before.sha if before is not None else ""
     tag = collection = None
     if plan.to_tag and target.tag is not None:
-        hub_commits.create_tag(publication.repo, target.tag, sha)
+        hub_write.create_tag(publication.repo, target.tag, sha)
         tag = target.tag
     if plan.to_collect and target.collection is not None:
         owner = publication.repo.partition("/")[0]
-        collection = hub_commits.add_to_collection(owner, target.collection, publication.repo, private=target.private)
+        collection = hub_write.add_to_collection(owner, target.collection, publication.repo, private=target.private)
     opened = plan.proposal.url if plan.proposal is not None else None
-    return Outcome(
+    return PublishResult(
         state="unchanged" if made is None else "proposed" if target.create_pr else "published",
         sha=sha,
-        url=hub_standing.address(publication.repo),
+        url=hub_repository.address(publication.repo),
         commit=made.url if made is not None else None,
         pull_request=opened or (made.pull_request if made is not None else None),
         collection=collection,
@@ -86,31 +86,31 @@ def send(plan: Plan, who: Account, say: Callable[[str], None]) -> Outcome:
     )
 
 
-def _parent(plan: Plan, say: Callable[[str], None]) -> str:
+def _parent(plan: PublishPlan, say: Callable[[str], None]) -> str:
     """Return the commit that ours follows on, after making the repository and the branch where there is none."""
     repo, branch = plan.publication.repo, plan.target.branch
     if plan.proposal is not None:
         return plan.proposal.sha
     standing = plan.standing
     if standing is None:
-        hub_commits.create_repository(repo, private=plan.target.private)
+        hub_write.create_repository(repo, private=plan.target.private)
         say(f"{repo} was made.")
-        standing = hub_standing.standing(repo, branch)
+        standing = hub_repository.repo_state(repo, branch)
         if standing is None:
             raise PublishError(f"{repo}: it was made, and cannot be seen. Run the same command again.")
     if branch is not None and not standing.has_branch:
-        hub_commits.create_branch(repo, branch, standing.sha)
+        hub_write.create_branch(repo, branch, standing.sha)
     return standing.sha
 
 
-def _commit(plan: Plan, parent: str, say: Callable[[str], None]) -> Commit:
+def _commit(plan: PublishPlan, parent: str, say: Callable[[str], None]) -> Commit:
     """Make the commit, look at what stands there then, and return it; also where only its answer was lost."""
     publication, target = plan.publication, plan.target
     sent = plan.difference.sent
     _check_still(publication)
     say(f"Sending {len(sent)} files, {format_bytes(sum(file.size for file in sent))}, to {publication.repo}")
     try:
-        made = hub_commits.commit(
+        made = hub_write.commit(
             publication.repo,
             [(file.path, file.source, file.sha256) for file in sent],
             plan.difference.deleted,
@@ -128,7 +128,7 @@ def _commit(plan: Plan, parent: str, say: Callable[[str], None]) -> Commit:
         made = found
     _check_still(publication)
     ref = plan.proposal.ref if plan.proposal is not None else made.ref
-    there = hub.list_files(publication.repo, ref or made.sha, "model")
+    there = hub_read.list_files(publication.repo, ref or made.sha, "model")
     wrong = difference(publication, target, there)
     if wrong:
         paths = [file.path for file in wrong.sent] + list(wrong.deleted)
@@ -141,29 +141,29 @@ def _commit(plan: Plan, parent: str, say: Callable[[str], None]) -> Commit:
     return made
 
 
-def _after_failure(plan: Plan, parent: str) -> tuple[Commit | None, str]:
+def _after_failure(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
     """Return the commit if it was made all the same, and a sentence on where the repository stands."""
     publication, target = plan.publication, plan.target
     repo = publication.repo
     try:
         if plan.target.create_pr:
-            for found in hub_standing.proposals(repo, publication.title):
-                if not difference(publication, target, hub.list_files(repo, found.ref, "model")):
+            for found in hub_repository.proposals(repo, publication.title):
+                if not difference(publication, target, hub_read.list_files(repo, found.ref, "model")):
                     return Commit(found.sha, found.url, found.url, found.ref), ""
-        standing = hub_standing.standing(repo, target.branch)
+        standing = hub_repository.repo_state(repo, target.branch)
     except XharnessError:
         return None, f"Where {repo} stands now is not known, since the Hub cannot be asked."
     if standing is None:
         return None, f"{repo} is not there."
     if not target.create_pr and not difference(publication, target, standing.files):
-        return Commit(standing.sha, f"{hub_standing.address(repo)}/commit/{standing.sha}"), ""
+        return Commit(standing.sha, f"{hub_repository.address(repo)}/commit/{standing.sha}"), ""
     if target.create_pr or standing.sha == parent:
         empty = " and is empty" if plan.standing is None else ""
         return None, f"{repo} stands at its previous commit ({standing.sha[:12]}){empty}; the same command finishes."
     return None, f"{repo} was changed by somebody else meanwhile ({standing.sha[:12]}); the same command compares anew."
 
 
-def _check_still(publication: Publication) -> None:
+def _check_still(publication: Bundle) -> None:
     """Raise PublishError if a file is not what it was when it was hashed."""
     changed = [file.path for file in publication.files if file.has_changed()]
     if changed:
@@ -173,7 +173,7 @@ def _check_still(publication: Publication) -> None:
         )
 
 
-def _description(plan: Plan) -> str:
+def _description(plan: PublishPlan) -> str:
     """Return what the commit says below its title."""
     found = plan.difference
     parts = [f"content {plan.publication.checkpoint.id}"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from xharness import strict_json
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, did_you_mean, unknown
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results.aggregate import Results, aggregate
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import benchmarks
@@ -89,7 +89,7 @@ def read_run(folder: Path) -> Run:
             raise PredictionError(f"{folder / 'run.json'}: it has no field '{lacking}'. Run eval again.")
     scores, files = [], dict[tuple[str, str], Path]()
     for path in paths:
-        score = results.load(path)
+        score = results_score.load(path)
         other = files.setdefault((score.task, score.language), path)
         if other is not path:
             raise DataError(
@@ -243,24 +243,24 @@ def run_record(root: Path) -> dict[str, Any]:
             f"{path}: {strict_json.show_value(content)} stands there, expected an object. Run eval again."
         )
     version = content.get("schema_version")
-    if version != results.SCHEMA_VERSION:
+    if version != results_score.SCHEMA_VERSION:
         raise PredictionError(
             f"{path}: schema_version is {strict_json.show_value(version)}, this version reads "
-            f"{results.SCHEMA_VERSION}. Run eval again, or use the version that wrote it."
+            f"{results_score.SCHEMA_VERSION}. Run eval again, or use the version that wrote it."
         )
     text, null = strict_json.TEXT, strict_json.NULL
     rules = {"settings": strict_json.OBJECT, "targets": strict_json.TEXTS, "seed": strict_json.WHOLE | null}
     rules |= dict.fromkeys(("model", "model_sha", "model_hash", "revision"), text | null)
     inner = {
         "limit": strict_json.LIMIT | null,
-        "split": results.SPLIT,
+        "split": results_score.SPLIT,
         "dtype": text,
         "tune": strict_json.OBJECT | null,
     }
     wrong = next(strict_json.problems(content, rules), None)
     wrong = wrong or next(strict_json.problems(content.get("settings", {}), inner, "settings."), None)
     tune = content.get("settings", {}).get("tune") if wrong is None else None
-    wrong = wrong or next(strict_json.problems(tune or {}, results.TUNE, "settings.tune."), None)
+    wrong = wrong or next(strict_json.problems(tune or {}, results_score.TUNE, "settings.tune."), None)
     if wrong is not None:
         raise PredictionError(f"{path}: {wrong}. Run eval again, or restore the file.")
     return content

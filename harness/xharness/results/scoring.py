@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from xharness import files
-from xharness.data import candidates as pools
-from xharness.data import loading as data
+from xharness.data import candidates
+from xharness.data import loading as data_loading
 from xharness.data.examples import Bitext, Choice, Example, Pair, Query, Question, Tagged, english_order
 from xharness.data.loading import Data, data_folder
 from xharness.errors import DataError, NothingToDo, PredictionError, UsageError, XharnessError, did_you_mean
-from xharness.metrics import METRICS
-from xharness.metrics import bootstrap as intervals
-from xharness.metrics import huggingface as elsewhere
-from xharness.metrics.base import Measured
+from xharness.metrics import METRICS, bootstrap, huggingface
+from xharness.metrics.base import MetricResult
 from xharness.results import predictions
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results.aggregate import Results, aggregate
 from xharness.results.runs import run_record
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.dataset_spec import ELSEWHERE, DataSpec, Split
+from xharness.tasks.dataset_spec import HF_EVALUATE, DataSpec, Split
 from xharness.tasks.registry import list_tasks, load_task
 from xharness.tasks.selection import Selection, choose_languages, select
 from xharness.tasks.task_spec import TaskSpec
@@ -69,13 +67,13 @@ def in_file_order(examples: Sequence[Example], made: Any) -> Any:
     return made
 
 
-def measure(spec: DataSpec, golds: Any, made: Any, language: str) -> Measured:
+def measure(spec: DataSpec, golds: Any, made: Any, language: str) -> MetricResult:
     """Return the scores of predictions that are in the order of ``gold``."""
     if spec.kind == "retrieval":
         golds, made = [str(g) for g in golds], [str(p) for p in made]
-    if spec.metric.startswith(ELSEWHERE):
-        return elsewhere.measure(
-            spec.metric.removeprefix(ELSEWHERE),
+    if spec.metric.startswith(HF_EVALUATE):
+        return huggingface.compute(
+            spec.metric.removeprefix(HF_EVALUATE),
             golds,
             made,
             kind=spec.kind,
@@ -128,7 +126,7 @@ def intervals_of(
 
 
 def _intervals(spec: TaskSpec, golds: Any, made: Any, language: str) -> dict[str, list[float]]:
-    return {name: list(ends) for name, ends in intervals.interval(spec.metric, golds, made, language).items()}
+    return {name: list(ends) for name, ends in bootstrap.bootstrap_interval(spec.metric, golds, made, language).items()}
 
 
 def read(spec: TaskSpec, loaded: Data, path: Path, limit: int | None) -> tuple[Any, Any]:
@@ -176,7 +174,7 @@ def score(
     if not root.is_dir():
         near = did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
         raise PredictionError(f"There is no folder '{root}'.{near}")
-    pools.forget()
+    candidates.clear_cache()
     run = run_record(root)
     settings = run.get("settings", {})
     split = split or settings.get("split") or "test"
@@ -208,7 +206,7 @@ def score(
             if path.suffix != f".{predictions.FORMATS[spec.kind].extension}":
                 ending = predictions.FORMATS[spec.kind].extension
                 raise PredictionError(f"{path}: not scored; predictions for {task} are expected as .{ending}.")
-            loaded = data.load(spec, language, split, data_dir)
+            loaded = data_loading.load(spec, language, split, data_dir)
             fresh = score_file(spec, language, split, loaded, path, limit)
             scores.append(_as_recorded(fresh, Path(folder) / "results" / task / f"{language}.json"))
         except XharnessError as error:
@@ -240,7 +238,7 @@ def _as_recorded(fresh: Score, path: Path) -> Score:
     """Return a new score with what a RUN recorded of a tuned checkpoint, and with what has changed since as notes."""
     if not path.is_file():
         return fresh
-    recorded = results.load(path)
+    recorded = results_score.load(path)
     changed = recorded.changed(
         data_hash=fresh.data_hash,
         spec_hash=fresh.spec_hash,
@@ -248,7 +246,7 @@ def _as_recorded(fresh: Score, path: Path) -> Score:
         candidates_hash=fresh.candidates.get("hash"),
     )
     notes = (f"scored with {' and '.join(changed)} than the RUN recorded",) if changed else ()
-    if recorded.phase == results.TUNED:
+    if recorded.phase == results_score.TUNED:
         names = ("phase", "track", "tuned", "selected_by")
         fresh = replace(fresh, **{name: getattr(recorded, name) for name in names})
     return replace(fresh, notes=fresh.notes + notes)

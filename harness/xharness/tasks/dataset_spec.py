@@ -35,7 +35,7 @@ Format = Literal[
 """``hub``: rows as they are on the Hub; the others are the original formats that `readers` knows."""
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
-ELSEWHERE = "evaluate:"
+HF_EVALUATE = "evaluate:"
 ADDED_LATER: dict[str, dict[str, Any]] = {
     "": {"choice_list": None},
     "input": {"no_answer": False, "null_threshold": 0.0},
@@ -216,7 +216,7 @@ class DataSpec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        needed = () if self.is_joined else self.required_fields[self.kind]
+        needed = () if self.is_composite else self.required_fields[self.kind]
         problems = [f"fields.{name}: field required." for name in needed if name not in self.fields]
         allowed = self.required_fields[self.kind] + self.optional_fields
         for place, fields in [
@@ -224,7 +224,7 @@ class DataSpec(Strict):
             *((f"sources.{i}.fields", s.fields) for i, s in enumerate(self.sources)),
         ]:
             problems += [f"{place}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed]
-        if self.kind in ("classification", "tagging", "multiple_choice") and not (self.labels or self.finds_labels):
+        if self.kind in ("classification", "tagging", "multiple_choice") and not (self.labels or self.infers_labels):
             problems.append("labels: field required for this kind of task.")
         problems += self._metric_problems()
         if self.choice_list is not None and (self.choices or self.kind != "multiple_choice"):
@@ -255,9 +255,9 @@ class DataSpec(Strict):
 
     def _metric_problems(self) -> list[str]:
         own = {"metric_scores": self.metric_scores, "metric_options": self.metric_options}
-        if self.metric.startswith(ELSEWHERE):
+        if self.metric.startswith(HF_EVALUATE):
             missing = [] if self.metric_scores else ["metric_scores: field required beside an 'evaluate:' metric."]
-            return missing + ([] if self.metric != ELSEWHERE else ["metric: name a module after 'evaluate:'."])
+            return missing + ([] if self.metric != HF_EVALUATE else ["metric: name a module after 'evaluate:'."])
         known = self.metrics[self.kind]
         problems = [f"{name}: only an 'evaluate:' metric has this." for name, value in own.items() if value]
         if self.metric not in known:
@@ -271,9 +271,9 @@ class DataSpec(Strict):
 
     def _source_problems(self) -> list[str]:
         problems = self.pattern_problems(self.sources, "sources")
-        if not self.sources and not self.unavailable and not self.is_joined:
+        if not self.sources and not self.unavailable and not self.is_composite:
             problems.append("sources: name at least one source, or say why there is none in 'unavailable'.")
-        if self.sources and self.sources[0].raw and not self.sources[0].download and not self.laid_by_hand:
+        if self.sources and self.sources[0].raw and not self.sources[0].download and not self.is_manual:
             problems.append(
                 "sources.0: the first source is the one that is fetched, so it must be a 'repo' or have a 'download'."
             )
@@ -302,17 +302,17 @@ class DataSpec(Strict):
         return problems
 
     @property
-    def is_joined(self) -> bool:
+    def is_composite(self) -> bool:
         """Whether the examples are those of other specs, so that there is no source of its own."""
         return False
 
     @property
-    def finds_labels(self) -> bool:
+    def infers_labels(self) -> bool:
         """Whether the labels are not in the spec but are found in the data."""
         return False
 
     @property
-    def laid_by_hand(self) -> bool:
+    def is_manual(self) -> bool:
         """Whether the data cannot be fetched, and users lay it into the folder themselves."""
         return False
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from xharness import files, strict_yaml
-from xharness.hub import read as hub
+from xharness.hub import read as hub_read
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def pin(paths: Sequence[Path]) -> list[Change]:
         # From the end, so that the places before stay where they are.
         for repo, revision, start, end in reversed(_revisions(text)):
             if (repo, revision) not in shas:
-                shas[repo, revision] = hub.resolve(repo, revision, "dataset", fresh=True)
+                shas[repo, revision] = hub_read.resolve(repo, revision, "dataset", fresh=True)
             sha = shas[repo, revision]
             if sha == revision:
                 continue

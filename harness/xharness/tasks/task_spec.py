@@ -191,17 +191,17 @@ class TrainingSpec(DataSpec):
         return self
 
     @property
-    def is_joined(self) -> bool:
+    def is_composite(self) -> bool:
         """Whether the examples are those of ``members``."""
         return bool(self.members)
 
     @property
-    def finds_labels(self) -> bool:
+    def infers_labels(self) -> bool:
         """Whether the labels are those of the training data."""
         return self.labels_from is not None
 
     @property
-    def laid_by_hand(self) -> bool:
+    def is_manual(self) -> bool:
         """Whether users lay the data into the folder themselves."""
         return self.by_hand is not None
 

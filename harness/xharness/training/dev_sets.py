@@ -16,8 +16,8 @@ from xharness.metrics.base import task_score
 from xharness.models import inference
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Context, Features, NonFiniteOutput
-from xharness.models.loading import Encoder
-from xharness.models.multitask import JointModel
+from xharness.models.loading import LoadedModel
+from xharness.models.multitask import MultitaskModel
 from xharness.results.scoring import gold, in_file_order, measure
 from xharness.tasks.dataset_spec import DataSpec
 
@@ -26,7 +26,7 @@ MANY = 400
 
 
 @dataclass(frozen=True)
-class Probe:
+class DevSet:
     """Examples that are scored at every evaluation of a run.
 
     Attributes:
@@ -57,14 +57,14 @@ class Probe:
         """What the best constant answer scores, in percent; 0 for entities."""
         return chance(self.spec, self.examples)
 
-    def at_chance(self, score: float) -> bool:
+    def at_chance(self, score_dev_set: float) -> bool:
         """Whether a score is no better than chance: by two standard errors of a share, where examples are many.
 
         Of few examples (COPA has 100) so much is more than an honest model may gain; there chance itself is the bound.
         """
         share = min(max(self.chance / 100, 0.0), 1.0)
         few = len(self.examples) < MANY
-        return score <= self.chance + (0.0 if few else 200 * sqrt(share * (1 - share) / len(self.examples)))
+        return score_dev_set <= self.chance + (0.0 if few else 200 * sqrt(share * (1 - share) / len(self.examples)))
 
 
 def chance(spec: DataSpec, examples: Sequence[Example]) -> float:
@@ -97,10 +97,10 @@ def chance(spec: DataSpec, examples: Sequence[Example]) -> float:
     return best
 
 
-def score(
-    probe: Probe, model: JointModel, tokenizer: Any, positions: int | None, device: torch.device, bf16: bool
+def score_dev_set(
+    probe: DevSet, model: MultitaskModel, tokenizer: Any, positions: int | None, device: torch.device, bf16: bool
 ) -> dict[str, float]:
-    """Return the scores of a probe by the metric of its spec, and ``score``, the mean of those that count.
+    """Return the scores of a probe by the metric of its spec, and ``score_dev_set``, the mean of those that count.
 
     Scores are NaN-free: a model that puts out NaN or infinity scores 0, and the run sees it in its loss.
     """
@@ -113,7 +113,7 @@ def score(
             context = _context(probe, tokenizer, positions)
             features: Features = probe._features.setdefault("features", kind.encode(probe.examples, context))
             layers = int(model.encoder.config.num_hidden_layers)
-            encoder = Encoder(shell, tokenizer, device, "bfloat16" if bf16 else "float32", positions, layers)
+            encoder = LoadedModel(shell, tokenizer, device, "bfloat16" if bf16 else "float32", positions, layers)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 arrays = inference.forward(encoder, kind, features, context, inference.default_budget(encoder))
         made = kind.decode(probe.examples, features, arrays, context)
@@ -125,7 +125,7 @@ def score(
     return {**scores.scores, "score": task_score(probe.spec.score_keys, scores.scores)}
 
 
-def _context(probe: Probe, tokenizer: Any, positions: int | None) -> Context:
+def _context(probe: DevSet, tokenizer: Any, positions: int | None) -> Context:
     settings: Any = getattr(probe.spec, "input")  # noqa: B009 - targets and training sets have it, their base has not
     longest = settings.max_length if positions is None else min(settings.max_length, positions)
     return Context(tokenizer, longest, settings, probe.labels)

@@ -22,7 +22,7 @@ import torch
 from xharness.errors import OutputError, UsageError
 from xharness.files import write_json
 from xharness.models.kinds import KINDS
-from xharness.models.kinds.base import IGNORED, Array, Context, Features, Learned
+from xharness.models.kinds.base import IGNORED, Array, Context, Features, Targets
 
 # Examples that are Python lists at one time; the tokenizer spreads each chunk over all cores.
 CHUNK = 4_000
@@ -34,7 +34,7 @@ ABANDONED = 3600
 
 
 @dataclass(frozen=True)
-class Lessons:
+class EncodedDataset:
     """Units of training: a unit is a row of sub-words, or all choices of one example (multiple choice).
 
     Attributes:
@@ -94,8 +94,8 @@ class Lessons:
         chosen = np.asarray(units, dtype=np.int64)
         first = self.units[chosen]
         shape = [len(chosen)]
-        if KINDS[self.kind].choices:
-            # All have the same number of choices: `learn` sees to it.
+        if KINDS[self.kind].has_choices:
+            # All have the same number of choices: `make_targets` sees to it.
             choices = int(self.units[chosen[0] + 1] - first[0])
             first = (first[:, None] + np.arange(choices)).ravel()
             shape.append(choices)
@@ -131,7 +131,7 @@ def encode(
     folder: Path | None = None,
     digest: str = "",
     tick: Callable[[int], None] = lambda examples: None,
-) -> Lessons:
+) -> EncodedDataset:
     """Turn examples into lessons, or find them in a folder that an earlier run left.
 
     Args:
@@ -144,10 +144,10 @@ def encode(
 
     Raises:
         UsageError: nothing is trained on this kind.
-        DataError, ModelError: as the kind's ``encode`` and ``learn``.
+        DataError, ModelError: as the kind's ``encode`` and ``make_targets``.
         OutputError: the folder cannot be written.
     """
-    if KINDS[kind].learn is None:
+    if KINDS[kind].make_targets is None:
         raise UsageError(f"Nothing is trained on {kind}: it is scored with an encoder as it is.")
     if folder is not None and (known := find(folder, kind, digest)) is not None:
         tick(len(examples))
@@ -159,22 +159,22 @@ def encode(
     return find(folder, kind, digest) or made
 
 
-def _encoded(kind: str, examples: Sequence[Any], context: Context, tick: Callable[[int], None]) -> Lessons:
+def _encoded(kind: str, examples: Sequence[Any], context: Context, tick: Callable[[int], None]) -> EncodedDataset:
     chosen = KINDS[kind]
-    assert chosen.learn is not None
+    assert chosen.make_targets is not None
     counts: Counter[str] = Counter()
     columns: dict[str, list[Array]] = {"ids": [], "types": [], "rows": [], "units": [], "targets": []}
     for start in range(0, len(examples), CHUNK):
         chunk = list(examples[start : start + CHUNK])
         features = chosen.encode(chunk, context)
-        learned = chosen.learn(chunk, features, context)
+        learned = chosen.make_targets(chunk, features, context)
         for name, values in _arrays(kind, features, learned).items():
             columns[name].append(values)
         for happened in (features.counts, learned.counts):
             counts.update(happened)
         tick(len(chunk))
     types = columns["types"]
-    return Lessons(
+    return EncodedDataset(
         kind,
         _joined(columns["ids"], np.int32),
         _joined(types, np.uint8) if types else None,
@@ -185,7 +185,7 @@ def _encoded(kind: str, examples: Sequence[Any], context: Context, tick: Callabl
     )
 
 
-def _arrays(kind: str, features: Features, learned: Learned) -> dict[str, Array]:
+def _arrays(kind: str, features: Features, learned: Targets) -> dict[str, Array]:
     """Return a chunk as arrays: sub-words, types, lengths of rows, rows per unit, and targets, in the units' order."""
     rows = list(chain.from_iterable(learned.units))
     targets = chain.from_iterable(learned.targets) if kind in ("tagging", "span_qa") else learned.targets
@@ -207,7 +207,7 @@ def _joined(parts: list[Array], dtype: Any, empty: tuple[int, ...] = (0,)) -> Ar
     return found
 
 
-def find(folder: Path, kind: str, digest: str) -> Lessons | None:
+def find(folder: Path, kind: str, digest: str) -> EncodedDataset | None:
     """Return the lessons that a folder holds, mapped into memory; None if there are none, others or damaged ones."""
     try:
         label = json.loads((folder / LABEL).read_text(encoding="utf-8"))
@@ -222,12 +222,12 @@ def find(folder: Path, kind: str, digest: str) -> Lessons | None:
             # As a plain array, which numpy indexes faster; it is read from the file all the same.
             arrays[name] = np.asarray(mapped)
         counts = {str(name): int(n) for name, n in label["counts"].items()}
-        return Lessons(kind=kind, types=arrays.pop("types", None), counts=counts, **arrays)
+        return EncodedDataset(kind=kind, types=arrays.pop("types", None), counts=counts, **arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _keep(lessons: Lessons, folder: Path, digest: str) -> None:
+def _keep(lessons: EncodedDataset, folder: Path, digest: str) -> None:
     """Write lessons into a folder, whole or not at all: a kill leaves the earlier folder, or none."""
     arrays = {name: getattr(lessons, name) for name in ("ids", "types", "rows", "units", "targets")}
     arrays = {name: values for name, values in arrays.items() if values is not None}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from xharness.data.formats import text as text_files
+from xharness.data.formats import text as formats_text
 from xharness.errors import DataError, ModelError
 
 SHARE = 0.15
@@ -92,7 +92,7 @@ def read_texts(path: Path, tokenizer: Any, max_length: int, seed: int) -> Masked
             "The tokenizer has no mask token, so masked language modelling is not possible. Leave --mlm out, or take "
             "a base model that was trained with one."
         )
-    lines = [line for line in (text.strip() for _, text in text_files.read_lines(path)) if line]
+    lines = [line for line in (text.strip() for _, text in formats_text.read_lines(path)) if line]
     if not lines:
         raise DataError(
             f"{path}: there is no line of text in it. Give a text file with one sentence or paragraph a line."

@@ -23,7 +23,7 @@ from xharness import assets, files, strict_yaml
 from xharness.data.examples import Example
 from xharness.data.training_sets import load_train
 from xharness.errors import DataError, OutputError, UsageError, unknown
-from xharness.models import loading as models
+from xharness.models import loading as models_loading
 from xharness.strict_yaml import Strict
 from xharness.tasks.registry import load_training
 
@@ -53,7 +53,7 @@ class Size(Strict):
 
 
 @dataclass(frozen=True)
-class Encoder:
+class NewEncoder:
     """What was made.
 
     Attributes:
@@ -214,7 +214,7 @@ def _runs(word: str) -> list[str]:
 # --- Encoder --------------------------------------------------------------------------------------
 
 
-def make(size: Size, texts: Iterable[str], to: Path, *, seed: int = 0, pieces: int | None = None) -> Encoder:
+def make(size: Size, texts: Iterable[str], to: Path, *, seed: int = 0, pieces: int | None = None) -> NewEncoder:
     """Save an XLM-R-style encoder with random weights and a vocabulary of the texts, and return what was made.
 
     It is saved with a head for masked language modelling (tied to the embeddings), so that it can also be trained on
@@ -242,7 +242,7 @@ def make(size: Size, texts: Iterable[str], to: Path, *, seed: int = 0, pieces: i
     words = transformers.XLMRobertaTokenizer(vocabulary(seen, wanted), model_max_length=POSITIONS - 2)
     model = _random(size, len(words), seed)
     _save(model, words, to)
-    return Encoder(to, len(words), sum(p.numel() for p in model.parameters()), seen.n)
+    return NewEncoder(to, len(words), sum(p.numel() for p in model.parameters()), seen.n)
 
 
 class Counted:
@@ -294,7 +294,7 @@ def _save(model: Any, words: Any, to: Path) -> None:
             f"{to}: cannot be made: {error.strerror or error}. Choose another folder with --to."
         ) from None
     try:
-        with models.quiet():
+        with models_loading.quiet():
             model.save_pretrained(part)
             words.save_pretrained(part)
         files.write_text(part / "README.md", CARD)

@@ -203,7 +203,7 @@ def adapters(rank: int) -> dict[str, Any]:
     return {"r": rank, "lora_alpha": 2 * rank, "lora_dropout": 0.05}
 
 
-def whole_request(
+def full_request(
     plan: TrainingPlan, dtype: str, choices: Mapping[str, Sequence[str]], watched: Mapping[str, Sequence[Any]]
 ) -> dict[str, Any]:
     """Return all that a run is: its plan's request, what it computes in, and what is looked at while it trains.
@@ -322,7 +322,7 @@ def _part(spec: TrainingSpec, settings: Settings, folder: Path | None, options: 
     own = {code: path for code, path in options.files.items() if path.is_dir() and code in looked_at}
     dev = load_dev(spec, folder, limit=settings.eval_examples, languages=looked_at, files=own)
     labels = tuple(spec.labels)
-    if spec.finds_labels:
+    if spec.infers_labels:
         # Of all examples, also where only some are drawn.
         every = train if options.train_n is None and options.shots is None else load_train(spec, folder, **draw)
         labels = tuple(found_labels(every.examples))

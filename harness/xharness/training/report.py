@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from xharness.checkpoints.training_record import CURVE, Record
-from xharness.data.formats import text as text_files
+from xharness.data.formats import text as formats_text
 from xharness.errors import OutputError
 from xharness.training.plan import MLM, TrainingPlan
 
@@ -111,7 +111,7 @@ def record_json(record: Record, folder: Path) -> dict[str, Any]:
 def _sizes(plan: TrainingPlan) -> dict[str, int]:
     sizes = {part.name: len(part.train.examples) for part in plan.parts}
     if plan.options.mlm is not None:
-        sizes[MLM] = sum(1 for _, line in text_files.read_lines(plan.options.mlm) if line.strip())
+        sizes[MLM] = sum(1 for _, line in formats_text.read_lines(plan.options.mlm) if line.strip())
     return sizes
 
 

@@ -17,28 +17,24 @@ from typing import Any
 import torch
 import transformers
 
-from xharness import files
-from xharness import hardware as costs
+from xharness import files, hardware
 from xharness.checkpoints import heads, resolve, training_record
 from xharness.checkpoints.training_record import ENGLISH_DEV, Record
 from xharness.data.training_sets import TrainingData
 from xharness.errors import ModelError, UsageError, XharnessError
-from xharness.models import devices
-from xharness.models import multitask as joint
+from xharness.models import devices, multitask
 from xharness.models.kinds.base import Context
-from xharness.models.multitask import HeadPlan, JointModel
+from xharness.models.multitask import HeadSpec, MultitaskModel
 from xharness.progress import bar
 from xharness.tasks.registry import parts_of
 from xharness.tasks.task_spec import TrainingSpec
-from xharness.training import encoded as lessons
-from xharness.training import masked_lm as masking
-from xharness.training import trainer
-from xharness.training.dev_sets import Probe
+from xharness.training import encoded, masked_lm, trainer
+from xharness.training.dev_sets import DevSet
 from xharness.training.output_folder import TrainingFolder, failure
-from xharness.training.plan import MLM, Part, TrainingPlan, adapters, key_of, whole_request
-from xharness.training.sampler import Schedule, single
-from xharness.training.selection import Scene, Watch, Watcher, warmup_steps
-from xharness.training.trainer import Diverged, JointTrainer, Plan, Progress
+from xharness.training.plan import MLM, Part, TrainingPlan, adapters, full_request, key_of
+from xharness.training.sampler import TaskSampler, single_task
+from xharness.training.selection import CheckpointSelector, SelectionContext, SelectionPlan, warmup_steps
+from xharness.training.trainer import Diverged, MultitaskTrainer, StepPlan, TrainingState
 from xharness.version import __version__
 
 
@@ -46,7 +42,7 @@ def train(
     plan: TrainingPlan,
     output: Path,
     *,
-    watch: Watch | None = None,
+    watch: SelectionPlan | None = None,
     say: Callable[[str], None] | None = None,
     progress: bool = True,
 ) -> Record:
@@ -65,7 +61,7 @@ def train(
         ModelError: the base cannot be trained so.
     """
     say = say or (lambda sentence: None)
-    run = _Run(plan, Path(output), watch or Watch(), say, progress)
+    run = TrainingRun(plan, Path(output), watch or SelectionPlan(), say, progress)
     try:
         return run.go()
     finally:
@@ -83,10 +79,10 @@ class _Ready:
         schedule: of the steps.
     """
 
-    model: JointModel
-    head_plans: list[HeadPlan]
+    model: MultitaskModel
+    head_plans: list[HeadSpec]
     units: dict[str, Any]
-    schedule: Schedule
+    schedule: TaskSampler
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -94,11 +90,11 @@ class _Ready:
         return {name: len(each) for name, each in self.units.items()}
 
 
-class _Run:
+class TrainingRun:
     """One call of ``train``, on one process of perhaps several."""
 
     def __init__(
-        self, plan: TrainingPlan, output: Path, watch: Watch, say: Callable[[str], None], progress: bool
+        self, plan: TrainingPlan, output: Path, watch: SelectionPlan, say: Callable[[str], None], progress: bool
     ) -> None:
         self.plan, self.output, self.watch = plan, output, watch
         self.rank, self.world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -108,7 +104,7 @@ class _Run:
         if self.device.type == "cuda" and self.device.index is not None:
             raise UsageError("--device: training takes cpu or cuda; choose the GPU with CUDA_VISIBLE_DEVICES=N.")
         self.dtype = devices.choose_dtype(plan.options.dtype, self.device)
-        self.request = whole_request(plan, self.dtype, watch.choices, watch.looked_at)
+        self.request = full_request(plan, self.dtype, watch.choices, watch.looked_at)
         self.folder = TrainingFolder(output, self.request, writes=self.rank == 0)
         self.tokenizer: Any = None
         self.positions: int | None = None
@@ -154,15 +150,17 @@ class _Run:
         own = self._probes()
         probes = [*own, *self.watch.probes]
         choices = {ENGLISH_DEV: [probe.name for probe in own], **self.watch.choices}
-        watcher = Watcher(self._scene(ready, arguments), probes, {name: list(of) for name, of in choices.items() if of})
-        budget = plan.options.batch_tokens or costs.BATCH_TOKENS[self.device.type]
-        the_steps = Plan(ready.schedule, ready.units, self.tokenizer.pad_token_id, budget, evaluate_at)
+        watcher = CheckpointSelector(
+            self._scene(ready, arguments), probes, {name: list(of) for name, of in choices.items() if of}
+        )
+        budget = plan.options.batch_tokens or hardware.BATCH_TOKENS[self.device.type]
+        the_steps = StepPlan(ready.schedule, ready.units, self.tokenizer.pad_token_id, budget, evaluate_at)
         engine, diverged = self._take_steps(ready.model, arguments, the_steps, watcher)
         return self._record(ready, seed, attempts, watcher, engine, diverged)
 
     def _take_steps(
-        self, model: JointModel, arguments: Any, the_steps: Plan, watcher: Watcher
-    ) -> tuple[JointTrainer, str | None]:
+        self, model: MultitaskModel, arguments: Any, the_steps: StepPlan, watcher: CheckpointSelector
+    ) -> tuple[MultitaskTrainer, str | None]:
         """Train to the end, from a state if there is one; return the trainer, and why the run diverged, if it did."""
         steps = len(the_steps.schedule)
         with bar("training", steps, self.shown, unit="step") as shown:
@@ -171,7 +169,7 @@ class _Run:
                 shown.update(step - shown.n)
                 shown.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
 
-            engine = JointTrainer(
+            engine = MultitaskTrainer(
                 model, arguments, the_steps, self.folder.run, watcher.evaluate, watcher.prune, tell, self.say
             )
             saved = trainer.saved_state(self.folder.run)
@@ -179,7 +177,7 @@ class _Run:
             if saved is not None:
                 self.say(f"Going on after step {saved['step']:,} of {steps:,}.")
             try:
-                engine.resume(Progress(**saved) if saved is not None else None)
+                engine.resume(TrainingState(**saved) if saved is not None else None)
             except Diverged as error:
                 return engine, str(error)
         return engine, None
@@ -189,8 +187,8 @@ class _Run:
         ready: _Ready,
         seed: int,
         attempts: list[dict[str, Any]],
-        watcher: Watcher,
-        engine: JointTrainer,
+        watcher: CheckpointSelector,
+        engine: MultitaskTrainer,
         diverged: str | None,
     ) -> Record:
         """Return what came of an attempt."""
@@ -249,10 +247,10 @@ class _Run:
         plan, options = self.plan, self.plan.options
         name, trust = plan.checkpoint.name, options.trust_remote_code
         path = resolve.download(plan.checkpoint, trust_remote_code=trust)
-        head_plans = [HeadPlan(part.name, part.spec.kind, part.labels, plan.keeps_head(part)) for part in plan.parts]
+        head_plans = [HeadSpec(part.name, part.spec.kind, part.labels, plan.keeps_head(part)) for part in plan.parts]
         if options.mlm is not None:
-            head_plans.append(HeadPlan(MLM, joint.MASKED_LM))
-        built = joint.build(path, name, head_plans, seed, trust_remote_code=trust)
+            head_plans.append(HeadSpec(MLM, multitask.MASKED_LM))
+        built = multitask.build(path, name, head_plans, seed, trust_remote_code=trust)
         self.tokenizer, self.positions = built.tokenizer, built.positions
         if self.tokenizer.pad_token_id is None:
             raise ModelError(f"{name}: the tokenizer has no padding token, which training needs.")
@@ -268,27 +266,27 @@ class _Run:
         units: dict[str, Any] = {part.name: self._units(part) for part in plan.parts}
         if options.mlm is not None:
             length = min(plan.settings.max_length, built.positions or plan.settings.max_length)
-            units[MLM] = masking.read_texts(options.mlm, self.tokenizer, length, seed)
+            units[MLM] = masked_lm.read_texts(options.mlm, self.tokenizer, length, seed)
         sizes = {task: len(each) for task, each in units.items()}
         batches = plan.batch_sizes()
         if len(sizes) == 1:
             task, part = next(iter(sizes)), plan.parts[0]
-            schedule = single(task, sizes[task], batches[task], part.settings.epochs, seed, options.max_steps)
+            schedule = single_task(task, sizes[task], batches[task], part.settings.epochs, seed, options.max_steps)
         else:
-            schedule = Schedule(sizes, batches, plan.probabilities(sizes), plan.steps(sizes), seed)
+            schedule = TaskSampler(sizes, batches, plan.probabilities(sizes), plan.steps(sizes), seed)
             told = ", ".join(f"{task} {count:,}" for task, count in schedule.steps_per_task().items())
             self.say(f"Steps of each task, as drawn with seed {seed}: {told}; {len(schedule):,} in all.")
         _adapt(built.model, options.lora, options.gradient_checkpointing, seed)
         return _Ready(built.model, head_plans, units, schedule)
 
-    def _units(self, part: Part) -> lessons.Lessons:
+    def _units(self, part: Part) -> encoded.EncodedDataset:
         """Encode a task's examples, or find them encoded; the first process does it for all."""
         if part.spec.kind == "tagging" and self.tokenizer.unk_token_id is None:
             raise ModelError(f"{self.plan.checkpoint.name}: the tokenizer has no unknown token, which tagging needs.")
         context = self._context(part)
         digest = _digest(part, context, self.plan.checkpoint.id)
         with bar(f"encoding {part.name}", len(part.train.examples), self.shown) as shown, self._first_one_first():
-            found = lessons.encode(
+            found = encoded.encode(
                 part.spec.kind,
                 part.train.examples,
                 context,
@@ -304,7 +302,7 @@ class _Run:
         longest = min(part.settings.max_length, self.positions or part.settings.max_length)
         return Context(self.tokenizer, longest, part.spec.input, part.labels)
 
-    def _probes(self) -> list[Probe]:
+    def _probes(self) -> list[DevSet]:
         """Return the development data of the run's own tasks, cut as their training data is."""
         found = []
         for part in self.plan.parts:
@@ -316,7 +314,9 @@ class _Run:
             examples = list(part.dev.examples)
             language = part.dev.parts[0].language
             found.append(
-                Probe(part.name, part.name, spec, language, examples, part.labels, part.dev.hash, whole, part.spec.hash)
+                DevSet(
+                    part.name, part.name, spec, language, examples, part.labels, part.dev.hash, whole, part.spec.hash
+                )
             )
         return found
 
@@ -334,13 +334,13 @@ class _Run:
             unused_weights=len(ready.units) > 1 or self.plan.options.lora is not None,
         )
 
-    def _scene(self, ready: _Ready, arguments: Any) -> Scene:
+    def _scene(self, ready: _Ready, arguments: Any) -> SelectionContext:
         plan, base = self.plan, self.plan.checkpoint
         # Of a local folder the last part alone: the file is part of the checkpoint, which must not depend on where its
         # base lay, and what is published must not tell how somebody's disk is laid out.
         name = base.name if base.sha is not None else base.folder_name
-        record = heads.ZooRecord(plan.phase, tuple(part.name for part in plan.parts), name, base.id)
-        return Scene(
+        record = heads.CheckpointRecord(plan.phase, tuple(part.name for part in plan.parts), name, base.id)
+        return SelectionContext(
             ready.model,
             self.tokenizer,
             self.positions,
@@ -379,22 +379,22 @@ class _Run:
 
     # --- After the last step ----------------------------------------------------------------------
 
-    def _against_the_gpu(self, ready: _Ready, found: Progress) -> dict[str, Any]:
+    def _against_the_gpu(self, ready: _Ready, found: TrainingState) -> dict[str, Any]:
         """Return the run's speed beside what its GPU allows; {} on a CPU, less for a GPU that is not in gpus.yaml."""
         if self.device.type != "cuda":
             return {}
         told: dict[str, Any] = {"peak_memory_bytes": torch.cuda.max_memory_allocated()}
-        gpu = costs.find_gpu(torch.cuda.get_device_name(self.device))
+        gpu = hardware.find_gpu(torch.cuda.get_device_name(self.device))
         try:
-            encoder = costs.from_config(ready.model.encoder.config.to_dict(), self.plan.checkpoint.name)
+            encoder = hardware.from_config(ready.model.encoder.config.to_dict(), self.plan.checkpoint.name)
             if gpu is None or not found.step:
                 return told
-            dtype: costs.Dtype = "bfloat16" if self.dtype == "bfloat16" else "float32"
+            dtype: hardware.Dtype = "bfloat16" if self.dtype == "bfloat16" else "float32"
             length = _length(ready.units)
             tokens, seconds = found.tokens / found.step, found.seconds / found.step
-            least = costs.bound(encoder, gpu, tokens, length, dtype=dtype, gpus=self.world)
-            used = costs.utilisation(
-                costs.training_flop(encoder, found.tokens, length), found.seconds, gpu, dtype=dtype, gpus=self.world
+            least = hardware.bound(encoder, gpu, tokens, length, dtype=dtype, gpus=self.world)
+            used = hardware.utilisation(
+                hardware.training_flop(encoder, found.tokens, length), found.seconds, gpu, dtype=dtype, gpus=self.world
             )
         except XharnessError:
             return told
@@ -416,7 +416,7 @@ def _length(units: Mapping[str, Any]) -> float:
     return squares / max(total, 1.0)
 
 
-def _adapt(model: JointModel, lora: int | None, gradient_checkpointing: bool, seed: int) -> None:
+def _adapt(model: MultitaskModel, lora: int | None, gradient_checkpointing: bool, seed: int) -> None:
     """Put adapters into the encoder, and have it compute its layers twice, where that is asked for."""
     if lora is not None:
         try:
@@ -459,7 +459,7 @@ def _parts(spec: TrainingSpec, data: TrainingData | None) -> list[dict[str, Any]
     return [{**asdict(each), "licence": licences.get(each.task, spec.licence)} for each in parts]
 
 
-def _described(probe: Probe) -> dict[str, Any]:
+def _described(probe: DevSet) -> dict[str, Any]:
     return {
         "language": probe.language,
         "n": len(probe.examples),

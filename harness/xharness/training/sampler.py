@@ -51,7 +51,7 @@ def count_steps(
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TaskSampler:
     """What every step of a run holds, known for any step without the ones before, so that a resumed run goes on alike.
 
     Each task's units are gone through in random order, all of them before any comes again; the order differs by
@@ -130,8 +130,10 @@ def _drawn_units(size: int, epochs: float) -> int:
     return max(1, round(size * epochs))
 
 
-def single(task: str, size: int, batch_size: int, epochs: float, seed: int, steps: int | None = None) -> Schedule:
+def single_task(
+    task: str, size: int, batch_size: int, epochs: float, seed: int, steps: int | None = None
+) -> TaskSampler:
     """Return the schedule of one task; it ends after exactly ``epochs`` passes, or after ``steps``."""
     total = steps or count_steps({task: size}, {task: batch_size}, {task: epochs})
     bound = None if steps is not None else _drawn_units(size, epochs)
-    return Schedule({task: size}, {task: batch_size}, {task: 1.0}, total, seed, bound)
+    return TaskSampler({task: size}, {task: batch_size}, {task: 1.0}, total, seed, bound)

@@ -15,19 +15,19 @@ from safetensors.torch import load_file, save_file
 from xharness.checkpoints import heads
 from xharness.checkpoints.training_record import AVERAGE, ENGLISH_DEV, LAST
 from xharness.errors import OutputError
-from xharness.models import multitask as joint
-from xharness.models.multitask import WRITING, HeadPlan, JointModel
+from xharness.models import multitask
+from xharness.models.multitask import WRITING, HeadSpec, MultitaskModel
 from xharness.tasks.recipes import Settings
-from xharness.training import dev_sets as probing
-from xharness.training.dev_sets import Probe
-from xharness.training.trainer import Progress
+from xharness.training import dev_sets
+from xharness.training.dev_sets import DevSet
+from xharness.training.trainer import TrainingState
 
 # A run is given up as collapsed after so many evaluations at chance past the warm-up, if a third of it is done.
 PATIENCE_AT_CHANCE = 5
 
 
 @dataclass(frozen=True)
-class Watch:
+class SelectionPlan:
     """What is looked at beside the tasks' own development data, and what is chosen by it.
 
     Attributes:
@@ -35,7 +35,7 @@ class Watch:
         choices: name of a choice (``target-dev:xnli/de``) -> the probes whose mean it is made by.
     """
 
-    probes: Sequence[Probe] = ()
+    probes: Sequence[DevSet] = ()
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
@@ -45,7 +45,7 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SelectionContext:
     """What a run's evaluations need to know of it.
 
     Attributes:
@@ -65,11 +65,11 @@ class Scene:
         keep_last: whether the last state is a checkpoint of its own where it is not the best.
     """
 
-    model: JointModel
+    model: MultitaskModel
     tokenizer: Any
     positions: int | None
-    head_plans: Sequence[HeadPlan]
-    record: heads.ZooRecord
+    head_plans: Sequence[HeadSpec]
+    record: heads.CheckpointRecord
     settings: Settings
     steps: int
     folder: Path
@@ -83,7 +83,7 @@ class Scene:
     keep_last: bool
 
 
-class Watcher:
+class CheckpointSelector:
     """Scores the probes, and keeps the states that are the best by some choice, or among the last.
 
     Args:
@@ -92,10 +92,10 @@ class Watcher:
         choices: name -> probes whose mean it is made by; ``english-dev`` first, where there is one.
     """
 
-    def __init__(self, scene: Scene, probes: Sequence[Probe], choices: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, scene: SelectionContext, probes: Sequence[DevSet], choices: Mapping[str, Sequence[str]]) -> None:
         self.scene, self.probes, self.choices = scene, probes, choices
 
-    def evaluate(self, step: int, progress: Progress) -> bool:
+    def evaluate(self, step: int, progress: TrainingState) -> bool:
         """Score all probes, keep what is worth it, and return whether the run is over."""
         scene = self.scene
         scores = self._scores()
@@ -125,7 +125,7 @@ class Watcher:
         scores: dict[str, dict[str, float]] = {}
         if scene.rank == 0:
             for probe in self.probes:
-                scores[probe.name] = probing.score(
+                scores[probe.name] = dev_sets.score_dev_set(
                     probe, scene.model, scene.tokenizer, scene.positions, scene.device, scene.bf16
                 )
         if scene.world > 1:
@@ -134,7 +134,7 @@ class Watcher:
             scores = broadcast_object_list([scores])[0]
         return scores
 
-    def _needed(self, progress: Progress) -> set[int]:
+    def _needed(self, progress: TrainingState) -> set[int]:
         steps = [entry["step"] for entry in progress.evaluations]
         recent = steps[-max(self.scene.average_last, 1) :]
         return {each["step"] for each in progress.memory.get("best", {}).values()} | set(recent)
@@ -145,10 +145,10 @@ class Watcher:
         part, place = (scene.folder / "steps" / name for name in (f".{step}.part", str(step)))
         for old in (part, place):  # a kill may have left them
             shutil.rmtree(old, ignore_errors=True)
-        joint.export(scene.model, scene.tokenizer, scene.head_plans, scene.record, part)
+        multitask.export(scene.model, scene.tokenizer, scene.head_plans, scene.record, part)
         os.replace(part, place)
 
-    def prune(self, progress: Progress) -> None:
+    def prune(self, progress: TrainingState) -> None:
         """Remove the checkpoints that nothing needs any more.
 
         Only once it is on the disk what is needed: a run that goes on from an earlier state still needs what was.
@@ -162,7 +162,7 @@ class Watcher:
         own = [probe for probe in self.probes if probe.name in self.choices.get(ENGLISH_DEV, ())]
         return bool(own) and all(probe.at_chance(entry["scores"][probe.name]["score"]) for probe in own)
 
-    def _hopeless(self, step: int, progress: Progress) -> bool:
+    def _hopeless(self, step: int, progress: TrainingState) -> bool:
         begin = warmup_steps(self.scene.settings.warmup, self.scene.steps)
         late = [entry for entry in progress.evaluations if entry["step"] > begin]
         return (
@@ -172,7 +172,7 @@ class Watcher:
             and all(self._at_chance(entry) for entry in late)
         )
 
-    def collapsed(self, progress: Progress) -> str | None:
+    def collapsed(self, progress: TrainingState) -> str | None:
         """Return why a run counts as collapsed: at its best every development score is at chance; None if it does not.
 
         XLM-R does so now and then (transformers #6210: MNLI at 0.318).
@@ -191,7 +191,7 @@ class Watcher:
         rate = self.scene.settings.learning_rate
         return f"the best development score is at chance: {', '.join(told)}; learning rate {rate:g}"
 
-    def selections(self, progress: Progress) -> dict[str, dict[str, Any]]:
+    def selections(self, progress: TrainingState) -> dict[str, dict[str, Any]]:
         """Return each choice with its step; the first one is what the checkpoint is."""
         best = progress.memory.get("best", {})
         last = {"step": progress.evaluations[-1]["step"], "score": None}
@@ -228,7 +228,7 @@ def _write_mean(folders: Sequence[Path], to: Path) -> None:
             for key, value in load_file(folder / name).items():
                 total[key] = total[key] + value.double() if key in total else value.double()
         save_file({k: (v / len(folders)).float() for k, v in total.items()}, path, metadata={"format": "pt"})
-        joint.readable(path)
+        multitask.readable(path)
 
 
 def warmup_steps(warmup: float, steps: int) -> int:

@@ -23,8 +23,8 @@ from xharness import files
 from xharness.errors import ModelError, OutputError
 from xharness.models import devices, inference, packing
 from xharness.models.devices import freed_memory_kept
-from xharness.models.multitask import WRITING, JointModel, tied_names
-from xharness.training.sampler import Indices, Schedule
+from xharness.models.multitask import WRITING, MultitaskModel, tied_names
+from xharness.training.sampler import Indices, TaskSampler
 
 LOG_EVERY = 10
 STATE = "state.json"
@@ -46,7 +46,7 @@ class Units(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """Everything that the steps of a run depend on, beside the model.
 
     Attributes:
@@ -57,7 +57,7 @@ class Plan:
         evaluate_at: steps after which ``evaluate`` is called; the last one is among them.
     """
 
-    schedule: Schedule
+    schedule: TaskSampler
     units: Mapping[str, Units]
     pad: int
     budget: int
@@ -65,7 +65,7 @@ class Plan:
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """What a run has come to, kept beside the weights, so that a resumed one goes on with it.
 
     Attributes:
@@ -104,7 +104,7 @@ class _Numbers:
         return iter(range(self.start, self.total))
 
 
-class JointTrainer(transformers.Trainer):  # type: ignore[misc]
+class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
     """Trains a JointModel by a Plan.
 
     The gradient of a step is that of the mean loss over all its units, however they are cut and dealt out: parts are
@@ -123,18 +123,18 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: JointModel,
+        model: MultitaskModel,
         args: Any,
-        plan: Plan,
+        plan: StepPlan,
         folder: Path,
-        evaluate_now: Callable[[int, Progress], bool],
-        saved: Callable[[Progress], None],
+        evaluate_now: Callable[[int, TrainingState], bool],
+        saved: Callable[[TrainingState], None],
         tell: Callable[[int, float | None, float], None],
         say: Callable[[str], None],
     ) -> None:
         super().__init__(model=model, args=args)
         self.remove_callback(PrinterCallback)
-        self.plan, self.folder, self.progress = plan, folder, Progress(budget=plan.budget)
+        self.plan, self.folder, self.progress = plan, folder, TrainingState(budget=plan.budget)
         self._evaluate_now, self._saved, self._tell, self._say = evaluate_now, saved, tell, say
         self.packed = packing.supports(model.encoder)
         self._since_log: list[tuple[str, Any]] = []
@@ -314,7 +314,7 @@ class JointTrainer(transformers.Trainer):  # type: ignore[misc]
             for name, parameter in tied_names(self.model):
                 parameter.copy_(weights[name])
 
-    def resume(self, progress: Progress | None) -> None:
+    def resume(self, progress: TrainingState | None) -> None:
         """Train to the end, from a state if there is one."""
         with freed_memory_kept() if self.args.device.type == "cpu" else nullcontext():
             if progress is None:
@@ -354,7 +354,7 @@ def saved_state(folder: Path) -> dict[str, Any] | None:
             if not (place / name).is_file() or (place / name).stat().st_size != size:
                 raise _damaged(place, f"{name} is not as it was written")
         content: dict[str, Any] = json.loads((place / STATE).read_text(encoding="utf-8"))
-        Progress(**content)
+        TrainingState(**content)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise _damaged(place, str(error)) from None
     return content

@@ -115,9 +115,9 @@ def client(server, tmp_path_factory):
             """
 import sys
 from pathlib import Path
-from xharness.data.fetch.hub_datasets import fetch
+from xharness.data.fetch.runner import fetch
 from xharness.tasks.pin import pin
-from xharness.tasks.task_spec import read_task
+from xharness.tasks.registry import read_task
 said = []
 def run(paths, to, languages=None, splits=None):
     said.clear()

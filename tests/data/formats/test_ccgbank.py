@@ -7,7 +7,7 @@ import re
 import pytest
 
 from helpers.original_files import write
-from xharness.data import formats as readers
+from xharness.data import formats
 from xharness.data.formats import ccgbank
 from xharness.errors import DataError
 
@@ -51,7 +51,7 @@ def test_trees_of_ccgbank_come_before_tables_and_in_order(tmp_path):
         write(tmp_path / "bank" / name, "")
     write(tmp_path / "train.tsv", "")
     write(tmp_path / "dev.txt", "")
-    found = readers.find(tmp_path.parent, f"{tmp_path.name}/train", "ccgbank")
+    found = formats.find(tmp_path.parent, f"{tmp_path.name}/train", "ccgbank")
     assert [path.name for path in found] == ["a.auto", "b.auto.gz", "c.auto"]
     assert ccgbank.find(tmp_path, "dev") == [tmp_path / "dev.txt"]
     assert ccgbank.find(tmp_path, "test") == []

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xharness.data import formats as readers
+from xharness.data import formats
 from xharness.data.formats import conllu
 from xharness.errors import DataError
 
@@ -170,7 +170,7 @@ def test_files_follow_one_another(ending, tmp_path):
     first = write(tmp_path, line("1", "a", "X", 0) + ending, "ar_b-ud-test.conllu")
     second = tmp_path / "ar_c-ud-test.conllu.gz"
     second.write_bytes(gzip.compress(("\ufeff" + line("1", "b", "X", 0) + ending).replace("\n", "\r\n").encode()))
-    rows = readers.READERS["conllu"]([first, second], readers.Asked("ar", ("X",)))
+    rows = formats.READERS["conllu"]([first, second], formats.Asked("ar", ("X",)))
     assert list(rows) == [{"tokens": [form], "tags": ["X"]} for form in "ab"]
 
 
@@ -256,7 +256,7 @@ def test_it_is_as_restated(tmp_path, made, precedence):
     ],
 )
 def test_real_treebanks(mirror, name, count, fused):
-    found = readers.find(mirror.parent / "raw", f"ud-treebanks-v2.5/*/{name}-ud-test.conllu", "conllu")
+    found = formats.find(mirror.parent / "raw", f"ud-treebanks-v2.5/*/{name}-ud-test.conllu", "conllu")
     if not found:
         pytest.skip("no ud-treebanks-v2.5 beside the data folder")
     [path] = found

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from helpers.original_files import rows, write
-from xharness.data import formats as readers
+from xharness.data import formats
 from xharness.errors import DataError
 
 
@@ -30,7 +30,7 @@ GOLD = "de-1\ten-2\nde-1\ten-2\nde-3\ten-1\nde-3\ten-2\n"
 def test_bucc(tmp_path):
     stem = bucc(tmp_path, GERMAN, ENGLISH, GOLD)
     for format in ("bucc_sentences", "bucc_english"):
-        assert readers.find(tmp_path, "bucc2018/de-en.dev", format) == [stem]
+        assert formats.find(tmp_path, "bucc2018/de-en.dev", format) == [stem]
     assert rows("bucc_sentences", stem) == [
         {"id": "de-1", "text": " Es regnet. ", "targets": ["en-2"]},
         {"id": "de-2", "text": "Ja\u2028.", "targets": []},
@@ -42,8 +42,8 @@ def test_bucc(tmp_path):
     plain.unlink()
     assert len(rows("bucc_sentences", stem)) == 3
     stem.with_name("de-en.dev.gold.gz").unlink()
-    assert readers.find(tmp_path, "bucc2018/de-en.dev", "bucc_sentences") == []
-    assert readers.find(tmp_path, "bucc2018/de-en.dev", "bucc_english") == [stem]
+    assert formats.find(tmp_path, "bucc2018/de-en.dev", "bucc_sentences") == []
+    assert formats.find(tmp_path, "bucc2018/de-en.dev", "bucc_english") == [stem]
     with pytest.raises(DataError, match=r"de-en\.dev\.gold: cannot be read: No such file"):
         rows("bucc_sentences", stem)
 
@@ -69,7 +69,7 @@ def test_broken_bucc_files(files, words, tmp_path):
 
 
 def test_real_bucc_pairs(mirror):
-    stems = readers.find(mirror.parent / "raw", "bucc2018/zh-en.dev", "bucc_sentences")
+    stems = formats.find(mirror.parent / "raw", "bucc2018/zh-en.dev", "bucc_sentences")
     if not stems:
         pytest.skip("no bucc2018 beside the data folder")
     chinese = rows("bucc_sentences", *stems, language="zh")
@@ -172,7 +172,7 @@ def test_an_xquad_r_file_that_was_cut(tmp_path):
 )
 def test_real_xquad_r(mirror, language, count):
     pattern = f"google-research-datasets/lareqa/xquad-r/{language}.json"
-    paths = readers.find(mirror.parent / "raw", pattern, "xquad_r_questions")
+    paths = formats.find(mirror.parent / "raw", pattern, "xquad_r_questions")
     if not paths:
         pytest.skip("no xquad-r beside the data folder")
     questions = [row["id"] for row in rows("xquad_r_questions", *paths, language=language)]
@@ -241,14 +241,14 @@ def test_mewsli_mentions(name, tmp_path):
     ]
     assert rows("mewsli_mentions", path) == expected
     table = [{**MENTIONS, "mention": None}, other, {**single, "mentions": None}]
-    assert list(readers.FROM_ROWS["mewsli_mentions"](table, readers.Asked("de"), "org/name")) == expected
+    assert list(formats.FROM_ROWS["mewsli_mentions"](table, formats.Asked("de"), "org/name")) == expected
 
 
 def test_mewsli_entities(tmp_path):
     path = jsonl(tmp_path / "entities.jsonl", ENTITY)
     expected = [{"id": "Q586", "text": "Bonn liegt am Rhein. Es ist alt."}]
     assert rows("mewsli_entities", path) == expected
-    assert list(readers.FROM_ROWS["mewsli_entities"]([ENTITY], readers.Asked("de"), "org/name")) == expected
+    assert list(formats.FROM_ROWS["mewsli_entities"]([ENTITY], formats.Asked("de"), "org/name")) == expected
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_broken_mewsli_mentions(path, value, words, tmp_path):
     with pytest.raises(DataError, match=rf"mentions\.jsonl: line 2: .*{words}|line 2: {words}"):
         rows("mewsli_mentions", jsonl(tmp_path / "mentions.jsonl", other, broken))
     with pytest.raises(DataError, match=r"^org/name: row 2: "):
-        list(readers.FROM_ROWS["mewsli_mentions"]([other, broken], readers.Asked("de"), "org/name"))
+        list(formats.FROM_ROWS["mewsli_mentions"]([other, broken], formats.Asked("de"), "org/name"))
 
 
 def test_broken_mewsli_entities(tmp_path):
@@ -291,7 +291,7 @@ def test_a_long_file_is_read_as_it_is_asked_for(tmp_path):
     path = jsonl(tmp_path / "entities.jsonl", ENTITY)
     with path.open("ab") as file:
         file.write(b"\xff\n")
-    found = iter(readers.READERS["mewsli_entities"]([path], readers.Asked("de")))
+    found = iter(formats.READERS["mewsli_entities"]([path], formats.Asked("de")))
     assert next(found)["id"] == "Q586"
     with pytest.raises(DataError, match="line 2: cannot be read"):
         next(found)

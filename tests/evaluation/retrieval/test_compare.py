@@ -19,15 +19,15 @@ import transformers
 from helpers import raw_data
 from helpers.oracle import use_oracle
 from xharness import assets
-from xharness.data import candidates as pools
-from xharness.data import loading as data
+from xharness.data import candidates as data_candidates
+from xharness.data import loading as data_loading
 from xharness.errors import DataError, ModelError, NothingToDo, OutputError, UsageError
-from xharness.evaluation import runner as evaluation
-from xharness.evaluation.retrieval import compare as comparing
+from xharness.evaluation import runner as evaluation_runner
+from xharness.evaluation.retrieval import compare as retrieval_compare
 from xharness.evaluation.retrieval import embeddings, mining
 from xharness.models import inference
 from xharness.models.kinds.base import NonFiniteOutput
-from xharness.results import footnotes as notes
+from xharness.results import footnotes
 from xharness.results.aggregate import Results
 from xharness.tasks.inputs import RetrievalInput
 from xharness.tasks.registry import load_task
@@ -35,7 +35,7 @@ from xharness.tasks.registry import load_task
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(pools, "_POOLS", {})
+    monkeypatch.setattr(data_candidates, "_POOLS", {})
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def evaluate(tiny_checkpoint, tmp_path, raw) -> Callable[..., Results]:
     def run(targets: str, **options: Any) -> Results:
         raw.mkdir(parents=True, exist_ok=True)
         named = {"data_dir": raw.parent, "output": tmp_path / "out", "dtype": "float32", **options}
-        return evaluation.evaluate(str(tiny_checkpoint("encoder")), targets=targets, **named)
+        return evaluation_runner.evaluate(str(tiny_checkpoint("encoder")), targets=targets, **named)
 
     return run
 
@@ -75,16 +75,16 @@ def turned(text: str, layer: int = 0) -> list[float]:
     [(None, 24, 14), (None, 12, 8), (None, 6, 6), ("last", 24, 24), (0, 6, 0), (-1, 6, 6), (-7, 6, 0), (3, 6, 3)],
 )
 def test_resolve_layer(asked, depth, layer):
-    assert comparing.resolve_layer(asked, load_task("tatoeba").input, depth) == layer
+    assert retrieval_compare.resolve_layer(asked, load_task("tatoeba").input, depth) == layer
 
 
 @pytest.mark.parametrize("asked", [7, -8, "dev", "all"])
 def test_layers_that_are_not_there(asked):
     settings = RetrievalInput(layer={"default": "last"})
     with pytest.raises(UsageError, match=f"Layer '?{asked}'?"):
-        comparing.resolve_layer(asked, settings, 6)
+        retrieval_compare.resolve_layer(asked, settings, 6)
     # The pooler's output has no layers, so none can be wrong.
-    assert comparing.resolve_layer(asked, settings.model_copy(update={"pooling": "pooler"}), 6) == 6
+    assert retrieval_compare.resolve_layer(asked, settings.model_copy(update={"pooling": "pooler"}), 6) == 6
 
 
 # --- Tatoeba --------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_english_is_the_query_and_ties_go_to_the_lowest_index(evaluate, raw, mon
     assert predicted(found) == {"predictions/tatoeba/test-de.tsv": b"0\n1\n0\n3\n"}
     score = found.tasks["tatoeba"].languages["de"]
     assert (score.scores, score.counts) == ({"accuracy": 75.0}, {"ties": 1})
-    assert any("the first is taken" in note for note in notes.notes(found))
+    assert any("the first is taken" in note for note in footnotes.notes(found))
 
 
 def test_options_change_the_vectors_and_are_told(evaluate, raw, monkeypatch):
@@ -108,9 +108,9 @@ def test_options_change_the_vectors_and_are_told(evaluate, raw, monkeypatch):
     made = [(raw_data.sentence(chance, raw_data.GERMAN), raw_data.sentence(chance, raw_data.WORDS)) for _ in range(40)]
     raw_data.write_tatoeba(raw, "deu", made)
     searched: list[np.ndarray] = []
-    search = comparing.search.search
+    search = retrieval_compare.search.search
     monkeypatch.setattr(
-        comparing.search, "search", lambda q, *a, **k: (searched.append(np.array(q)), search(q, *a, **k))[1]
+        retrieval_compare.search, "search", lambda q, *a, **k: (searched.append(np.array(q)), search(q, *a, **k))[1]
     )
     variants: list[dict[str, Any]] = [
         {},
@@ -210,7 +210,7 @@ def test_the_threshold_of_dev_is_applied_to_test(evaluate, raw, monkeypatch):
     assert 0 < len(expected) < len(pairs)
     assert predicted(found)["predictions/bucc2018/test-de.tsv"].decode().splitlines() == expected
     score = found.tasks["bucc2018"].languages["de"]
-    dev_hash = data.load(load_task("bucc2018"), "de", "dev", raw.parent).hash
+    dev_hash = data_loading.load(load_task("bucc2018"), "de", "dev", raw.parent).hash
     assert score.selection == {
         "threshold": 1.5,
         "threshold_from": "de dev",
@@ -222,7 +222,7 @@ def test_the_threshold_of_dev_is_applied_to_test(evaluate, raw, monkeypatch):
     assert "threshold tuned on another number of development pairs than there are: de 8 of 1,038" in (
         found.tasks["bucc2018"].why
     )
-    assert any("1.5 (12.5)" in note for note in notes.notes(found))
+    assert any("1.5 (12.5)" in note for note in footnotes.notes(found))
 
 
 def test_mined_pairs_are_those_of_a_plain_restatement(evaluate, raw, monkeypatch):
@@ -280,7 +280,7 @@ def test_mining_without_development_data_says_what_to_fetch(evaluate, raw, monke
     with pytest.raises(NothingToDo, match=wanted):
         evaluate("bucc2018")
     # Where it goes missing between the plan and the work, the same is said.
-    monkeypatch.setattr(data, "available", lambda *_: None)
+    monkeypatch.setattr(data_loading, "available", lambda *_: None)
     with pytest.raises(DataError, match=wanted):
         evaluate("bucc2018", languages=["de"])
 
@@ -298,7 +298,7 @@ def test_rankings_are_those_of_a_plain_sort(evaluate, raw, monkeypatch):
     raw_data.write_lareqa(raw)
     use_oracle(monkeypatch, turned)
     found = evaluate("lareqa")
-    loaded = data.load(load_task("lareqa"), "th", "test", raw.parent)
+    loaded = data_loading.load(load_task("lareqa"), "th", "test", raw.parent)
     order = np.argsort(
         -cosines([e.text for e in loaded.examples], [c.text for c in loaded.pool.candidates]), axis=1, kind="stable"
     )
@@ -323,7 +323,7 @@ def test_a_shared_pool_goes_through_the_encoder_once(evaluate, raw, monkeypatch)
     assert len(found.tasks["lareqa"].languages) == 11
     texts = Counter(asked.texts)
     assert len(asked.texts) == 11 * 6 + 11 * 9
-    pool = data.load(load_task("lareqa"), "de", "test", raw.parent).pool
+    pool = data_loading.load(load_task("lareqa"), "de", "test", raw.parent).pool
     assert {texts[candidate.text] for candidate in pool.candidates} == {1}
     # Candidates may be longer than questions.
     assert asked.passes == [(6, (-1,), "float32", 96), (99, (-1,), "float32", 256), *[(6, (-1,), "float32", 96)] * 10]
@@ -337,7 +337,7 @@ def test_a_pool_with_languages_missing_is_told(evaluate, raw):
     found = evaluate("lareqa", pooling="mean")
     task = found.tasks["lareqa"]
     assert "only 27 of 13,014 candidates" in task.why
-    assert f"lareqa is partial: {task.why}." in notes.notes(found)
+    assert f"lareqa is partial: {task.why}." in footnotes.notes(found)
     for score in task.languages.values():
         assert (score.whole, score.candidates["n"]) == (False, 27)
         assert score.candidates["missing"] == ["ar", "el", "es", "hi", "th", "tr", "vi", "zh"]
@@ -347,7 +347,7 @@ def test_mentions_are_ranked_without_ranks(evaluate, raw, monkeypatch):
     raw_data.write_mewsli(raw)
     use_oracle(monkeypatch, turned)
     found = evaluate("mewslix", languages=["de", "fa"])
-    loaded = data.load(load_task("mewslix"), "fa", "test", raw.parent)
+    loaded = data_loading.load(load_task("mewslix"), "fa", "test", raw.parent)
     order = np.argsort(-cosines([e.text for e in loaded.examples], [c.text for c in loaded.pool.candidates]), axis=1)
     made = json.loads(predicted(found)["predictions/mewslix/test-fa.json"])
     assert [made[e.id][:5] for e in loaded.examples] == [[f"Q{n}" for n in row[:5]] for row in order]
@@ -482,7 +482,7 @@ def stopped(evaluate: Callable[..., Results], monkeypatch: pytest.MonkeyPatch, t
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(comparing.search, "search", stop)
+        patch.setattr(retrieval_compare.search, "search", stop)
         with pytest.raises(KeyboardInterrupt):
             evaluate(targets, **options)
 
@@ -527,8 +527,8 @@ def test_the_spec_settings_tell_vectors_apart(evaluate, raw, monkeypatch, tmp_pa
         path.parent.mkdir()
         path.write_text(text.replace(*change), encoding="utf-8")
         spec = load_task(str(path))
-        comparer = comparing.Comparer(tmp_path / "v", raw.parent, torch.device("cpu"), "id")
-        loaded = data.load(spec, "de", "test", raw.parent)
+        comparer = retrieval_compare.RetrievalPredictor(tmp_path / "v", raw.parent, torch.device("cpu"), "id")
+        loaded = data_loading.load(spec, "de", "test", raw.parent)
 
         class Tiny:
             dtype, layers, max_positions, tokenizer = "float32", 2, None, None
@@ -544,16 +544,16 @@ def test_the_spec_settings_tell_vectors_apart(evaluate, raw, monkeypatch, tmp_pa
 
 
 def test_forgetting_a_language_keeps_the_others_and_the_pool(tmp_path):
-    comparer = comparing.Comparer(tmp_path / "vectors", None, torch.device("cpu"), "id")
+    comparer = retrieval_compare.RetrievalPredictor(tmp_path / "vectors", None, torch.device("cpu"), "id")
     folder = tmp_path / "vectors" / "lareqa" / "float32"
     folder.mkdir(parents=True)
     names = ["de-test.2.npy", "de-dev-english.json", "de-test-0.changed.npy", "el-test.2.npy", "candidates.2.npy"]
     for name in names:
         (folder / name).touch()
-    comparer.forget("lareqa", "de")
+    comparer.clear_cache("lareqa", "de")
     assert sorted(path.name for path in folder.iterdir()) == ["candidates.2.npy", "el-test.2.npy"]
-    comparer.forget("lareqa")
-    comparer.forget("bucc2018")
+    comparer.clear_cache("lareqa")
+    comparer.clear_cache("bucc2018")
     assert list(tmp_path.iterdir()) == []
 
 

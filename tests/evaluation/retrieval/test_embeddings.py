@@ -15,10 +15,10 @@ import transformers
 from helpers.oracle import use_oracle
 from xharness.errors import ModelError, OutputError
 from xharness.evaluation.retrieval import embeddings
-from xharness.evaluation.retrieval.embeddings import Job
+from xharness.evaluation.retrieval.embeddings import EmbeddingJob
 from xharness.models import inference
-from xharness.models import loading as models
-from xharness.models.kinds import embedding as retrieval
+from xharness.models import loading as models_loading
+from xharness.models.kinds import embedding
 from xharness.models.kinds.base import Context
 from xharness.tasks.inputs import RetrievalInput
 
@@ -44,12 +44,14 @@ def path(tiny_checkpoint):
 
 @pytest.fixture(scope="module")
 def encoder(path):
-    return models.load(path, retrieval.KIND, name="tiny", device=torch.device("cpu"), dtype="float32", pooling="pooler")
+    return models_loading.load(
+        path, embedding.KIND, name="tiny", device=torch.device("cpu"), dtype="float32", pooling="pooler"
+    )
 
 
 @pytest.fixture
 def embed(encoder, tmp_path):
-    def run(job: Job, budget: int = 4096, **settings: Any) -> np.ndarray:
+    def run(job: EmbeddingJob, budget: int = 4096, **settings: Any) -> np.ndarray:
         given = RetrievalInput(layer={"default": "last"}, **settings)
         context = Context(encoder.tokenizer, given.max_length, given, layers=job.layers)
         run.bar = Bar()
@@ -61,7 +63,7 @@ def embed(encoder, tmp_path):
     return run
 
 
-JOB = Job("de-test", TEXTS, "d", (0, 1, 2), "float32", unit=False)
+JOB = EmbeddingJob("de-test", TEXTS, "d", (0, 1, 2), "float32", unit=False)
 
 
 def bare(path: Path, texts: list[str], special: bool = True, pooling: str = "mean") -> np.ndarray:
@@ -145,7 +147,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted((folder / "v").iterdir())}
 
 
-def interrupted(embed, monkeypatch, job: Job, chunk: int) -> None:
+def interrupted(embed, monkeypatch, job: EmbeddingJob, chunk: int) -> None:
     """Embed until a chunk is done and its vectors are written, but not yet noted down."""
     whole, left = embeddings.files.write_json, [chunk]
 
@@ -233,7 +235,7 @@ def test_a_full_disk_is_told_before_anything_is_written(resumed, embed, ran, mon
     assert ran == []
     raw = np.ones((10_000, 16), np.float32)
     with pytest.raises(OutputError, match="Make room"):
-        embeddings.changed([(tmp_path / "v" / "c.npy", raw, [10_000])], center=True, whiten=False)
+        embeddings.center_and_whiten([(tmp_path / "v" / "c.npy", raw, [10_000])], center=True, whiten=False)
 
 
 def test_a_folder_that_cannot_be_made(embed, tmp_path):
@@ -289,7 +291,7 @@ def test_centring_and_whitening_by_hand(stored, near, block, tmp_path, monkeypat
         for whiten in (False, True):
             expected = [np.concatenate((centred if center else split)[:2]), (centred if center else split)[2]]
             expected = [vectors @ turn if whiten else vectors for vectors in expected]
-            found = embeddings.changed(given, center=center, whiten=whiten)
+            found = embeddings.center_and_whiten(given, center=center, whiten=whiten)
             for made, right in zip(found, expected, strict=True):
                 assert (made.dtype, isinstance(made, np.memmap)) == (np.dtype(stored), True)
                 np.testing.assert_allclose(made, right / np.linalg.norm(right, axis=1, keepdims=True), atol=near)
@@ -299,7 +301,7 @@ def test_directions_without_variance_are_dropped(tmp_path):
     flat = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)  # three points span two directions
     turn = embeddings._whitening([(flat, embeddings._means(flat, [3]), [3])])
     assert np.linalg.matrix_rank(turn, tol=1e-3) == 2
-    [found] = embeddings.changed([(tmp_path / "x.npy", flat, [3])], center=True, whiten=True)
+    [found] = embeddings.center_and_whiten([(tmp_path / "x.npy", flat, [3])], center=True, whiten=True)
     # Whitened, three points are the corners of a triangle of equal sides.
     np.testing.assert_allclose(found @ found.T, 1.5 * np.eye(3) - 0.5, atol=1e-5)
 
@@ -308,7 +310,7 @@ def test_directions_without_variance_are_dropped(tmp_path):
 def test_nothing_left_after_centring(parts, tmp_path):
     same = np.ones((4, 6), np.float32)
     with pytest.raises(ModelError, match="leaves a vector of zeros: one text alone, or all alike"):
-        embeddings.changed([(tmp_path / "x.npy", same, parts)], center=True, whiten=False)
+        embeddings.center_and_whiten([(tmp_path / "x.npy", same, parts)], center=True, whiten=False)
 
 
 def test_a_state_says_what_was_run(embed, ran, tmp_path):

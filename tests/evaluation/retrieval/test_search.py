@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xharness.errors import DataError, UsageError
-from xharness.evaluation.retrieval import search as module
+from xharness.evaluation.retrieval import search as retrieval_search
 from xharness.evaluation.retrieval.search import ranks, search, search_both
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -20,9 +20,9 @@ PROPERTY = settings(deadline=None, max_examples=60, suppress_health_check=[Healt
 @pytest.fixture(params=["as it is", "tiny"], ids=str)
 def tiles(request, monkeypatch):
     if request.param == "tiny":
-        monkeypatch.setattr(module, "TILE", {"cpu": (4, 6)})
-        monkeypatch.setattr(module, "PANEL", {"cpu": 8})
-        monkeypatch.setattr(module, "CHUNK", 2)
+        monkeypatch.setattr(retrieval_search, "TILE", {"cpu": (4, 6)})
+        monkeypatch.setattr(retrieval_search, "PANEL", {"cpu": 8})
+        monkeypatch.setattr(retrieval_search, "CHUNK", 2)
 
 
 def integers(rows: int, seed: int, width: int = 3) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.leaderboard import make_board
-from xharness.leaderboard import build as building
+from xharness.leaderboard import build as leaderboard_build
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def whole(tmp_path_factory: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def built(whole: Path) -> Path:
-    building.build(whole, whole.parent / "built")
+    leaderboard_build.build(whole, whole.parent / "built")
     return whole.parent / "built"
 
 

@@ -15,16 +15,16 @@ import pytest
 
 from helpers.boards import build, change, hashes, judge, record, submitted
 from xharness.errors import OutputError, SubmissionError, UsageError
-from xharness.leaderboard import build as building
+from xharness.leaderboard import build as leaderboard_build
 from xharness.leaderboard import page, rows
-from xharness.leaderboard import serve as serving
-from xharness.leaderboard import store as merged
+from xharness.leaderboard import serve as leaderboard_serve
+from xharness.leaderboard import store as leaderboard_store
 
 # --- What stands where -----------------------------------------------------------------------------------------------
 
 
 def test_only_what_the_check_computed_counts_as_checked(board):
-    fine, refused, other = merged.names(board)
+    fine, refused, other = leaderboard_store.names(board)
     judge(board, refused, verdict="refused", problems=["no"])
     judge(board, other, digest="0" * 64)
     made, scores = build(board)
@@ -41,7 +41,7 @@ def test_only_what_the_check_computed_counts_as_checked(board):
 
 
 def test_a_record_that_was_changed_after_the_check_is_left_out(board):
-    name = merged.names(board)[0]
+    name = leaderboard_store.names(board)[0]
     content = {**record(board, name), "submitted_by": "somebody-else"}
     (board / "submissions" / name / "submission.json").write_text(json.dumps(content), encoding="utf-8")
     made, scores = build(board)
@@ -50,7 +50,7 @@ def test_a_record_that_was_changed_after_the_check_is_left_out(board):
 
 
 def test_withdrawn_and_superseded_stay_and_are_marked(board):
-    first, second, third = merged.names(board)
+    first, second, third = leaderboard_store.names(board)
     second = change(board, second, supersedes=first)
     third = change(board, third, supersedes=second)
     (board / "submissions" / third / "withdrawn.json").write_text('{"reason": "wrong seeds"}', encoding="utf-8")
@@ -65,7 +65,7 @@ def test_withdrawn_and_superseded_stay_and_are_marked(board):
 
 @pytest.mark.parametrize("why", ["of another user", "not checked"])
 def test_nobody_supersedes_what_is_not_theirs_or_was_checked_while_theirs_was_not(board, why):
-    first, second, _ = merged.names(board)
+    first, second, _ = leaderboard_store.names(board)
     second = change(board, second, supersedes=first, **({"submitted_by": "other"} if why == "of another user" else {}))
     if why == "not checked":
         shutil.rmtree(board / "checks" / second)
@@ -73,7 +73,7 @@ def test_nobody_supersedes_what_is_not_theirs_or_was_checked_while_theirs_was_no
 
 
 def test_replicates_come_as_scripts_only_if_they_are_those_of_the_verdict(board):
-    good, bad, _ = merged.names(board)
+    good, bad, _ = leaderboard_store.names(board)
     path = board / "checks" / bad / "replicates.bin"
     path.write_bytes(b"\1" + path.read_bytes()[1:])
     made, scores = build(board)
@@ -119,7 +119,7 @@ def test_a_strange_folder_is_left_out_with_a_sentence_and_stops_nothing(board, k
 
 
 def test_names_of_strangers_are_text_on_the_page_and_in_sentences(board):
-    name = change(board, merged.names(board)[0], name="<script>alert(1)</script>")
+    name = change(board, leaderboard_store.names(board)[0], name="<script>alert(1)</script>")
     (board / "submissions" / "\x1b[31m<b>").mkdir()
     made, scores = build(board)
     assert submitted(scores)[name]["name"] == "<script>alert(1)</script>"
@@ -128,7 +128,7 @@ def test_names_of_strangers_are_text_on_the_page_and_in_sentences(board):
 
 
 def test_a_verdict_that_cannot_be_read_leaves_the_claims(board):
-    name = merged.names(board)[0]
+    name = leaderboard_store.names(board)[0]
     (board / "checks" / name / "verdict.json").write_text('{"verdict": "accepted"}', encoding="utf-8")
     made, scores = build(board)
     assert submitted(scores)[name]["checked"] is False
@@ -138,17 +138,17 @@ def test_a_verdict_that_cannot_be_read_leaves_the_claims(board):
 
 def test_a_folder_that_is_no_board_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"neither board\.json nor submissions/"):
-        building.build(tmp_path, tmp_path / "built")
+        leaderboard_build.build(tmp_path, tmp_path / "built")
     (tmp_path / "board.json").write_text('{"schema_version": 1, "titel": "x"}', encoding="utf-8")
     with pytest.raises(SubmissionError, match=r"board\.json: titel: no such field"):
-        building.build(tmp_path, tmp_path / "built")
+        leaderboard_build.build(tmp_path, tmp_path / "built")
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_submissions_give_the_same_files(whole, built, tmp_path):
-    building.build(whole, tmp_path / "again")
+    leaderboard_build.build(whole, tmp_path / "again")
     assert hashes(tmp_path / "again") == hashes(built)
     assert len(hashes(built)) == 3 + 11
 
@@ -156,7 +156,7 @@ def test_the_same_submissions_give_the_same_files(whole, built, tmp_path):
 def test_a_build_that_fails_leaves_the_earlier_one_and_nothing_beside_it(board, monkeypatch):
     build(board)
     before = hashes(board.parent / "built")
-    shutil.rmtree(board / "submissions" / merged.names(board)[0])
+    shutil.rmtree(board / "submissions" / leaderboard_store.names(board)[0])
     full = OSError(28, "No space left on device")
     with monkeypatch.context() as patch:
         patch.setattr(page, "render", lambda scores: (_ for _ in ()).throw(full))
@@ -171,7 +171,7 @@ def test_a_folder_with_anything_else_in_it_is_not_replaced(board, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x", encoding="utf-8")
     with pytest.raises(UsageError, match=r"thesis\.tex"):
-        building.build(board, tmp_path / "mine")
+        leaderboard_build.build(board, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
@@ -188,7 +188,7 @@ def test_the_command_says_what_was_built_and_left_out(board, runner, tmp_path):
 
 def test_columns_are_those_of_the_specs():
     shape = rows.layout()
-    found = rows.Board(shape, "t", None, None).to_json()
+    found = rows.BoardBuilder(shape, "t", None, None).to_json()
     assert [task["name"] for task in found["tasks"]][:3] == ["xnli", "pawsx", "udpos"]
     xquad = next(task for task in found["tasks"] if task["name"] == "xquad")
     assert "ro" in xquad["benchmarks"]["xtreme-r"]
@@ -203,7 +203,7 @@ def test_columns_are_those_of_the_specs():
 
 @pytest.fixture
 def address(built: Path) -> Iterator[str]:
-    with serving.server(built, 0) as server:
+    with leaderboard_serve.server(built, 0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -237,6 +237,6 @@ def test_replicates_are_served_as_scripts_and_nothing_lists_folders(address, bui
 
 def test_what_cannot_be_served_is_said(built, tmp_path):
     with pytest.raises(UsageError, match=r"there is no index\.html"):
-        serving.server(tmp_path, 0)
-    with serving.server(built, 0) as taken, pytest.raises(UsageError, match="--port"):
-        serving.server(built, taken.server_port)
+        leaderboard_serve.server(tmp_path, 0)
+    with leaderboard_serve.server(built, 0) as taken, pytest.raises(UsageError, match="--port"):
+        leaderboard_serve.server(built, taken.server_port)

@@ -14,12 +14,12 @@ from helpers.boards import build, change, hashes, judge, read, record, submitted
 from helpers.leaderboard import REVISION, make_board
 from helpers.scores import everything
 from xharness import files
-from xharness.leaderboard import build as building
+from xharness.leaderboard import build as leaderboard_build
 from xharness.leaderboard import rows
-from xharness.leaderboard import store as merged
+from xharness.leaderboard import store as leaderboard_store
 from xharness.metrics.base import mean
 from xharness.results import runs
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results.aggregate import PARTIAL
 from xharness.tasks.benchmarks import benchmarks
 
@@ -37,7 +37,7 @@ def test_averages_are_those_of_report_on_the_same_run(tmp_path):
         for code, found in by_language.items():
             kept = {key: found[key] for key in ("scores", "n", "expected_n", "candidates", "data_hash")}
             score = replace(shapes[task, code], **kept, model_sha="a" * 40, seed=0)
-            results.save(score, run / "results" / task / f"{code}.json")
+            results_score.save(score, run / "results" / task / f"{code}.json")
     row = next(iter(submitted(build(tmp_path / "data")[1]).values()))
     for name in BENCHMARKS:
         report = runs.load_run(run, name)
@@ -118,7 +118,7 @@ def test_what_was_trained_on_a_sample_is_partial_and_the_rest_is_whole(board):
 
 def test_of_what_was_checked_nobody_reads_where_its_submitter_says_the_data_is_from(board):
     said = {"source": "certified by ORG", "revision": "f" * 40}
-    name = merged.names(board)[0]
+    name = leaderboard_store.names(board)[0]
     data = record(board, name)["data"]
     claimed = {task: {code: {**each, **said} for code, each in of.items()} for task, of in data.items()}
     name = change(board, name, data=claimed)
@@ -163,7 +163,7 @@ def test_a_seed_that_lacks_a_language_makes_it_partial(tmp_path):
 
 
 def test_scores_by_another_version_of_a_spec_are_partial_and_said(board):
-    name = merged.names(board)[0]
+    name = leaderboard_store.names(board)[0]
     verdict = json.loads((board / "checks" / name / "verdict.json").read_text(encoding="utf-8"))
     for cell in verdict["scores"]["0"]["xnli"].values():
         cell["spec_hash"] = "0" * 12
@@ -270,6 +270,6 @@ def test_many_submissions_are_prepared_by_several_processes_with_the_same_result
     (board / "submissions" / "strange").mkdir()
     alone, _ = build(board)
     before = hashes(board.parent / "built")
-    monkeypatch.setattr(building, "_FEW", 2)
+    monkeypatch.setattr(leaderboard_build, "_FEW", 2)
     together, _ = build(board)
     assert (together, hashes(board.parent / "built")) == (alone, before)

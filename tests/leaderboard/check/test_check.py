@@ -14,14 +14,13 @@ import pytest
 from helpers.leaderboard import packed, write_package
 from helpers.runs import CELLS, make_run, tuned
 from xharness.errors import DataError
-from xharness.leaderboard import check as checking
-from xharness.leaderboard import rescore as rescoring
-from xharness.leaderboard import rules as plausibility
-from xharness.leaderboard import store as merged
-from xharness.leaderboard import verdict
+from xharness.leaderboard import check as leaderboard_check
+from xharness.leaderboard import rescore, verdict
+from xharness.leaderboard import rules as leaderboard_rules
+from xharness.leaderboard import store as leaderboard_store
 from xharness.leaderboard.package import Package
 from xharness.metrics.paired import unpack
-from xharness.results import score as results
+from xharness.results import score as results_score
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +29,13 @@ def folder(package: Package, tmp_path_factory: Any) -> Path:
 
 
 def test_the_scores_of_an_accepted_one_are_those_of_the_runs(folder, package, runs, gold):
-    checked = checking.check(folder, name=package.submission.id, data_dir=gold)
+    checked = leaderboard_check.check(folder, name=package.submission.id, data_dir=gold)
     found = checked.verdict
     assert (found.problems, found.id, found.digest) == ([], package.submission.id, package.submission.digest)
     for seed, run in enumerate(runs):
         for task, languages in CELLS.items():
             for code in languages:
-                recorded = results.load(run / "results" / task / f"{code}.json")
+                recorded = results_score.load(run / "results" / task / f"{code}.json")
                 cell = found.scores[str(seed)][task][code]
                 assert (cell.scores, cell.intervals, cell.n) == (recorded.scores, recorded.intervals, recorded.n)
                 assert (cell.data_hash, cell.spec_hash) == (recorded.data_hash, recorded.spec_hash)
@@ -46,7 +45,7 @@ def test_the_scores_of_an_accepted_one_are_those_of_the_runs(folder, package, ru
 
 
 def test_replicates_are_means_over_seeds_around_the_scores(folder, gold):
-    checked = checking.check(folder, data_dir=gold)
+    checked = leaderboard_check.check(folder, data_dir=gold)
     index = checked.verdict.replicates
     assert index is not None
     assert index.cells == [[task, code] for task, codes in sorted(CELLS.items()) for code in codes]
@@ -59,19 +58,19 @@ def test_replicates_are_means_over_seeds_around_the_scores(folder, gold):
 
 @pytest.mark.slow  # processes that are started anew import everything again
 def test_two_processes_say_what_one_says(folder, gold, monkeypatch):
-    monkeypatch.setattr(rescoring, "_ALONE", 0)
-    one, two = (checking.check(folder, data_dir=gold, workers=workers) for workers in (1, 2))
+    monkeypatch.setattr(rescore, "_ALONE", 0)
+    one, two = (leaderboard_check.check(folder, data_dir=gold, workers=workers) for workers in (1, 2))
     assert one == two
 
 
 def test_missing_gold_and_samples_say_nothing_about_the_submission(folder, gold, tmp_path):
     with pytest.raises(DataError, match="could not be made"):
-        checking.check(folder, data_dir=tmp_path)
+        leaderboard_check.check(folder, data_dir=tmp_path)
     shutil.copytree(gold, tmp_path / "sample")
     path = tmp_path / "sample" / "MANIFEST.tsv"
     path.write_text(path.read_text(encoding="utf-8").replace("complete:", "sample:"), encoding="utf-8")
     with pytest.raises(DataError, match="the gold data here is a sample"):
-        checking.check(folder, data_dir=tmp_path / "sample")
+        leaderboard_check.check(folder, data_dir=tmp_path / "sample")
 
 
 def board_of(to: Path, *packages: Package) -> Path:
@@ -85,8 +84,8 @@ def board_of(to: Path, *packages: Package) -> Path:
 def said(board: Path, package: Package, gold: Path) -> tuple[str, str]:
     """Return the problems and warnings of a submission beside the others of a board."""
     name = package.submission.id
-    others = [other for folder_name, other in checking.read_known(board).items() if folder_name != name]
-    found = checking.check(board / "submissions" / name, name=name, others=others, data_dir=gold).verdict
+    others = [other for folder_name, other in leaderboard_check.read_known(board).items() if folder_name != name]
+    found = leaderboard_check.check(board / "submissions" / name, name=name, others=others, data_dir=gold).verdict
     return "\n".join(found.problems), "\n".join(found.warnings)
 
 
@@ -136,7 +135,7 @@ def test_a_copy_of_the_data_set_is_checked_whole_or_by_id(package, runs, gold, r
     assert "--id, or give --all" in runner("leaderboard", "check", board, "--data-dir", gold).err
     one = runner("leaderboard", "check", board, "--id", package.submission.id, "--data-dir", gold, "--record", board)
     assert one.exit_code == 0
-    assert merged.read_one(board, package.submission.id).checked
+    assert leaderboard_store.read_one(board, package.submission.id).checked
     (board / "submissions" / os.fsdecode(b"\xff\x1b[2J")).mkdir()
     every = runner("leaderboard", "check", board, "--all", "--data-dir", gold, "--json")
     assert every.exit_code == 11
@@ -149,7 +148,7 @@ def test_what_was_tuned_on_a_sample_is_said(gold, tmp_path):
     how["score"]["tuned"]["data_status"] = ["complete", "sample"]
     package = packed(make_run(tmp_path / "run", gold, {"xnli": ("de", "ru"), "xquad": ("de",)}, **how), gold=gold)
     board = board_of(tmp_path, package)
-    found = checking.check(board / package.folder, data_dir=gold)
+    found = leaderboard_check.check(board / package.folder, data_dir=gold)
     assert [each for each in found.verdict.warnings if "xnli in XTREME:" in each and "tuned on sample data" in each]
     assert found.verdict.scores["1"]["xnli"]["de"].cut_training == ["sample"]
 
@@ -176,11 +175,11 @@ def test_what_is_on_the_board_is_thrown_out_by_no_later_copy(runner, package, ru
 
 def test_seeds_with_the_same_predictions_are_said(package):
     warning = "seeds: some have the very same predictions"
-    assert not [each for each in plausibility.warnings_of(package.submission) if each.startswith(warning)]
+    assert not [each for each in leaderboard_rules.warnings_of(package.submission) if each.startswith(warning)]
     files = package.submission.files
     copied = {path.replace("seed0", "seed1"): file for path, file in files.items() if "seed0" in path}
     twins = package.submission.model_copy(update={"files": {**files, **copied}})
-    assert [each for each in plausibility.warnings_of(twins) if each.startswith(warning)]
+    assert [each for each in leaderboard_rules.warnings_of(twins) if each.startswith(warning)]
 
 
 def test_a_copy_with_something_changed_is_known_by_its_scores(package, runs, gold):
@@ -189,8 +188,8 @@ def test_a_copy_with_something_changed_is_known_by_its_scores(package, runs, gol
         path: file.model_copy(update={"content_sha256": f"{i:064x}"})
         for i, (path, file) in enumerate(other.files.items())
     }
-    board = [plausibility.known(package.submission)]
-    problems, warnings = plausibility.beside(other.model_copy(update={"files": changed}), board)
+    board = [leaderboard_rules.known(package.submission)]
+    problems, warnings = leaderboard_rules.compare_with_existing(other.model_copy(update={"files": changed}), board)
     assert problems == []
     assert [each for each in warnings if f"are those of {package.submission.id} to the last digit" in each]
 
@@ -198,12 +197,12 @@ def test_a_copy_with_something_changed_is_known_by_its_scores(package, runs, gol
 def test_what_a_correction_replaced_is_no_copy_of_it(package, runs, gold, tmp_path):
     newer = packed(*runs, gold=gold, submitted_by="Tester", name="Corrected", supersedes=package.submission.id)
     for each in (package, newer):
-        others = [plausibility.known(found.submission) for found in (package, newer) if found is not each]
-        assert plausibility.beside(each.submission, others)[0] == []
+        others = [leaderboard_rules.known(found.submission) for found in (package, newer) if found is not each]
+        assert leaderboard_rules.compare_with_existing(each.submission, others)[0] == []
     newest = packed(*runs, gold=gold, submitted_by="tester", name="Once more", supersedes=newer.submission.id)
-    chain = [plausibility.known(each.submission) for each in (package, newer, newest)]
+    chain = [leaderboard_rules.known(each.submission) for each in (package, newer, newest)]
     for each in (package, newer, newest):
         others = [other for other in chain if other.id != each.submission.id]
-        assert plausibility.beside(each.submission, others)[0] == []
-    copied = [plausibility.known(packed(*runs, gold=gold, submitted_by="ann", name="Copy").submission)]
-    assert "all predictions are those of" in plausibility.beside(newer.submission, copied)[0][0]
+        assert leaderboard_rules.compare_with_existing(each.submission, others)[0] == []
+    copied = [leaderboard_rules.known(packed(*runs, gold=gold, submitted_by="ann", name="Copy").submission)]
+    assert "all predictions are those of" in leaderboard_rules.compare_with_existing(newer.submission, copied)[0][0]

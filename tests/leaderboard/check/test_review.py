@@ -154,7 +154,7 @@ def meanwhile(*given, **named):
         HfApi().create_commit(repo, [operation], commit_message="more", revision=revision, repo_type="dataset")
     made = commit(*given, **named)
     if lost:
-        raise pull_checks.Lost("the answer did not come")
+        raise pull_checks.ResponseLost("the answer did not come")
     return made
 meanwhile.done = False
 hub_commits.commit = meanwhile

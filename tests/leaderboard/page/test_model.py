@@ -20,9 +20,8 @@ from helpers.page import (
     score_of,
     unfold_seeds,
 )
-from xharness.leaderboard import build as building
-from xharness.leaderboard import page
-from xharness.leaderboard import reference_entries as reported
+from xharness.leaderboard import build as leaderboard_build
+from xharness.leaderboard import page, reference_entries
 from xharness.leaderboard.rows import Cell, Row
 from xharness.metrics.base import mean
 from xharness.metrics.seeds import spread
@@ -76,7 +75,7 @@ def checked(tmp_path_factory):
     """Return a built board of a checked submission of three seeds, its id, and the scores of its verdict."""
     folder = tmp_path_factory.mktemp("seeds")
     name = make_board(folder / "data", 1, 3, mixed=False, replicates=False)[0]
-    building.build(folder / "data", folder / "built")
+    leaderboard_build.build(folder / "data", folder / "built")
     found = json.loads((folder / "data" / "checks" / name / "verdict.json").read_text(encoding="utf-8"))
     return folder / "built", name, found["scores"]
 
@@ -246,7 +245,7 @@ def test_rows_of_one_name_are_told_apart_by_what_is_known_of_them_and_by_ids_onl
 @browsing
 def test_published_figures_show_their_source_first_and_their_note_where_they_are_opened(browser, tmp_path):
     made = made_board(1)
-    found = list(reported.rows(made.layout))
+    found = list(reference_entries.rows(made.layout))
     for row, cells, told in found:
         add(made, row, cells, told)
     (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")

@@ -11,7 +11,7 @@ import torch
 from helpers import tiny_models
 from helpers.outputs import NAN
 from xharness.data.examples import Bitext
-from xharness.models.kinds import embedding as retrieval
+from xharness.models.kinds import embedding
 from xharness.models.kinds.base import Context
 from xharness.results import scoring
 from xharness.tasks.inputs import RetrievalInput
@@ -21,7 +21,7 @@ from xharness.tasks.registry import load_task
 def pooled(pooling: str, layers: tuple[int, ...], output: Any, mask: torch.Tensor, **more: Any) -> Any:
     settings = RetrievalInput(layer={"default": "last"}, pooling=pooling, **more)
     context = Context(tiny_models.tokenizer(), 64, settings, layers=layers)
-    return np.stack(retrieval.reduce(output, mask, [None] * len(mask), context))
+    return np.stack(embedding.postprocess(output, mask, [None] * len(mask), context))
 
 
 def test_pooling():
@@ -55,6 +55,6 @@ def test_file_order_is_that_of_the_stripped_english_sentences():
 
 def test_prefix_and_stripping(tiny_tokenizer):
     context = Context(tiny_tokenizer, 64, RetrievalInput(layer={"default": "last"}, prefix="query: "), layers=(1,))
-    features = retrieval.encode([" Es ist kalt.\n", "It is cold today. "], context)
+    features = embedding.encode([" Es ist kalt.\n", "It is cold today. "], context)
     expected = ["query: Es ist kalt.", "query: It is cold today."]
     assert features.input_ids == tiny_tokenizer(expected)["input_ids"]

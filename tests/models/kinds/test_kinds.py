@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from helpers import tiny_models
 from helpers.data_folder import fixture_tasks
 from helpers.outputs import FAMILIES, NAN, gold_spans, gold_tags, logits, pair, pieces, run, start_end
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data.examples import Choice, Pair
 from xharness.models.inference import batches
 from xharness.models.kinds import KINDS
@@ -65,7 +65,7 @@ def test_perfect_outputs_score_100(task, family, data_folder, tmp_path):
     labels = tuple(sorted(spec.labels, reverse=spec.kind != "multiple_choice"))
     context = Context(tiny_models.tokenizer(family), spec.input.max_length, spec.input, labels)
     for language in fixture_tasks()[task]:
-        loaded = data.load(spec, language, "test", data_folder)
+        loaded = data_loading.load(spec, language, "test", data_folder)
         examples = list(loaded.examples)
         made = perfect(spec, examples, context)
         path = predictions.path(tmp_path, task, spec.kind, language, "test")
@@ -107,7 +107,7 @@ def test_outputs_that_are_not_finite_are_refused(task, bad, data_folder):
     spec = load_task(task)
     layers = (1,) if spec.kind == "retrieval" else ()
     context = Context(tiny_models.tokenizer(), spec.input.max_length, spec.input, tuple(spec.labels), layers)
-    examples = list(data.load(spec, fixture_tasks()[task][0], "test", data_folder).examples)
+    examples = list(data_loading.load(spec, fixture_tasks()[task][0], "test", data_folder).examples)
     if spec.kind == "retrieval":
         examples = [example.text for example in examples]
     wrap = {"span_qa": start_end, "retrieval": hidden_states}.get(spec.kind, logits)

@@ -53,6 +53,6 @@ def test_choices_are_learned_together(tiny_tokenizer):
     examples = [choice("x", "a b", "c d", label="second"), choice("y", "e f", "g h", label="first")]
     context = Context(tiny_tokenizer, 64, PROMPT, ("first", "second"))
     chosen = KINDS["multiple_choice"]
-    assert chosen.learn is not None
-    learned = chosen.learn(examples, chosen.encode(examples, context), context)
+    assert chosen.make_targets is not None
+    learned = chosen.make_targets(examples, chosen.encode(examples, context), context)
     assert (learned.units, learned.targets) == ([(0, 1), (2, 3)], [1, 0])

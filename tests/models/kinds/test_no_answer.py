@@ -88,7 +88,7 @@ def test_position_0_is_kept_only_where_it_is_read(family):
         generator = torch.Generator().manual_seed(0)
         start, end = torch.randn(2, len(mask), longest, generator=generator)
         output = SimpleNamespace(start_logits=start, end_logits=end)
-        kept[no_answer] = span_qa.reduce(output, mask, features.rows, context)
+        kept[no_answer] = span_qa.postprocess(output, mask, features.rows, context)
     for row, (with_null, without) in enumerate(zip(kept[True], kept[False], strict=True)):
         np.testing.assert_array_equal(with_null[:, 0], [start[row, 0], end[row, 0]])
         np.testing.assert_array_equal(with_null[:, 1:], without)
@@ -105,7 +105,7 @@ def test_what_is_learned_is_read_again(family):
     ]
     context = Context(tiny_models.tokenizer(family), 32, SpanInput(doc_stride=9, no_answer=True))
     features = span_qa.encode(examples, context)
-    learned = span_qa.learn(examples, features, context)
+    learned = span_qa.make_targets(examples, features, context)
     assert learned.counts == {"unaligned": 1, "unanswerable": 0, "split_answers": 0}
     of = [features.rows[row].example for (row,) in learned.units]
     assert set(of) == {0, 1}

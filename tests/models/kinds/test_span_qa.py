@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from helpers import tiny_models
 from helpers.outputs import FAMILIES, TEXT, gold_spans, run, start_end
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data.examples import Question
 from xharness.errors import ModelError
 from xharness.metrics import question_answering
@@ -86,7 +86,7 @@ def test_stretches_and_the_window_of_most_context(length, room, stride):
 def taught(question: Question, context: Context) -> tuple[Any, list[tuple[Any, str | None]]]:
     """Return what is learned, and (window, the text that decode would read for what it learns) of each unit."""
     features = span_qa.encode([question], context)
-    learned = span_qa.learn([question], features, context)
+    learned = span_qa.make_targets([question], features, context)
     read = []
     for (row,), (first, last) in zip(learned.units, learned.targets, strict=True):
         window = features.rows[row]
@@ -156,7 +156,7 @@ def test_of_several_answers_the_first_is_learned(tiny_tokenizer):
 @pytest.mark.parametrize("task", ["squad_v1", "tydiqa_en"])
 def test_real_answers_are_learned_as_they_are_read(task, mirror):
     spec = load_training(task)
-    examples = data.load(spec, "en", "train", mirror).examples[:1000]
+    examples = data_loading.load(spec, "en", "train", mirror).examples[:1000]
     # Signs apart, as every real tokenizer has them: nearly all answers begin and end with a sub-word.
     context = Context(tiny_models.tokenizer("bert"), 384, SpanInput())
     exact = total = 0

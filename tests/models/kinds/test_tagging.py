@@ -64,7 +64,7 @@ def test_tags_are_learned_at_first_sub_words_only(max_length, family):
     context = Context(tiny_models.tokenizer(family), max_length, TaggingInput(), TAGS)
     examples = [tagged(*SENTENCE), tagged(), tagged("Porto", " ", ""), tagged(*reversed(SENTENCE))]
     features = tagging.encode(examples, context)
-    learned = tagging.learn(examples, features, context)
+    learned = tagging.make_targets(examples, features, context)
     assert learned.counts == {"empty": 1}
     rows = [row for (row,) in learned.units]
     assert [row for row, (index, _) in enumerate(features.rows) if index != 1] == rows

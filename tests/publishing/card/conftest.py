@@ -21,7 +21,7 @@ def gathered(tmp_path: Path) -> Callable[..., Card]:
 
     def make(task: str = "squad_v1", *, facts: Facts = FACTS, runs: Any = None, **options: Any) -> Card:
         made = write(task, tmp_path, options.pop("found", None))
-        return card_facts.gather(
+        return card_facts.gather_facts(
             tmp_path, made, f"org/{NAMES[task]}", cards.runs(task) if runs is None else runs, facts, **options
         )
 

@@ -12,12 +12,11 @@ import yaml
 
 from helpers import cards
 from helpers.cards import FACTS, metadata_of, record, refused, run, score
-from xharness import hardware as costs
+from xharness import hardware
 from xharness.errors import PublishError
 from xharness.publishing.card import facts as card_facts
-from xharness.publishing.card import licences as card_licence
+from xharness.publishing.card import licences, render
 from xharness.publishing.card import prose as card_prose
-from xharness.publishing.card import render as rendering
 from xharness.publishing.card.content import Card
 from xharness.publishing.card.facts import Facts
 
@@ -65,7 +64,7 @@ def test_every_missing_fact_is_listed_at_once_with_the_lines_to_write(
     given = filled(said, tmp_path / "facts.yaml")
     card = gathered("mnli", facts=given, found=replace(found, request=request))
     assert (card.base.model, card.base.licence) == ("org/base", "mit")
-    assert "400 W (the publisher's figure)" in rendering.render(card)
+    assert "400 W (the publisher's figure)" in render.render(card)
 
 
 def test_a_base_with_random_weights_needs_a_note(gathered: Callable[..., Card]) -> None:
@@ -114,7 +113,7 @@ def test_a_wrong_file_of_facts_names_the_field(content: str, words: str, tmp_pat
 def test_a_collapsed_training_is_published_only_as_such(gathered: Callable[..., Card]) -> None:
     found = record(["mnli"], status="collapsed", reason="mnli 33.0 (chance 33.3)")
     assert "--allow-collapsed" in refused(gathered, "mnli", found=found)
-    text = rendering.render(gathered("mnli", found=found, allow_collapsed=True))
+    text = render.render(gathered("mnli", found=found, allow_collapsed=True))
     assert "> **The training collapsed: mnli 33.0 (chance 33.3). This checkpoint is published to show that" in text
     diverged = record(["mnli"], status="diverged", reason="the loss was NaN")
     assert "diverged" in refused(gathered, "mnli", found=diverged, allow_collapsed=True)
@@ -124,7 +123,7 @@ def test_a_checkpoint_without_a_record_is_adopted_with_its_publishers_facts(tmp_
     made = replace(cards.checkpoint("mnli", tmp_path), heads={}, phase=None, trained_on=())
 
     def gather(facts: Facts, **options: Any) -> Card:
-        return card_facts.gather(tmp_path, made, "org/other", [], facts, **options)
+        return card_facts.gather_facts(tmp_path, made, "org/other", [], facts, **options)
 
     said = refused(gather, Facts())
     assert "has no training.json" in said
@@ -132,8 +131,8 @@ def test_a_checkpoint_without_a_record_is_adopted_with_its_publishers_facts(tmp_
     facts = filled(said, tmp_path / "facts.yaml")
     assert "--adopt" in refused(gather, facts), "all facts are there, but nobody said that it is foreign"
     card = gather(facts, adopt=True)
-    text = rendering.render(card)
-    assert rendering.problems(text) == []
+    text = render.render(card)
+    assert render.problems(text) == []
     assert "xharness did not train this checkpoint" in text
     assert card.kind == "classification"
 
@@ -141,8 +140,8 @@ def test_a_checkpoint_without_a_record_is_adopted_with_its_publishers_facts(tmp_
 def test_a_tuned_checkpoint_has_a_card(gathered: Callable[..., Card]) -> None:
     found = record(["panx_en"])
     found.request["phase"] = "target"
-    text = rendering.render(gathered("ccg", found=found, runs=[]))
-    assert rendering.problems(text) == []
+    text = render.render(gathered("ccg", found=found, runs=[]))
+    assert render.problems(text) == []
     assert "tuned on WikiANN (training set), in English, to be used in other languages" in text
     assert "- target-tuned\n" in text
 
@@ -209,7 +208,7 @@ def test_a_licence_of_the_publisher_stands_in_place_of_all(gathered: Callable[..
     licence = card_prose.Licence(id="other", name="ours", link="https://a.org", why="We say so.")
     terms = gathered("mnli", facts=FACTS.model_copy(update={"licence": licence}), runs=[]).terms
     assert (terms.id, terms.name, terms.why) == ("other", "ours", ("We say so.",))
-    assert card_licence.terms(card_prose.load("adopted"), [], None, None) is None
+    assert licences.terms(card_prose.load("adopted"), [], None, None) is None
 
 
 # --- The check before sending ---------------------------------------------------------------------
@@ -217,8 +216,8 @@ def test_a_licence_of_the_publisher_stands_in_place_of_all(gathered: Callable[..
 
 def test_the_energy_is_what_the_board_draws_over_the_hours(gathered: Callable[..., Card]) -> None:
     # 700 W over 11 h; the data sheets' figures are those of the boards that are named.
-    assert "7.7 kWh: 700 W" in rendering.render(gathered())
-    assert {name: gpu.watts for name, gpu in costs.gpus().items()} == {
+    assert "7.7 kWh: 700 W" in render.render(gathered())
+    assert {name: gpu.watts for name, gpu in hardware.gpus().items()} == {
         "h200": 700,
         "h100": 700,
         "a100": 400,
@@ -233,6 +232,6 @@ def test_a_set_that_was_cut_is_told(gathered: Callable[..., Card], tmp_path: Pat
     made = cards.record(["mnli"])
     made.data["mnli"]["train"][0]["n"] = 500
     made.hardware["processes"] = 8
-    text = rendering.render(gathered("mnli", found=made))
+    text = render.render(gathered("mnli", found=made))
     assert "Trained on partial data: a part of the examples of MultiNLI." in text
     assert "62 kWh: 700 W (its data sheet's most for the board) x 8 x" in text

@@ -13,9 +13,9 @@ from huggingface_hub import ModelCard
 from helpers.cards import FACTS, NAMES, entries, metadata_of, record, refused, run, score
 from xharness.checkpoints import training_record
 from xharness.errors import ModelError, PublishError, SpecError
-from xharness.publishing import runs as published_runs
+from xharness.publishing import runs as publishing_runs
 from xharness.publishing.card import prose as card_prose
-from xharness.publishing.card import render as rendering
+from xharness.publishing.card import render
 from xharness.publishing.card.content import Card
 from xharness.publishing.card.publisher_facts import MlmText
 from xharness.tasks import registry
@@ -29,9 +29,9 @@ def test_the_card_of_each_checkpoint_is_as_it_was_looked_at(
     task: str, gathered: Callable[..., Card], gold: Callable[[str, str], None]
 ) -> None:
     card = gathered(task)
-    text = rendering.render(card)
-    assert rendering.problems(text) == []
-    assert text == rendering.render(card)
+    text = render.render(card)
+    assert render.problems(text) == []
+    assert text == render.render(card)
     gold(f"cards/{NAMES[task]}.md", text)
 
 
@@ -47,7 +47,7 @@ def test_every_intermediate_task_has_prose_and_a_gold_card() -> None:
 
 def test_the_client_of_the_hub_reads_the_front_matter_back(gathered: Callable[..., Card]) -> None:
     card = gathered("anli")
-    data = ModelCard(rendering.render(card)).data
+    data = ModelCard(render.render(card)).data
     assert (data.license, data.library_name, data.pipeline_tag) == (
         "cc-by-nc-4.0",
         "transformers",
@@ -85,11 +85,11 @@ def test_a_hostile_record_changes_nothing_but_its_own_cell(gathered: Callable[..
     evil = "x | y\n\n# Evil\n<script>alert(1)</script> {{ 1 + 1 }} [a](javascript:x)"
     found.data["mnli"]["train"][0] |= {"licence": evil, "split": evil, "language": "en"}
     found.notes.append(evil)
-    text = rendering.render(gathered("mnli", found=found))
+    text = render.render(gathered("mnli", found=found))
     assert "\n# Evil" not in text
     assert "<script" not in text
     assert "[a](" not in text
-    assert rendering.problems(text) == []
+    assert render.problems(text) == []
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_hostile_record_changes_nothing_but_its_own_cell(gathered: Callable[..
 def test_hostile_settings_and_results_are_neutral(text: str, gathered: Callable[..., Card]) -> None:
     scores = [score("tatoeba", "de", 50.0, device=text, notes=(text,))]
     card = gathered(runs=[run(scores, prefix=text, label_map={text: text})])
-    shown = rendering.render(card)
-    assert rendering.problems(shown) == []
+    shown = render.render(card)
+    assert render.problems(shown) == []
     assert len(shown) < 100_000
     assert not any(bad in shown for bad in ("\u202e", "/home/", "\n---\nb", "```\nrm"))
     assert ModelCard(shown).data.model_name == "xlmr-squad"
@@ -136,17 +136,17 @@ def test_a_record_with_nan_is_refused(gathered: Callable[..., Card]) -> None:
     found.losses.append([2, "mnli", float("nan"), 0.0])
     assert str(training_record.record_problems(found)).startswith("losses is ")
     with pytest.raises(PublishError, match="cannot be written as JSON"):
-        published_runs.as_json({"loss": float("nan")})
+        publishing_runs.as_json({"loss": float("nan")})
 
 
 def test_data_that_a_task_does_not_have_is_told_first(gathered: Callable[..., Card]) -> None:
     found = record(["mnli"])
     found.data["mnli"]["train"][0] |= {"source": "other/rows", "origin": "native"}
-    text = rendering.render(gathered("mnli", found=found))
+    text = render.render(gathered("mnli", found=found))
     assert (
         "> **What is called MultiNLI here was read from other/rows, which is not where xharness has it from.**" in text
     )
-    assert "which is not where" not in rendering.render(gathered("mnli"))
+    assert "which is not where" not in render.render(gathered("mnli"))
 
 
 def test_the_text_of_masked_language_modelling_is_asked_for(gathered: Callable[..., Card]) -> None:
@@ -159,7 +159,7 @@ def test_the_text_of_masked_language_modelling_is_asked_for(gathered: Callable[.
     assert head["datasets"] == ["nyu-mll/glue", "org/wiki"]
     assert head["language"][:4] == ["multilingual", "en", "sw", "ta"]
     assert "zero-shot" not in head["tags"]
-    assert rendering.problems(rendering.render(card)) == []
+    assert render.problems(render.render(card)) == []
     assert "mlm_text: there was no" in refused(gathered, facts=FACTS.model_copy(update={"mlm_text": given}))
 
 
@@ -167,7 +167,7 @@ def test_no_path_of_the_machine_is_on_a_card(gathered: Callable[..., Card]) -> N
     found = record(["mnli"])
     found.data["mnli"]["train"][0] |= {"source": "/home/somebody/rows.tsv", "origin": "own file", "revision": None}
     found.attempts[0]["reason"] = "see /home/somebody/log/1.txt"
-    text = rendering.render(gathered("mnli", found=found))
+    text = render.render(gathered("mnli", found=found))
     assert "/home/" not in text
     assert "rows.tsv" in text
     assert "/home/" in str(found)
@@ -201,9 +201,9 @@ def test_no_path_of_the_machine_is_on_a_card(gathered: Callable[..., Card]) -> N
 def test_a_card_that_is_wrong_is_found_before_it_is_sent(
     old: str, new: str, words: str, gathered: Callable[..., Card]
 ) -> None:
-    text = rendering.render(gathered())
+    text = render.render(gathered())
     assert text.count(old) >= 1
-    assert any(words in problem for problem in rendering.problems(text.replace(old, new, 1)))
+    assert any(words in problem for problem in render.problems(text.replace(old, new, 1)))
 
 
 def test_a_prose_file_that_is_wrong_names_its_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

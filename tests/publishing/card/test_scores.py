@@ -10,7 +10,7 @@ import pytest
 
 from helpers.cards import REPO, TUNE, entries, metadata_of, run, score, tuned
 from xharness.publishing.card import metadata as card_metadata
-from xharness.publishing.card import render as rendering
+from xharness.publishing.card import render
 from xharness.publishing.card.content import Card
 from xharness.tasks import registry
 from xharness.tasks.benchmarks import benchmarks
@@ -33,7 +33,7 @@ def test_a_score_of_less_than_the_whole_test_data_is_marked_and_not_in_the_metad
 ) -> None:
     runs = [run([score("xquad", "de", 70.0, **changes), score("xquad", "en", 80.0)])]
     card = gathered(runs=runs)
-    text = rendering.render(card)
+    text = render.render(card)
     line = next(line for line in text.splitlines() if line.startswith("| German (de) |"))
     assert line.endswith("| **partial** |")
     assert next(line for line in text.splitlines() if line.startswith("| English (en) |")).endswith("| whole |")
@@ -48,7 +48,7 @@ def test_a_head_tuned_on_a_sample_gives_no_official_score(gathered: Callable[...
     card = gathered(runs=[run(scores, seed=1, tune=TUNE)])
     assert "model-index" not in metadata_of(card)
     assert card_metadata.eval_results(card, REPO) == {}
-    assert "tuned on sample data" in rendering.render(card)
+    assert "tuned on sample data" in render.render(card)
 
 
 def test_one_partial_seed_makes_the_mean_partial(gathered: Callable[..., Card]) -> None:
@@ -56,7 +56,7 @@ def test_one_partial_seed_makes_the_mean_partial(gathered: Callable[..., Card]) 
         run([tuned("panx", "de", 70.0, seed, n=10000 if seed == 1 else 9)], seed=seed, tune=TUNE) for seed in (1, 2)
     ]
     card = gathered(runs=runs)
-    assert "not the expected number of examples" in rendering.render(card)
+    assert "not the expected number of examples" in render.render(card)
     assert card_metadata.eval_results(card, REPO) == {}
 
 
@@ -104,7 +104,7 @@ def test_the_score_tuned_in_zero_shot_stands_for_a_target(gathered: Callable[...
 
 
 def test_a_collapsed_seed_is_in_the_mean_and_said(gathered: Callable[..., Card]) -> None:
-    text = rendering.render(gathered("mnli"))
+    text = render.render(gathered("mnli"))
     assert "- PAN-X (WikiANN): seed 2 collapsed in training and is in the mean; without it the mean is 60.2." in text
     assert "COLLAPSED in training" in text
     found = entries(gathered("mnli"))["panx_de"]
@@ -131,14 +131,14 @@ def test_a_seed_that_lacks_a_language_is_not_in_the_deviation_of_the_mean(gather
 
 
 def test_a_private_repository_is_said_to_need_a_token(gathered: Callable[..., Card]) -> None:
-    assert "hf auth login" in rendering.render(gathered(public=False))
-    assert "hf auth login" not in rendering.render(gathered())
+    assert "hf auth login" in render.render(gathered(public=False))
+    assert "hf auth login" not in render.render(gathered())
 
 
 def test_runs_of_other_settings_are_told_apart(gathered: Callable[..., Card]) -> None:
     runs = [run([score("tatoeba", "de", 40.0)], layer=7), run([score("tatoeba", "de", 60.0)])]
     card = gathered(runs=runs)
-    text = rendering.render(card)
+    text = render.render(card)
     assert "### As it is\n" in text
     assert "### As it is (layer 7)\n" in text
     assert entries(card)["tatoeba_de"].value == 60.0, "the one with xharness' own settings stands for the target"
@@ -147,7 +147,7 @@ def test_runs_of_other_settings_are_told_apart(gathered: Callable[..., Card]) ->
 def test_sections_that_differ_in_their_type_only_have_other_titles(gathered: Callable[..., Card]) -> None:
     made = {dtype: [score("tatoeba", "de", value, dtype=dtype)] for dtype, value in (("bfloat16", 1), ("float32", 2))}
     card = gathered(runs=[run(scores, dtype=dtype) for dtype, scores in made.items()])
-    text = rendering.render(card)
+    text = render.render(card)
     assert "### As it is, in bfloat16\n" in text
     assert "Of a target that was scored in several ways, one stands" in text
     assert entries(card)["tatoeba_de"].value == 2, "the more exact one"
@@ -159,7 +159,7 @@ def test_seeds_do_not_make_a_score_as_it_is_another_one(gathered: Callable[..., 
     card = gathered(runs=runs)
     section = card.scores.sections[0]
     assert {code: list(cell.scores) for code, cell in section.cells["tatoeba"].items()} == {"ar": [1], "de": [0]}
-    text = rendering.render(card)
+    text = render.render(card)
     assert "Evaluated once, in bfloat16" in text
     assert "of different checkpoints" not in text
     found = entries(card)
@@ -174,7 +174,7 @@ def test_a_mean_over_languages_with_other_seeds_is_partial(gathered: Callable[..
     codes = list(registry.load_task("pawsx").languages)
     assert "pawsx" in entries(gathered(runs=[of(1, codes), of(2, codes)]))
     card = gathered(runs=[of(1, codes), of(2, codes[1:])])
-    assert "PAWS-X is **partial**: languages of different tuned checkpoints." in rendering.render(card)
+    assert "PAWS-X is **partial**: languages of different tuned checkpoints." in render.render(card)
     assert "pawsx" not in entries(card)
     assert [entries(card)[f"pawsx_{code}"].value for code in codes[:2]] == [71.0, 71.5]
 
@@ -182,7 +182,7 @@ def test_a_mean_over_languages_with_other_seeds_is_partial(gathered: Callable[..
 def test_a_mean_of_data_that_is_not_known_to_be_whole_is_partial(gathered: Callable[..., Card]) -> None:
     scores = whole("pawsx", 80.0)
     card = gathered(runs=[run([replace(scores[0], data_status="unknown"), *scores[1:]])])
-    assert "PAWS-X is **partial**: " in rendering.render(card)
+    assert "PAWS-X is **partial**: " in render.render(card)
     assert len(entries(card)) == len(scores) - 1
     assert "pawsx" not in entries(card)
 
@@ -214,21 +214,19 @@ def test_a_deviation_is_over_the_languages_of_the_benchmark(gathered: Callable[.
 def test_a_state_is_said_to_be_chosen_as_it_was(gathered: Callable[..., Card]) -> None:
     card = gathered(runs=[run([tuned("tydiqa", "fi", 60.0, 1, selected_by="last")], seed=1, tune=TUNE)])
     assert "state chosen by last" in str(entries(card)["tydiqa_fi"].notes)
-    assert "chosen by last" in rendering.render(card)
+    assert "chosen by last" in render.render(card)
 
 
 def test_the_usual_choices_of_tuning_are_not_named(gathered: Callable[..., Card]) -> None:
     usual = {**TUNE, "recipe": "jiant", "selected_by": "average", "average_last": 3, "given": {}}
     runs = [run([tuned("panx", "de", 60.0, 1, selected_by="average")], seed=1, tune=usual)]
-    assert "### Tuned in English only (zero-shot), state an average of the last\n" in rendering.render(
-        gathered(runs=runs)
-    )
+    assert "### Tuned in English only (zero-shot), state an average of the last\n" in render.render(gathered(runs=runs))
     assert gathered(runs=runs).scores.results is None, "only the state that English chose stands for the checkpoint"
 
 
 def test_both_numbers_of_udpos_are_told(gathered: Callable[..., Card]) -> None:
     scores = [tuned("udpos", "de", 70.0, 1, scores={"f1": 70.0, "token_accuracy": 74.5})]
-    text = rendering.render(gathered(runs=[run(scores, seed=1, tune=TUNE)]))
+    text = render.render(gathered(runs=[run(scores, seed=1, tune=TUNE)]))
     assert "F1 70.0 (of runs of equal tags, as the benchmark counts); accuracy of words 74.5." in text
 
 
@@ -238,7 +236,7 @@ def test_the_commands_make_the_scores_that_are_shown(gathered: Callable[..., Car
     heads = run([tuned(name, "de", 60.0, 3) for name in ("xnli", "panx")], seed=3, tune={**tune, "train_n": 500})
     card = gathered("mnli", runs=[run(own, layer=7, prefix="query: ", limit=10, whiten=False), heads])
     start = "xharness eval --model org/xlmr-mnli --targets"
-    assert [line for line in rendering.render(card).splitlines() if line.startswith("xharness eval")] == [
+    assert [line for line in render.render(card).splitlines() if line.startswith("xharness eval")] == [
         f"{start} tatoeba --languages de --no-whiten --dtype bfloat16 --layer 7 --prefix 'query: ' --limit 10",
         f"{start} pawsx --no-whiten --dtype bfloat16 --layer 7 --prefix 'query: ' --limit 10",
         f"{start} xnli,panx --languages de --tune --fresh-head --seeds 3 --dtype bfloat16 --train-n 500 "
@@ -259,9 +257,9 @@ def test_what_was_not_evaluated_is_told_by_target_and_language(gathered: Callabl
 
 def test_a_checkpoint_that_was_not_evaluated_says_so(gathered: Callable[..., Card]) -> None:
     card = gathered(runs=[])
-    text = rendering.render(card)
+    text = render.render(card)
     assert "This checkpoint was not evaluated on any target." in text
-    assert rendering.problems(text) == []
+    assert render.problems(text) == []
     assert "model-index" not in metadata_of(card)
 
 

@@ -16,9 +16,8 @@ from helpers import cards
 from helpers.cards import NAMES
 from helpers.fake_hub import Client, LoopbackHub
 from xharness.checkpoints import heads
-from xharness.checkpoints.heads import ZooRecord
-from xharness.publishing.card import prose
-from xharness.publishing.card import render as rendering
+from xharness.checkpoints.heads import CheckpointRecord
+from xharness.publishing.card import prose, render
 
 # Runs a block in names of its own and returns what it prints.
 RUN = """
@@ -54,7 +53,9 @@ def client(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[.
             folder = tiny_checkpoint("encoder") if several else tiny_checkpoint(head.kind, labels=head.labels)
             files: dict[str, Any] = {path.name: path for path in folder.iterdir()}
             to = tmp_path_factory.mktemp(name)
-            heads.write(to, ZooRecord("intermediate", (task,), "b", "1" * 40, own, "none" if several else "encoder"))
+            heads.write(
+                to, CheckpointRecord("intermediate", (task,), "b", "1" * 40, own, "none" if several else "encoder")
+            )
             files[heads.FILE] = to / heads.FILE
             for each in own.values() if several else ():
                 made = tiny_checkpoint(each.kind, labels=each.labels)
@@ -67,7 +68,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Callable[.
 
 @pytest.mark.parametrize("task", NAMES)
 def test_the_code_on_the_card_runs_and_prints_an_answer(task: str, client: Client, tmp_path: Path) -> None:
-    text = rendering.render(cards.card(task, tmp_path, runs=[]))
+    text = render.render(cards.card(task, tmp_path, runs=[]))
     printed = client.run(RUN, source=block(text))
     assert printed.strip()
     example = prose.load(task).examples
@@ -90,7 +91,7 @@ def test_every_head_of_the_multitask_checkpoint_loads_as_its_card_says(client: C
     for name in ("squad_v2", "hellaswag", "ccg"):
         head = next(each for each in card.heads if each.name == name)
         shown = replace(card, head=head, kind=head.kind)
-        assert client.run(RUN, source=block(rendering.render(shown))).strip()
+        assert client.run(RUN, source=block(render.render(shown))).strip()
 
 
 def test_an_encoder_without_a_head_is_shown_by_its_vectors(client: Client, tmp_path: Path) -> None:
@@ -100,4 +101,4 @@ def test_an_encoder_without_a_head_is_shown_by_its_vectors(client: Client, tmp_p
         kind="encoder",
         prose=prose.load("adopted"),
     )
-    assert -1.001 <= float(client.run(RUN, source=block(rendering.render(card)))) <= 1.001
+    assert -1.001 <= float(client.run(RUN, source=block(render.render(card)))) <= 1.001

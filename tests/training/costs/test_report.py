@@ -12,19 +12,18 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xharness import hardware as costs
+from xharness import hardware
 from xharness.cli.plan import plan
 from xharness.errors import UsageError
 from xharness.tasks.recipes import DEFAULT, load_recipe
 from xharness.tasks.registry import load_mixture, load_task, load_training
 from xharness.tasks.selection import CHARACTERS_PER_TOKEN, Selection, select
-from xharness.training import sampler as schedule
-from xharness.training.costs import estimate as run_costs
-from xharness.training.costs import report as cost_report
-from xharness.training.costs import workload
+from xharness.training import sampler
+from xharness.training.costs import estimate, workload
+from xharness.training.costs import report as costs_report
 
-LARGE = costs.load_encoder("xlm-roberta-large")
-H200 = run_costs.Machine(costs.load_gpu("h200"), 1, "bfloat16")
+LARGE = hardware.load_encoder("xlm-roberta-large")
+H200 = estimate.Machine(hardware.load_gpu("h200"), 1, "bfloat16")
 RECIPE = load_recipe()
 SIZES = st.integers(1, 2_000_000)
 
@@ -68,7 +67,7 @@ def test_sub_words_are_those_of_the_spec():
 @given(SIZES, SIZES)
 def test_a_larger_training_set_costs_more(one, other):
     small, large = (
-        run_costs.training_cost(workload.training_run("mnli", [of_size("mnli", size)], RECIPE), LARGE, H200)
+        estimate.training_cost(workload.training_run("mnli", [of_size("mnli", size)], RECIPE), LARGE, H200)
         for size in sorted((one, other))
     )
     assert small.flop <= large.flop
@@ -80,8 +79,8 @@ def test_a_larger_training_set_costs_more(one, other):
 @given(st.integers(1, 8), st.integers(1, 60_000))
 def test_more_gpus_and_smaller_batches_need_no_more_of_each(gpus, batch_tokens):
     run = workload.training_run("squad_v1", [load_training("squad_v1")], RECIPE)
-    one = run_costs.training_cost(run, LARGE, run_costs.Machine(H200.gpu, 1, "bfloat16", batch_tokens))
-    several = run_costs.training_cost(run, LARGE, run_costs.Machine(H200.gpu, gpus, "bfloat16", batch_tokens))
+    one = estimate.training_cost(run, LARGE, estimate.Machine(H200.gpu, 1, "bfloat16", batch_tokens))
+    several = estimate.training_cost(run, LARGE, estimate.Machine(H200.gpu, gpus, "bfloat16", batch_tokens))
     assert several.seconds <= one.seconds
     assert several.memory.activations <= one.memory.activations
     assert several.flop == one.flop
@@ -97,14 +96,14 @@ def test_a_mixture_is_made_of_capped_sizes(sizes, cap, temperature):
     assert run.steps == round(expected)
     assert sum(part.share for part in run.parts) == pytest.approx(1)
     assert sum(part.steps for part in run.parts) == pytest.approx(run.steps)
-    shares = schedule.mixture(dict(zip(names, sizes, strict=True)), cap, temperature)
+    shares = sampler.mixture(dict(zip(names, sizes, strict=True)), cap, temperature)
     assert [part.share for part in run.parts] == pytest.approx(list(shares.values()))
 
 
 def test_runs_add_up_over_seeds():
     runs = workload.tuning_runs(select(["xnli", "xquad"]), RECIPE)
-    once, thrice = (cost_report.sum_of(runs, LARGE, H200, seeds) for seeds in (1, 3))
-    single = [cost_report.sum_of([run], LARGE, H200) for run in runs]
+    once, thrice = (costs_report.sum_of(runs, LARGE, H200, seeds) for seeds in (1, 3))
+    single = [costs_report.sum_of([run], LARGE, H200) for run in runs]
     for field in ("steps", "tokens", "flop", "seconds", "kept_bytes"):
         assert once[field] == pytest.approx(sum(one[field] for one in single))
         assert thrice[field] == pytest.approx(3 * once[field])
@@ -124,13 +123,13 @@ def test_an_unknown_size_is_said_and_makes_the_sum_a_least_one():
     run = workload.training_run("both", specs, RECIPE, cap=131072)
     assert not run.whole
     assert run.steps == run.parts[0].settings.epochs * 131072 / run.parts[0].settings.batch_size
-    assert "not known" in cost_report.mixture_table(run)
-    assert "≥ 8,192" in cost_report.runs_table([run], LARGE, H200)
-    assert "not confirmed: squad_v1" in cost_report.training_notes([run], LARGE, H200)
+    assert "not known" in costs_report.mixture_table(run)
+    assert "≥ 8,192" in costs_report.runs_table([run], LARGE, H200)
+    assert "not confirmed: squad_v1" in costs_report.training_notes([run], LARGE, H200)
     alone = workload.training_run("squad_v1", specs[1:], RECIPE)
     assert alone.steps == 0
-    assert cost_report.runs_table([alone], LARGE, H200).count("not known") == 5
-    assert "in all, 2 seeds, at least" in cost_report.runs_table([run, alone], LARGE, H200, 2)
+    assert costs_report.runs_table([alone], LARGE, H200).count("not known") == 5
+    assert "in all, 2 seeds, at least" in costs_report.runs_table([run, alone], LARGE, H200, 2)
 
 
 def test_evaluating_on_development_data_is_counted():
@@ -166,10 +165,10 @@ def test_evaluation_says_where_sizes_are_not_known():
     unknown = load_task("xquad").model_copy(update={"expected": {"test": None, "dev": None}})
     found = workload.evaluations(Selection(None, (unknown, load_task("xnli"))), None, "test")
     assert [each.whole for each in found] == [False, True]
-    printed = cost_report.evaluations_table(found, LARGE, H200)
+    printed = costs_report.evaluations_table(found, LARGE, H200)
     assert "not known" in printed
     assert "in all, at least" in printed
-    assert "not confirmed: xquad" in cost_report.evaluation_notes(found, H200)
+    assert "not confirmed: xquad" in costs_report.evaluation_notes(found, H200)
 
 
 def test_an_xtreme_r_evaluation_is_about_as_large_as_the_project_planned():
@@ -190,7 +189,7 @@ def test_json_holds_every_number_and_its_inputs():
     assert run["training_sets"][0]["settings"]["batch_size"] == RECIPE.settings(load_training("mnli")).batch_size
     step = run["matrix_seconds_per_step"] + run["optimiser_seconds_per_step"]
     assert run["seconds"] == pytest.approx(run["steps"] * step / 0.5, rel=0.01)
-    assert run["activation_bytes"] == costs.training_memory(LARGE, 4096, dtype="bfloat16").activations
+    assert run["activation_bytes"] == hardware.training_memory(LARGE, 4096, dtype="bfloat16").activations
     for command in ("tune", "all"):
         assert json.loads(call(command, "--targets", "xnli", *LARGE_ON_H200, "--json"))["recipe"] == RECIPE.name
 

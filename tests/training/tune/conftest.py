@@ -16,9 +16,9 @@ from helpers.training_sets import make_training_folder, nli_rows
 from helpers.tuning import FAST
 from xharness.evaluation.prepare import Options, prepare
 from xharness.training.tune import plan as tune_plan
-from xharness.training.tune import runner as tuning
+from xharness.training.tune import runner as tune_runner
 from xharness.training.tune.plan import TunePlan, Tuning
-from xharness.training.tune.report import Outcome
+from xharness.training.tune.report import TuneResult
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,8 @@ def plan(base: Path, folder: Path, tmp_path: Path) -> Callable[..., TunePlan]:
 
 
 @pytest.fixture
-def tune(plan: Any, tmp_path: Path) -> Callable[..., Outcome]:
-    def run(targets: str = "xnli", **asked: Any) -> Outcome:
-        return tuning.run(plan(targets, **asked), tmp_path / "out", progress=False)
+def tune(plan: Any, tmp_path: Path) -> Callable[..., TuneResult]:
+    def run(targets: str = "xnli", **asked: Any) -> TuneResult:
+        return tune_runner.run(plan(targets, **asked), tmp_path / "out", progress=False)
 
     return run

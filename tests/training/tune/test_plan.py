@@ -14,14 +14,14 @@ from helpers.checkpoints import unloaded_checkpoint
 from helpers.tuning import FAST, result
 from xharness.checkpoints import resolve, training_record
 from xharness.errors import DataError, Incomplete, NothingToDo, UsageError
-from xharness.evaluation import runner as evaluation
+from xharness.evaluation import runner as evaluation_runner
 from xharness.evaluation.plan import make_plan
 from xharness.evaluation.prepare import Options, Prepared
 from xharness.tasks.selection import choose_languages, select
-from xharness.training import runner as training
+from xharness.training import runner as training_runner
 from xharness.training.tune import plan as tune_plan
 from xharness.training.tune import report as tune_report
-from xharness.training.tune import runner as tuning
+from xharness.training.tune import runner as tune_runner
 from xharness.training.tune.plan import TunePlan, Tuning
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -71,15 +71,15 @@ def test_a_head_that_fits_is_kept_unless_a_fresh_one_is_asked_for(plan, tiny_che
     assert not kept.jobs
     assert [step.state for step in kept.prepared.steps] == ["ready"]
     assert [step.state for step in fresh.prepared.steps] == ["to be tuned"]
-    found = tuning.run(fresh, tmp_path / "out", progress=False)
+    found = tune_runner.run(fresh, tmp_path / "out", progress=False)
     assert {s.phase for s in result(found).tasks["xnli"].languages.values()} == {"tuned"}
-    as_is = evaluation.run(kept.prepared, tmp_path / "out", progress=False)
+    as_is = evaluation_runner.run(kept.prepared, tmp_path / "out", progress=False)
     assert {s.phase for s in as_is.tasks["xnli"].languages.values()} == {"as is"}
     assert as_is.provenance["run"] not in found.runs
 
 
 def test_only_what_is_tuned_or_only_what_is_not(plan, tmp_path, tiny_checkpoint):
-    found = tuning.run(plan("tatoeba"), tmp_path / "out", progress=False)
+    found = tune_runner.run(plan("tatoeba"), tmp_path / "out", progress=False)
     assert not found.trained
     assert found.as_is is not None
     assert "tatoeba" in tune_report.table(found)
@@ -88,12 +88,12 @@ def test_only_what_is_tuned_or_only_what_is_not(plan, tmp_path, tiny_checkpoint)
     steps = [replace(step, state="cannot", reason="no") for step in made.prepared.steps]
     nothing = replace(made, prepared=replace(made.prepared, steps=steps))
     with pytest.raises(NothingToDo, match="Nothing can be tuned or evaluated"):
-        tuning.run(nothing, tmp_path / "out", progress=False)
+        tune_runner.run(nothing, tmp_path / "out", progress=False)
 
 
 def test_what_comes_before_is_tuned_before_and_its_head_is_kept(plan, folder, tmp_path):
     made = plan("xcopa", also=(), max_steps=2, train_n=8)
-    found = tuning.run(made, tmp_path / "out", progress=False)
+    found = tune_runner.run(made, tmp_path / "out", progress=False)
     assert [t.training_set for t in found.trained] == ["social_iqa", "copa"]
     first, second = (training_record.load(Path(t.folder)) for t in found.trained)
     assert second.request["base"]["id"] == resolve.read_checkpoint(found.trained[0].folder).id
@@ -114,7 +114,7 @@ def test_what_comes_before_is_tuned_before_and_its_head_is_kept(plan, folder, tm
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "request": {**record["request"], "base": {"name": "x", "id": "0" * 64}}}))
     said: list[str] = []
-    tuning.run(made, tmp_path / "out", say=said.append, progress=False)
+    tune_runner.run(made, tmp_path / "out", say=said.append, progress=False)
     assert any("began with another checkpoint than there is now" in line for line in said)
     assert sum("trained already" in line for line in said) == 1
 
@@ -222,8 +222,8 @@ def test_a_missing_score_is_an_incomplete_run(command, monkeypatch):
             raise DataError("a row is wrong")
         return train(plan, output, **options)
 
-    train = training.train
-    monkeypatch.setattr(training, "train", fails)
+    train = training_runner.train
+    monkeypatch.setattr(training_runner, "train", fails)
     done = command("--tune", "--seeds", "1,2", "--max-steps", 2, "--also", "none")
     assert done.exit_code == Incomplete.exit_code
     assert "xnli, seed 1: no score" in done.err

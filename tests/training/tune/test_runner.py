@@ -14,26 +14,26 @@ from xharness.checkpoints import training_record
 from xharness.errors import UsageError
 from xharness.evaluation.prepare import Options, prepare
 from xharness.results import runs, scoring
-from xharness.results import score as results
-from xharness.results import tables as report
-from xharness.training import runner as training
+from xharness.results import score as results_score
+from xharness.results import tables as results_tables
+from xharness.training import runner as training_runner
 from xharness.training.tune import plan as tune_plan
 from xharness.training.tune import report as tune_report
-from xharness.training.tune import runner as tuning
+from xharness.training.tune import runner as tune_runner
 from xharness.training.tune.plan import TunePlan, Tuning
-from xharness.training.tune.report import Outcome
+from xharness.training.tune.report import TuneResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def record_of(found: Outcome) -> training_record.Record:
+def record_of(found: TuneResult) -> training_record.Record:
     record = training_record.load(Path(found.trained[0].folder))
     assert record is not None
     return record
 
 
 @pytest.fixture(scope="module")
-def zero_shot(base: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TunePlan, Outcome, Path]:
+def zero_shot(base: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TunePlan, TuneResult, Path]:
     """Return one zero-shot run over two targets of one training set, and one that needs none; do not change it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -41,7 +41,7 @@ def zero_shot(base: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory
     asked = Options(device="cpu", dtype="float32")
     prepared = prepare(str(base), targets=["xnli", "xquad", "mlqa", "tatoeba"], data_dir=folder, options=asked)
     made = tune_plan.make(prepared, Tuning(root=to / "tuned", given=FAST, max_steps=30))
-    found = tuning.run(made, to / "out", progress=False)
+    found = tune_runner.run(made, to / "out", progress=False)
     torch.set_num_threads(before)
     return made, found, to
 
@@ -77,7 +77,7 @@ def test_every_score_says_what_it_is_of(zero_shot):
             assert score.tuned["seed"] == score.seed == 0
             assert score.settings["tune"]["track"] == "zero-shot"
             path = Path(found.results["zero-shot", "english-dev", 0].provenance["run"])
-            assert results.load(path / "results" / task / f"{score.language}.json") == score
+            assert results_score.load(path / "results" / task / f"{score.language}.json") == score
     for score in result(found).tasks["tatoeba"].languages.values():
         assert (score.phase, score.track, score.tuned) == ("as is", None, {})
 
@@ -91,7 +91,7 @@ def test_every_choice_is_a_run_of_its_own(zero_shot):
         loaded = runs.load_run(folder)
         assert loaded.provenance["selected_by"] == chosen
         assert {s.selected_by for t in loaded.tasks.values() for s in t.languages.values()} == {chosen}
-        assert f"zero-shot, chosen by {chosen})" in report.tables([("run", loaded)])
+        assert f"zero-shot, chosen by {chosen})" in results_tables.tables([("run", loaded)])
         again = scoring.score(folder, data_dir=made.prepared.data_dir)
         assert {(s.phase, s.track) for t in again.tasks.values() for s in t.languages.values()} == {
             ("tuned", "zero-shot")
@@ -142,9 +142,9 @@ def test_the_tables_name_the_choices_and_the_phases(zero_shot):
 def test_a_second_call_trains_nothing_and_gives_the_same(zero_shot, monkeypatch):
     made, found, to = zero_shot
     assert [made.trained(job) for job in made.jobs] == [[0], [0]]
-    monkeypatch.setattr(training, "train", lambda *a, **k: pytest.fail("it is trained again"))
+    monkeypatch.setattr(training_runner, "train", lambda *a, **k: pytest.fail("it is trained again"))
     said: list[str] = []
-    again = tuning.run(made, to / "out", say=said.append, progress=False)
+    again = tune_runner.run(made, to / "out", say=said.append, progress=False)
     assert sum("trained already" in line for line in said) == 2
     assert all(t.found for t in again.trained)
     assert not any("computed again" in line for line in said)

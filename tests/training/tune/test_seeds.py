@@ -12,11 +12,11 @@ import pytest
 from helpers.tuning import result
 from xharness.checkpoints import training_record
 from xharness.errors import DataError, OutputError, UsageError
-from xharness.results import tables as report
-from xharness.training import runner as training
+from xharness.results import tables as results_tables
+from xharness.training import runner as training_runner
 from xharness.training.output_folder import TrainingFolder
 from xharness.training.tune import report as tune_report
-from xharness.training.tune import runner as tuning
+from xharness.training.tune import runner as tune_runner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,12 +27,16 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_stopped_between_training_and_scoring_goes_on(plan, tmp_path, monkeypatch):
     made = plan("xnli", also=())
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "Desk", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(tune_runner, "Evaluator", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
-            tuning.run(made, tmp_path / "out", progress=False)
+            tune_runner.run(made, tmp_path / "out", progress=False)
     assert made.trained(made.jobs[0]) == [0]
-    monkeypatch.setattr(training, "train", lambda *a, **k: pytest.fail("it is trained again"))
-    assert set(result(tuning.run(made, tmp_path / "out", progress=False)).tasks["xnli"].languages) == {"de", "en", "ru"}
+    monkeypatch.setattr(training_runner, "train", lambda *a, **k: pytest.fail("it is trained again"))
+    assert set(result(tune_runner.run(made, tmp_path / "out", progress=False)).tasks["xnli"].languages) == {
+        "de",
+        "en",
+        "ru",
+    }
 
 
 def test_a_damaged_tuned_checkpoint_is_made_anew(plan, tmp_path):
@@ -49,7 +53,7 @@ def test_a_damaged_tuned_checkpoint_is_made_anew(plan, tmp_path):
     for damage in damages:
         damage()
         said: list[str] = []
-        found = tuning.run(made, tmp_path / "out", say=said.append, progress=False)
+        found = tune_runner.run(made, tmp_path / "out", say=said.append, progress=False)
         assert any("The tuned checkpoint is made anew." in line for line in said)
         assert not found.failures
         assert made.trained(made.jobs[0]) == [0]
@@ -61,17 +65,17 @@ def test_a_folder_that_another_process_has_just_begun_in_is_left_alone(plan, tmp
     other = TrainingFolder(folder, {}, writes=True)
     other.claim()
     with pytest.raises(UsageError, match="Another process trains in"):
-        tuning.run(made, tmp_path / "out", progress=False)
+        tune_runner.run(made, tmp_path / "out", progress=False)
     assert (folder / ".run" / "lock").is_file()
     other.release()
-    assert not tuning.run(made, tmp_path / "out", progress=False).failures
+    assert not tune_runner.run(made, tmp_path / "out", progress=False).failures
 
 
 def test_a_full_disk_is_said_and_not_taken_for_a_failed_seed(tune, monkeypatch):
     def full(*arguments: Any, **options: Any) -> Any:
         raise OutputError("the disk is full")
 
-    monkeypatch.setattr(training, "train", full)
+    monkeypatch.setattr(training_runner, "train", full)
     with pytest.raises(OutputError, match="the disk is full"):
         tune("xnli")
 
@@ -80,7 +84,7 @@ def test_a_full_disk_is_said_and_not_taken_for_a_failed_seed(tune, monkeypatch):
 
 
 def test_seeds_that_collapse_or_diverge_are_kept_and_shown(tune, monkeypatch):
-    train = training.train
+    train = training_runner.train
 
     def some_fail(plan: Any, output: Path, **options: Any) -> Any:
         record = train(plan, output, **options)
@@ -91,7 +95,7 @@ def test_seeds_that_collapse_or_diverge_are_kept_and_shown(tune, monkeypatch):
         training_record.save(record, output)
         return record
 
-    monkeypatch.setattr(training, "train", some_fail)
+    monkeypatch.setattr(training_runner, "train", some_fail)
     found = tune("xnli", also=(), seeds=(1, 2, 3, 4), max_steps=2)
     assert [(t.seed, t.state) for t in found.trained] == [
         (1, "complete"), (2, "collapsed"), (3, "diverged"), (4, "complete"),
@@ -118,14 +122,14 @@ def test_seeds_that_collapse_or_diverge_are_kept_and_shown(tune, monkeypatch):
 
 
 def test_a_seed_that_cannot_be_trained_leaves_the_others(tune, monkeypatch):
-    train = training.train
+    train = training_runner.train
 
     def one_fails(plan: Any, output: Path, **options: Any) -> Any:
         if plan.options.seed == 1:
             raise DataError("a row is wrong")
         return train(plan, output, **options)
 
-    monkeypatch.setattr(training, "train", one_fails)
+    monkeypatch.setattr(training_runner, "train", one_fails)
     found = tune("xnli", also=(), seeds=(1, 2), max_steps=4)
     assert found.trained[0].state == "failed"
     assert found.trained[1].state != "failed"
@@ -145,5 +149,5 @@ def test_a_choice_on_the_data_that_is_scored_is_marked_everywhere(tune):
     assert "chosen on the very data that is scored in de en" in oracle.why
     # Chosen on mnli's own development data, which is other data.
     assert {s.selected_by for s in result(found).tasks["xnli"].languages.values()} == {"english-dev"}
-    text = report.tables([("oracle", result(found, "target-dev"))])
+    text = results_tables.tables([("oracle", result(found, "target-dev"))])
     assert "CHOSEN ON THE VERY DATA THAT IS SCORED HERE" in text

@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 from xharness import files
-from xharness.data import hub_layout as layouts
-from xharness.data.fetch import row_counts as completeness
+from xharness.data import hub_layout
+from xharness.data.fetch import row_counts
 from xharness.data.fetch.requirements import Need
 from xharness.data.manifest import Row, write_manifest
 from xharness.errors import DataError, OutputError, did_you_mean
-from xharness.hub import read as hub
+from xharness.hub import read as hub_read
 from xharness.hub.errors import Unreachable
 
 
@@ -47,31 +47,31 @@ class _Commit:
 
     repo: str
     sha: str
-    remote: dict[str, hub.RemoteFile]
+    remote: dict[str, hub_read.RemoteFile]
     head: dict[str, Any]
     text: str
-    configs: dict[str, layouts.Splits]
+    configs: dict[str, hub_layout.Splits]
 
     @classmethod
     def of(cls, repo: str, revision: str) -> _Commit:
-        sha = hub.resolve(repo, revision, "dataset")
+        sha = hub_read.resolve(repo, revision, "dataset")
         remote = {
             path: file
-            for path, file in hub.list_files(repo, sha, "dataset").items()
+            for path, file in hub_read.list_files(repo, sha, "dataset").items()
             # A listing is not trusted with where files are written.
             if ".." not in PurePosixPath(path).parts and not path.startswith("/")
         }
         card = ""
         if "README.md" in remote:
-            path = hub.download_file(repo, sha, "README.md", "dataset")
+            path = hub_read.download_file(repo, sha, "README.md", "dataset")
             card = path.read_text(encoding="utf-8", errors="replace")
-        head, text = layouts.front_matter(card)
-        return cls(repo, sha, remote, head, text, layouts.find_configs(head, remote))
+        head, text = hub_layout.front_matter(card)
+        return cls(repo, sha, remote, head, text, hub_layout.find_configs(head, remote))
 
     @classmethod
     def of_converted(cls, repo: str) -> _Commit | None:
         try:
-            return cls.of(repo, layouts.CONVERTED)
+            return cls.of(repo, hub_layout.CONVERTED)
         except Unreachable:
             raise
         except DataError:
@@ -102,7 +102,7 @@ class _Found:
     commit: _Commit
     paths: list[str]
     rows: int | None = None
-    counted: list[completeness.Counted] = field(default_factory=list)
+    counted: list[row_counts.Counted] = field(default_factory=list)
 
 
 def _fetch_repo(
@@ -125,10 +125,10 @@ def _fetch_repo(
         _write_readme(folder, commit, found)
     for split in found:
         local = [folder / path for path in split.paths]
-        split.rows = completeness.count_rows(local)
+        split.rows = row_counts.count_rows(local)
         for use in split.need.uses:
-            rows = split.rows if use.keep is None else completeness.count_rows(local, use.keep)
-            split.counted.append(completeness.Counted(use, rows))
+            rows = split.rows if use.keep is None else row_counts.count_rows(local, use.keep)
+            split.counted.append(row_counts.Counted(use, rows))
     return found
 
 
@@ -146,7 +146,7 @@ def _rows(found: Sequence[_Found]) -> list[Row]:
             "config": split.need.config,
             "split": split.need.split,
             "rows": split.rows,
-            "status": completeness.status(split.counted, everything),
+            "status": row_counts.status(split.counted, everything),
             "source": f"hub:{split.commit.repo}@{split.commit.sha}",
             "licence": split.need.licence,
         }
@@ -163,7 +163,7 @@ def _download(folder: Path, wanted: Mapping[str, _Commit], progress: bool) -> No
         try:
             if not remote.is_at(local):
                 local.unlink(missing_ok=True)
-                hub.download_file(commit.repo, commit.sha, path, "dataset", to=folder)
+                hub_read.download_file(commit.repo, commit.sha, path, "dataset", to=folder)
         except OSError as error:
             raise OutputError(f"{local}: cannot be read or replaced: {error.strerror}.") from None
         return remote.size
@@ -189,14 +189,14 @@ def _write_readme(folder: Path, commit: _Commit, found: Sequence[_Found]) -> Non
     With the original one ``datasets.load_dataset(folder, config)`` would look for every split that the Hub has, and
     refuse.
     """
-    earlier = layouts.read_head(folder)
-    present: dict[str, layouts.Splits] = {
+    earlier = hub_layout.read_head(folder)
+    present: dict[str, hub_layout.Splits] = {
         config: {name: paths for name, paths in splits.items() if all((folder / path).is_file() for path in paths)}
-        for config, splits in layouts.find_named_configs(earlier, _below(folder)).items()
+        for config, splits in hub_layout.find_named_configs(earlier, _below(folder)).items()
     }
     for split in found:
         present.setdefault(split.need.config, {})[split.need.split] = split.paths
-    head = layouts.head_of_part(present, earlier, commit.head)
+    head = hub_layout.head_of_part(present, earlier, commit.head)
     front = yaml.safe_dump(head, allow_unicode=True, sort_keys=False, width=1000)
     origin = f"<!-- Fetched by xharness from {commit.repo} on the Hub; `configs` names what lies here. -->\n"
     files.write_text(folder / "README.md", f"---\n{front}---\n{origin}{commit.text}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, cast
 
-from xharness.data import formats as readers
+from xharness.data import formats
 from xharness.data.fetch import archives
 from xharness.data.fetch.download import Published, local_copy, prove
 from xharness.data.fetch.requirements import RawNeed
@@ -101,7 +101,7 @@ def _fetch_file(file: Published, needs: Sequence[RawNeed], to: Path, progress: b
             _extract(file, path, absent, new, progress)
             good = []
             for need in absent:
-                found = readers.find(new, need.pattern, need.format)
+                found = formats.find(new, need.pattern, need.format)
                 if not found:
                     missing.append(need)
                     continue
@@ -132,7 +132,7 @@ def _aside(root: Path) -> Iterator[Path]:
 
 def _move(needs: Sequence[RawNeed], new: Path, root: Path) -> None:
     """Put the files of what was read well in their place."""
-    wanted = {pattern: None for need in needs for pattern in readers.patterns(need.pattern, need.format)}
+    wanted = {pattern: None for need in needs for pattern in formats.patterns(need.pattern, need.format)}
     for path in sorted(path for path in new.rglob("*") if path.is_file()):
         own = path.relative_to(new)
         if not any(archives.Wanted(pattern).tail(own.as_posix()) == own.as_posix() for pattern in wanted):
@@ -147,7 +147,7 @@ def _move(needs: Sequence[RawNeed], new: Path, root: Path) -> None:
 def _extract(file: Published, path: Path, needs: Sequence[RawNeed], root: Path, progress: bool) -> None:
     from tqdm import tqdm
 
-    wanted = {pattern: None for need in needs for pattern in readers.patterns(need.pattern, need.format)}
+    wanted = {pattern: None for need in needs for pattern in formats.patterns(need.pattern, need.format)}
     size = path.stat().st_size
     try:
         with (
@@ -168,7 +168,7 @@ def _count(need: RawNeed, found: Sequence[Path]) -> tuple[int, int]:
     spec, language = need.use.spec, need.use.language
     precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
     rows = examples = 0
-    for row in readers.READERS[need.format](found, readers.Asked(language, tuple(precedence))):
+    for row in formats.READERS[need.format](found, formats.Asked(language, tuple(precedence))):
         rows += 1
         # What is mined are pairs; most sentences are in none.
         examples += len(row["targets"]) if spec.kind == "mining" and "targets" in row else 1
@@ -179,7 +179,7 @@ def _row_if_there(
     need: RawNeed, file: Published, sha: str | None, recorded: Mapping[tuple[str, str, str], Row], root: Path
 ) -> Row | None:
     """Return the line of files that an earlier run took out of the same file, if they are whole."""
-    row, found = recorded.get(need.key), readers.find(root, need.pattern, need.format)
+    row, found = recorded.get(need.key), formats.find(root, need.pattern, need.format)
     if row is None or not found:
         return None
     same = row["source"].endswith(f"#sha256={sha}") if sha else row["source"].startswith(f"{file.place}#sha256=")

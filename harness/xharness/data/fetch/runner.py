@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from xharness.data.fetch import raw_files
-from xharness.data.fetch import row_counts as completeness
+from xharness.data.fetch import raw_files, row_counts
 from xharness.data.fetch.hub_datasets import _fetch_hub
 from xharness.data.fetch.requirements import list_needs
 from xharness.data.manifest import UNKNOWN, Row
@@ -51,7 +50,7 @@ def fetch(
     rows = _fetch_hub(needs.hub, to, progress, problems)
     rows += raw_files.fetch_raw(needs.raw, chosen, to, progress, problems)
     for row in rows:
-        if row["status"].startswith(completeness.DIFFERS):
+        if row["status"].startswith(row_counts.DIFFERS):
             place = " ".join((row["hub_id"], row["config"], row["split"]))
             say(f"{place}: {row['status'].removeprefix(UNKNOWN + ': ')}.")
     problems = list(dict.fromkeys(problems))  # a config that is missing is missing for every split

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xharness.data.formats import ccgbank, conllu
-from xharness.data.formats import retrieval as retrieval_files
+from xharness.data.formats import ccgbank, conllu, retrieval
 from xharness.data.formats.text import present, read_lines, read_text
 from xharness.errors import DataError
 
@@ -119,14 +118,12 @@ READERS: dict[str, Callable[[Sequence[Path], Asked], Iterable[Row]]] = {
     "tatoeba_lines": _each(lambda path, _: tatoeba_lines(path)),
     "panx_tsv": _each(lambda path, _: panx_tsv(path)),
     "conllu": _each(_conllu),
-    "bucc_sentences": _each(lambda path, asked: retrieval_files.bucc_sentences(path, asked.language)),
-    "bucc_english": _each(lambda path, _: retrieval_files.bucc_english(path)),
-    "xquad_r_questions": _each(lambda path, _: retrieval_files.xquad_r_questions(path)),
-    "xquad_r_sentences": _each(lambda path, asked: retrieval_files.xquad_r_sentences(path, asked.language)),
-    "mewsli_mentions": lambda paths, asked: retrieval_files.mewsli_mentions(
-        retrieval_files.stored_rows(paths), asked.language
-    ),
-    "mewsli_entities": lambda paths, _: retrieval_files.mewsli_entities(retrieval_files.stored_rows(paths)),
+    "bucc_sentences": _each(lambda path, asked: retrieval.bucc_sentences(path, asked.language)),
+    "bucc_english": _each(lambda path, _: retrieval.bucc_english(path)),
+    "xquad_r_questions": _each(lambda path, _: retrieval.xquad_r_questions(path)),
+    "xquad_r_sentences": _each(lambda path, asked: retrieval.xquad_r_sentences(path, asked.language)),
+    "mewsli_mentions": lambda paths, asked: retrieval.mewsli_mentions(retrieval.stored_rows(paths), asked.language),
+    "mewsli_entities": lambda paths, _: retrieval.mewsli_entities(retrieval.stored_rows(paths)),
     "ccgbank": _each(lambda path, _: ccgbank.read(path)),
 }
 """Format -> what reads files, in the order in which `find` gives them, as plain rows."""
@@ -137,10 +134,8 @@ def _numbered(rows: Iterable[Row], where: str) -> Iterator[tuple[str, Row]]:
 
 
 FROM_ROWS: dict[str, Callable[[Iterable[Row], Asked, str], Iterable[Row]]] = {
-    "mewsli_mentions": lambda rows, asked, where: retrieval_files.mewsli_mentions(
-        _numbered(rows, where), asked.language
-    ),
-    "mewsli_entities": lambda rows, _, where: retrieval_files.mewsli_entities(_numbered(rows, where)),
+    "mewsli_mentions": lambda rows, asked, where: retrieval.mewsli_mentions(_numbered(rows, where), asked.language),
+    "mewsli_entities": lambda rows, _, where: retrieval.mewsli_entities(_numbered(rows, where)),
 }
 """Format -> what turns rows as they are stored, in a file or on the Hub, into plain rows; takes where, for messages."""
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data.loading import Data
 from xharness.errors import UsageError
 from xharness.evaluation.retrieval import embeddings, mining, search
-from xharness.evaluation.retrieval.embeddings import Array, Job, digest_of
+from xharness.evaluation.retrieval.embeddings import Array, EmbeddingJob, digest_of
 from xharness.metrics.retrieval import Ranking
 from xharness.models.kinds.base import Context
-from xharness.models.loading import Encoder
+from xharness.models.loading import LoadedModel
 from xharness.progress import bar
 from xharness.results.scoring import gold
 from xharness.tasks.dataset_spec import Split
@@ -49,7 +49,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Compared:
+class RetrievalOutput:
     """What came out of a comparison: predictions, and what is to be told of them."""
 
     predictions: Any
@@ -89,7 +89,7 @@ def described(settings: RetrievalInput, layer: int, depth: int) -> dict[str, Any
 
 
 @dataclass(frozen=True)
-class Comparer:
+class RetrievalPredictor:
     """Makes and compares the vectors of a task, with files in a folder of their own.
 
     Attributes:
@@ -112,12 +112,12 @@ class Comparer:
     def load(self, spec: TaskSpec, language: str, split: Split) -> Data:
         """Return the data of a split; where every layer asks for it, that of one language is kept."""
         if not self.every_layer:
-            return data.load(spec, language, split, self.data_dir)
+            return data_loading.load(spec, language, split, self.data_dir)
         key = (spec.name, language, split)
         if key not in self._read:
             for other in [known for known in self._read if known[:2] != key[:2]]:
                 del self._read[other]
-            self._read[key] = data.load(spec, language, split, self.data_dir)
+            self._read[key] = data_loading.load(spec, language, split, self.data_dir)
         return self._read[key]
 
     def work(
@@ -127,17 +127,17 @@ class Comparer:
         split: Split,
         examples: Sequence[Any],
         loaded: Data,
-        encoder: Encoder,
+        encoder: LoadedModel,
         layer: int,
         budget: int,
-    ) -> Compared:
+    ) -> RetrievalOutput:
         """Return the predictions of a language from the vectors of one layer.
 
         Raises:
             NonFiniteOutput: the model put out NaN or infinity.
             DataError: mining on the test split needs the development data, and it is not there.
         """
-        session = _Session(self, spec, encoder, layer, budget)
+        session = _Request(self, spec, encoder, layer, budget)
         match spec.kind:
             case "retrieval":
                 return session.nearest(language, split, examples, loaded.hash)
@@ -146,7 +146,7 @@ class Comparer:
             case _:
                 return session.mined(language, split, examples, loaded)
 
-    def forget(self, task: str, language: str | None = None) -> None:
+    def clear_cache(self, task: str, language: str | None = None) -> None:
         """Remove the vectors of a task, or of one of its languages."""
         folder = self.folder / task
         if language is None:
@@ -159,18 +159,18 @@ class Comparer:
 
 
 @dataclass
-class _Session:
+class _Request:
     """One task, layer and budget, while its texts are made into vectors and compared."""
 
-    comparer: Comparer
+    comparer: RetrievalPredictor
     spec: TaskSpec
-    encoder: Encoder
+    encoder: LoadedModel
     layer: int
     budget: int
     tokens: int = 0
     cut: dict[str, int] = field(default_factory=dict)
 
-    def nearest(self, language: str, split: Split, examples: Sequence[Any], digest: str) -> Compared:
+    def nearest(self, language: str, split: Split, examples: Sequence[Any], digest: str) -> RetrievalOutput:
         """Return, per English sentence in the data's order, the index of the nearest sentence.
 
         English is the query side (XTREME's evaluate script searches English among the other language). Of equally
@@ -181,9 +181,9 @@ class _Session:
         found, queries = self._vectors([other, english])
         near = search.search(queries, found, 2, device=str(self.comparer.device))
         ties = int((near.scores[:, 0] == near.scores[:, -1]).sum()) if near.scores.shape[1] > 1 else 0
-        return Compared([int(i) for i in near.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
+        return RetrievalOutput([int(i) for i in near.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
 
-    def ranked(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> Compared:
+    def ranked(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> RetrievalOutput:
         """Return, per query, its nearest candidates, and where the metric counts them the ranks of its targets."""
         pool = loaded.pool
         assert pool is not None
@@ -203,9 +203,9 @@ class _Session:
             example.id: Ranking(tuple(pool.ids[i] for i in row), of_targets)
             for example, row, of_targets in zip(examples, near.indices.tolist(), ranks, strict=True)
         }
-        return Compared(found, self.cut, {}, self.tokens)
+        return RetrievalOutput(found, self.cut, {}, self.tokens)
 
-    def mined(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> Compared:
+    def mined(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> RetrievalOutput:
         """Return the pairs of two corpora that score at least the threshold, which is tuned on development data."""
         pairs, dropped = self._pairs(language, split, examples, loaded)
         dev = loaded
@@ -226,7 +226,7 @@ class _Session:
             "dev_expected_n": dev.expected_n,
         }
         counts = {"mined": len(pairs), "repeated_sentences": dropped, **self.cut}
-        return Compared(mining.extract(pairs, tuned.value), counts, selection, self.tokens)
+        return RetrievalOutput(mining.extract(pairs, tuned.value), counts, selection, self.tokens)
 
     def _pairs(
         self, language: str, split: Split, examples: Sequence[Any], loaded: Data
@@ -272,7 +272,7 @@ class _Session:
         folder = self.comparer.folder / self.spec.name / self.encoder.dtype
         # A pool that is shared is changed beside each language's queries anew: with whitening it depends on them.
         targets = [folder / f"{sides[0].name}-{place}.changed.npy" for place in range(len(sides))]
-        return embeddings.changed(
+        return embeddings.center_and_whiten(
             [(path, found, side.parts) for path, found, side in zip(targets, raw, sides, strict=True)],
             center=settings.center == "language",
             whiten=settings.whiten,
@@ -299,7 +299,7 @@ class _Session:
             layers: tuple[int, ...] = () if layer == -1 else (layer,)
             if comparer.every_layer and layers:
                 layers = tuple(range(self.encoder.layers + 1))
-            job = Job(side.name, side.texts, digest, layers, settings.vectors, unit)
+            job = EmbeddingJob(side.name, side.texts, digest, layers, settings.vectors, unit)
             context = Context(self.encoder.tokenizer, longest, settings, layers=layers)
             with bar(f"{self.spec.name} {side.name}", len(side.texts), comparer.progress, unit="texts") as shown:
                 embeddings.embed(job, folder, self.encoder, context, self.budget, shown)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from xharness import files
 from xharness.errors import ModelError, OutputError
 from xharness.models import inference
-from xharness.models.kinds import embedding as retrieval
+from xharness.models.kinds import embedding
 from xharness.models.kinds.base import Context
-from xharness.models.loading import Encoder
+from xharness.models.loading import LoadedModel
 from xharness.progress import Ticker
 
 Array = npt.NDArray[Any]
@@ -30,7 +30,7 @@ BLOCK = 65_536
 
 
 @dataclass(frozen=True)
-class Job:
+class EmbeddingJob:
     """What texts are made into vectors, and how.
 
     Attributes:
@@ -77,9 +77,9 @@ def tokens_of(folder: Path, name: str) -> int:
 
 
 def embed(
-    job: Job,
+    job: EmbeddingJob,
     folder: Path,
-    encoder: Encoder,
+    encoder: LoadedModel,
     context: Context,
     budget: int,
     shown: Any,
@@ -102,9 +102,9 @@ def embed(
     shown.update(done)
     for start in range(done, len(job.texts), CHUNK):
         texts = list(job.texts[start : start + CHUNK])
-        features = retrieval.KIND.encode(texts, context)
+        features = embedding.KIND.encode(texts, context)
         ticker = Ticker(shown, len(texts), sum(features.lengths))
-        arrays = inference.forward(encoder, retrieval.KIND, features, context, budget, ticker.tick)
+        arrays = inference.forward(encoder, embedding.KIND, features, context, budget, ticker.tick)
         tokens += sum(features.lengths)
         for place, layer in enumerate(job.kept_layers):
             # Layer by layer: all of them at once would be copied once more.
@@ -130,7 +130,7 @@ def _state(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _maps(job: Job, folder: Path, width: int, state_path: Path, state: dict[str, Any]) -> dict[int, Any]:
+def _maps(job: EmbeddingJob, folder: Path, width: int, state_path: Path, state: dict[str, Any]) -> dict[int, Any]:
     """Open the files of a job for writing: those there if they are its own, else new ones."""
     paths = {layer: folder / f"{job.name}.{layer}.npy" for layer in job.kept_layers}
     shape, dtype = (len(job.texts), width), np.dtype(job.stored)
@@ -172,7 +172,7 @@ def _new(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
         raise OutputError(f"{path}: vectors cannot be written: {error.strerror or error}.") from None
 
 
-def changed(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, center: bool, whiten: bool) -> list[Array]:
+def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, center: bool, whiten: bool) -> list[Array]:
     """Return vectors of length one after centring and whitening, memory-mapped from files of their own.
 
     Args:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from xharness.models.kinds import classification, multiple_choice, span_qa, tagging
-from xharness.models.kinds import embedding as retrieval
+from xharness.models.kinds import classification, embedding, multiple_choice, span_qa, tagging
 from xharness.models.kinds.base import Kind
 
 KINDS: dict[str, Kind] = {
@@ -11,7 +10,7 @@ KINDS: dict[str, Kind] = {
     "multiple_choice": multiple_choice.KIND,
     "tagging": tagging.KIND,
     "span_qa": span_qa.KIND,
-    "retrieval": retrieval.KIND,
-    "mining": retrieval.KIND,
-    "ranking": retrieval.KIND,
+    "retrieval": embedding.KIND,
+    "mining": embedding.KIND,
+    "ranking": embedding.KIND,
 }

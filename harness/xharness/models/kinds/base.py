@@ -42,7 +42,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Learned:
+class Targets:
     """What is to be learned from rows.
 
     Attributes:
@@ -107,10 +107,10 @@ class Kind:
 
     auto_class: str
     encode: Callable[[Sequence[Any], Context], Features]
-    reduce: Callable[[Any, torch.Tensor, list[Any], Context], list[Array]]
+    postprocess: Callable[[Any, torch.Tensor, list[Any], Context], list[Array]]
     decode: Callable[[Sequence[Any], Features, list[Array], Context], list[Any]] | None
-    choices: bool = False
-    learn: Callable[[Sequence[Any], Features, Context], Learned] | None = None
+    has_choices: bool = False
+    make_targets: Callable[[Sequence[Any], Features, Context], Targets] | None = None
 
 
 class NonFiniteOutput(Exception):

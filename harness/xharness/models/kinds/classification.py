@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from xharness.data.examples import Pair
-from xharness.models.kinds.base import Array, Context, Features, Kind, Learned, finite
+from xharness.models.kinds.base import Array, Context, Features, Kind, Targets, finite
 
 
 def encode(examples: Sequence[Pair], context: Context) -> Features:
@@ -36,7 +36,7 @@ def quoted(text: str) -> str:
     return out.getvalue().removesuffix("\t")
 
 
-def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
+def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
     """Return the index of the largest of the logits [batch, labels], one number per row."""
     # In bfloat16 two logits are often equal; argmax then takes the first, on every device the same.
     best = finite(output.logits).float().cpu().numpy().argmax(axis=-1)
@@ -48,9 +48,9 @@ def decode(examples: Sequence[Pair], features: Features, outputs: list[Array], c
     return [context.labels[int(index)] for index in outputs]
 
 
-def learn(examples: Sequence[Pair], features: Features, context: Context) -> Learned:
+def make_targets(examples: Sequence[Pair], features: Features, context: Context) -> Targets:
     """Return one unit per pair, with the number of its label."""
-    return Learned([(row,) for row in range(len(examples))], [context.numbers[e.label] for e in examples])
+    return Targets([(row,) for row in range(len(examples))], [context.numbers[e.label] for e in examples])
 
 
-KIND = Kind("AutoModelForSequenceClassification", encode, reduce, decode, learn=learn)
+KIND = Kind("AutoModelForSequenceClassification", encode, postprocess, decode, make_targets=make_targets)

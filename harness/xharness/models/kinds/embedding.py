@@ -19,7 +19,7 @@ def encode(texts: Sequence[str], context: Context) -> Features:
     return Features(list(encoded["input_ids"]), types, [None] * len(prepared))
 
 
-def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
+def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
     """Return one float32 array [layers, width] per row: the pooled states of the chosen layers.
 
     ``mean`` averages over all positions that are not padding; special tokens are among them, as in the official
@@ -50,4 +50,4 @@ def _inner(mask: torch.Tensor, context: Context) -> torch.Tensor:
     return torch.where(inner.sum(1, keepdim=True) > 0, inner, mask)
 
 
-KIND = Kind("AutoModel", encode, reduce, None)
+KIND = Kind("AutoModel", encode, postprocess, None)

@@ -9,7 +9,7 @@ import torch
 
 from xharness.data.examples import Choice
 from xharness.errors import DataError
-from xharness.models.kinds.base import Array, Context, Features, Kind, Learned, finite
+from xharness.models.kinds.base import Array, Context, Features, Kind, Targets, finite
 
 
 def encode(examples: Sequence[Choice], context: Context) -> Features:
@@ -25,7 +25,7 @@ def encode(examples: Sequence[Choice], context: Context) -> Features:
     return Features(list(encoded["input_ids"]), types, [None] * len(first))
 
 
-def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
+def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
     """Return the score of each choice, from logits [batch, 1]: every row is given to the model as an only choice."""
     return list(finite(output.logits)[:, 0].float().cpu().numpy())
 
@@ -40,7 +40,7 @@ def decode(examples: Sequence[Choice], features: Features, outputs: list[Array],
     return labels
 
 
-def learn(examples: Sequence[Choice], features: Features, context: Context) -> Learned:
+def make_targets(examples: Sequence[Choice], features: Features, context: Context) -> Targets:
     """Return one unit per example, with the rows of its choices and the number of the right one.
 
     Raises:
@@ -56,7 +56,7 @@ def learn(examples: Sequence[Choice], features: Features, context: Context) -> L
             )
         units.append(tuple(range(place, place + expected)))
         place += expected
-    return Learned(units, [context.numbers[e.label] for e in examples])
+    return Targets(units, [context.numbers[e.label] for e in examples])
 
 
-KIND = Kind("AutoModelForMultipleChoice", encode, reduce, decode, choices=True, learn=learn)
+KIND = Kind("AutoModelForMultipleChoice", encode, postprocess, decode, has_choices=True, make_targets=make_targets)

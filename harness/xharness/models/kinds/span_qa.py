@@ -11,7 +11,7 @@ import torch
 
 from xharness.data.examples import Question
 from xharness.errors import ModelError
-from xharness.models.kinds.base import Array, Context, Features, Kind, Learned, finite
+from xharness.models.kinds.base import Array, Context, Features, Kind, Targets, finite
 from xharness.models.kinds.span_qa_legacy import answer_in_words
 
 # First and last sub-word of an answer that there is not: they lie in no window.
@@ -116,7 +116,7 @@ def _owners(stretches: list[tuple[int, int]], length: int) -> Array:
     return owner
 
 
-def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
+def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
     """Return, per row, start and end logits [2, sub-words of the context] in float32.
 
     With ``no_answer`` those of the row's first position, which stands for it, come before them.
@@ -196,7 +196,7 @@ def _text(example: Question, features: Features, row: int, first: int, last: int
     return example.context[start:stop].strip()
 
 
-def learn(examples: Sequence[Question], features: Features, context: Context) -> Learned:
+def make_targets(examples: Sequence[Question], features: Features, context: Context) -> Targets:
     """Return one unit per window, with the (start, end) positions in the row of the first gold answer.
 
     A window that does not hold the whole answer learns (0, 0), the row's first position, as in the original BERT
@@ -227,7 +227,7 @@ def learn(examples: Sequence[Question], features: Features, context: Context) ->
         if held:
             split.discard(window.example)
     counts["split_answers"] = len(split)
-    return Learned(units, targets, counts)
+    return Targets(units, targets, counts)
 
 
 def _places(examples: int, windows: list[Window]) -> list[Array]:
@@ -252,4 +252,4 @@ def _covering(example: Question, places: Array) -> tuple[int, int] | None:
     return (int(held[0]), int(held[-1])) if len(held) else None
 
 
-KIND = Kind("AutoModelForQuestionAnswering", encode, reduce, decode, learn=learn)
+KIND = Kind("AutoModelForQuestionAnswering", encode, postprocess, decode, make_targets=make_targets)

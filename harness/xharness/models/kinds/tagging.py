@@ -10,7 +10,7 @@ import torch
 
 from xharness.data.examples import Tagged
 from xharness.errors import ModelError
-from xharness.models.kinds.base import IGNORED, Array, Context, Features, Kind, Learned, finite
+from xharness.models.kinds.base import IGNORED, Array, Context, Features, Kind, Targets, finite
 
 
 def encode(examples: Sequence[Tagged], context: Context) -> Features:
@@ -71,7 +71,7 @@ def _words(sentences: list[tuple[str, ...]], tokenizer: Any) -> list[list[list[i
     return result
 
 
-def reduce(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
+def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
     """Return, per row, the index of the largest of the logits [batch, length, labels] at each first sub-word."""
     # The largest of a padded position may be anything; only real ones are looked at.
     logits = output.logits
@@ -90,7 +90,7 @@ def decode(
     return [tuple(context.labels[int(tag)] for tag in np.concatenate(part)) for part in parts]
 
 
-def learn(examples: Sequence[Tagged], features: Features, context: Context) -> Learned:
+def make_targets(examples: Sequence[Tagged], features: Features, context: Context) -> Targets:
     """Return one unit per row, with the numbers of the tags at first sub-words; rows without words are left out."""
     units: list[tuple[int, ...]] = []
     targets: list[list[int]] = []
@@ -106,7 +106,7 @@ def learn(examples: Sequence[Tagged], features: Features, context: Context) -> L
             target[place] = context.numbers[tag]
         units.append((row,))
         targets.append(target)
-    return Learned(units, targets, {"empty": len(features.rows) - len(units)})
+    return Targets(units, targets, {"empty": len(features.rows) - len(units)})
 
 
-KIND = Kind("AutoModelForTokenClassification", encode, reduce, decode, learn=learn)
+KIND = Kind("AutoModelForTokenClassification", encode, postprocess, decode, make_targets=make_targets)

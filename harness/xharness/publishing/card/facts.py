@@ -7,29 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 
 from xharness.checkpoints import heads, training_record, zoo
-from xharness.checkpoints import training_record as checkpoints_training_record
 from xharness.checkpoints.checkpoint import Checkpoint
-from xharness.checkpoints.heads import Head, ZooRecord
+from xharness.checkpoints.heads import CheckpointRecord, Head
 from xharness.checkpoints.training_record import Record
 from xharness.errors import ModelError, did_you_mean
 from xharness.hardware import find_gpu
 from xharness.hub.errors import SHA
 from xharness.hub.read import is_hub_id
 from xharness.metrics.seeds import COLLAPSED, DIVERGED
-from xharness.publishing.card import licences as card_licence
+from xharness.publishing.card import licences
 from xharness.publishing.card import prose as card_prose
 from xharness.publishing.card import scores as card_scores
 from xharness.publishing.card import training as card_training
 from xharness.publishing.card.content import Base, Card, Scores, Training, TrainingSet
 from xharness.publishing.card.prose import ADOPTED, ENCODER, GIVEN, OTHER, SEVERAL, TUNED, Prose
-from xharness.publishing.card.publisher_facts import NONE, OF_RECORDS, GivenSet, Lacking
+from xharness.publishing.card.publisher_facts import NONE, OF_RECORDS, GivenSet, MissingFacts
 from xharness.publishing.card.publisher_facts import Facts as Facts
 from xharness.publishing.card.publisher_facts import read_facts as read_facts
 from xharness.results.runs import Run
 from xharness.text import shorten_paths
 
 
-def gather(
+def gather_facts(
     folder: Path,
     checkpoint: Checkpoint,
     repo: str,
@@ -58,10 +57,10 @@ def gather(
         DataError: a score cannot be what it says.
     """
     record, own = training_record.load(folder), _zoo_record(folder, checkpoint)
-    wrong = checkpoints_training_record.record_problems(record) if record is not None else None
+    wrong = training_record.record_problems(record) if record is not None else None
     if wrong is not None:
         raise ModelError(f"{folder / training_record.FILE}: not a training record of xharness: {wrong}. Train again.")
-    lacking = Lacking()
+    lacking = MissingFacts()
     training = _of_record(record, facts, lacking) if record else _given(facts, lacking)
     tasks = tuple(record.request["tasks"]) if record else tuple(facts.tasks)
     languages = tuple(record.request.get("languages", ()) if record else facts.languages)
@@ -70,14 +69,14 @@ def gather(
     phase = (record.request.get("phase") if record else facts.phase) or (own.phase if own else "intermediate")
     prose = _prose(tasks, phase, record is None)
     base = _base(record, own, facts, lacking)
-    terms, summary = card_licence.terms(prose, tasks, base, facts.licence), facts.summary or prose.summary
+    terms, summary = licences.terms(prose, tasks, base, facts.licence), facts.summary or prose.summary
     if facts.developed_by is None:
         lacking.fields["developed_by"] = "nobody would answer for the checkpoint."
     if facts.licence is None and (prose.licence.id == GIVEN or (base is not None and terms is None)):
         lacking.fields["licence"] = "nothing in model_cards/ says under which licence such weights are."
     if summary is None:
         lacking.fields["summary"] = "nothing in model_cards/ says what this checkpoint is."
-    scores = card_scores.put_together(runs)
+    scores = card_scores.merge_runs(runs)
     lacking.problems += _without_interval(scores)
     warnings = _warnings(record, training, allow_collapsed, public, lacking)
     lacking.refuse(repo, "" if record or adopt else _foreign(folder))
@@ -108,7 +107,7 @@ def gather(
     )
 
 
-def _zoo_record(folder: Path, checkpoint: Checkpoint) -> ZooRecord | None:
+def _zoo_record(folder: Path, checkpoint: Checkpoint) -> CheckpointRecord | None:
     path = folder / heads.FILE
     there = [head.file for head in checkpoint.heads.values() if head.file]
     return heads.read(path, str(folder), there) if path.is_file() else None
@@ -123,7 +122,7 @@ def _foreign(folder: Path) -> str:
 
 
 def _warnings(
-    record: Record | None, training: Training, allow_collapsed: bool, public: bool, lacking: Lacking
+    record: Record | None, training: Training, allow_collapsed: bool, public: bool, lacking: MissingFacts
 ) -> list[str]:
     """Return what a reader has to know before anything else."""
     told = [] if public else ["This repository was private when it was published: log in first (hf auth login)."]
@@ -135,7 +134,7 @@ def _warnings(
     return told
 
 
-def _of_record(record: Record, facts: Facts, lacking: Lacking) -> Training:
+def _of_record(record: Record, facts: Facts, lacking: MissingFacts) -> Training:
     """Return how it was trained by its record, and note what the record cannot say or says otherwise."""
     said = [name for name in OF_RECORDS if getattr(facts, name) not in (None, [])]
     if said:
@@ -166,7 +165,7 @@ def _of_record(record: Record, facts: Facts, lacking: Lacking) -> Training:
     return training
 
 
-def _status(record: Record, allow_collapsed: bool, lacking: Lacking) -> list[str]:
+def _status(record: Record, allow_collapsed: bool, lacking: MissingFacts) -> list[str]:
     """Return the warning of a training that did not end well; one that nobody may publish is noted."""
     why = shorten_paths(record.reason or "no reason is recorded")
     if record.status == DIVERGED:
@@ -181,7 +180,7 @@ def _status(record: Record, allow_collapsed: bool, lacking: Lacking) -> list[str
     return [f"The training collapsed: {why}. This checkpoint is published to show that, and not to be used."]
 
 
-def _given(facts: Facts, lacking: Lacking) -> Training:
+def _given(facts: Facts, lacking: MissingFacts) -> Training:
     """Return how a checkpoint was trained that has no record, as its publisher says, and note what is not said."""
     reasons = {
         "phase": "an intermediate checkpoint and one tuned for a target are read differently.",
@@ -233,7 +232,7 @@ def _prose(tasks: Sequence[str], phase: str, adopted: bool) -> Prose:
     return card_prose.load(tasks[0] if tasks and tasks[0] in card_prose.names() else ADOPTED)
 
 
-def _base(record: Record | None, own: ZooRecord | None, facts: Facts, lacking: Lacking) -> Base | None:
+def _base(record: Record | None, own: CheckpointRecord | None, facts: Facts, lacking: MissingFacts) -> Base | None:
     """Return what training began with, or note what is not known of it."""
     name, identity = "", ""
     if record is not None:

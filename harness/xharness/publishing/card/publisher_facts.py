@@ -96,7 +96,7 @@ _EXAMPLES = {
 
 
 @dataclass
-class Lacking:
+class MissingFacts:
     """What keeps a checkpoint from having a card."""
 
     fields: dict[str, str] = field(default_factory=dict)

@@ -16,8 +16,7 @@ from xharness.errors import did_you_mean
 from xharness.hub.read import is_hub_id
 from xharness.metrics.bootstrap import COVERAGE, RESAMPLES
 from xharness.publishing.card import prose as card_prose
-from xharness.publishing.card import reproduce as commands
-from xharness.publishing.card import tables as card_tables
+from xharness.publishing.card import reproduce, tables
 from xharness.publishing.card.prose import ADOPTED, OTHER, SEVERAL, licences
 from xharness.publishing.card.training import spec_of
 from xharness.results import breakdowns
@@ -47,7 +46,7 @@ def render(card: Card) -> str:
         .get_template("card.md.j2")
         .render(
             card=card,
-            tables=card_tables,
+            tables=tables,
             front_matter=front_matter(card),
             example=examples[card.kind],  # type: ignore[index]
             answerless=_answerless(card),
@@ -59,7 +58,7 @@ def render(card: Card) -> str:
             language_names=", ".join(
                 known[code].name if code in known else escape_markdown(code) for code in card.languages
             ),
-            commands=commands.of(card),
+            commands=reproduce.of(card),
             data_of_tasks=_data_of_tasks(card),
             grouped=results is not None and bool(breakdowns.by_script(results.tasks)),
             headline_words=_headline_words(card),

@@ -11,15 +11,15 @@ from typing import Any
 
 from xharness.checkpoints.training_record import ENGLISH_DEV
 from xharness.metrics.seeds import COLLAPSED, COMPLETE, spread, summary
-from xharness.publishing import runs as published_runs
+from xharness.publishing import runs as publishing_runs
 from xharness.publishing.card.content import Cell, Missing, Scores, Section
-from xharness.results import footnotes as notes
-from xharness.results import score as results
+from xharness.results import footnotes
+from xharness.results import score as results_score
 from xharness.results.aggregate import Results, aggregate, is_foreign
 from xharness.results.runs import Run, fitting
 from xharness.results.score import AS_IS, TUNED, ZERO_SHOT, Score
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.dataset_spec import ELSEWHERE
+from xharness.tasks.dataset_spec import HF_EVALUATE
 from xharness.tasks.recipes import DEFAULT, TUNING_AVERAGE_LAST, TUNING_LANGUAGES
 from xharness.tasks.registry import load_task
 from xharness.tasks.task_spec import TaskSpec
@@ -34,7 +34,7 @@ class _Group:
     specs: dict[str, TaskSpec]
 
 
-def put_together(runs: Sequence[Run]) -> Scores:
+def merge_runs(runs: Sequence[Run]) -> Scores:
     """Return the scores of RUNs of one checkpoint as a card shows them.
 
     Scores are put together where all but the seed is the same: phase, track, choice of the state and settings. A score
@@ -55,7 +55,7 @@ def put_together(runs: Sequence[Run]) -> Scores:
                 track = str(run.tune.get("track") or mine[0].track or "") if phase == TUNED else ""
                 chosen = str(run.tune.get("selected_by") or mine[0].selected_by) if phase == TUNED else "none"
                 key = (phase, track, chosen, json.dumps(settings, sort_keys=True))
-                file = PurePosixPath(published_runs.place(run))
+                file = PurePosixPath(publishing_runs.place(run))
                 group = groups.setdefault(key, _Group({}, str(file.parent.parent), {}))
                 group.by_seed.setdefault(run.record.get("seed") or 0, []).extend(mine)
                 group.specs.update(specs)
@@ -70,7 +70,7 @@ def _order(key: tuple[str, str, str, str]) -> tuple[bool, int, bool, str, int, b
     Where only the type differs, the most exact one comes first.
     """
     phase, track, chosen, text = key
-    tracks, settings = list(results.TRACKS), json.loads(text)
+    tracks, settings = list(results_score.TRACKS), json.loads(text)
     rank = tracks.index(track) if track in tracks else -1
     inexact = settings.get("dtype") != "float32"
     return phase == TUNED, rank, chosen != ENGLISH_DEV, chosen, len(changed(settings)), inexact, text
@@ -107,7 +107,7 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
     }
     merged = [_merged(cell) for of_task in cells.values() for cell in of_task.values()]
     by_seed = {seed: aggregate(scores, specs) for seed, scores in (runs if phase == TUNED else [(runs[0][0], merged)])}
-    told = dict.fromkeys(line for each in by_seed.values() for line in notes.notes(each, marks=False))
+    told = dict.fromkeys(line for each in by_seed.values() for line in footnotes.notes(each, marks=False))
     told |= dict.fromkeys(_gaps(cells, by_seed))
     return Section(
         phase=phase,
@@ -286,7 +286,7 @@ def without_interval(section: Section) -> dict[str, list[str]]:
     return {
         name: codes
         for name, cells in section.cells.items()
-        if not section.results.tasks[name].spec.metric.startswith(ELSEWHERE)
+        if not section.results.tasks[name].spec.metric.startswith(HF_EVALUATE)
         and (
             codes := [
                 code

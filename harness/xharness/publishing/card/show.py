@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from xharness.checkpoints import zoo
-from xharness.data import hub_layout as layouts
+from xharness.data import hub_layout
 from xharness.errors import ModelError
-from xharness.hub import read as hub
+from xharness.hub import read as hub_read
 from xharness.hub.errors import NoSuchFile
 from xharness.text import strip_controls
 
@@ -63,16 +63,16 @@ def read_card(name: str) -> ReadCard:
             )
     else:
         name, revision = zoo.locate(name)
-        sha = hub.resolve(name, revision, "model", fresh=True)
+        sha = hub_read.resolve(name, revision, "model", fresh=True)
         try:
-            path = hub.download_file(name, sha, FILE, "model")
+            path = hub_read.download_file(name, sha, FILE, "model")
         except NoSuchFile:
             raise ModelError(f"{name}: this repository has no card ({FILE}) at {sha[:12]}.") from None
     try:
         text = strip_controls(path.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from None
-    return ReadCard(name, sha, layouts.front_matter(text)[0], text)
+    return ReadCard(name, sha, hub_layout.front_matter(text)[0], text)
 
 
 def _plain(value: Any, left: Iterator[int]) -> Any:

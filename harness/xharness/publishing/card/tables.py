@@ -16,7 +16,7 @@ from xharness.results.aggregate import PARTIAL, Results, TaskResult
 from xharness.results.breakdowns import Group
 from xharness.results.score import AS_IS
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.dataset_spec import ELSEWHERE
+from xharness.tasks.dataset_spec import HF_EVALUATE
 from xharness.tasks.languages import languages
 from xharness.tasks.task_spec import TaskSpec
 from xharness.text import escape_markdown, format_score, markdown_code
@@ -272,7 +272,7 @@ def _interval(cell: Cell, key: str, spec: TaskSpec) -> str:
     ends = cell.intervals[key]
     if ends is not None:
         return f"{ends[0]:.1f} to {ends[1]:.1f}"
-    return "not computed (the metric has none)" if spec.metric.startswith(ELSEWHERE) else "not computed"
+    return "not computed (the metric has none)" if spec.metric.startswith(HF_EVALUATE) else "not computed"
 
 
 def failed_seeds(summary: Summary) -> str:

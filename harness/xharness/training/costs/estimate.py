@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from xharness import hardware as costs
-from xharness.hardware import Dtype, Encoder, Gpu
+from xharness import hardware
+from xharness.hardware import Dtype, EncoderShape, Gpu
 from xharness.training.costs.workload import Evaluation, Run
 
 # An id of a sub-word in the encoded training set.
@@ -29,9 +29,9 @@ class Machine:
     gpu: Gpu
     gpus: int
     dtype: Dtype
-    batch_tokens: int = costs.BATCH_TOKENS["cuda"]
+    batch_tokens: int = hardware.BATCH_TOKENS["cuda"]
     checkpointing: bool = False
-    share: float = costs.ASSUMED_SHARE
+    share: float = hardware.ASSUMED_SHARE
 
 
 @dataclass(frozen=True)
@@ -48,33 +48,33 @@ class Cost:
     """
 
     flop: float
-    step: costs.Bound
+    step: hardware.Bound
     seconds: float
-    memory: costs.Memory
+    memory: hardware.Memory
     disk: float
     kept: int
 
 
-def training_cost(run: Run, encoder: Encoder, machine: Machine) -> Cost:
+def training_cost(run: Run, encoder: EncoderShape, machine: Machine) -> Cost:
     """Return what a run costs on a machine.
 
     Reading, encoding and downloading data, talk between GPUs and early stops are not counted.
     """
     gpu, dtype, gpus = machine.gpu, machine.dtype, machine.gpus
     step_tokens = run.tokens / run.steps if run.steps else 0.0
-    step = costs.bound(encoder, gpu, step_tokens, run.length, dtype=dtype, gpus=gpus)
-    dev_flop = sum(costs.forward_flop(encoder, part.dev_tokens, part.rows.length) for part in run.parts)
+    step = hardware.bound(encoder, gpu, step_tokens, run.length, dtype=dtype, gpus=gpus)
+    dev_flop = sum(hardware.forward_flop(encoder, part.dev_tokens, part.rows.length) for part in run.parts)
     seconds = (run.steps * step.total + dev_flop / (gpu.rate(dtype) * gpus)) / machine.share
-    flop = costs.training_flop(encoder, run.tokens, run.length) + dev_flop
-    memory = costs.training_memory(
+    flop = hardware.training_flop(encoder, run.tokens, run.length) + dev_flop
+    memory = hardware.training_memory(
         encoder, _tokens_at_once(run, encoder, machine), dtype=dtype, checkpointing=machine.checkpointing
     )
-    kept = costs.exported_bytes(encoder)
+    kept = hardware.exported_bytes(encoder)
     encoded = sum(part.examples * part.rows.tokens for part in run.parts) * _ID_BYTES
-    return Cost(flop, step, seconds, memory, kept + costs.resume_bytes(encoder) + encoded, kept)
+    return Cost(flop, step, seconds, memory, kept + hardware.resume_bytes(encoder) + encoded, kept)
 
 
-def _tokens_at_once(run: Run, encoder: Encoder, machine: Machine) -> int:
+def _tokens_at_once(run: Run, encoder: EncoderShape, machine: Machine) -> int:
     """Return the most sub-words on one GPU: a step's examples at their longest, or what the budget allows of them."""
     most = 0
     for part in run.parts:
@@ -84,7 +84,7 @@ def _tokens_at_once(run: Run, encoder: Encoder, machine: Machine) -> int:
     return most
 
 
-def evaluation_seconds(evaluation: Evaluation, encoder: Encoder, machine: Machine) -> float:
+def evaluation_seconds(evaluation: Evaluation, encoder: EncoderShape, machine: Machine) -> float:
     """Return the time of scoring a target: the forward passes, without reading, encoding and searching."""
-    flop = costs.forward_flop(encoder, evaluation.tokens, evaluation.length)
+    flop = hardware.forward_flop(encoder, evaluation.tokens, evaluation.length)
     return flop / (machine.gpu.rate(machine.dtype) * machine.gpus) / machine.share

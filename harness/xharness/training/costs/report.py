@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from xharness.hardware import Encoder
+from xharness.hardware import EncoderShape
 from xharness.tasks.selection import CHARACTERS_PER_TOKEN
 from xharness.training.costs.estimate import Cost, Machine, evaluation_seconds, training_cost
 from xharness.training.costs.workload import Evaluation, Run
@@ -15,7 +15,7 @@ from xharness.training.costs.workload import Evaluation, Run
 _UNKNOWN = "not known"
 
 
-def title(name: str, encoder: Encoder, machine: Machine, recipe: str | None = None) -> str:
+def title(name: str, encoder: EncoderShape, machine: Machine, recipe: str | None = None) -> str:
     """Return the line above all tables: what is trained or scored, on what, and how."""
     weights = (
         f"{encoder.parameters / 1e6:,.0f} M weights, {encoder.layer_parameters / 1e6:,.0f} M of them in its layers"
@@ -40,7 +40,7 @@ def mixture_table(run: Run) -> str:
     return _table(body, ["training set", "examples", "batch", "epochs", "share", "steps"], left=1)
 
 
-def runs_table(runs: Sequence[Run], encoder: Encoder, machine: Machine, seeds: int = 1) -> str:
+def runs_table(runs: Sequence[Run], encoder: EncoderShape, machine: Machine, seeds: int = 1) -> str:
     """Return one line per run, and their sum over all seeds where there is more than one."""
     tuned = any(run.targets for run in runs)
     body = [_run_line(run, training_cost(run, encoder, machine), tuned) for run in runs]
@@ -70,7 +70,7 @@ def _run_line(run: Run, cost: Cost, tuned: bool) -> list[str]:
     return [name, *([" ".join(run.targets)] if tuned else []), *figures, _gb(cost.memory.total), disk]
 
 
-def sum_of(runs: Sequence[Run], encoder: Encoder, machine: Machine, seeds: int = 1) -> dict[str, Any]:
+def sum_of(runs: Sequence[Run], encoder: EncoderShape, machine: Machine, seeds: int = 1) -> dict[str, Any]:
     """Return the sums over runs that are made one after the other, each once per seed.
 
     Memory and the disk that a run needs only while it goes on are those of the largest.
@@ -89,7 +89,7 @@ def sum_of(runs: Sequence[Run], encoder: Encoder, machine: Machine, seeds: int =
     }
 
 
-def evaluations_table(found: Sequence[Evaluation], encoder: Encoder, machine: Machine, seeds: int = 1) -> str:
+def evaluations_table(found: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1) -> str:
     """Return one line per target, and their sum; targets with tuned heads count once per seed."""
     body = []
     for each in found:
@@ -112,7 +112,9 @@ def evaluations_table(found: Sequence[Evaluation], encoder: Encoder, machine: Ma
     return _table(body, head, left=1)
 
 
-def evaluation_sum(found: Sequence[Evaluation], encoder: Encoder, machine: Machine, seeds: int = 1) -> dict[str, Any]:
+def evaluation_sum(
+    found: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1
+) -> dict[str, Any]:
     """Return the sums over targets that are scored one after the other, those with tuned heads once per seed."""
 
     def times(each: Evaluation) -> int:
@@ -131,7 +133,7 @@ def summary(
     trained: Sequence[Run],
     tuned: Sequence[Run],
     scored: Sequence[Evaluation],
-    encoder: Encoder,
+    encoder: EncoderShape,
     machine: Machine,
     seeds: int,
 ) -> str:
@@ -152,7 +154,7 @@ def summary(
     )
 
 
-def training_notes(runs: Sequence[Run], encoder: Encoder, machine: Machine) -> str:
+def training_notes(runs: Sequence[Run], encoder: EncoderShape, machine: Machine) -> str:
     """Return what has to be said below tables of runs."""
     lines = [
         "ms a step: matrix products + the optimiser's memory traffic, at the full rates of the data sheet.",
@@ -184,7 +186,7 @@ def evaluation_notes(found: Sequence[Evaluation], machine: Machine) -> str:
     return "\n".join(lines)
 
 
-def inputs_json(name: str, encoder: Encoder, machine: Machine, recipe: str | None = None) -> dict[str, Any]:
+def inputs_json(name: str, encoder: EncoderShape, machine: Machine, recipe: str | None = None) -> dict[str, Any]:
     """Return what all numbers of a plan are made of."""
     own = encoder.model_dump(mode="json", exclude={"names"})
     counted = {"layer_parameters": encoder.layer_parameters, "parameters": encoder.parameters}
@@ -200,7 +202,7 @@ def inputs_json(name: str, encoder: Encoder, machine: Machine, recipe: str | Non
     }
 
 
-def runs_json(runs: Sequence[Run], encoder: Encoder, machine: Machine, seeds: int = 1) -> dict[str, Any]:
+def runs_json(runs: Sequence[Run], encoder: EncoderShape, machine: Machine, seeds: int = 1) -> dict[str, Any]:
     """Return runs and their sum for machines; times in seconds, sizes in bytes, ``whole: false`` for least figures."""
     return {
         "runs": [_run_json(run, training_cost(run, encoder, machine)) for run in runs],
@@ -244,7 +246,9 @@ def _run_json(run: Run, cost: Cost) -> dict[str, Any]:
     }
 
 
-def evaluations_json(found: Sequence[Evaluation], encoder: Encoder, machine: Machine, seeds: int = 1) -> dict[str, Any]:
+def evaluations_json(
+    found: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1
+) -> dict[str, Any]:
     """Return evaluations and their sum for machines; times in seconds, sizes in bytes."""
     targets = [
         {

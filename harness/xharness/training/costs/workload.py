@@ -14,7 +14,7 @@ from xharness.tasks.recipes import Recipe, Settings
 from xharness.tasks.registry import load_training, parts_of
 from xharness.tasks.selection import CHARACTERS_PER_TOKEN, Selection, choose_languages
 from xharness.tasks.task_spec import MixtureSpec, TaskSpec, TrainingSpec
-from xharness.training import sampler as schedule
+from xharness.training import sampler
 
 # Of the characters of an example of multiple choice: those that stand before every choice. Between 0.3 and 0.7 in the
 # five sets that were measured (HellaSwag, COPA, CommonsenseQA, Social IQa, Cosmos QA).
@@ -221,7 +221,7 @@ def _schedule(
         return 0, {}
     batches = {task: settings[task].batch_size for task in sizes}
     epochs = {task: settings[task].epochs for task in sizes}
-    return schedule.count_steps(sizes, batches, epochs), schedule.mixture(sizes, max(sizes.values()), temperature)
+    return sampler.count_steps(sizes, batches, epochs), sampler.mixture(sizes, max(sizes.values()), temperature)
 
 
 def _dev_tokens(spec: TrainingSpec, settings: Settings, steps: int, tokens: float) -> tuple[float, bool]:

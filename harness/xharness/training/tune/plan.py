@@ -13,7 +13,7 @@ from xharness import files
 from xharness.checkpoints import training_record
 from xharness.checkpoints.compatibility import canonical_labels
 from xharness.checkpoints.training_record import AVERAGE, ENGLISH_DEV, LAST
-from xharness.data import loading as data
+from xharness.data import loading as data_loading
 from xharness.data.examples import Example
 from xharness.data.lazy import Chosen
 from xharness.data.training_sets import TRANSLATED, draw
@@ -24,7 +24,7 @@ from xharness.results.score import FEW_SHOT, NATIVE, TRANSLATE_TRAIN, ZERO_SHOT
 from xharness.tasks.recipes import DEFAULT, TUNING_AVERAGE_LAST, TUNING_LANGUAGES, load_recipe
 from xharness.tasks.registry import list_tasks, load_task, load_training, parts_of
 from xharness.tasks.task_spec import TaskSpec, TrainingSpec
-from xharness.training.plan import Options, TrainingPlan, key_of, whole_request
+from xharness.training.plan import Options, TrainingPlan, full_request, key_of
 from xharness.training.plan import prepare as prepare_training
 
 TARGET_DEV = "target-dev"
@@ -117,7 +117,7 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Job:
+class TuneJob:
     """One training that is to be done, once for each seed.
 
     Attributes:
@@ -136,7 +136,7 @@ class Job:
     targets: tuple[Step, ...]
     watched: tuple[Watched, ...]
     choices: bool
-    after: Job | None = None
+    after: TuneJob | None = None
     left_out: tuple[str, ...] = ()
 
     @property
@@ -176,7 +176,7 @@ class Job:
         """Return the hash of specs, data, recipe and all that is watched: what the checkpoint is found again by."""
         watched = {w.name: [w.spec.hash, w.data_hash, len(w.examples)] for w in self.watched}
         choices = {w.choice: [w.name] for w in self.watched} if self.choices else {}
-        own = key_of(whole_request(plan, dtype, choices, watched))
+        own = key_of(full_request(plan, dtype, choices, watched))
         if self.after is None:
             return own
         before = self.after.key(self.after.seeded(plan.options.seed), dtype)
@@ -195,7 +195,7 @@ class TunePlan:
 
     prepared: Prepared
     tuning: Tuning
-    jobs: tuple[Job, ...]
+    jobs: tuple[TuneJob, ...]
 
     @property
     def tracks(self) -> tuple[str, ...]:
@@ -221,7 +221,7 @@ class TunePlan:
             for job in self.jobs
         ]
 
-    def trained(self, job: Job) -> list[int]:
+    def trained(self, job: TuneJob) -> list[int]:
         """Return the seeds whose checkpoint is there already, in whichever type it was trained."""
         asked = self.prepared.options.dtype
         types = ("bfloat16", "float32") if asked == "auto" else (asked,)
@@ -231,7 +231,7 @@ class TunePlan:
             if any((self.folder(job, seed, dtype) / training_record.FILE).is_file() for dtype in types)
         ]
 
-    def folder(self, job: Job, seed: int, dtype: str) -> Path:
+    def folder(self, job: TuneJob, seed: int, dtype: str) -> Path:
         """Return where the checkpoint of a job and seed lies, or will lie: ``<encoder id>/<set>/<key>/seed<k>``.
 
         One of which more states were kept than are asked for now serves as well, if it is there.
@@ -262,7 +262,7 @@ def make(prepared: Prepared, tuning: Tuning, say: Callable[[str], None] | None =
         if _is_to_be_tuned(step, tuning):
             assert step.spec is not None
             groups.setdefault(str(step.spec.train), []).append(step)
-    jobs: list[Job] = []
+    jobs: list[TuneJob] = []
     reasons: dict[str, XharnessError] = {}
     for name, steps in groups.items():
         try:
@@ -324,19 +324,19 @@ def _check(prepared: Prepared, tuning: Tuning) -> None:
 
 def _jobs(
     name: str, steps: Sequence[Step], prepared: Prepared, tuning: Tuning, say: Callable[[str], None]
-) -> list[Job]:
+) -> list[TuneJob]:
     """Return the training of some targets, behind those that come before it."""
     spec = load_training(name)
     languages, left_out = _languages(spec, tuning, prepared.data_dir)
     plan = _training(name, prepared, tuning, languages, tuning.shots, tuning.train_n)
     watched = _watched(plan, [step.spec for step in steps if step.spec is not None], prepared.data_dir, say)
     choices = TARGET_DEV in tuning.also
-    job = Job(plan, track_of(plan), tuple(steps), watched, choices, None, left_out)
+    job = TuneJob(plan, track_of(plan), tuple(steps), watched, choices, None, left_out)
     if spec.after is None:
         return [job]
     # What comes before is the same in every track: English, and all of it.
     before = _training(spec.after, prepared, tuning, ("en",), None, None)
-    first = Job(replace(before, options=replace(before.options, average_last=0)), track_of(before), (), (), False)
+    first = TuneJob(replace(before, options=replace(before.options, average_last=0)), track_of(before), (), (), False)
     if first.plan.parts[0].spec.kind != spec.kind:
         raise UsageError(f"{name}: it is trained after '{spec.after}', whose head is of another kind.")
     return [first, replace(job, after=first)]
@@ -375,9 +375,9 @@ def _languages(spec: TrainingSpec, tuning: Tuning, data_dir: Path | None) -> tup
         return tuning.languages, ()
     members = parts_of(spec)
     every = [code for code in spec.languages if all(code in member.languages for member in members)]
-    there = tuple(code for code in every if data.available(spec, code, "train", data_dir) is None)
+    there = tuple(code for code in every if data_loading.available(spec, code, "train", data_dir) is None)
     if not there:
-        raise DataError(str(data.available(spec, every[0], "train", data_dir)))
+        raise DataError(str(data_loading.available(spec, every[0], "train", data_dir)))
     return there, tuple(code for code in every if code not in there)
 
 
@@ -412,10 +412,10 @@ def _watched(
         if spec.split_name("dev") is None or spec.unavailable:
             continue
         for code in spec.languages:
-            if data.available(spec, code, "dev", data_dir) is not None:
+            if data_loading.available(spec, code, "dev", data_dir) is not None:
                 continue
             try:
-                loaded = data.load(spec, code, "dev", data_dir)
+                loaded = data_loading.load(spec, code, "dev", data_dir)
             except DataError as error:
                 say(f"{spec.name} {code} is not watched: {error}")
                 continue
@@ -434,7 +434,7 @@ def labels_for(spec: TaskSpec, head: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(spec.labels) if spec.kind == "multiple_choice" else canonical_labels(spec, head)
 
 
-def _told(plan: TunePlan, job: Job) -> str:
+def _told(plan: TunePlan, job: TuneJob) -> str:
     """Return what is trained for the targets of a job, as the plan's table says it."""
     part, options = job.plan.parts[0], job.plan.options
     codes = " ".join(options.languages)

@@ -57,7 +57,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TuneResult:
     """What `eval --tune` found.
 
     Attributes:
@@ -166,7 +166,7 @@ class Outcome:
         return [own] if not oracle or oracle == own else [own, oracle]
 
 
-def table(outcome: Outcome) -> str:
+def table(outcome: TuneResult) -> str:
     """Return all tables of an outcome, track by track."""
     parts = []
     if outcome.headline is None and outcome.as_is is not None:
@@ -182,7 +182,7 @@ def table(outcome: Outcome) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _over_seeds(outcome: Outcome, track: str, found: Mapping[int, Results]) -> str:
+def _over_seeds(outcome: TuneResult, track: str, found: Mapping[int, Results]) -> str:
     """Return the table of scores as mean and deviation over seeds; what was scored as it is has one number."""
     first = next(iter(found.values()))
     specs = {task: result.spec for each in found.values() for task, result in each.tasks.items()}
@@ -235,7 +235,7 @@ def _shared_notes(found: Sequence[Results]) -> list[str]:
     return list(dict.fromkeys(line for each in found for line in notes(each, marks=False)))
 
 
-def _choices(outcome: Outcome, track: str) -> str:
+def _choices(outcome: TuneResult, track: str) -> str:
     """Return the table of how the state was chosen: each a mean over languages."""
     chosen = outcome.choices(track)
     if len(chosen) < 2:
@@ -275,7 +275,7 @@ def _choices(outcome: Outcome, track: str) -> str:
     return f"{told}.\n\n{lines}"
 
 
-def _seeds(outcome: Outcome, track: str) -> str:
+def _seeds(outcome: TuneResult, track: str) -> str:
     """Return the table of what each seed gave, with and without those that collapsed."""
     rows = []
     for task in outcome.targets(track):
@@ -317,7 +317,7 @@ def _seeds(outcome: Outcome, track: str) -> str:
     return f"{told}\n\n{lines}"
 
 
-def _ends(outcome: Outcome) -> str:
+def _ends(outcome: TuneResult) -> str:
     """Return a line for each training that did not end as it should."""
     return "\n".join(
         f"{t.training_set}, seed {t.seed}: {t.state}{': ' + t.reason if t.reason else ''}."

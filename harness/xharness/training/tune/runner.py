@@ -16,28 +16,28 @@ from xharness import files
 from xharness.checkpoints import resolve, training_record
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.training_record import ENGLISH_DEV, FILE, RUNNING, Record
-from xharness.data import candidates as pools
+from xharness.data import candidates
 from xharness.errors import ModelError, NothingToDo, OutputError, UsageError, XharnessError
-from xharness.evaluation import runner as evaluation
-from xharness.evaluation.evaluator import Desk, Tuned
-from xharness.evaluation.model_cache import Shelf
+from xharness.evaluation import runner as evaluation_runner
+from xharness.evaluation.evaluator import Evaluator, Tuned
+from xharness.evaluation.model_cache import ModelCache
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Options, Prepared, prepare
-from xharness.evaluation.retrieval.compare import Comparer
+from xharness.evaluation.retrieval.compare import RetrievalPredictor
 from xharness.evaluation.run_folder import run_folder
 from xharness.metrics.seeds import COMPLETE, DIVERGED, FAILED
 from xharness.models import devices
 from xharness.progress import bar
 from xharness.results import predictions
-from xharness.results import score as results
+from xharness.results import score as results_score
 from xharness.results.aggregate import Results, aggregate
 from xharness.results.score import Score
-from xharness.training import runner as training
-from xharness.training.dev_sets import Probe
+from xharness.training import runner as training_runner
+from xharness.training.dev_sets import DevSet
 from xharness.training.plan import TrainingPlan
-from xharness.training.selection import Watch
-from xharness.training.tune.plan import TARGET_DEV, Job, TunePlan, Tuning, labels_for, make
-from xharness.training.tune.report import Outcome, Trained
+from xharness.training.selection import SelectionPlan
+from xharness.training.tune.plan import TARGET_DEV, TuneJob, TunePlan, Tuning, labels_for, make
+from xharness.training.tune.report import Trained, TuneResult
 
 Say = Callable[[str], None]
 Key = tuple[str, str, int]
@@ -48,7 +48,7 @@ Key = tuple[str, str, int]
 class _Done:
     """A training that came to an end, and what is said of it."""
 
-    job: Job
+    job: TuneJob
     plan: TrainingPlan
     folder: Path
     record: Record | None
@@ -70,11 +70,11 @@ class _State:
     def __init__(self, done: _Done, checkpoint: Checkpoint, device: torch.device, dtype: str) -> None:
         self.done, self.checkpoint = done, checkpoint
         assert checkpoint.path is not None
-        self.shelf = Shelf(checkpoint, checkpoint.path, device, dtype, trust=False)
+        self.shelf = ModelCache(checkpoint, checkpoint.path, device, dtype, trust=False)
         self.known: dict[tuple[str, str], tuple[Score, Path]] = {}
 
 
-def run(plan: TunePlan, output: str | Path = "results", *, say: Say | None = None, progress: bool = True) -> Outcome:
+def run(plan: TunePlan, output: str | Path = "results", *, say: Say | None = None, progress: bool = True) -> TuneResult:
     """Train what has to be trained and score everything; go on where an earlier call was stopped.
 
     Tuned checkpoints lie in the cache, found again by their key; results lie as those of ``evaluation.run``, under the
@@ -96,7 +96,7 @@ def run(plan: TunePlan, output: str | Path = "results", *, say: Say | None = Non
             "eval --tune works in one process. Give each process seeds of its own (--seeds), and its own GPU with "
             "CUDA_VISIBLE_DEVICES."
         )
-    return _Run(plan, Path(output), say, progress).go()
+    return TuningRun(plan, Path(output), say, progress).go()
 
 
 def tune(
@@ -110,7 +110,7 @@ def tune(
     say: Say | None = None,
     progress: bool = False,
     **options: Any,
-) -> Outcome:
+) -> TuneResult:
     """Train a head for each target that needs one, and score everything, as ``xharness eval --tune`` does.
 
     Args:
@@ -126,7 +126,7 @@ def tune(
     return run(make(prepared, tuning or Tuning(), say), output, say=say, progress=progress)
 
 
-class _Run:
+class TuningRun:
     """One call of ``run``."""
 
     def __init__(self, plan: TunePlan, output: Path, say: Say, progress: bool) -> None:
@@ -139,7 +139,8 @@ class _Run:
         self.runs: list[str] = []
         self.as_is_facts: dict[str, Any] = {}
 
-    def go(self) -> Outcome:
+    def go(self) -> TuneResult:
+        """Train what is missing and score every selected state."""
         prepared, seeds = self.prepared, self.plan.tuning.seeds
         if not self.plan.jobs and not any(step.runs for step in prepared.steps):
             raise NothingToDo(
@@ -169,7 +170,7 @@ class _Run:
             outcomes[track, chosen, seed] = aggregate(
                 [*beside, *scores], specs, benchmark=prepared.selection.benchmark, provenance=provenance
             )
-        return Outcome(
+        return TuneResult(
             prepared.checkpoint.folder_name,
             seeds,
             self.plan.tuning.average_last,
@@ -182,7 +183,7 @@ class _Run:
 
     # --- Training ---------------------------------------------------------------------------------
 
-    def _train(self, job: Job, seed: int, done: Mapping[tuple[str, int], _Done], number: str) -> _Done:
+    def _train(self, job: TuneJob, seed: int, done: Mapping[tuple[str, int], _Done], number: str) -> _Done:
         training_plan, folder = job.seeded(seed), self.plan.folder(job, seed, self.dtype)
         try:
             if job.after is not None:
@@ -193,16 +194,16 @@ class _Run:
                 training_plan = replace(training_plan, checkpoint=checkpoint, keep_head=True)
             record = self._kept(folder, training_plan.checkpoint.id)
             there = record is not None
-            watch = Watch(
+            watch = SelectionPlan(
                 [
-                    Probe(w.name, job.training_set, w.spec, w.language, w.examples, w.labels, w.data_hash, w.whole)
+                    DevSet(w.name, job.training_set, w.spec, w.language, w.examples, w.labels, w.data_hash, w.whole)
                     for w in job.watched
                 ],
                 {w.choice: [w.name] for w in job.watched} if job.choices else {},
             )
             if record is None:
                 self.say(f"Training {number}: {job.training_set}, seed {seed}, into {folder}.")
-                record = training.train(training_plan, folder, watch=watch, say=self.say, progress=self.progress)
+                record = training_runner.train(training_plan, folder, watch=watch, say=self.say, progress=self.progress)
             else:
                 self.say(f"{job.training_set}, seed {seed}: trained already, {folder}.")
         except OutputError:
@@ -219,7 +220,7 @@ class _Run:
             self._missing(job, seed, told, ModelError(f"{job.training_set}, seed {seed} diverged: {record.reason}"))
         return _Done(job, training_plan, folder, record, told)
 
-    def _missing(self, job: Job, seed: int, told: Trained, error: XharnessError) -> None:
+    def _missing(self, job: TuneJob, seed: int, told: Trained, error: XharnessError) -> None:
         for step in job.targets:
             self.failures.append(
                 f"{step.task}, seed {seed}: no score, training on '{job.training_set}' {told.state}: {told.reason}."
@@ -227,7 +228,7 @@ class _Run:
         self.errors.append(error)
 
     def _told(
-        self, job: Job, seed: int, folder: Path, found: bool, record: Record | None, state: str, reason: str | None
+        self, job: TuneJob, seed: int, folder: Path, found: bool, record: Record | None, state: str, reason: str | None
     ) -> Trained:
         chosen = record.selections.get(job.headline, {}) if record is not None else {}
         return Trained(
@@ -276,7 +277,7 @@ class _Run:
             return None
         options = replace(self.prepared.options, seed=self.plan.tuning.seeds[0])
         try:
-            found = evaluation.run(
+            found = evaluation_runner.run(
                 replace(self.prepared, steps=steps, options=options), self.output, say=self.say, progress=self.progress
             )
         except OutputError:
@@ -292,7 +293,7 @@ class _Run:
 
     def _score(self, done: _Done, found: dict[Key, list[Score]], folders: dict[Key, Path]) -> None:
         """Score all that is asked of a training, state after state, so that each is loaded once."""
-        pools.forget()
+        candidates.clear_cache()
         wanted: dict[str, list[tuple[str, Step, str]]] = {}
         for chosen in (ENGLISH_DEV, *self.plan.tuning.also):
             for step in done.job.targets:
@@ -336,9 +337,9 @@ class _Run:
             if labels is None:
                 raise ModelError(f"{state.checkpoint.name}: its head has other labels than {step.task}.")
             ready = replace(step, state="ready", reason="", labels=labels, head=None)
-            comparer = Comparer(folder / "vectors", prepared.data_dir, self.device, prepared.checkpoint.id)
-            desk = Desk(prepared, folder, state.shelf, comparer, self.say, tuned=tuned)
-            score = desk.cell(ready, language, shown)
+            comparer = RetrievalPredictor(folder / "vectors", prepared.data_dir, self.device, prepared.checkpoint.id)
+            desk = Evaluator(prepared, folder, state.shelf, comparer, self.say, tuned=tuned)
+            score = desk.evaluate(ready, language, shown)
             state.known[step.task, language] = (score, folder)
             return score
         same, other = state.known[step.task, language]
@@ -353,7 +354,7 @@ class _Run:
             for each in (other, folder)
         )
         files.write_text(target, source.read_text(encoding="utf-8", errors="surrogatepass"))
-        results.save(score, folder / "results" / step.task / f"{language}.json")
+        results_score.save(score, folder / "results" / step.task / f"{language}.json")
         return score
 
     def _prepared(self, track: str, chosen: str, seed: int) -> Prepared:
