@@ -39,7 +39,7 @@ test: $(VENV)/.installed-dev
 	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.installed-weights
-	$(PYTEST) -m "not gpu and not network"
+	$(PYTEST) -m "not gpu and not network" --hypothesis-profile=thorough
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from helpers.paths import GOLD
 
 NO_MIRROR = "no data folder (XHARNESS_DATA_DIR)"
+
+# One profile for all property tests: the same examples in every run, and nothing that depends on how fast the machine
+# is. ``--hypothesis-profile=thorough`` (make test-all) draws more examples, other ones in each run.
+_CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("default", derandomize=True, database=None, **_CALM)
+settings.register_profile("thorough", derandomize=False, max_examples=1000, **_CALM)
+settings.load_profile("default")
 
 
 def _own_environment() -> str | None:

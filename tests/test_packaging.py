@@ -104,7 +104,7 @@ def test_an_installed_wheel_finds_its_own_task_files(unpacked, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=60,
+        timeout=240,
         env={**os.environ, "PYTHONPATH": str(unpacked)},
     )
     assert finished.returncode == 0, finished.stderr

@@ -154,7 +154,7 @@ def python(code: str, *arguments: str) -> str:
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         env={**os.environ, "PYTHONPATH": str(HARNESS)},
     )
     assert finished.returncode == 0, finished.stderr

@@ -62,7 +62,7 @@ heavy = {"torch", "transformers", "datasets", "pandas", "huggingface_hub"} & set
 assert not heavy, heavy
 """
     environment = {**os.environ, "PYTHONPATH": str(assets.PACKAGE.parent)}
-    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=240)
 
 
 @pytest.mark.parametrize("command", ["eval", "score", "report", "export", "tasks", "fetch", "demo"])
@@ -386,7 +386,7 @@ main(["score", {str(folder)!r}, "--data-dir", {str(data_folder)!r}])
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """
     environment = {**os.environ, "PYTHONPATH": str(assets.PACKAGE.parent)}
-    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=240)
 
 
 def test_a_task_file_of_ones_own(run, model):

@@ -183,7 +183,7 @@ def test_the_script_publishes_the_zoo_and_goes_on_where_it_was(scene: Scene) -> 
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         assert done.returncode == 0, done.stderr
         assert TOKEN not in done.stdout + done.stderr

@@ -67,7 +67,7 @@ def run(tmp_path):
             env={**os.environ, "XHARNESS": f"{sys.executable} {stand_in}", "PYTHON": sys.executable},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
         return done, sorted(calls.read_text().splitlines()) if calls.exists() else []
 

@@ -91,7 +91,7 @@ def test_a_killed_run_goes_on_and_ends_alike(model, evaluate, uninterrupted, dat
         "output": str(tmp_path / "out"),
     }
     code = KILLED.format(paths=[str(assets.PACKAGE.parent)], **names)
-    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False)
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=240, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     [run] = {p.parent for p in (tmp_path / "out").glob("*/*/*/*/run.json")}
     assert {p.stem for p in run.glob("results/*/*")} == {"en", "de"}

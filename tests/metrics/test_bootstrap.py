@@ -85,7 +85,7 @@ DATA: dict[str, st.SearchStrategy[Any]] = {
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_the_units_together_give_what_the_metric_gives(metric, data):
     golds, made = data.draw(DATA[metric])

@@ -46,13 +46,8 @@ def agree_on_many(make, check, size):
     """Check at least ``ENOUGH`` different cases, each made of about ``size`` bytes."""
     seen = set()
 
-    @settings(
-        max_examples=ENOUGH // BATCH * 5 // 4,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    # The cases are made of long byte strings on purpose, which hypothesis finds large.
+    @settings(max_examples=ENOUGH // BATCH * 5 // 4, suppress_health_check=list(HealthCheck))
     @given(st.binary(min_size=BATCH * size, max_size=BATCH * size))
     def batch(data):
         draw = Draw(data)

@@ -8,7 +8,7 @@ from itertools import chain, groupby
 
 import pytest
 import seqeval.metrics as seqeval
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.tags import IOB, UPOS, tagged
@@ -31,7 +31,6 @@ def scores_of(gold, predicted):
 # --- Accuracy ---
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab")), min_size=1))
 def test_accuracy_is_the_share_of_equal_lines(pairs):
     golds, predictions = zip(*pairs, strict=True)
@@ -52,7 +51,6 @@ def test_accuracy_of_indices_takes_numbers_and_text():
 # --- Entities and parts of speech ---
 
 
-@settings(deadline=None)
 @given(tagged(IOB))
 def test_entity_f1_equals_seqeval_on_iob(pair):
     with warnings.catch_warnings():
@@ -80,7 +78,6 @@ def iob_entities(sentences):
     return found
 
 
-@settings(deadline=None)
 @given(tagged(IOB))
 def test_entity_f1_equals_a_plain_walk(pair):
     golds, predictions = pair
@@ -101,7 +98,6 @@ def pos_units(sentences):
     return found
 
 
-@settings(deadline=None)
 @given(tagged(UPOS))
 def test_udpos_f1_is_over_runs_of_equal_tags(pair):
     golds, predictions = pair
@@ -230,7 +226,6 @@ GOLDS = st.dictionaries(st.sampled_from("pqrs"), st.lists(TEXTS, min_size=1, max
 ANSWERS = st.dictionaries(st.sampled_from("pqrst"), TEXTS)
 
 
-@settings(deadline=None)
 @given(GOLDS, ANSWERS)
 def test_squad_equals_a_plain_restatement(golds, predictions):
     measured = question_answering.squad(golds, predictions, "th")
@@ -241,7 +236,6 @@ def test_squad_equals_a_plain_restatement(golds, predictions):
     }
 
 
-@settings(deadline=None)
 @given(GOLDS, ANSWERS, st.sampled_from(["ar", "de", "en", "es", "hi", "vi", "zh"]))
 def test_mlqa_equals_a_plain_restatement(golds, predictions, language):
     expected = answer_scores(golds, predictions, lambda text: words_of(text, False, language))

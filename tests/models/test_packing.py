@@ -92,7 +92,7 @@ MODEL = tiny()
 PACKED = packed(MODEL)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.integers(0, 4))
 def test_rows_of_any_length(lengths: list[int], more: int) -> None:
     inputs = batch(lengths, width=max(lengths) + more)
@@ -119,7 +119,7 @@ def test_groups_of_any_kind_give_the_same(near: float, monkeypatch: pytest.Monke
     assert_equal(gradients(MODEL, batch(LENGTHS)), gradients(PACKED, batch(LENGTHS)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=6))
 def test_every_real_sub_word_is_packed_once(rows: list[list[bool]]) -> None:
     mask = torch.tensor(rows)

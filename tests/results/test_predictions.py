@@ -1,7 +1,7 @@
 """Prediction files: written and read again, read from others, and explained where they do not fit."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xharness.errors import PredictionError, UsageError
@@ -24,7 +24,6 @@ CASES = st.one_of(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CASES)
 def test_what_is_written_is_read_again(tmp_path, case):
     kind, content, shape = case

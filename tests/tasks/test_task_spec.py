@@ -86,7 +86,7 @@ def test_hash_is_the_same_in_another_process() -> None:
         "PYTHONPATH": str(HARNESS),
     }
     out = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=240
     ).stdout
     assert out.split() == [registry.load_task("xnli").hash, registry.load_task("tatoeba").hash]
 

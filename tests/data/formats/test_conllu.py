@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xharness.data import formats
@@ -236,7 +236,7 @@ def sentences(draw: st.DrawFn) -> list[str]:
     return lines
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(st.lists(sentences(), min_size=1, max_size=3), st.sampled_from([DEFAULT, SPANISH, FRENCH, []]))
 def test_it_is_as_restated(tmp_path, made, precedence):
     path = write(tmp_path, document(*made))

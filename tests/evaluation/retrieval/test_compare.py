@@ -459,7 +459,7 @@ def test_a_killed_run_goes_on_and_ends_alike(evaluate, raw, tiny_checkpoint, tmp
     whole = evaluate("bucc2018,lareqa", output=tmp_path / "whole", **options)
     names = {"model": str(tiny_checkpoint("encoder")), "data": str(raw.parent), "output": str(tmp_path / "out")}
     code = KILLED.format(paths=[str(assets.PACKAGE.parent)], targets="bucc2018,lareqa", name="candidates", **names)
-    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120, check=False)
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=240, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     [run] = {p.parent for p in (tmp_path / "out").glob("*/*/*/*/run.json")}
     [state] = (run / "vectors").rglob("candidates.json")

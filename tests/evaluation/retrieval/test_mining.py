@@ -88,7 +88,7 @@ def official_threshold(scored, gold):
 
 
 @given(TEXTS, TEXTS, st.integers(0, 1000), st.data())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_mining_is_what_the_official_script_does(sources, targets, seed, data):
     x, y = embed(sources, seed), embed(targets, seed + 1)
     found = official_pairs(sources, targets, x, y)

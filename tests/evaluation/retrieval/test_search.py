@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xharness.errors import DataError, UsageError
@@ -14,7 +14,7 @@ from xharness.evaluation.retrieval.search import ranks, search, search_both
 
 pytestmark = pytest.mark.filterwarnings("error")
 # The tiles are the same for all examples, so the fixture need not be made anew for each.
-PROPERTY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PROPERTY = settings(max_examples=60)
 
 
 @pytest.fixture(params=["as it is", "tiny"], ids=str)

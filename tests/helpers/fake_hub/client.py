@@ -77,5 +77,5 @@ os._exit(0)  # tearing torch down takes a second and shows nothing
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=240)
         self._process.stdout.close()
