@@ -90,7 +90,7 @@ class Page:
         """Wait until an expression is true; going to another state and loading replicates take their time."""
         from selenium.webdriver.support.wait import WebDriverWait
 
-        WebDriverWait(self.browser, 20).until(lambda _: self.run(f"return {condition}", *arguments), condition)
+        WebDriverWait(self.browser, 120).until(lambda _: self.run(f"return {condition}", *arguments), condition)
 
     def wait_for(self, selector: str) -> None:
         """Wait until there is such an element."""
