@@ -14,7 +14,8 @@ FILES = sorted(TESTS.rglob("*.py"))
 
 def test_every_file_lies_in_a_room_of_the_package():
     assert {path.name for path in TESTS.glob("*.py")} == AT_THE_ROOT
-    assert {path.name for path in TESTS.iterdir() if path.is_dir() and path.name != "__pycache__"} == ROOMS | NO_ROOMS
+    assert {path.relative_to(TESTS).parts[0] for path in FILES} <= ROOMS | NO_ROOMS | AT_THE_ROOT
+    assert {folder for folder in ROOMS if not any((TESTS / folder).rglob("test_*.py"))} == set()
     for path in FILES:
         folder = path.relative_to(TESTS).parts[0]
         if folder in ("helpers", "performance"):

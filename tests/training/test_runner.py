@@ -27,7 +27,6 @@ from xharness.models import loading as models_loading
 from xharness.models.kinds import KINDS
 from xharness.tasks.registry import load_mixture, load_training
 from xharness.training import dev_sets, output_folder
-from xharness.training import plan as training_plan
 from xharness.training import runner as training_runner
 from xharness.training.dev_sets import DevSet
 from xharness.training.plan import Options, differences, prepare
@@ -264,7 +263,7 @@ def test_a_mixture_goes_on_without_ccg_alone(base: Path, folder: Path, monkeypat
     empty = folder.parent / "empty"
     empty.mkdir(exist_ok=True)
     alone = smaller.model_copy(update={"tasks": ["ccg"]})
-    monkeypatch.setattr(training_plan, "load_mixture", lambda name: alone)
+    monkeypatch.setattr("xharness.tasks.selection.load_mixture", lambda name: alone)
     with pytest.raises(NothingToDo, match="LDC"):
         prepare(["multitask"], str(base), data_dir=empty)
 
