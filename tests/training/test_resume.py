@@ -22,7 +22,7 @@ from xharness.training import selection as watching
 from xharness.training import trainer
 from xharness.training.plan import Options, prepare
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_thread")]
 
 
 class Killed(BaseException):

@@ -27,6 +27,8 @@ from helpers.pull_requests import (
 from xharness.leaderboard.package import Package
 from xharness.leaderboard.submission import Withdrawal, as_bytes
 
+pytestmark = pytest.mark.long
+
 
 def test_submitted_checked_commented_once_merged_and_recorded(board, machine, runs, gold):
     submitted = machine.run(
