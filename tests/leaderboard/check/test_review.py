@@ -9,12 +9,11 @@ import pytest
 
 from helpers.fake_hub import TOKEN, Repository
 from helpers.leaderboard import packed
-from helpers.machine import Machine
+from helpers.machine import STRANGER, Machine
 from helpers.pull_requests import (
     CLOSE,
     COMMENT,
     COMMIT,
-    STRANGER,
     UPLOAD,
     checked,
     comments_of,
