@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 # constraints.txt pins the versions that are tested, torch first of all.
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
+BENCH := PYTHONPATH=$(CURDIR)/harness:$(CURDIR)/tests $(BIN)/python -m performance
 
 # Real data for tests and benchmarks: a folder laid out like the Hub (docs/data.md). Without one they skip.
 ifndef XHARNESS_DATA_DIR
@@ -47,18 +48,18 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python bench/eval_speed.py
-	$(BIN)/python bench/encoding_cost.py
-	$(BIN)/python bench/search_speed.py
-	$(BIN)/python bench/train_speed.py
-	$(BIN)/python bench/publish_speed.py
-	$(BIN)/python bench/board_check_speed.py
-	$(BIN)/python bench/board_build_speed.py
-	$(BIN)/python bench/page_speed.py
+	$(BENCH).eval_speed
+	$(BENCH).encoding_cost
+	$(BENCH).search_speed
+	$(BENCH).train_speed
+	$(BENCH).publish_speed
+	$(BENCH).board_check_speed
+	$(BENCH).board_build_speed
+	$(BENCH).page_speed
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find harness tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find harness tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: installed again only when one of the two files changes.
 PINS := pyproject.toml constraints.txt

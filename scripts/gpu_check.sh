@@ -8,13 +8,13 @@
 #   --data-dir FOLDER   with MNLI and XNLI; by default XHARNESS_DATA_DIR
 #   --steps N           of training (300)
 #   --figures-only      without the tests and the benchmark
-#   --to FILE           for the figures, by default docs/benchmarks/<date>-gpu-check.md
+#   --to FILE           for the figures, by default docs/performance/<date>-gpu-check.md
 #
 # Ends with 2 where there is no GPU, and with 1 if something failed; the figures of the rest are written all the same.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-base='' steps=300 all=yes to=$checkout/docs/benchmarks/$(date +%F)-gpu-check.md
+base='' steps=300 all=yes to=$checkout/docs/performance/$(date +%F)-gpu-check.md
 while (($#)); do
   case $1 in
     -h | --help) help_of "${BASH_SOURCE[0]}"; exit 0 ;;
@@ -58,12 +58,13 @@ print(f"{card.name}, {card.total_memory / 2**30:.0f} GiB, torch {torch.__version
 print(f"transformers {transformers.__version__}, xharness {xharness.__version__}.")' >>"$work/page"
 echo "The base is ${base/#"$work"*/of base size, with random weights}." >>"$work/page"
 [[ -z $all ]] ||
-  note Tests "$python" -m pytest -m gpu -p no:cacheprovider -c "$checkout/pyproject.toml" "$checkout/tests/test_gpu.py"
+  note Tests "$python" -m pytest -m gpu -p no:cacheprovider -c "$checkout/pyproject.toml" "$checkout/tests/end_to_end/test_gpu.py"
 note 'Training on MNLI in bfloat16' use "${xharness[@]}" train mnli --base "$base" --output "$work/mnli" \
   --device cuda --dtype bfloat16 --max-steps "$steps" --eval-every "$steps"
 note 'Evaluation on XNLI' use "${xharness[@]}" eval --model "$work/mnli" --targets xnli --device cuda \
   --output "$work/results"
-[[ -z $all ]] || note 'Evaluation speed beside Trainer' "$python" "$checkout/bench/eval_speed.py"
+[[ -z $all ]] ||
+  note 'Evaluation speed beside Trainer' env PYTHONPATH="$checkout/tests:$PYTHONPATH" "$python" -m performance.eval_speed
 mkdir -p "$(dirname "$to")" && cp "$work/page" "$to"
 echo "Written to $to." >&2
 [[ -z $failed ]] || { echo "Failed: ${failed%; }." >&2; exit 1; }

@@ -25,6 +25,8 @@ from xharness.results.aggregate import Results
 from xharness.training import runner as training_runner
 from xharness.training.plan import Options, prepare
 
+pytestmark = pytest.mark.long
+
 TARGETS = {"mnli": "xnli,tatoeba", "squad_v1": "xquad,tatoeba", "multitask": "xnli,xquad,tatoeba"}
 """What some of the checkpoints are scored on, as they are; the others go out with Tatoeba alone."""
 

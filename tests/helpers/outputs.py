@@ -18,7 +18,7 @@ NAN = float("nan")
 FAMILIES = list(tiny_models.FAMILIES)
 
 
-class Oracle:
+class KnownOutputs:
     """A model that knows what to put out for each row; in padded places it puts out NaN."""
 
     def __init__(self, input_ids: list[list[int]], rows: list[torch.Tensor], wrap: Any) -> None:
@@ -44,8 +44,8 @@ def run(kind: str, examples: list[Any], context: Context, rows: Any, wrap: Any, 
     """Take examples through encode, forward and decode; ``rows(features)`` says what the model puts out."""
     chosen = KINDS[kind]
     features = chosen.encode(examples, context)
-    oracle = Oracle(features.input_ids, rows(features), wrap)
-    encoder = LoadedModel(oracle, context.tokenizer, torch.device("cpu"), "float32", None, 2)
+    model = KnownOutputs(features.input_ids, rows(features), wrap)
+    encoder = LoadedModel(model, context.tokenizer, torch.device("cpu"), "float32", None, 2)
     arrays = forward(encoder, chosen, features, context, budget)
     return chosen.decode(examples, features, arrays, context) if chosen.decode else arrays
 

@@ -13,7 +13,6 @@ from helpers.machine import Machine
 from xharness.leaderboard import verdict
 from xharness.leaderboard.package import Package
 
-STRANGER = "hf_stranger"
 COMMIT, UPLOAD, COMMENT, CLOSE = ("POST .*/commit/", "PUT .*/lfs/", "POST .*/comment$", "POST .*/status$")
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from helpers.fake_hub import TOKEN, LoopbackHub, Repository
-from helpers.machine import Machine
+from helpers.machine import STRANGER, Machine
 from helpers.runs import found_board, gold_folder, make_run, write_predictions
 from xharness import files
 
-STRANGER = "hf_stranger"
 COMMIT = "POST /api/datasets/org/.*/commit/"
 
 

@@ -21,7 +21,7 @@ from xharness.training import runner as training_runner
 from xharness.training import selection as training_selection
 from xharness.training.plan import Options, prepare
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_thread")]
 
 
 class Killed(BaseException):

@@ -32,7 +32,7 @@ from xharness.training.dev_sets import DevSet
 from xharness.training.plan import Options, differences, prepare
 
 ONE_EACH = ("mnli", "commonsenseqa", "ud_en_hub", "squad_v1")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_thread")]
 
 
 def scored_again(output: Path, task: str, folder: Path, limit: int | None = None) -> float:

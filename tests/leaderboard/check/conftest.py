@@ -11,9 +11,7 @@ import pytest
 
 from helpers.fake_hub import LoopbackHub, Repository
 from helpers.leaderboard import packed
-from helpers.pull_requests import (
-    STRANGER,
-)
+from helpers.machine import STRANGER
 from helpers.runs import found_board, gold_folder, make_run
 from xharness.leaderboard.package import Package
 

@@ -9,12 +9,11 @@ import pytest
 
 from helpers.fake_hub import TOKEN, Repository
 from helpers.leaderboard import packed
-from helpers.machine import Machine
+from helpers.machine import STRANGER, Machine
 from helpers.pull_requests import (
     CLOSE,
     COMMENT,
     COMMIT,
-    STRANGER,
     UPLOAD,
     checked,
     comments_of,
@@ -26,6 +25,8 @@ from helpers.pull_requests import (
 )
 from xharness.leaderboard.package import Package
 from xharness.leaderboard.submission import Withdrawal, as_bytes
+
+pytestmark = pytest.mark.long
 
 
 def test_submitted_checked_commented_once_merged_and_recorded(board, machine, runs, gold):

@@ -18,6 +18,8 @@ from helpers.page import (
 )
 from xharness.leaderboard import page
 
+pytestmark = pytest.mark.long
+
 
 @browsing
 def test_what_an_address_asks_for_and_is_not_there_is_said(shown):
@@ -294,7 +296,7 @@ def test_an_empty_board_says_what_to_do(board, browser, tmp_path):
 
 @browsing
 def test_a_thousand_submissions_are_no_trouble(board, browser, tmp_path):
-    # Loose, because other tests run beside this one; bench/page_speed.py measures.
+    # Loose, because other tests run beside this one; tests/performance/page_speed.py measures.
     (tmp_path / "index.html").write_text(page.render(many_rows(board, 1000)), encoding="utf-8")
     shown = Page(browser, (tmp_path / "index.html").as_uri())
     shown.open()
