@@ -254,7 +254,9 @@ plan(["all", *{LARGE_ON_H200!r}], standalone_mode=False)
 print(sorted({{"torch", "transformers", "datasets", "huggingface_hub"}} & set(sys.modules)))
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=240)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=240
+    )
     assert finished.stdout.splitlines()[-1:] == ["[]"], finished.stderr
 
 
