@@ -1,4 +1,4 @@
-"""``python -m xharness`` is the command ``xharness``."""
+"""`python -m xharness` runs the command line."""
 
 from xharness.cli.main import main
 

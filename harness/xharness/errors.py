@@ -1,4 +1,4 @@
-"""Every error that a user can cause, each with its exit code and a sentence that says what to do next.
+"""Exceptions shown to the user, each with its exit code and what to do next.
 
 XharnessError          1  anything below, when nothing more exact fits
 ├── UsageError         2  an unknown name or a flag that cannot be meant

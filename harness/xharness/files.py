@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever reads a half of one."""
+"""Atomic writes of files and folders, SHA-256 and the cache folder."""
 
 from __future__ import annotations
 

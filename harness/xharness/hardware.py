@@ -1,4 +1,4 @@
-"""What training and evaluating an encoder costs in arithmetic, memory and time on a named GPU; pure, from its shape.
+"""GPU data sheets and encoder shapes: FLOPs, memory and the minimum time of a training step.
 
 A *bound* is the time that no program for this GPU can beat: matrix products at the full rate of its data sheet, and the
 optimiser's reading and writing at its full memory bandwidth, one after the other.

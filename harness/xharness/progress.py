@@ -1,4 +1,4 @@
-"""Progress bars on stderr, which move on by work done and not by rows begun."""
+"""Progress bars on stderr."""
 
 from __future__ import annotations
 

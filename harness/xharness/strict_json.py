@@ -1,4 +1,4 @@
-"""Reading JSON that somebody else wrote: one object, within bounds, which no two readers read differently."""
+"""Strict JSON: size, depth and duplicate-key checks for files written by others."""
 
 from __future__ import annotations
 

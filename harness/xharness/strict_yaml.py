@@ -1,4 +1,4 @@
-"""Reading YAML strictly into frozen models, with all errors of a file said at once, each with its field."""
+"""Strict YAML: frozen pydantic models, all errors of a file reported at once."""
 
 from __future__ import annotations
 

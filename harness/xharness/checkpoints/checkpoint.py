@@ -1,4 +1,4 @@
-"""What is known of a checkpoint before its weights are loaded."""
+"""`Checkpoint`: what is known of a model before its weights are loaded."""
 
 from __future__ import annotations
 

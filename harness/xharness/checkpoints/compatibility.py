@@ -1,4 +1,4 @@
-"""Whether one of a checkpoint's heads fits a target, by its kind and by the names of its labels; and which."""
+"""Match a checkpoint's heads to a target by kind and label names."""
 
 from __future__ import annotations
 

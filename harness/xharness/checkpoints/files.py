@@ -1,4 +1,4 @@
-"""The files that a checkpoint is made of: its config, its tokenizer and its safetensors weights."""
+"""Files of a checkpoint: config, tokenizer, safetensors shards, content hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""xharness.json: what a checkpoint that xharness trained says of itself, its tasks and the heads beside its encoder."""
+"""xharness.json: the task heads stored beside an encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoints of the zoo as `xharness models` lists them: where each is, how large, and how good."""
+"""`xharness models list`: zoo checkpoints on the Hub and on disk."""
 
 from __future__ import annotations
 

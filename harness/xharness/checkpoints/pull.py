@@ -1,4 +1,4 @@
-"""Pulling a checkpoint: from the Hub into a folder, every file proved before it stands under its name."""
+"""`xharness models pull`: download a checkpoint at one commit and verify it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a training run, training.json: all that its checkpoint depends on, its losses and its scores."""
+"""training.json: everything a training run depended on, its losses and scores; validation."""
 
 from __future__ import annotations
 

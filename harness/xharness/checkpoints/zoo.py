@@ -1,4 +1,4 @@
-"""The zoo: which checkpoints there are, what each is called, and which repository and commit a name stands for."""
+"""The model zoo: names, repositories and pinned commits."""
 
 from __future__ import annotations
 

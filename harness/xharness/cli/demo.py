@@ -1,4 +1,4 @@
-"""The command that shows all of it on a model of its own: ``demo``."""
+"""`xharness demo`."""
 
 from __future__ import annotations
 

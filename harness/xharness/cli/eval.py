@@ -1,4 +1,4 @@
-"""The commands that make scores: ``eval`` from a checkpoint, ``score`` from predictions."""
+"""`xharness eval`, `score`."""
 
 from __future__ import annotations
 

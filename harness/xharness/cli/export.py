@@ -1,4 +1,4 @@
-"""The commands that write scores and predictions for others to read: ``export xtreme`` and ``export lm-eval``."""
+"""`xharness export`."""
 
 from __future__ import annotations
 

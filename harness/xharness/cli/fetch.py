@@ -1,4 +1,4 @@
-"""The command that fills a data folder: ``fetch``."""
+"""`xharness fetch`."""
 
 from __future__ import annotations
 

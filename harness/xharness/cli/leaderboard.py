@@ -1,4 +1,4 @@
-"""The commands of those who keep a leaderboard: `leaderboard check`, `build`, `serve` and `init`."""
+"""`xharness leaderboard`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that judges a submission to a leaderboard: ``leaderboard check``."""
+"""`xharness leaderboard check`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: data on stdout, everything else on stderr, imports inside the commands so that help is quick."""
+"""The command line."""
 
 from __future__ import annotations
 

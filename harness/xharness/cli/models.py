@@ -1,4 +1,4 @@
-"""The commands about the zoo of trained checkpoints: ``models list``, ``show``, ``pull`` and ``pin``."""
+"""`xharness models`."""
 
 from __future__ import annotations
 

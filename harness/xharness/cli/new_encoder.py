@@ -1,4 +1,4 @@
-"""The command that makes an encoder with random weights: ``new-encoder``."""
+"""`xharness new-encoder`."""
 
 from __future__ import annotations
 

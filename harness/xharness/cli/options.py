@@ -1,4 +1,4 @@
-"""The options and ways of printing that commands share."""
+"""Options and output helpers shared by the commands."""
 
 from __future__ import annotations
 

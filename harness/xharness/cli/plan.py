@@ -1,4 +1,4 @@
-"""The commands that say what work costs on a named GPU before anything is downloaded: ``plan train``, ``tune`` ..."""
+"""`xharness plan`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that puts checkpoints on the Hub: ``publish``."""
+"""`xharness publish`."""
 
 from __future__ import annotations
 

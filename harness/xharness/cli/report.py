@@ -1,4 +1,4 @@
-"""The command that makes tables of scores: ``report``."""
+"""`xharness report`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that submits scores, with their predictions, to a leaderboard: `submit`."""
+"""`xharness submit`."""
 
 from __future__ import annotations
 

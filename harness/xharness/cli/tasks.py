@@ -1,4 +1,4 @@
-"""The commands about task files: ``tasks list``, ``show``, ``check`` and ``pin``."""
+"""`xharness tasks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that trains checkpoints: ``train``."""
+"""`xharness train`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the files of a split from a data folder through the datasets library, and why that may fail."""
+"""Read tables with the datasets library, with errors explained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pools: the candidates that the queries of mining and ranking tasks are answered from."""
+"""Candidate pools of mining and ranking tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a row as it is stored to a canonical example: columns and labels by name, answers where they really stand."""
+"""Convert a row into an example: columns and labels by name, answer offsets checked."""
 
 from __future__ import annotations
 

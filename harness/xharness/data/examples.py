@@ -1,4 +1,4 @@
-"""The canonical examples: what every data source is turned into before anything else sees it."""
+"""Example types (Pair, Tagged, Question ...) and the hash of a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a data set's files belong to configs and splits: by its README, or by the names of folders and files."""
+"""Configs and splits of a data set repository, from its README or its file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of tables as sequences of canonical examples, read and converted in pieces when they are asked for."""
+"""Lazy sequences of examples over a table: all, concatenated, or a subset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data: from a spec, a language and a split to canonical examples, their hash, and how complete they are."""
+"""Load a split of a task in one language as examples, with its hash and completeness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MANIFEST.tsv, which says of every split in a data folder where it is from and how complete it is."""
+"""MANIFEST.tsv of a data folder: source, license and completeness of every split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding the source of a split, in a folder or on the Hub, and opening it as a table."""
+"""Choose the source of a split (data folder or Hub) and open it as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training data: a training set in one language or several, from its sources or the user's own files, and draws of it.
+"""Training examples of one or more languages: sampling, few-shot draws, user files.
 
 Nothing is held in memory but the numbers of the rows that were drawn. Texts that are too long are not cut here.
 """

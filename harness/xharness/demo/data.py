@@ -1,4 +1,4 @@
-"""Making the demo's parallel data sets from its lexicon, as parquet files in the layout of the Hub."""
+"""Generate the demo's parallel data sets."""
 
 from __future__ import annotations
 

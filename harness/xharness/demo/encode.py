@@ -1,4 +1,4 @@
-"""Turning the demo's training data into numbers: the vocabulary, and encoded examples with their labels."""
+"""Vocabulary and encoded examples of the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's little world: what can be said in it, and how a fact is said in each language."""
+"""Lexicon and sentence templates of the demo."""
 
 from __future__ import annotations
 

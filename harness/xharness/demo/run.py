@@ -1,4 +1,4 @@
-"""The story that ``xharness demo`` tells: make data, train tiny checkpoints, evaluate each as anybody's would be."""
+"""`xharness demo`, end to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training the demo's checkpoints: a tiny XLM-R with three heads and its tokenizer, in about a minute."""
+"""Train the demo's tiny checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The desk where one target in one language is worked on: from data to predictions, score and result file."""
+"""Evaluate one target in one language: predict, score, save; reuse valid results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The curve over an encoder's layers, as a table for the terminal and as a picture for a paper."""
+"""Tables and plots of scores by layer."""
 
 from __future__ import annotations
 

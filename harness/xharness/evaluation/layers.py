@@ -1,4 +1,4 @@
-"""Every layer of an encoder: the curve over them, and the choice of one on development data."""
+"""Evaluate every layer of an encoder, or choose one on development data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shelf that holds a run's checkpoint while it is loaded, with the head that a target needs."""
+"""Keep the model of the current head and dtype loaded."""
 
 from __future__ import annotations
 

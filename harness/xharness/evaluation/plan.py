@@ -1,4 +1,4 @@
-"""The plan: what a checkpoint can be scored on as it is, and why not on the rest; pure, nothing is loaded or run."""
+"""The evaluation plan: one step per target, with its state and the reason."""
 
 from __future__ import annotations
 

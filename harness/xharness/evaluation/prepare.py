@@ -1,4 +1,4 @@
-"""What is done before anything runs: resolve the checkpoint, look for the data, make the plan; without torch."""
+"""Evaluation options; resolve the checkpoint and check the data before anything runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a run: where it lies, and the run.json that says what it is a run of."""
+"""Create the folder and run.json of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main trip: from a checkpoint to predictions, scores and result files, language by language, resumable."""
+"""`evaluate()`: run the plan, language by language, resumable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two commits of a repository on the Hub, found by the ids of folders: not all is listed."""
+"""Files that differ between two commits of a repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloading a file of the Hub into a place of one's own, going on with what an earlier download left there."""
+"""Resumable download of one file into a given path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong between this machine and the Hub, as sentences for the user."""
+"""Translate errors of reading the Hub into messages for the user."""
 
 from __future__ import annotations
 

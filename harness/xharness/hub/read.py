@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: the only module that talks to it.
+"""Read the Hugging Face Hub: resolve revisions, list and download files.
 
 It never imports torch, transformers or datasets, and huggingface_hub only when something is asked of the Hub,
 so that ``import xharness.hub.read`` costs nothing where everything lies in local folders.

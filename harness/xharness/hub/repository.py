@@ -1,4 +1,4 @@
-"""What stands on the Hub before something is written to it, and who may write: read only."""
+"""State of a repository: branches, tags, pull requests, collections, and what an account may write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that are published: where each will lie, its size and its SHA-256, and whether the Hub has it."""
+"""Compare local files with a repository, upload the difference in one commit, and verify it."""
 
 from __future__ import annotations
 

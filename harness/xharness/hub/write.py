@@ -1,4 +1,4 @@
-"""The writing side of the Hub: the only module that changes anything there."""
+"""Write to the Hub: create repositories, commit, comment, close pull requests."""
 
 from __future__ import annotations
 

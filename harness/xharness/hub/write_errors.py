@@ -1,4 +1,4 @@
-"""What goes wrong when something is written to the Hub, as sentences in which no token can stand."""
+"""Translate errors of writing to the Hub into messages without secrets; retry on rate limits."""
 
 from __future__ import annotations
 

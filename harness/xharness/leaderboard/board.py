@@ -1,4 +1,4 @@
-"""The file that says what a board is, ``board.json``: its title, where its page is, and who looks after it."""
+"""board.json: title, Space and maintainers of a leaderboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Building a board: from what was merged to its table, its scores for machines, and its page."""
+"""Build table, scores.json and page."""
 
 from __future__ import annotations
 

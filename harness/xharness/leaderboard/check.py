@@ -1,4 +1,4 @@
-"""Checking a submission: everything that can be found out without its model, as one verdict."""
+"""Check a submission and report the verdict."""
 
 from __future__ import annotations
 

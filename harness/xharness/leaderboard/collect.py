@@ -1,4 +1,4 @@
-"""Where the predictions of a submission come from: RUNs of eval, or a folder in the official layout of any system."""
+"""Collect predictions to submit, from runs or from a prediction folder."""
 
 from __future__ import annotations
 

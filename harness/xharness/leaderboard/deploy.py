@@ -1,4 +1,4 @@
-"""Putting files of a board where they are shown: what a repository would gain, and one commit that brings it there."""
+"""Create a leaderboard on the Hub, and update its data set and Space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a merged submission to its row of the board: scores over its seeds, checked ones where there are any."""
+"""Rows from submissions and from published scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scores of a board as a table in the long form, ``scores.parquet``: a row for every single number."""
+"""scores.parquet: one row per score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package of a submission: predictions scored anew, packed the same way every time, and described by a record."""
+"""Build a submission package: rescored, compressed, described."""
 
 from __future__ import annotations
 

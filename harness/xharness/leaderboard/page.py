@@ -1,4 +1,4 @@
-"""The page of the leaderboard: one HTML file with its style, code and data inside, which asks for nothing else."""
+"""The single-file HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pull request on a board's repository: what it changes, whether its author may, and its files, fetched bounded."""
+"""What a pull request changes, and whether it may."""
 
 from __future__ import annotations
 

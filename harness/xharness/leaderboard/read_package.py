@@ -1,4 +1,4 @@
-"""Reading the folder of a submission that anybody may have made: bounded, and nothing in it is followed or run."""
+"""Read an untrusted submission: sizes, gzip, prediction files."""
 
 from __future__ import annotations
 

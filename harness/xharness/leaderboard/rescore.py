@@ -1,4 +1,4 @@
-"""Scoring the predictions of a submission anew: against the gold data here, and beside the scores that it claims."""
+"""Recompute all scores of a submission, in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the maintainers' automation does with pull requests: check them, say so below, put what is accepted on main."""
+"""Check, comment on and merge open pull requests."""
 
 from __future__ import annotations
 

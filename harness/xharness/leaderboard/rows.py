@@ -1,4 +1,4 @@
-"""The rows of the board and their numbers: what ``scores.json`` holds, and the page shows."""
+"""Rows and cells of the leaderboard; scores.json."""
 
 from __future__ import annotations
 

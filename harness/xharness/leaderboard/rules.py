@@ -1,4 +1,4 @@
-"""Whether a submission's record can be true: its targets, its track and declarations, and what is on the board."""
+"""Rules for submissions: targets, tracks, duplicates, supersession."""
 
 from __future__ import annotations
 

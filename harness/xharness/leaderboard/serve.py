@@ -1,4 +1,4 @@
-"""Showing a built board on this machine, as a static Space or any web server would."""
+"""Serve a built page locally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what was merged into a board: submissions and verdicts, each proved to belong to the other."""
+"""Read the leaderboard's repository; mirror it from the Hub."""
 
 from __future__ import annotations
 

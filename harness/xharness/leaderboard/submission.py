@@ -1,4 +1,4 @@
-"""What a submission to a leaderboard is: its record, its limits, and the id that its content gives it."""
+"""submission.json: the record of a submission, its fields and limits."""
 
 from __future__ import annotations
 

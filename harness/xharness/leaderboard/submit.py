@@ -1,4 +1,4 @@
-"""Sending something to a leaderboard: what stands there, what one pull request would add, and opening it once."""
+"""Submit or withdraw by pull request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict on a submission: what the maintainers' automation found, and the scores that it computed itself."""
+"""verdict.json: the result of a check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The official metrics of XTREME and XTREME-R, equal to its evaluate.py to the last digit.
+"""Registry of the metrics (`METRICS`, `SCORE_KEYS`); equal to XTREME's evaluate.py to the last digit.
 
 Every metric is a function ``(golds, predictions, language) -> Measured`` over one language of one task. The
 order of the floating-point operations is that of the official scripts, since another order changes the last

@@ -1,4 +1,4 @@
-"""What every metric has in common: what it gives back, and the checks of what it is given."""
+"""`MetricResult` and the input checks that all metrics share."""
 
 from __future__ import annotations
 

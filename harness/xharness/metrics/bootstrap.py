@@ -1,4 +1,4 @@
-"""How far a score might be from what more examples of the same kind would give: bootstrap intervals over examples."""
+"""Bootstrap confidence intervals over examples."""
 
 from __future__ import annotations
 

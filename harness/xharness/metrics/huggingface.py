@@ -1,4 +1,4 @@
-"""Metrics of Hugging Face's `evaluate` library, named in a spec as `evaluate:<module or local path>`."""
+"""Metrics of Hugging Face's `evaluate` library (`metric: evaluate:<module>`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bootstrap replicates of a language's score, drawn alike for every submission, so that differences are paired.
+"""Bootstrap replicates drawn by example id, for paired comparisons of systems.
 
 In resample number r an example counts as often as its id says, a number of the Poisson distribution with mean 1, for
 every system, in every language and every target. So

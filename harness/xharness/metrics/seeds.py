@@ -1,4 +1,4 @@
-"""Statistics over seeds: mean and deviation with every seed that gave a score, and again without those that failed."""
+"""Mean and standard deviation over seeds, with and without failed runs."""
 
 from __future__ import annotations
 

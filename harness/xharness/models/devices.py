@@ -1,4 +1,4 @@
-"""How freed memory is kept while a model is trained on a CPU: asking Linux for it anew at every step costs a lot."""
+"""Choose device and dtype; memory settings; library versions."""
 
 from __future__ import annotations
 

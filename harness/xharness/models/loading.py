@@ -1,4 +1,4 @@
-"""Loading a checkpoint with its head, and running it over rows of sub-words in batches by token budget."""
+"""Load a checkpoint with its head; refuse weights that are missing or unused."""
 
 from __future__ import annotations
 

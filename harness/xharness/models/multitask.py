@@ -1,4 +1,4 @@
-"""One encoder with a head for every task: how it is built from a base checkpoint, and how it is saved for others."""
+"""One encoder with a head per task: build, train and export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Padding-free encoders: the layers of a stock transformers model see the real sub-words only.
+"""Run BERT-like encoders without padding.
 
 ``install`` prepares a model once; from then on it is called as ever, with padded ``input_ids`` and ``attention_mask``.
 Embeddings are computed padded, so positions are the stock ones. Before the first layer the padding is taken out and all

@@ -1,4 +1,4 @@
-"""What is published of a checkpoint's folder: every file with its place, size and SHA-256, made without the Hub."""
+"""Collect everything that is published of a checkpoint: weights, card, results, record."""
 
 from __future__ import annotations
 

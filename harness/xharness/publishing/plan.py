@@ -1,4 +1,4 @@
-"""What publishing would change: the files of a publication against those that stand in the repository."""
+"""What publishing would change on the Hub, and whether it may."""
 
 from __future__ import annotations
 

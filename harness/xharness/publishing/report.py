@@ -1,4 +1,4 @@
-"""Publishing in words and tables: what would be sent where, and what came of it."""
+"""Tables of what would be published and what was."""
 
 from __future__ import annotations
 

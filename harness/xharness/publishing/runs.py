@@ -1,4 +1,4 @@
-"""The RUNs that are published with a checkpoint: found, each proved to be of it, and copied without local paths."""
+"""Collect the runs of a checkpoint and copy them without local paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing: sending what a plan says as one commit, and proving that it arrived."""
+"""Publish: commit or pull request, tag, collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means over languages, groups and targets as the benchmarks make them, each said to be complete or not."""
+"""Average scores over languages, groups and targets as the benchmarks do."""
 
 from __future__ import annotations
 

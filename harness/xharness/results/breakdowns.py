@@ -1,4 +1,4 @@
-"""Scores by what sets languages apart: their script, their family, and how much text there is in them."""
+"""Scores by script, language family and resource level."""
 
 from __future__ import annotations
 

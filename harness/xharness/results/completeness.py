@@ -1,4 +1,4 @@
-"""Why the mean of a target over its languages is not the benchmark's: all that must hold for it to be complete."""
+"""Reasons why a mean is partial."""
 
 from __future__ import annotations
 

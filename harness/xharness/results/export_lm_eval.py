@@ -1,4 +1,4 @@
-"""The scores of a RUN in the shape of lm-evaluation-harness' results file, for its tables and tools to read."""
+"""Export scores as a results file of lm-evaluation-harness."""
 
 from __future__ import annotations
 

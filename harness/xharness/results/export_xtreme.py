@@ -1,4 +1,4 @@
-"""The submission folder of XTREME and XTREME-R, put together from the prediction files of RUNs."""
+"""Export predictions as an XTREME submission folder."""
 
 from __future__ import annotations
 

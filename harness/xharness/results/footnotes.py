@@ -1,4 +1,4 @@
-"""What stands below a table of scores: why a mean is partial, what was scored, and all that changes what it means."""
+"""Footnotes of score tables: partial means, settings, tuning, counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prediction files in the layout of XTREME's submissions: ``<task>/test-<language>.<tsv, json or jsonl>``.
+"""Prediction files in XTREME's submission formats: read and write.
 
 Google's evaluate.py can rescore what is written here. Read is what others wrote, too: CRLF, a byte order
 mark, blank lines at the end and a missing last newline are all fine.

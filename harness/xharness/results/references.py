@@ -1,4 +1,4 @@
-"""Our scores beside published ones, each with its source; unlike things are not subtracted from one another."""
+"""Compare results with published scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading RUNs, the folders that eval makes: the scores of one, or those of several joined into one result."""
+"""Read runs: run.json, result files, and several runs joined into one result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result file: one JSON per checkpoint x task x language x seed, and the folder (RUN) it lies in."""
+"""`Score`: the scores of one task in one language with full provenance; result files."""
 
 from __future__ import annotations
 

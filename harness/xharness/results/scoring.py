@@ -1,4 +1,4 @@
-"""Predictions against gold, without a model and without torch: what ``score`` runs, and ``eval`` at its end."""
+"""Score predictions against gold data, without torch."""
 
 from __future__ import annotations
 

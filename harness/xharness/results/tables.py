@@ -1,4 +1,4 @@
-"""Scores as tables for people (text, markdown, LaTeX) and for spreadsheets (csv), and the plan as text."""
+"""Score tables as text, Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 

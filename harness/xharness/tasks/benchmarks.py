@@ -1,4 +1,4 @@
-"""The benchmarks: named lists of targets, their groups and languages, and the scores that were published for them."""
+"""Benchmarks: their targets, groups, languages and published reference scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records of what targets and training sets have in common: where data comes from and what its columns mean."""
+"""What targets and training sets share: data sources, columns, labels, languages and their counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each kind of problem is put before the encoder, as the `input` of a target's YAML says it."""
+"""Input settings of each kind of task: lengths, strides, prompts, pooling, layers."""
 
 from __future__ import annotations
 

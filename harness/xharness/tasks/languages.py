@@ -1,4 +1,4 @@
-"""Facts about the languages, by which results are broken down."""
+"""Language metadata: name, family, script and resource level."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pinning: in the YAML text of specs, branches are replaced by the shas that they stand at."""
+"""Replace branches in task files by commit hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: the settings that a task is trained with, by name, each value with where it is from."""
+"""Training recipes: hyperparameters by task, each with its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records that the YAML files under ``tasks/`` describe: tasks, training sets, benchmarks, languages."""
+"""Specs of targets, training sets and mixtures, as the YAML files under `tasks/` describe them."""
 
 from __future__ import annotations
 

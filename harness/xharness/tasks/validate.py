@@ -1,4 +1,4 @@
-"""Checking the task files that come with xharness, or the user's own, and whether they make whole benchmarks."""
+"""Validate task files, and check that each benchmark is complete."""
 
 from __future__ import annotations
 

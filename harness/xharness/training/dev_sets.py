@@ -1,4 +1,4 @@
-"""Development scores while training: fixed examples of a task in a language, read by the model as it stands."""
+"""Development sets that are scored during training; chance level and collapse detection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lessons: training examples as rows of sub-words with what is to be learned, in flat arrays kept on the disk."""
+"""Encoded training sets: token ids and targets in memory-mapped arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masked language modelling on the user's own text: which sub-words are hidden, drawn at every step from a seed."""
+"""Masked language modeling on the user's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders from scratch: random weights and a vocabulary of their own, for smoke runs and research on model size."""
+"""Create a small encoder with random weights and its own vocabulary."""
 
 from __future__ import annotations
 

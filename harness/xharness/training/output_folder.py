@@ -1,4 +1,4 @@
-"""The folder of a training run: whose it is, which seeds failed in it, and how the checkpoint is put in its place."""
+"""The output folder of a training run: lock, resume, finish."""
 
 from __future__ import annotations
 

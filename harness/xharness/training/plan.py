@@ -1,4 +1,4 @@
-"""What a training run will do: base, tasks, data, recipe and mixture, before anything is computed; without torch."""
+"""The training plan: base model, training sets, recipe and mixture; its reproducible request."""
 
 from __future__ import annotations
 

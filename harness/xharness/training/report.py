@@ -1,4 +1,4 @@
-"""Training in words and tables: what a run will do, and what came of it."""
+"""Tables and loss curves of a training run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training: from a plan to a checkpoint with its record, resumable after a kill at any step."""
+"""`train()`: build, train, retry failed seeds, write the checkpoint and its record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of training: which task each optimiser step is for, and which of its units it holds; pure, from a seed."""
+"""Which task and which examples each optimizer step trains on, random-access by seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is looked at while a model is trained, which of its states are kept, and which are the best by what."""
+"""Checkpoint selection: score development sets, keep the best, last and averaged states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""transformers' Trainer with our batches: a task per step, cut by a budget of sub-words, saved whole or not at all."""
+"""The training loop: packed batches, gradient accumulation, checkpoints to resume from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking the files that are wanted out of an archive (tar, zip; gzip, bzip2, xz), and nothing beside them."""
+"""Extract selected members of tar and zip archives safely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloading a file from where it was published, whole or not at all, and proving that it is the right one."""
+"""Resumable HTTP download with checksum."""
 
 from __future__ import annotations
 

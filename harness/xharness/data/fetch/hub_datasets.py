@@ -1,4 +1,4 @@
-"""Filling a folder with the data of tasks: data sets as on the Hub, and below ``raw/`` files as they were published."""
+"""Download data sets from the Hub into a data folder."""
 
 from __future__ import annotations
 

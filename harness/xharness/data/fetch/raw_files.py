@@ -1,4 +1,4 @@
-"""Filling ``raw/`` of a data folder with files as they were published, taken out of their archives."""
+"""Download originally published files into `raw/` of a data folder."""
 
 from __future__ import annotations
 

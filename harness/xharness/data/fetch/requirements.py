@@ -1,4 +1,4 @@
-"""What some tasks need: which splits of which data sets on the Hub, and which files as published, each named once."""
+"""Which splits and raw files a set of tasks needs."""
 
 from __future__ import annotations
 

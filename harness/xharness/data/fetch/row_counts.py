@@ -1,4 +1,4 @@
-"""Whether the files of a split hold as many rows as the specs say."""
+"""Compare row counts of downloaded files with the specs."""
 
 from __future__ import annotations
 

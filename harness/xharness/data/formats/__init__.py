@@ -1,4 +1,4 @@
-"""Original file formats that the Hub's loaders do not read, each found below a folder and turned into plain rows."""
+"""Readers of original file formats (`READERS`), by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CCGbank as its owners have it: the LDC's folder of .auto files, or tables of words and supertags made of it."""
+"""Read CCGbank's .auto files, or tables of words and supertags."""
 
 from __future__ import annotations
 

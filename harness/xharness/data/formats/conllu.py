@@ -1,4 +1,4 @@
-"""CoNLL-U as XTREME reads it: multi-word tokens become one word again, with the tag of their highest part."""
+"""Read CoNLL-U as XTREME does: multiword tokens become one word."""
 
 from __future__ import annotations
 

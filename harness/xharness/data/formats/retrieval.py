@@ -1,4 +1,4 @@
-"""The original files of mining and ranking: BUCC 2018, LAReQA's XQuAD-R and Mewsli-X, as queries and candidates."""
+"""Read the original files of BUCC 2018, XQuAD-R (LAReQA) and Mewsli-X."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text files as they were published: UTF-8, perhaps packed with gzip, and lines that end at line feeds only."""
+"""Read UTF-8 text files, optionally gzipped, line by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From texts to predictions by comparing vectors: nearest sentences, mined pairs and ranked candidates."""
+"""Predictions from embeddings: nearest neighbors, mined pairs, rankings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors of many texts, kept on the disk while a target is worked on, so that a run that was killed goes on."""
+"""Compute embeddings into memory-mapped files, resumable; centering and whitening."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mining parallel sentences by ratio margin (Artetxe and Schwenk 2019), as XTREME's BUCC script does it.
+"""Bitext mining by ratio margin (Artetxe and Schwenk 2019).
 
 The steps: make each side's lines unique (``unify``), search both ways among them (``search.search_both``, k = 4),
 score and pair one to one (``mine``), give the pairs their ids (``with_ids``), choose a threshold on the dev set

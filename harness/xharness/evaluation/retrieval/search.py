@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by inner product: matrix products tile by tile, never the whole similarity matrix.
+"""Exact nearest-neighbor search by inner product, tile by tile.
 
 A neighbour is kept as one integer, its key: the score in the upper half, the index in the lower half, both turned so
 that a larger key is a nearer neighbour and, of equal scores, the one with the lower index. So no two keys are equal,

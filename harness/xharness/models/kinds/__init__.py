@@ -1,4 +1,4 @@
-"""The kinds of problem, by the name that a spec's ``kind`` gives."""
+"""Registry of the task kinds (`KINDS`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every kind of problem has in common: features, what is learned from them, and the special tokens of a text."""
+"""`Kind`, `Features`, `Targets` and the special-token template that all kinds share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classification of a pair of texts (XNLI, PAWS-X): encode both as one row, read the largest logit."""
+"""Sentence-pair classification (XNLI, PAWS-X)."""
 
 from __future__ import annotations
 

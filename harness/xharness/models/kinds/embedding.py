@@ -1,4 +1,4 @@
-"""Texts as vectors (Tatoeba, BUCC, Mewsli-X, LAReQA): one layer or several, pooled; what is near is told elsewhere."""
+"""Sentence embeddings (Tatoeba, BUCC, Mewsli-X, LAReQA): layers and pooling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multiple choice (XCOPA, COPA, Social IQa): each choice is a row with the text before it; the largest score wins."""
+"""Multiple choice (XCOPA, COPA, Social IQa)."""
 
 from __future__ import annotations
 

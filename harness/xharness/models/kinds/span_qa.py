@@ -1,4 +1,4 @@
-"""Extractive question answering (XQuAD, MLQA, TyDiQA): windows over the context, best span over all windows."""
+"""Extractive question answering (XQuAD, MLQA, TyDiQA) with sliding windows."""
 
 from __future__ import annotations
 

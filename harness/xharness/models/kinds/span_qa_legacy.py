@@ -1,4 +1,4 @@
-"""The answer text of a span as the 2020 scripts recovered it: from whole words, cut back to the predicted piece."""
+"""Answer text as the 2020 SQuAD scripts recovered it."""
 
 from __future__ import annotations
 

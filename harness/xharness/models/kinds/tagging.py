@@ -1,4 +1,4 @@
-"""Tagging of words (PAN-X, UDPOS): tags are read at first sub-words; long sentences are split and re-joined."""
+"""Token classification (PAN-X, UDPOS), labels at first subwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model card says, as plain values, before anything is laid out as text."""
+"""Data classes of a model card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts of a card, put together from records, scores, prose and the publisher's file; or all that is missing."""
+"""Gather the facts of a model card; list everything that is missing."""
 
 from __future__ import annotations
 

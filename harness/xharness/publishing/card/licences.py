@@ -1,4 +1,4 @@
-"""The licence of weights, put together from those of the tasks and of the checkpoint that training began with."""
+"""Derive the license of the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metadata of a card: its front matter with the model-index, and the files of the Hub's Community Evals."""
+"""YAML front matter, model-index and .eval_results files."""
 
 from __future__ import annotations
 

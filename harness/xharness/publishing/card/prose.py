@@ -1,4 +1,4 @@
-"""The prose of model cards: what no record can say, from the YAML files in ``model_cards/``."""
+"""Prose of model cards, from `model_cards/*.yaml`."""
 
 from __future__ import annotations
 

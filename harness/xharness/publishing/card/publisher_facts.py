@@ -1,4 +1,4 @@
-"""What only the publisher of a checkpoint knows: the file of facts, and how one is told what is missing in it."""
+"""The publisher's YAML file of facts."""
 
 from __future__ import annotations
 

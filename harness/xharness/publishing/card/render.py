@@ -1,4 +1,4 @@
-"""Model cards as text: rendered from the template in ``model_cards/``, and checked before anything is published."""
+"""Render a card from its Jinja template and check the result."""
 
 from __future__ import annotations
 

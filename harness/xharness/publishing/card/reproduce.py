@@ -1,4 +1,4 @@
-"""The shell commands on a card: those of `xharness eval` that make its scores again."""
+"""The `xharness eval` commands that reproduce a card's scores."""
 
 from __future__ import annotations
 

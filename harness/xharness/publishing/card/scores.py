@@ -1,4 +1,4 @@
-"""The scores of a card: RUNs put together over their seeds, what stands for the checkpoint, and what was not scored."""
+"""Merge runs over seeds into the scores of a card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the card of a model, from the Hub or from a folder, so that it can be shown on a terminal."""
+"""Show the card of a model in the terminal."""
 
 from __future__ import annotations
 

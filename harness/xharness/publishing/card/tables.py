@@ -1,4 +1,4 @@
-"""The tables of a model card, as markdown."""
+"""Markdown tables of a card."""
 
 from __future__ import annotations
 

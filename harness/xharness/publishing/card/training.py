@@ -1,4 +1,4 @@
-"""How a checkpoint was trained, as its card says it: from its training record, or from what a publisher gives."""
+"""Describe a training run for the card."""
 
 from __future__ import annotations
 

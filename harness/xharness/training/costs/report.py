@@ -1,4 +1,4 @@
-"""What training, tuning and evaluation would cost, as tables for the terminal and as JSON with all their inputs."""
+"""Cost tables of `xharness plan`."""
 
 from __future__ import annotations
 

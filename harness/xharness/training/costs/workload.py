@@ -1,4 +1,4 @@
-"""How much work training, tuning and evaluation are, in steps and sub-words, as the specs and recipes alone say it.
+"""Steps, tokens, time, memory and disk of training and evaluation runs.
 
 Sub-words are real ones, special tokens among them and padding not. They are estimated from mean characters, so the true
 number, which stands in every training record and result, is somewhat another one.

@@ -1,4 +1,4 @@
-"""What `eval --tune` trains: for which targets, on what, chosen how, and the key it is found again by; no torch."""
+"""`eval --tune`: which heads are trained on what, and the cache key of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of `eval --tune`, and its tables: scores, how the state was chosen, and how seeds differ."""
+"""`eval --tune`: tables of scores by seed and by checkpoint selection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`eval --tune`: train a head, and the encoder with it, for each target that needs one, and score what came of it."""
+"""`eval --tune`: train the missing heads and score every selected state."""
 
 from __future__ import annotations
 
