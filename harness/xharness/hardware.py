@@ -247,14 +247,14 @@ def load_gpu(name: str) -> Gpu:
     >>> load_gpu("H200").title
     'NVIDIA H200 SXM'
     """
-    found = gpus().get(name.strip().lower())
-    if found is None:
+    gpu = gpus().get(name.strip().lower())
+    if gpu is None:
         known = ", ".join(gpus())
         raise UsageError(
             f"There is no GPU named '{name}'.{did_you_mean(name, gpus())} Known: {known}. How fast another one or a "
             "processor is, a short run tells: xharness train prints sub-words a second."
         )
-    return found
+    return gpu
 
 
 def find_gpu(device: str) -> Gpu | None:
@@ -278,9 +278,9 @@ def load_encoder(name: str) -> EncoderShape:
     """
     known = encoders()
     plain = name.partition("@")[0].lower()
-    found = next((e for key, e in known.items() if plain in (key, *(n.lower() for n in e.names))), None)
-    if found is not None:
-        return found
+    shape = next((e for key, e in known.items() if plain in (key, *(n.lower() for n in e.names))), None)
+    if shape is not None:
+        return shape
     folder = Path(name)
     if folder.is_dir():
         return _from_folder(folder)

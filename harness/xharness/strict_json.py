@@ -37,7 +37,7 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
             or has too many digits, it is nested too deeply, or a text holds half a character (a lone surrogate).
     """
     try:
-        found = json.loads(
+        value = json.loads(
             content.decode("utf-8"),
             object_pairs_hook=_once,
             parse_constant=_no_constant,
@@ -50,12 +50,12 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
         raise SubmissionError(f"{where}: nested too deeply; {DEPTH} levels are read.") from None
     except ValueError as error:
         raise SubmissionError(f"{where}: not valid JSON: {show_line(str(error))}.") from None
-    if not isinstance(found, dict):
-        raise SubmissionError(f"{where}: found a JSON {type(found).__name__}, expected one object.")
-    problem = _problem(found)
+    if not isinstance(value, dict):
+        raise SubmissionError(f"{where}: found a JSON {type(value).__name__}, expected one object.")
+    problem = _problem(value)
     if problem:
         raise SubmissionError(f"{where}: {problem}.")
-    return found
+    return value
 
 
 def record(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
@@ -88,15 +88,15 @@ def show_line(text: str) -> str:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
+    unique = dict(pairs)
+    if len(unique) == len(pairs):
+        return unique
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:
             raise ValueError(f"the key '{name[:60]}' stands twice")
         seen.add(name)
-    return found
+    return unique
 
 
 def _no_constant(name: str) -> Any:
@@ -116,9 +116,9 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _problem(found: dict[str, Any]) -> str:
+def _problem(content: dict[str, Any]) -> str:
     """Return what is wrong with a value that JSON can spell; '' if nothing is."""
-    level: list[Any] = [found]
+    level: list[Any] = [content]
     for _ in range(DEPTH):
         below: list[Any] = []
         for each in level:

@@ -113,7 +113,7 @@ def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
 def _sentence(model: type[BaseModel], problem: Any) -> str:
     path = [str(part) for part in problem["loc"] if not str(part).startswith("function-")]
     field = ".".join(path) or "the file"
-    found = problem.get("input")
+    value = problem.get("input")
     match problem["type"]:
         case "extra_forbidden":
             return f"{field}: no such field.{did_you_mean(path[-1], _fields_at(model, path[:-1]))}"
@@ -124,11 +124,11 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
             return "\n".join(_below(path, line) for line in str(problem["ctx"]["error"]).splitlines())
         case "literal_error":
             expected = problem["ctx"]["expected"]
-            hint = did_you_mean(str(found), re.findall(r"'([^']+)'", expected))
-            return f"{field}: found {found!r}, expected {expected}.{hint}"
+            hint = did_you_mean(str(value), re.findall(r"'([^']+)'", expected))
+            return f"{field}: found {value!r}, expected {expected}.{hint}"
         case _:
             message = problem["msg"].removeprefix("Input should be ").strip()
-            return f"{field}: found {found!r} ({type(found).__name__}), expected {message}."
+            return f"{field}: found {value!r} ({type(value).__name__}), expected {message}."
 
 
 def _below(path: list[str], line: str) -> str:
@@ -158,7 +158,7 @@ def _record_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in getattr(annotation, "__args__", ()):
-        found = _record_in(argument)
-        if found is not None:
-            return found
+        model = _record_in(argument)
+        if model is not None:
+            return model
     return None

@@ -48,14 +48,14 @@ def match_head(
     if spec.compares_vectors:
         return HeadMatch("encoder only", spec.note or "")
     if asked is not None:
-        found = _fit_head(spec, checkpoint.heads[asked], label_map)
-        if found.state == "ready":
-            return found
-        return replace(found, state="cannot", reason=f"{found.reason} (chosen by --head)")
-    found = _choose(spec, checkpoint, label_map)
-    if found.state == "needs English target training":
-        return replace(found, reason=f"{found.reason}; {_training(spec)}")
-    return found
+        match = _fit_head(spec, checkpoint.heads[asked], label_map)
+        if match.state == "ready":
+            return match
+        return replace(match, state="cannot", reason=f"{match.reason} (chosen by --head)")
+    match = _choose(spec, checkpoint, label_map)
+    if match.state == "needs English target training":
+        return replace(match, reason=f"{match.reason}; {_training(spec)}")
+    return match
 
 
 def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> HeadMatch:
@@ -66,7 +66,7 @@ def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str]
         return own
     if spec.train in fits and fits[spec.train].state == "ready":
         return fits[spec.train]
-    fitting = [name for name, found in fits.items() if found.state == "ready"]
+    fitting = [name for name, match in fits.items() if match.state == "ready"]
     if len(fitting) > 1:
         # Which of them is better only scores would tell, and choosing by the scores of a test set would be cheating.
         told = f"several of its heads fit ({', '.join(fitting)}; --head NAME chooses one)"
@@ -87,8 +87,8 @@ def _fit_own(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str
     if checkpoint.head != spec.kind:
         own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"
         return HeadMatch("needs English target training", own)
-    found = _fit_labels(spec, checkpoint.id2label, label_map, "its labels are", "its config names the labels")
-    return replace(found, head=checkpoint.head_name) if found.state == "ready" else found
+    match = _fit_labels(spec, checkpoint.id2label, label_map, "its labels are", "its config names the labels")
+    return replace(match, head=checkpoint.head_name) if match.state == "ready" else match
 
 
 def _fit_head(spec: TaskSpec, head: Head, label_map: Mapping[str, str] | None) -> HeadMatch:
@@ -96,8 +96,8 @@ def _fit_head(spec: TaskSpec, head: Head, label_map: Mapping[str, str] | None) -
     called = f"its head '{head.name}'"
     if head.kind != spec.kind:
         return HeadMatch("needs English target training", f"{called} is for {head.kind.replace('_', ' ')}")
-    found = _fit_labels(spec, head.labels, label_map, f"the labels of {called} are", f"{called} names the labels")
-    return replace(found, reason=f"with {called}", head=head.name) if found.state == "ready" else found
+    match = _fit_labels(spec, head.labels, label_map, f"the labels of {called} are", f"{called} names the labels")
+    return replace(match, reason=f"with {called}", head=head.name) if match.state == "ready" else match
 
 
 def _fit_labels(
@@ -150,10 +150,14 @@ def canonical_labels(
         names.update({_plain(alias): label for alias in aliases})
     if label_map and set(label_map) <= set(spec.labels):
         names.update({_plain(own): label for label, own in label_map.items()})
-    found = [names.get(_plain(name)) for name in head]
-    if any(label is None for label in found) or len(set(found)) != len(found) or set(spec.labels) - set(found):
+    canonical = [names.get(_plain(name)) for name in head]
+    if (
+        any(label is None for label in canonical)
+        or len(set(canonical)) != len(canonical)
+        or set(spec.labels) - set(canonical)
+    ):
         return None
-    return tuple(label for label in found if label is not None)
+    return tuple(label for label in canonical if label is not None)
 
 
 def _plain(name: str) -> str:

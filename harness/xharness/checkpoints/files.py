@@ -193,10 +193,10 @@ def _check_own_head(record: CheckpointRecord, name: str, architectures: list[str
         return
     where = f"{name}: {heads.FILE}: heads.{own.name}"
     if own.architecture not in architectures:
-        found = ", ".join(architectures) or "none"
+        listed = ", ".join(architectures) or "none"
         raise ModelError(
             f"{where}: has no file and so is the checkpoint's own, a {own.architecture}; but the architectures in "
-            f"config.json are: {found}. Do the two files belong together?"
+            f"config.json are: {listed}. Do the two files belong together?"
         )
     if own.kind in heads.LABELLED and own.labels != id2label:
         raise ModelError(

@@ -170,14 +170,21 @@ def _parse(content: dict[str, Any], where: str) -> CheckpointRecord:
             "later xharness."
         )
     try:
-        found = strict_yaml.parse(_Content, content, where)
+        content_record = strict_yaml.parse(_Content, content, where)
     except SpecError as error:
         raise ModelError(f"{error} {_NEXT}") from None
     heads = {
         name: Head(name, entry.file, entry.kind, entry.architecture, tuple(entry.labels), entry.pooler)
-        for name, entry in found.heads.items()
+        for name, entry in content_record.heads.items()
     }
-    return CheckpointRecord(found.phase, tuple(found.tasks), found.base.name, found.base.id, heads, found.pooler)
+    return CheckpointRecord(
+        content_record.phase,
+        tuple(content_record.tasks),
+        content_record.base.name,
+        content_record.base.id,
+        heads,
+        content_record.pooler,
+    )
 
 
 class _Base(strict_yaml.Strict):

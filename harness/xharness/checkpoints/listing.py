@@ -59,9 +59,9 @@ class Row:
 
     def state(self, asked: bool) -> str:
         """Return where it is; ``asked``: the Hub was asked."""
-        found = [f"local: {self.folder.name}"] if self.folder else []
-        found += ["on the Hub"] if self.repo else []
-        return ", ".join(found) or ("not published" if asked else "")
+        places = [f"local: {self.folder.name}"] if self.folder else []
+        places += ["on the Hub"] if self.repo else []
+        return ", ".join(places) or ("not published" if asked else "")
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,10 @@ def _add_local(rows: list[Row], local: Row) -> None:
 def _on_hub(entries: Sequence[Entry], org: str, notes: list[str]) -> dict[str, Row]:
     """Return the rows of the checkpoints that an organisation has on the Hub, by name; adds to ``notes``."""
     there = set(hub_read.list_models(org))
-    found = [entry for entry in entries if entry.repo(org) in there]
+    published = [entry for entry in entries if entry.repo(org) in there]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        rows = pool.map(partial(_published, org=org, notes=notes), found)
-        return {entry.name: row for entry, row in zip(found, rows, strict=True)}
+        rows = pool.map(partial(_published, org=org, notes=notes), published)
+        return {entry.name: row for entry, row in zip(published, rows, strict=True)}
 
 
 def _published(entry: Entry, org: str, notes: list[str]) -> Row:
@@ -214,7 +214,7 @@ def _published(entry: Entry, org: str, notes: list[str]) -> Row:
 
 def _overall(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
     """Return the benchmarks' means that a repository's .eval_results claim; empty where it claims none."""
-    found = []
+    averages = []
     for path in sorted(path for path in listed if path.startswith(".eval_results/") and path.endswith(".yaml")):
         try:
             entries = yaml.safe_load(hub_read.download_file(repo, sha, path, "model").read_text(encoding="utf-8"))
@@ -225,10 +225,10 @@ def _overall(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
                     and isinstance(name, str)
                     and isinstance(value, int | float)
                 ):
-                    found.append(strip_controls(f"{name.rpartition('/')[2]} overall {value:.1f}"))
+                    averages.append(strip_controls(f"{name.rpartition('/')[2]} overall {value:.1f}"))
         except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
             continue  # not what xharness writes; the list goes on without its score
-    return ", ".join(found)
+    return ", ".join(averages)
 
 
 def _development(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
@@ -272,24 +272,26 @@ def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entr
         if not (path / heads.FILE).is_file():
             continue
         try:
-            found = heads.read(path / heads.FILE, str(path), files.find_heads(path))
+            record = heads.read(path / heads.FILE, str(path), files.find_heads(path))
             score = _score(path)
         except ModelError as error:
             notes.append(f"{path.name} is left out: {error}")
             continue
         count += 1
-        joint = len(found.tasks) > 1 and set(found.tasks) <= set(list_intermediate())
-        task = MIXTURE if joint else ",".join(found.tasks)
-        encoder = zoo.encoder_of(found.base_name)
+        joint = len(record.tasks) > 1 and set(record.tasks) <= set(list_intermediate())
+        task = MIXTURE if joint else ",".join(record.tasks)
+        encoder = zoo.encoder_of(record.base_name)
         size = sum(p.stat().st_size for p in [*path.iterdir(), *path.glob("heads/*")] if p.is_file())
-        base, title = strip_controls(found.base_name), _trained_on(found.tasks)
-        row = Row(path.name, base, strip_controls(task), title, found.phase, size, folder=path, headline=score)
-        entry = _entry(zoo, encoder, task, found.phase)
+        base, title = strip_controls(record.base_name), _trained_on(record.tasks)
+        row = Row(path.name, base, strip_controls(task), title, record.phase, size, folder=path, headline=score)
+        entry = _entry(zoo, encoder, task, record.phase)
         yield (row if entry is None else replace(row, name=entry.name, encoder=entry.encoder.title)), entry
     if not count:
         notes.append(f"{folder} holds no checkpoint that xharness trained (DIR/<name>/xharness.json).")
 
 
 def _entry(zoo: Zoo, encoder: ZooEncoder | None, task: str, phase: Phase) -> Entry | None:
-    found = (entry for entry in zoo.entries if entry.encoder == encoder and entry.task == task and entry.phase == phase)
-    return next(found, None)
+    matches = (
+        entry for entry in zoo.entries if entry.encoder == encoder and entry.task == task and entry.phase == phase
+    )
+    return next(matches, None)

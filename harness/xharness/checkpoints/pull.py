@@ -109,8 +109,8 @@ def pull(name: str, to: Path, *, progress: bool = True) -> Pulled:
 def select(listed: Collection[str]) -> list[str]:
     """Return the files of a repository that a pull brings, without the shards that an index of weights names."""
     parts = checkpoints_files.find_parts(path for path in listed if "/" not in path)
-    found = {*parts, *(path for path in listed if _MORE.fullmatch(path))}
-    return sorted(path for path in found if path.endswith(_ENDINGS))
+    selected = {*parts, *(path for path in listed if _MORE.fullmatch(path))}
+    return sorted(path for path in selected if path.endswith(_ENDINGS))
 
 
 def _named(name: str) -> tuple[str, str | None]:
@@ -186,7 +186,7 @@ class _Pull:
         record = training_record.load(self.to) if {heads.FILE, training_record.FILE} <= set(self.listed) else None
         if record is not None and not isinstance(record.weights, dict):
             raise ModelError(f"{self.repo}: its {training_record.FILE} has no digests of weights. Tell its owner.")
-        found, wrong = {}, []
+        recorded, wrong = {}, []
         for path, digest in record.weights.items() if record is not None else ():
             if path.count("/") > path.startswith("heads/"):
                 continue  # states of other steps, which are not published
@@ -194,13 +194,13 @@ class _Pull:
             if file is None or path not in weights or file.sha256 not in (None, digest):
                 wrong.append(path)
             else:
-                found[path] = replace(file, sha256=digest)
+                recorded[path] = replace(file, sha256=digest)
         if wrong:
             raise ModelError(
                 f"{self.repo}: at {self.sha[:12]} its weights are not those that its training.json was written for: "
                 f"{', '.join(sorted(wrong)[:4])}. Tell its owner; another commit may be whole ({self.repo}@REVISION)."
             )
-        return found
+        return recorded
 
     def _check_room(self, missing: Iterable[RemoteFile]) -> None:
         come = sum(path.stat().st_size for path in self.staging.glob("*.part"))

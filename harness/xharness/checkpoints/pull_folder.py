@@ -64,11 +64,11 @@ def begun(to: Path, repo: str) -> str | None:
     for path in (to / DONE, to / BEGUN):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            found, sha = str(content["repo"]), str(content["sha"])
+            repository, sha = str(content["repo"]), str(content["sha"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
-        if found != repo:
-            raise UsageError(f"{to}: holds {found} at {sha[:12]}, and {repo} is asked for. Give another folder.")
+        if repository != repo:
+            raise UsageError(f"{to}: holds {repository} at {sha[:12]}, and {repo} is asked for. Give another folder.")
         return sha
     return None
 

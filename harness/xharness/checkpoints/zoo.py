@@ -313,14 +313,14 @@ def pin(to: Path, org: str | None) -> Pinned:
         ModelError: the Hub cannot be reached, or refuses.
         OutputError: the file cannot be written.
     """
-    found = zoo.load(to if to.is_file() else None, org)
-    if found.org is None:
+    known = zoo.load(to if to.is_file() else None, org)
+    if known.org is None:
         raise UsageError(f"Whose checkpoints on the Hub? Give --org ORG, or set {zoo.OWN_ORG}.")
-    there = set(hub_read.list_models(found.org))
-    entries = [entry for entry in found.entries if entry.repo(found.org) in there]
-    revisions = {e.name: hub_read.resolve(e.repo(found.org), None, "model", fresh=True) for e in entries}
-    with found.path.open(encoding="utf-8", newline="") as file:  # newline="": the file's own line ends stay
+    there = set(hub_read.list_models(known.org))
+    entries = [entry for entry in known.entries if entry.repo(known.org) in there]
+    revisions = {e.name: hub_read.resolve(e.repo(known.org), None, "model", fresh=True) for e in entries}
+    with known.path.open(encoding="utf-8", newline="") as file:  # newline="": the file's own line ends stay
         text = file.read()
-    files.write_text(to, zoo.pinned(text, found.org, revisions))
-    missing = tuple(entry.name for entry in found.entries if entry.name not in revisions)
-    return Pinned(found.org, revisions, missing)
+    files.write_text(to, zoo.pinned(text, known.org, revisions))
+    missing = tuple(entry.name for entry in known.entries if entry.name not in revisions)
+    return Pinned(known.org, revisions, missing)

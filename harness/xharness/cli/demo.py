@@ -28,10 +28,10 @@ def demo(output: Path, seed: int, as_json: bool) -> None:
     from xharness.results import tables as results_tables
     from xharness.results.aggregate import side_by_side
 
-    found = demo_run.run(output, seed=seed, say=say, progress=True)
+    results = demo_run.run(output, seed=seed, say=say, progress=True)
     if as_json:
-        print_json([each.to_json() for _, each in found])
+        print_json([each.to_json() for _, each in results])
         return
-    click.echo(results_tables.tables([("demo", side_by_side(each for _, each in found))]))
-    for name, each in found:
+    click.echo(results_tables.tables([("demo", side_by_side(each for _, each in results))]))
+    for name, each in results:
         say(f"{name}: {each.provenance['run']}")

@@ -268,27 +268,27 @@ def eval_command(
         return
     from xharness.evaluation.runner import run
 
-    found = run(prepared, output, say=say)
-    show(found, str(prepared.checkpoint.folder_name), as_json)
-    say(f"\nResults, predictions and what they depend on: {found.provenance['run']}")
-    fail_if_incomplete(found.provenance["failures"])
+    results = run(prepared, output, say=say)
+    show(results, str(prepared.checkpoint.folder_name), as_json)
+    say(f"\nResults, predictions and what they depend on: {results.provenance['run']}")
+    fail_if_incomplete(results.provenance["failures"])
 
 
 def _tuning_of(context: click.Context, options: dict[str, Any]) -> dict[str, Any] | None:
     """Take the options of tuning out of the command's; None without ``--tune``, where none of them may be given."""
     given = {name for name in options if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     own = {p.name: p.opts[-1] for p in context.command.params if p.name in _names_of(TUNING) | _names_of(RECIPE)}
-    found = {str(name): options.pop(str(name)) for name in own}
-    if not found.pop("tune"):
+    tuning = {str(name): options.pop(str(name)) for name in own}
+    if not tuning.pop("tune"):
         if stray := sorted(given & own.keys()):
             raise click.UsageError(f"{own[stray[0]]} says how a head is trained: add --tune, or leave it out.", context)
         return None
-    if found["seeds"] is not None and "seed" in given:
+    if tuning["seeds"] is not None and "seed" in given:
         raise click.UsageError("--seed and --seeds cannot be meant together: give one of them.", context)
-    found["seeds"] = found["seeds"] or (options["seed"],)
-    found["languages"] = tuple(names(found.pop("tune_language")) or [])
-    found["root"] = found.pop("tuned_dir")
-    return {"given": given_of(found), **found}
+    tuning["seeds"] = tuning["seeds"] or (options["seed"],)
+    tuning["languages"] = tuple(names(tuning.pop("tune_language")) or [])
+    tuning["root"] = tuning.pop("tuned_dir")
+    return {"given": given_of(tuning), **tuning}
 
 
 def _names_of(decorators: list[Any]) -> set[str]:
@@ -320,10 +320,10 @@ def _tune(prepared: Any, options: dict[str, Any], output: Path, dry_run: bool, a
     needs_accelerate()
     from xharness.training.tune import runner as tune_runner
 
-    found = tune_runner.run(plan, output, say=say)
-    print_json(found.to_json()) if as_json else click.echo(tune_report.table(found))
-    say("\n" + "\n  ".join(["Results, predictions and what they depend on:", *found.runs]))
-    fail_if_incomplete(found.failures)
+    results = tune_runner.run(plan, output, say=say)
+    print_json(results.to_json()) if as_json else click.echo(tune_report.table(results))
+    say("\n" + "\n  ".join(["Results, predictions and what they depend on:", *results.runs]))
+    fail_if_incomplete(results.failures)
 
 
 def _curve(prepared: Any, output: Path, as_json: bool) -> None:
@@ -331,16 +331,16 @@ def _curve(prepared: Any, output: Path, as_json: bool) -> None:
     from xharness.evaluation import layer_curves
     from xharness.evaluation import layers as evaluation_layers
 
-    found = evaluation_layers.run(prepared, output, say=say)
-    made = layer_curves.save(found)
+    curves = evaluation_layers.run(prepared, output, say=say)
+    made = layer_curves.save(curves)
     if as_json:
-        print_json(found.to_json())
+        print_json(curves.to_json())
     else:
-        click.echo(layer_curves.table(found))
+        click.echo(layer_curves.table(curves))
     say("\nThe curve: " + ", ".join(str(path) for path in made))
     if len(made) == 1:
         say(layer_curves.HOW_TO_DRAW)
-    fail_if_incomplete(found.failures)
+    fail_if_incomplete(curves.failures)
 
 
 @click.command()
@@ -363,6 +363,6 @@ def score(
     """
     from xharness.results import scoring
 
-    found = scoring.score(folder, targets=names(targets), languages=names(languages), split=split, data_dir=data_dir)
-    show(found, str(folder), as_json)
-    fail_if_incomplete(found.provenance["failures"])
+    results = scoring.score(folder, targets=names(targets), languages=names(languages), split=split, data_dir=data_dir)
+    show(results, str(folder), as_json)
+    fail_if_incomplete(results.provenance["failures"])

@@ -80,14 +80,16 @@ def check(
     if name is not None and every:
         raise UsageError("--id and --all cannot be meant together. Leave one out.")
     assert path is not None
-    found = list(_checked(path, name, every, data_dir, workers))
-    for each in found:
+    verdicts = list(_checked(path, name, every, data_dir, workers))
+    for each in verdicts:
         _keep(each, record)
         if not as_json:
             _print(each)
     if as_json:
-        print_json({"verdicts": [each.verdict.to_json() for each in found]} if every else found[0].verdict.to_json())
-    _fail_if_refused(found)
+        print_json(
+            {"verdicts": [each.verdict.to_json() for each in verdicts]} if every else verdicts[0].verdict.to_json()
+        )
+    _fail_if_refused(verdicts)
 
 
 def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, workers: int) -> Iterator[Checked]:
@@ -145,16 +147,18 @@ class _Desk:
         from xharness.leaderboard import review
 
         with TemporaryDirectory(prefix="xharness-pull-") as work:
-            found = review.check_pull_request(self.repo, number, Path(work), self.data_dir, self.workers, self.on_board)
-            outcome: dict[str, Any] = {"pull_request": found.proposed.pull.proposal.url}
-            if not found.proposed.withdraws and not found.kept:
-                _keep(found.checked, self.record)
+            pull_check = review.check_pull_request(
+                self.repo, number, Path(work), self.data_dir, self.workers, self.on_board
+            )
+            outcome: dict[str, Any] = {"pull_request": pull_check.proposed.pull.proposal.url}
+            if not pull_check.proposed.withdraws and not pull_check.kept:
+                _keep(pull_check.checked, self.record)
             if self.me is not None:
-                outcome["commented"] = review.comment(found, self.me)
+                outcome["commented"] = review.comment(pull_check, self.me)
                 say("commented" if outcome["commented"] else "the same verdict was posted before")
-            if self.merge and found.checked.verdict.accepted:
-                outcome["recorded"] = review.merge(found, say)
-            return found.checked, outcome
+            if self.merge and pull_check.checked.verdict.accepted:
+                outcome["recorded"] = review.merge(pull_check, say)
+            return pull_check.checked, outcome
 
 
 def _desk(repo: str, data_dir: Path | None, workers: int, record: Path | None, *, comment: bool, merge: bool) -> _Desk:
@@ -180,7 +184,7 @@ def _check_open(desk: _Desk, as_json: bool) -> None:
     """Check all open pull requests; one that cannot be checked does not hold up the others."""
     from xharness.leaderboard import review
 
-    found: list[Checked] = []
+    checks: list[Checked] = []
     verdicts: list[dict[str, Any]] = []
     queue = review.queue(desk.repo, desk.me)
     failures = dict(queue.failed)
@@ -193,7 +197,7 @@ def _check_open(desk: _Desk, as_json: bool) -> None:
             say(f"pull request {number}: {error}")
             failures[number] = str(error)
             continue
-        found.append(checked)
+        checks.append(checked)
         verdicts.append({**checked.verdict.to_json(), **outcome})
         if not as_json:
             _print(checked)
@@ -204,11 +208,11 @@ def _check_open(desk: _Desk, as_json: bool) -> None:
     if as_json:
         passed = {"refused_before": queue.refused, "drafts": queue.drafts}
         print_json({"verdicts": verdicts, **passed, "failed": failures})
-    elif not found and not failures:
+    elif not checks and not failures:
         click.echo("no open pull request to check")
     if failures:
         raise Incomplete(f"pull requests that could not be checked, or not merged: {', '.join(map(str, failures))}.")
-    _fail_if_refused(found)
+    _fail_if_refused(checks)
 
 
 def _keep(checked: Checked, record: Path | None) -> None:
@@ -231,9 +235,9 @@ def _print(checked: Checked) -> None:
     click.echo(check.text(checked))
 
 
-def _fail_if_refused(found: list[Checked]) -> None:
+def _fail_if_refused(verdicts: list[Checked]) -> None:
     from xharness.leaderboard import check
 
-    refused = [check.sentence(each) for each in found if not each.verdict.accepted]
+    refused = [check.sentence(each) for each in verdicts if not each.verdict.accepted]
     if refused:
         raise SubmissionError("\n".join(refused))

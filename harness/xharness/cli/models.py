@@ -63,11 +63,11 @@ def models_list(
         for entry in known.of_encoder(encoder):
             click.echo(f"{entry.task} {entry.name}")
         return
-    found = checkpoints_listing.list_checkpoints(known, folder, encoder)
+    rows = checkpoints_listing.list_checkpoints(known, folder, encoder)
     if as_json:
-        print_json(found.to_json())
+        print_json(rows.to_json())
     else:
-        click.echo(found.table())
+        click.echo(rows.table())
 
 
 @models.command("show")

@@ -69,14 +69,14 @@ def print_json(content: Any) -> None:
     click.echo(json.dumps(content, ensure_ascii=False, indent=2))
 
 
-def show(found: Any, name: str, as_json: bool) -> None:
+def show(results: Any, name: str, as_json: bool) -> None:
     """Print ``Results`` as JSON or as a table in which they are called ``name``."""
     from xharness.results import tables as results_tables
 
     if as_json:
-        print_json(found.to_json())
+        print_json(results.to_json())
     else:
-        click.echo(results_tables.tables([(name, found)]))
+        click.echo(results_tables.tables([(name, results)]))
 
 
 def fail_if_incomplete(failures: Sequence[str]) -> None:
@@ -95,8 +95,8 @@ def with_recipe(command: Any) -> Any:
 
 def given_of(options: dict[str, Any]) -> dict[str, Any]:
     """Take the recipe's settings that the user gave out of a command's options."""
-    found = {name: options.pop(name) for name in GIVEN}
-    return {name: value for name, value in found.items() if value is not None}
+    values = {name: options.pop(name) for name in GIVEN}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def needs_accelerate() -> None:

@@ -88,11 +88,11 @@ def _machine(
     from xharness.hardware import ASSUMED_SHARE, BATCH_TOKENS, load_gpu
     from xharness.training.costs.estimate import Machine
 
-    found = load_gpu(gpu)
-    chosen: Any = found.best_dtype() if dtype == "auto" else dtype
-    found.rate(chosen)
+    spec_sheet = load_gpu(gpu)
+    chosen: Any = spec_sheet.best_dtype() if dtype == "auto" else dtype
+    spec_sheet.rate(chosen)
     tokens = batch_tokens or BATCH_TOKENS["cuda"]
-    return Machine(found, gpus, chosen, tokens, gradient_checkpointing, share or ASSUMED_SHARE)
+    return Machine(spec_sheet, gpus, chosen, tokens, gradient_checkpointing, share or ASSUMED_SHARE)
 
 
 @plan.command("train")
@@ -165,15 +165,15 @@ def plan_eval(targets: str, encoder: str, languages: str | None, split: Any, as_
     from xharness.training.costs import workload
 
     shape, used = load_encoder(encoder), _machine(**machine)
-    found = workload.evaluations(select(names(targets) or []), names(languages), split)
+    evaluations = workload.evaluations(select(names(targets) or []), names(languages), split)
     if as_json:
-        evaluation = costs_report.evaluations_json(found, shape, used)
+        evaluation = costs_report.evaluations_json(evaluations, shape, used)
         print_json({**costs_report.inputs_json(encoder, shape, used), "split": split, "evaluation": evaluation})
         return
     _print(
         costs_report.title(encoder, shape, used),
-        costs_report.evaluations_table(found, shape, used),
-        costs_report.evaluation_notes(found, used),
+        costs_report.evaluations_table(evaluations, shape, used),
+        costs_report.evaluation_notes(evaluations, used),
     )
 
 
@@ -251,7 +251,7 @@ def _intermediate(tasks: str, recipe: Any, cap: int | None, temperature: float |
 def _count(seeds: str) -> int:
     from xharness.errors import UsageError
 
-    found = names(seeds) or []
-    if not found or not all(seed.isdecimal() for seed in found) or len(set(found)) != len(found):
+    parts = names(seeds) or []
+    if not parts or not all(seed.isdecimal() for seed in parts) or len(set(parts)) != len(parts):
         raise UsageError(f"--seeds is '{seeds}': give whole numbers with commas between, each once.")
-    return len(found)
+    return len(parts)

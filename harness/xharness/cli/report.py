@@ -61,24 +61,24 @@ def report(
             say(f"{path} is left out: it has no result yet.")
     published = [] if against is None else references.named(names(against) or [])
     if join:
-        found = [("joined", results_runs.join(runs, benchmark))]
+        named_results = [("joined", results_runs.join(runs, benchmark))]
     else:
-        found = [(_run_name(path), results_runs.load_run(path, benchmark)) for path in runs]
-    compared = [references.compare(result, published) for _, result in found] if published else []
+        named_results = [(_run_name(path), results_runs.load_run(path, benchmark)) for path in runs]
+    compared = [references.compare(result, published) for _, result in named_results] if published else []
     if as_json:
-        tables = [result.to_json() for _, result in found]
+        tables = [result.to_json() for _, result in named_results]
         for table, rows in zip(tables, compared, strict=False):
             table["against"] = [row.to_json() for row in rows]
         print_json(tables)
         return
     if form == "csv":
         rows = [row for each in compared for row in each]
-        click.echo(results_tables.tables(found, form, further=references.csv_lines(rows)))
+        click.echo(results_tables.tables(named_results, form, further=references.csv_lines(rows)))
         if rows:
             say(references.sources(rows))
         return
-    click.echo(results_tables.tables(found, form))
-    for (name, _), rows in zip(found, compared, strict=False):
+    click.echo(results_tables.tables(named_results, form))
+    for (name, _), rows in zip(named_results, compared, strict=False):
         click.echo("\n" + references.table(name, rows, form))
 
 

@@ -145,9 +145,9 @@ def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, ye
     made = leaderboard_package.SubmitterInfo(
         **given, notes=note, submitted_by=submitter, repo=base or None, revision=commit or None
     )
-    found = (
+    collected = (
         leaderboard_collect.of_runs(runs, given["selected_by"])
         if folder is None
         else leaderboard_collect.of_folder(folder)
     )
-    return leaderboard_package.pack(found, made, data_dir, say)
+    return leaderboard_package.pack(collected, made, data_dir, say)

@@ -14,17 +14,17 @@ from xharness.errors import Incomplete
 
 
 def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    files_by_language: dict[str, Path] = {}
     for part in value:
         code, equals, path = part.partition("=")
         if not code or not equals or not path:
             raise click.BadParameter("write LANGUAGE=FILE, such as de=mnli-de.jsonl.")
         if not re.fullmatch("[a-z]{2,3}", code):
             raise click.BadParameter(f"'{code}' is no language code of two or three letters.")
-        if code in found:
+        if code in files_by_language:
             raise click.BadParameter(f"the language '{code}' stands twice.")
-        found[code] = Path(path)
-    return found
+        files_by_language[code] = Path(path)
+    return files_by_language
 
 
 @click.command()

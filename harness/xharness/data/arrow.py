@@ -16,28 +16,28 @@ from xharness.data import hub_layout
 PIECE = 20_000
 
 
-def content_key(folder: Path, config: str, split: str, found: Sequence[Path]) -> str:
+def content_key(folder: Path, config: str, split: str, paths: Sequence[Path]) -> str:
     """Return a name for the cached copy of a split that changes with the folder's content.
 
     The datasets library names its copy by the paths and times of the files, and not by what they hold: new files
     could read an old copy.
     """
     digest = hashlib.sha256(f"{config}/{split}".encode())
-    for path in sorted({folder / "README.md", *found}):
+    for path in sorted({folder / "README.md", *paths}):
         if path.is_file():
             digest.update(f"{path.relative_to(folder)} {files.sha256(path)}".encode())
     return digest.hexdigest()[:16]
 
 
-def read_folder(folder: Path, config: str, split: str, found: Sequence[Path], cache: str) -> Any:
+def read_folder(folder: Path, config: str, split: str, paths: Sequence[Path], cache: str) -> Any:
     """Return the table that some files of a folder hold; the README's other configs need not be there."""
     import datasets
 
     head = hub_layout.read_head(folder)
-    formats = sorted({hub_layout.data_format(path) or path.suffix for path in found})
+    formats = sorted({hub_layout.data_format(path) or path.suffix for path in paths})
     if len(formats) > 1:
         raise ValueError(f"the split has files of several formats ({', '.join(formats)}).")
-    if hub_layout.data_format(found[0]) is None:
+    if hub_layout.data_format(paths[0]) is None:
         return datasets.load_dataset(str(folder), config, split=split, cache_dir=cache)
     builder = "csv" if formats[0] == "tsv" else formats[0]
     module = importlib.import_module(f"datasets.packaged_modules.{builder}.{builder}")
@@ -50,7 +50,7 @@ def read_folder(folder: Path, config: str, split: str, found: Sequence[Path], ca
         options["delimiter"] = "\t"
     if hub_layout.gives_types(head, config):
         options["features"] = datasets.info.DatasetInfosDict.from_directory(str(folder))[config].features
-    files_of = {split: [glob.escape(str(path.absolute())) for path in found]}
+    files_of = {split: [glob.escape(str(path.absolute())) for path in paths]}
     return datasets.load_dataset(builder, data_files=files_of, split=split, cache_dir=cache, **options)
 
 
@@ -101,8 +101,8 @@ def reason(causes: Sequence[BaseException]) -> str:
     return first if first.endswith((".", "!", "?")) else f"{first}."
 
 
-def named_files(found: Sequence[Path], data_dir: Path, causes: Sequence[BaseException]) -> str:
+def named_files(paths: Sequence[Path], data_dir: Path, causes: Sequence[BaseException]) -> str:
     """Return the file that errors speak of, else the first ones of a split."""
-    spoken = [path for path in found if any(path.name in str(cause) for cause in causes)] or found
+    spoken = [path for path in paths if any(path.name in str(cause) for cause in causes)] or paths
     names = ", ".join(str(path.relative_to(data_dir)) for path in spoken[:3])
     return f"{data_dir}: {names}" + (f" and {len(spoken) - 3} more" if len(spoken) > 3 else "")

@@ -103,7 +103,7 @@ def _read_pool(spec: TaskSpec, languages: Sequence[str], split: Split, data_dir:
         raise problem
     joined = Joined(candidates)
     sizes = tuple(map(len, candidates))
-    known = {query: tuple(found) for query, found in answers.items()}
+    known = {query: tuple(matching) for query, matching in answers.items()}
     return Pool(joined, tuple(ids), known, data_hash(joined), _expected(spec, split), tuple(missing), sizes)
 
 

@@ -133,7 +133,7 @@ def _choices(spec: DataSpec, where: str) -> Callable[[dict[str, Any], int, str, 
         return value
 
     def choices(row: dict[str, Any], number: int, context: str, question: str) -> tuple[str, ...]:
-        found = read(row, number, listed.column)
+        texts = read(row, number, listed.column)
         if listed.names is not None:
             names = [spec.label_map.get(name, name) for name in read(row, number, listed.names)]
             if sorted(names) != sorted(spec.labels):
@@ -141,9 +141,9 @@ def _choices(spec: DataSpec, where: str) -> Callable[[dict[str, Any], int, str, 
                     f"{spec.name}: {where}: row {number} names its choices {', '.join(names)} in '{listed.names}', "
                     f"expected {', '.join(spec.labels)}."
                 )
-            found = [found[names.index(label)] for label in spec.labels]
+            texts = [texts[names.index(label)] for label in spec.labels]
         prefix = listed.prefix.format(context=context, question=question)
-        return tuple(prefix + choice if prefix.strip() else choice for choice in found)
+        return tuple(prefix + choice if prefix.strip() else choice for choice in texts)
 
     return choices
 

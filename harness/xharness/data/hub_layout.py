@@ -60,15 +60,15 @@ def find_files(folder: Path, config: str, split: str) -> list[Path]:
     head = _checked_head(folder)
     paths = sorted(_below(folder))
     if _entries(head, "configs"):
-        found = [p for glob in _globs(config_settings(head, config)).get(split, []) for p in _matching(glob, paths)]
+        files = [p for glob in _globs(config_settings(head, config)).get(split, []) for p in _matching(glob, paths)]
     else:
         patterns = [f"{config}/{split}-*", f"{config}/{split}.*", f"{config}/{split}/*"]
         # What lies in data/ belongs to no config in particular, so it cannot stand for one language.
         patterns += [f"data/{split}-*"] if config == "default" else []
-        found = next((held for glob in patterns if (held := _matching(glob, paths))), [])
+        files = next((held for glob in patterns if (held := _matching(glob, paths))), [])
     # A pattern such as de/** takes notes and licences too.
-    found = [path for path in found if path.endswith(_DATA_ENDINGS)] or found
-    return [folder / path for path in dict.fromkeys(found)]
+    files = [path for path in files if path.endswith(_DATA_ENDINGS)] or files
+    return [folder / path for path in dict.fromkeys(files)]
 
 
 def config_settings(head: Mapping[str, Any], config: str) -> dict[str, Any]:
@@ -199,21 +199,21 @@ def head_of_part(part: Mapping[str, Splits], earlier: dict[str, Any], whole: dic
 
 def _entries(head: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """Return ``configs`` or ``dataset_info`` of a README: one mapping per config, however it was written."""
-    found = head.get(name) or []
-    found = [found] if isinstance(found, dict) else found
-    return [e for e in found if isinstance(e, dict)] if isinstance(found, list) else []
+    entries = head.get(name) or []
+    entries = [entries] if isinstance(entries, dict) else entries
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
 
 
 def _of_config(config: Mapping[str, Any], paths: Collection[str]) -> Splits:
     if config.get("data_files") is None:
         folder = _data_dir(config)
         return _by_names(p for p in paths if not folder or p.startswith(f"{folder}/")).get("default", {})
-    found: Splits = {}
+    splits: Splits = {}
     for split, globs in _globs(config).items():
         expressions = [_expression(glob) for glob in globs]
         if held := [path for e in expressions for path in sorted(paths) if e.fullmatch(path)]:
-            found[split] = list(dict.fromkeys(held))
-    return found
+            splits[split] = list(dict.fromkeys(held))
+    return splits
 
 
 def _data_dir(config: Mapping[str, Any]) -> str:
@@ -223,13 +223,13 @@ def _data_dir(config: Mapping[str, Any]) -> str:
 def _globs(config: Mapping[str, Any]) -> Splits:
     """Return split -> globs from a config's ``data_files``, which may be written in several ways."""
     folder, listed = _data_dir(config), config.get("data_files") or []
-    found: Splits = {}
+    patterns: Splits = {}
     for entry in listed if isinstance(listed, list) else [listed]:
         # A bare path stands for the training split.
         split, globs = (str(entry.get("split")), entry.get("path")) if isinstance(entry, dict) else ("train", entry)
         globs = globs if isinstance(globs, list) else [globs]
-        found.setdefault(split, []).extend(f"{folder}/{glob}" if folder else str(glob) for glob in globs)
-    return found
+        patterns.setdefault(split, []).extend(f"{folder}/{glob}" if folder else str(glob) for glob in globs)
+    return patterns
 
 
 def _expression(glob: str) -> re.Pattern[str]:

@@ -79,11 +79,11 @@ class Joined(_Read[E]):
 
     def between(self, start: int, stop: int) -> list[E]:
         """Return the items from ``start`` up to ``stop``, of whichever parts they lie in."""
-        found: list[E] = []
+        items: list[E] = []
         for part in self._parts:
-            found += part[max(start, 0) : max(stop, 0)]
+            items += part[max(start, 0) : max(stop, 0)]
             start, stop = start - len(part), stop - len(part)
-        return found
+        return items
 
 
 class Chosen(Sequence[Example]):

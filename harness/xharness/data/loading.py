@@ -228,8 +228,8 @@ def _survey_answers(examples: Examples[Any], columns: dict[str, str], where: str
             raise DataError(f"{where}: row {number} has no text in '{columns['context']}' ({context!r}).")
         for text, start in stored_answers(row, columns["answers"], number, where):
             if not points_at(context, text, start):
-                found = nearest(context, text, start)
-                counts["unaligned" if found < 0 else "realigned"] += 1
+                nearest_start = nearest(context, text, start)
+                counts["unaligned" if nearest_start < 0 else "realigned"] += 1
     return counts
 
 

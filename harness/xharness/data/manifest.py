@@ -73,27 +73,27 @@ def read_statuses(data_dir: Path) -> dict[tuple[str, str, str], Said]:
     Raises:
         DataError: a file cannot be read, or a line lacks one of the columns that this needs.
     """
-    found: dict[tuple[str, str, str], Said] = {}
+    statuses: dict[tuple[str, str, str], Said] = {}
     for folder in (data_dir.parent, data_dir):
         text = _read(folder / _NAME)
         if text is not None:
-            found |= _statuses(folder / _NAME, text)
-    return found
+            statuses |= _statuses(folder / _NAME, text)
+    return statuses
 
 
 # By the text and not by the folder: a fetch in the same process may have added to it.
 @cache
 def _statuses(path: Path, text: str) -> dict[tuple[str, str, str], Said]:
     names, lines = _table(path, text)
-    found: dict[tuple[str, str, str], Said] = {}
+    statuses: dict[tuple[str, str, str], Said] = {}
     for line in lines:
         row = dict(zip(names, line, strict=False))
         if set(_NEEDED) - row.keys():
             raise DataError(f"{path}: every line needs {', '.join(_NEEDED[:-1])} and {_NEEDED[-1]}.")
         rows = row.get("rows", "")
         said = Said(plain_status(row["status"]), int(rows) if rows.isdecimal() else None)
-        found[row["hub_id"], row["config"], row["split"]] = said
-    return found
+        statuses[row["hub_id"], row["config"], row["split"]] = said
+    return statuses
 
 
 def read_manifest(folder: Path) -> list[Row]:
@@ -110,8 +110,8 @@ def read_manifest(folder: Path) -> list[Row]:
     names, lines = _table(path, text)
     if names != columns or any(len(line) != len(columns) for line in lines):
         raise DataError(f"{path}: expected the columns {', '.join(columns)}, separated by tabs. Move it away.")
-    found = [dict(zip(columns, line, strict=True)) for line in lines]
-    return [cast(Row, {**row, "rows": int(row["rows"]) if row["rows"].isdecimal() else None}) for row in found]
+    rows = [dict(zip(columns, line, strict=True)) for line in lines]
+    return [cast(Row, {**row, "rows": int(row["rows"]) if row["rows"].isdecimal() else None}) for row in rows]
 
 
 def write_manifest(folder: Path, rows: Sequence[Row]) -> None:

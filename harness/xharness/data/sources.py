@@ -38,13 +38,13 @@ def choose(spec: DataSpec, sources: Sequence[Source], language: str, split: Spli
     """Return the source to use: online the first on the Hub, in a folder the first that is there."""
     of_language = [source for source in sources if source.languages is None or language in source.languages]
     if data_dir is None:
-        found = next((source for source in of_language if source.repo is not None), None)
-        if found is None:
+        on_hub = next((source for source in of_language if source.repo is not None), None)
+        if on_hub is None:
             raise DataError(
                 f"{spec.name}: it is not on the Hub as it has to be. Fetch it: xharness fetch --targets {spec.name} "
                 "--to DIR, and give --data-dir DIR."
             )
-        return found
+        return on_hub
     if not data_dir.is_dir():
         raise DataError(f"There is no data folder '{data_dir}' (--data-dir or XHARNESS_DATA_DIR).")
     looked = []
@@ -74,9 +74,9 @@ def raw_files(source: Source, spec: DataSpec, language: str, split: Split, data_
     assert source.raw is not None
     pattern = spec.fill(source.raw, language, named(spec, source, split))
     for root in (data_dir / "raw", data_dir.parent / "raw"):
-        found = formats.find(root, pattern, source.format)
-        if found:
-            return found
+        paths = formats.find(root, pattern, source.format)
+        if paths:
+            return paths
     return []
 
 
@@ -107,16 +107,16 @@ def _open_hub(
 
     split_name = named(spec, source, split)
     config = spec.fill(source.config, language)
-    found: list[Path] = []
+    paths: list[Path] = []
     if data_dir is not None:
-        found = [p for p in hub_layout.find_files(data_dir / str(source.repo), config, split_name) if p.is_file()]
-        if not found:
+        paths = [p for p in hub_layout.find_files(data_dir / str(source.repo), config, split_name) if p.is_file()]
+        if not paths:
             looked = [f"{source.repo}/{config} ({split_name})"]
             raise DataError(absent(spec, language, data_dir, looked))
 
     def advise(causes: list[BaseException]) -> str:
         if data_dir is not None:
-            return f"The data was looked for in {arrow.named_files(found, data_dir, causes)}."
+            return f"The data was looked for in {arrow.named_files(paths, data_dir, causes)}."
         return (
             f"On a machine without network, fetch it elsewhere: xharness fetch --targets {spec.name} --to DIR, "
             "and give --data-dir DIR."
@@ -125,8 +125,8 @@ def _open_hub(
     with _reading(spec, f"{source.name} ({config}, {split_name})", advise):
         if data_dir is not None:
             folder = data_dir / str(source.repo)
-            key = arrow.content_key(folder, config, split_name, found)
-            return arrow.read_folder(folder, config, split_name, found, _cache(key)), None
+            key = arrow.content_key(folder, config, split_name, paths)
+            return arrow.read_folder(folder, config, split_name, paths, _cache(key)), None
         assert source.repo is not None
         sha = hub_read.resolve(source.repo, source.revision, "dataset")
         # Else the loader would try five times for each language before it gives up.
@@ -187,13 +187,13 @@ def _reading(spec: DataSpec, what: str, advise: Callable[[list[BaseException]], 
             datasets.utils.logging.enable_progress_bar()
 
 
-def check_columns(spec: DataSpec, columns: dict[str, str], found: list[str], where: str) -> None:
+def check_columns(spec: DataSpec, columns: dict[str, str], existing: list[str], where: str) -> None:
     """Raise DataError if a table lacks a column that the spec names."""
     problems = [
-        f"{spec.name}: {where} has no column '{column}' (the spec's fields.{canonical}).{did_you_mean(column, found)}"
-        f" Columns there: {', '.join(found)}."
+        f"{spec.name}: {where} has no column '{column}' (the spec's fields.{canonical}).{did_you_mean(column, existing)}"
+        f" Columns there: {', '.join(existing)}."
         for canonical, column in columns.items()
-        if column not in found
+        if column not in existing
     ]
     if problems:
         raise DataError("\n".join(problems))

@@ -225,9 +225,9 @@ def _shots(spec: TrainingSpec, pool: _Pool, seed: int, shots: int) -> Places | N
     ordered = labels[order]
     chosen = [order[ordered == place][:shots] for place in range(len(spec.labels))]
     short = [
-        f"{len(found)} with the label '{label}'"
-        for label, found in zip(spec.labels, chosen, strict=True)
-        if len(found) < shots
+        f"{len(of_label)} with the label '{label}'"
+        for label, of_label in zip(spec.labels, chosen, strict=True)
+        if len(of_label) < shots
     ]
     if short:
         raise DataError(f"{spec.name}: --shots {shots}: '{pool.language}' has only {' and '.join(short)}.")
@@ -283,7 +283,7 @@ def _pools(
                 for member in members
                 if member.split_name(split) is not None
             ]
-        examples = [found for found, _ in loaded]
+        examples = [data for data, _ in loaded]
         joined = examples[0] if len(examples) == 1 else Joined(examples)
         pools.append(_Pool(language, joined, tuple(part for _, part in loaded)))
     return pools
@@ -320,19 +320,19 @@ def _check_language(spec: TrainingSpec, members: Sequence[TrainingSpec], languag
     )
 
 
-def _of(task: str, found: loading.Data, language: str, split: str, origin: str) -> tuple[Sequence[Example], Part]:
+def _of(task: str, data: loading.Data, language: str, split: str, origin: str) -> tuple[Sequence[Example], Part]:
     """Return the examples of a training set in a language, and what they are."""
-    n = len(found.examples)
-    return found.examples, Part(
+    n = len(data.examples)
+    return data.examples, Part(
         task=task,
         language=language,
         split=split,
         n=n,
         available=n,
-        hash=found.hash,
-        source=found.source,
-        revision=found.revision,
-        status=found.status,
+        hash=data.hash,
+        source=data.source,
+        revision=data.revision,
+        status=data.status,
         origin=origin,
-        counts=found.counts,
+        counts=data.counts,
     )

@@ -35,11 +35,11 @@ def load_file(spec: DataSpec, path: Path, language: str, split: Split) -> Data:
     if isinstance(spec, TrainingSpec) and spec.members:
         spec = parts_of(spec)[0].model_copy(update={"name": spec.name})
     where = f"{path} ('{language}')"
-    found = _own_files(spec, path, language, split)
+    paths = _own_files(spec, path, language, split)
     format = _own_format(spec, path)
     if format is not None:
         precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
-        table = arrow.from_rows(formats.READERS[format](found, formats.Asked(language, tuple(precedence))))
+        table = arrow.from_rows(formats.READERS[format](paths, formats.Asked(language, tuple(precedence))))
         columns = {canonical: canonical for canonical in spec.fields if canonical in table.column_names}
     else:
         table = open_file(spec, path)
@@ -61,11 +61,11 @@ def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[
     """Return the file that a user named, or those of a split where it is the folder of CCGbank."""
     where = f"'{path}' ('{language}')"
     if path.is_dir():
-        found = ccgbank.find(path, split) if spec.infers_labels else []
-        if not found:
+        paths = ccgbank.find(path, split) if spec.infers_labels else []
+        if not paths:
             kind = f"there is no file of CCGbank for {split} below" if spec.infers_labels else "expected a file, found"
             raise DataError(f"{spec.name}: {kind} the folder {where}.")
-        return found
+        return paths
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"{spec.name}: there is no file {where}.{did_you_mean(path.name, beside)}")
@@ -74,11 +74,11 @@ def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[
     return [path]
 
 
-def _own_columns(spec: DataSpec, found: Sequence[str]) -> dict[str, str]:
+def _own_columns(spec: DataSpec, existing: Sequence[str]) -> dict[str, str]:
     """Return canonical field -> column of the user's file: called as in the spec, or as the field itself."""
     columns = {}
     for name, column in spec.fields.items():
-        there = [each for each in (column, name) if each in found]
+        there = [each for each in (column, name) if each in existing]
         if there or name not in spec.optional_fields:
             columns[name] = there[0] if there else column
     return columns

@@ -94,7 +94,7 @@ class _Facts:
     def __init__(self, lexicon: Lexicon, split: str, seed: int, name: str) -> None:
         self.lexicon = lexicon
         self.random = random.Random(f"{seed} {name} {split}")
-        phrases = {slot: range(len(found)) for slot, found in lexicon.phrases.items()}
+        phrases = {slot: range(len(entries)) for slot, entries in lexicon.phrases.items()}
         offices = [(o, c) for o in phrases["organisation"] for c in phrases["city"]]
         self.people = _share(range(len(lexicon.people)), split, seed)
         self.offices = _share(offices, split, seed)

@@ -21,8 +21,8 @@ Rows = list[dict[str, Any]]
 def rows(data: Path, name: str, language: str = SOURCE_LANGUAGE) -> Rows:
     """Return the training rows of one of the demo's data sets."""
     path = data / ORGANISATION / name / language / "train-00000-of-00001.parquet"
-    found: Rows = pq.read_table(path).to_pylist()
-    return found
+    table_rows: Rows = pq.read_table(path).to_pylist()
+    return table_rows
 
 
 def parallel(data: Path) -> Iterator[tuple[str, str, str]]:

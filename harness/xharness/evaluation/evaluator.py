@@ -314,11 +314,11 @@ class Evaluator:
         asked = choice.layer if choice is not None else self._options.layer
         layer = resolve_layer(asked, spec.input, encoder.layers)
         split = self._options.split
-        found = self._comparer.work(spec, language, split, examples, loaded, encoder, layer, budget)
-        selection = {**found.selection, **(choice.record if choice is not None else {})}
+        work = self._comparer.work(spec, language, split, examples, loaded, encoder, layer, budget)
+        selection = {**work.selection, **(choice.record if choice is not None else {})}
         encoding = described(spec.input, layer, encoder.layers)
         used = None if spec.input.pooling == "pooler" else layer
-        return Work(found.predictions, found.counts, found.tokens, budget, encoder.dtype, used, selection, encoding)
+        return Work(work.predictions, work.counts, work.tokens, budget, encoder.dtype, used, selection, encoding)
 
     def _decoded(
         self, spec: TaskSpec, step: Step, encoder: LoadedModel, examples: Sequence[Any], budget: int, bar: Any

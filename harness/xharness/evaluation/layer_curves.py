@@ -15,18 +15,18 @@ from xharness.evaluation.layers import Curve, Curves
 HOW_TO_DRAW = "The picture needs matplotlib: pip install 'xharness[plots]', and the same command again."
 
 
-def table(found: Curves) -> str:
+def table(curves: Curves) -> str:
     """Return the score of every layer and target, in percent, the layer of the target's spec marked."""
-    layers = sorted({layer for curve in found.curves for layer in curve.layers})
-    rows = [[str(layer), *(_cell(curve, layer) for curve in found.curves)] for layer in layers]
-    head = ["layer", *(curve.task for curve in found.curves)]
+    layers = sorted({layer for curve in curves.curves for layer in curve.layers})
+    rows = [[str(layer), *(_cell(curve, layer) for curve in curves.curves)] for layer in layers]
+    head = ["layer", *(curve.task for curve in curves.curves)]
     text = tabulate(rows, head, tablefmt="simple", disable_numparse=True, colalign=["right"] * len(head))
     notes = ["Layer 0 is the embeddings. * is the layer that the target's spec names for an encoder of this depth."]
-    for curve in found.curves:
+    for curve in curves.curves:
         result = curve.layers[min(curve.layers)]
         if result.why:
             notes.append(f"{curve.task} is partial: {result.why}.")
-    if found.facts["split"] == "test":
+    if curves.facts["split"] == "test":
         notes.append(
             "These are test scores: the best of them is no layer to report. --layer dev chooses one on other data."
         )
@@ -39,19 +39,19 @@ def _cell(curve: Curve, layer: int) -> str:
     return f"{curve.layers[layer].mean['score']:.1f}{'*' if layer == curve.own else ''}"
 
 
-def save(found: Curves) -> list[Path]:
+def save(curves: Curves) -> list[Path]:
     """Write ``curve.json`` and, where matplotlib is installed, ``curve.svg`` and ``curve.png``; return the files.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    made = [found.folder / "curve.json"]
-    files.write_json(made[0], found.to_json())
+    made = [curves.folder / "curve.json"]
+    files.write_json(made[0], curves.to_json())
     if importlib.util.find_spec("matplotlib") is None:
         return made
-    figure = draw(found)
+    figure = draw(curves)
     for ending in ("svg", "png"):
-        path = found.folder / f"curve.{ending}"
+        path = curves.folder / f"curve.{ending}"
         part = path.with_suffix(f".part.{ending}")
         try:
             figure.savefig(part, dpi=200, bbox_inches="tight")
@@ -62,7 +62,7 @@ def save(found: Curves) -> list[Path]:
     return made
 
 
-def draw(found: Curves) -> Any:
+def draw(curves: Curves) -> Any:
     """Return a matplotlib figure: layer against score, a line per target, the spec's layer as a ring."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -70,7 +70,7 @@ def draw(found: Curves) -> Any:
     figure = Figure(figsize=(5.0, 3.2), layout="constrained")
     axes = figure.subplots()
     styles = ["-", "--", "-.", ":"]
-    for place, curve in enumerate(found.curves):
+    for place, curve in enumerate(curves.curves):
         layers = sorted(curve.layers)
         scores = [curve.layers[layer].mean["score"] for layer in layers]
         partial = any(not curve.layers[layer].complete for layer in layers)
@@ -87,6 +87,6 @@ def draw(found: Curves) -> Any:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
     # Of a local checkpoint the folder's name is enough; on the Hub the whole name is.
-    name = found.facts["model"] if found.facts["model_sha"] else Path(found.facts["model"]).name
+    name = curves.facts["model"] if curves.facts["model_sha"] else Path(curves.facts["model"]).name
     axes.set_title(name, fontsize=9, parse_math=False)
     return figure

@@ -109,10 +109,10 @@ def run(
     curves = []
     for step in steps:
         assert step.spec is not None
-        layers = {layer: found[step.task] for layer, found in scores.items() if step.task in found}
+        layers = {layer: by_task[step.task] for layer, by_task in scores.items() if step.task in by_task}
         if layers:
             benchmark = prepared.selection.benchmark
-            results = {layer: task_result(step.spec, found, benchmark) for layer, found in layers.items()}
+            results = {layer: task_result(step.spec, by_task, benchmark) for layer, by_task in layers.items()}
             curves.append(Curve(step.task, results, resolve_layer(None, step.spec.input, max(scores))))
     checkpoint = prepared.checkpoint
     facts = {
@@ -215,7 +215,7 @@ def _best(trial: Prepared, output: Path, shelf: ModelCache, say: Callable[[str],
     scores, _, failures = _every_layer(trial, [step], output, shelf, say, progress, trial=True)
     if failures:
         raise failures[0]
-    means = {layer: task_result(step.spec, found[step.task], None).mean["score"] for layer, found in scores.items()}
+    means = {layer: task_result(step.spec, by_task[step.task], None).mean["score"] for layer, by_task in scores.items()}
     best = max(means, key=lambda layer: (means[layer], -layer))
     languages = " ".join(step.languages)
     shown = {str(layer): mean for layer, mean in means.items()}
@@ -251,13 +251,13 @@ def _every_layer(
                 failure = _language(step, language, desks, scores, shown)
                 if failure is not None:
                     # Layers are compared over the same languages.
-                    for found in scores.values():
-                        found[step.task].pop(language, None)
+                    for by_task in scores.values():
+                        by_task[step.task].pop(language, None)
                     failures.append(failure)
                     say(f"{step.task} {language}: {failure}")
                 comparer.clear_cache(step.task, language)
         comparer.clear_cache(step.task)
-    made = {layer: {task: of for task, of in found.items() if of} for layer, found in scores.items()}
+    made = {layer: {task: of for task, of in by_task.items() if of} for layer, by_task in scores.items()}
     return made, runs, failures
 
 

@@ -122,7 +122,7 @@ def _step(
     there = tuple(code for code in languages if code not in left_out)
     if not there:
         return Step(spec.name, spec, "cannot", next(iter(left_out.values())), left_out=left_out)
-    found = match_head(spec, checkpoint, label_map, head)
+    match = match_head(spec, checkpoint, label_map, head)
     counts = [spec.expected_count(code, split) for code in there]
     known = [min(count, limit) if limit is not None else count for count in counts if count is not None]
     examples = sum(known) if len(known) == len(counts) else None
@@ -132,14 +132,14 @@ def _step(
     return Step(
         spec.name,
         spec,
-        found.state,
-        found.reason,
+        match.state,
+        match.reason,
         there,
         left_out,
         examples,
         tokens,
-        labels=found.labels,
-        head=found.head,
+        labels=match.labels,
+        head=match.head,
     )
 
 

@@ -31,8 +31,8 @@ def history(repo: str, revision: str, repo_type: RepoType) -> list[str]:
     from huggingface_hub import HfApi
 
     with explain_read_errors(Request(repo, revision, repo_type), lambda: ""):
-        found = retry_on_rate_limit(lambda: HfApi().list_repo_commits(repo, repo_type=repo_type, revision=revision))
-    return [commit.commit_id for commit in found]
+        commits = retry_on_rate_limit(lambda: HfApi().list_repo_commits(repo, repo_type=repo_type, revision=revision))
+    return [commit.commit_id for commit in commits]
 
 
 def names(repo: str, sha: str, folder: str, repo_type: RepoType) -> list[str]:
@@ -103,8 +103,8 @@ def _tree(repo: str, sha: str, folder: str, repo_type: RepoType, *, recursive: b
     from huggingface_hub.hf_api import RepoFolder
 
     with explain_read_errors(Request(repo, sha, repo_type, folder), lambda: ""):
-        found = HfApi().list_repo_tree(repo, folder or None, recursive=recursive, revision=sha, repo_type=repo_type)
-        for entry in found:
+        tree = HfApi().list_repo_tree(repo, folder or None, recursive=recursive, revision=sha, repo_type=repo_type)
+        for entry in tree:
             if isinstance(entry, RepoFolder):
                 yield entry.path, entry.tree_id
             else:

@@ -173,12 +173,12 @@ def _unreachable(error: Exception, request: Request) -> XharnessError:
     repo, flags = request.repo, f" --revision {request.revision}" if request.revision else ""
     if request.of_model:
         instead = f"`hf download {repo}{flags} --local-dir FOLDER`, and give FOLDER as the model"
-        found: type[XharnessError] = _ModelUnreachable
+        error_class: type[XharnessError] = _ModelUnreachable
     else:
         instead = f"`hf download {repo} --repo-type dataset{flags} --local-dir DIR/{repo}`, and give --data-dir DIR"
-        found = _DataUnreachable
+        error_class = _DataUnreachable
     again = "Unset it" if constants.HF_HUB_OFFLINE else "Run the same command again (files that are whole are kept)"
-    return found(f"{request.where}: {why}. {again}, or where there is a network run {instead}.")
+    return error_class(f"{request.where}: {why}. {again}, or where there is a network run {instead}.")
 
 
 def _broken_off(error: OSError, request: Request) -> XharnessError:

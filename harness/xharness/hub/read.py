@@ -118,14 +118,16 @@ def _listed(repo: str, sha: str, repo_type: RepoType, folder: str | None) -> dic
 
     with _explained(repo, sha, repo_type):
         tree = HfApi().list_repo_tree(repo, folder, recursive=True, revision=sha, repo_type=repo_type)
-        found = {
+        listed = {
             entry.path: RemoteFile(entry.size, entry.lfs.sha256 if entry.lfs else None, entry.blob_id)
             for entry in tree
             if isinstance(entry, RepoFile)
         }
-        if not all(isinstance(path, str) and type(file.size) is int and file.size >= 0 for path, file in found.items()):
+        if not all(
+            isinstance(path, str) and type(file.size) is int and file.size >= 0 for path, file in listed.items()
+        ):
             raise ValueError("a listing with paths or sizes that are none")
-        return found
+        return listed
 
 
 def list_models(org: str) -> list[str]:

@@ -126,10 +126,10 @@ def account(repo: str) -> Account:
     from huggingface_hub import HfApi
 
     with explain_write_errors(repo, "this token"):
-        found = retry_on_rate_limit(lambda: HfApi().whoami())
-    token = (found.get("auth") or {}).get("accessToken") or {}
-    organisations = {org["name"]: org.get("roleInOrg") for org in found.get("orgs") or [] if "name" in org}
-    return Account(found["name"], token.get("role"), organisations, _writable(token))
+        identity = retry_on_rate_limit(lambda: HfApi().whoami())
+    token = (identity.get("auth") or {}).get("accessToken") or {}
+    organisations = {org["name"]: org.get("roleInOrg") for org in identity.get("orgs") or [] if "name" in org}
+    return Account(identity["name"], token.get("role"), organisations, _writable(token))
 
 
 def try_account(repo: str) -> Account | None:
@@ -237,7 +237,7 @@ def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[P
     from huggingface_hub import HfApi
 
     with explain_write_errors(repo, "the list of its pull requests"):
-        found = [
+        pull_requests = [
             discussion
             for discussion in HfApi().get_repo_discussions(
                 repo, discussion_type="pull_request", discussion_status="open", repo_type=repo_type
@@ -245,10 +245,12 @@ def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[P
             if discussion.title.startswith(title) and discussion.status in ("open", "draft")
         ]
         refs = (
-            HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True).pull_requests if found else []
+            HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True).pull_requests
+            if pull_requests
+            else []
         )
     heads = {ref.ref: ref.target_commit for ref in refs or []}
-    made = [PullRequestRef(d.num, d.title, d.author, d.url, heads.get(f"refs/pr/{d.num}", "")) for d in found]
+    made = [PullRequestRef(d.num, d.title, d.author, d.url, heads.get(f"refs/pr/{d.num}", "")) for d in pull_requests]
     return sorted((p for p in made if p.sha), key=lambda proposal: -proposal.number)
 
 
@@ -269,8 +271,8 @@ def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head:
     from huggingface_hub.community import DiscussionComment, DiscussionCommit
 
     with explain_write_errors(repo, f"its pull request {number}"):
-        found = retry_on_rate_limit(lambda: HfApi().get_discussion_details(repo, number, repo_type=repo_type))
-        if not found.is_pull_request:
+        details = retry_on_rate_limit(lambda: HfApi().get_discussion_details(repo, number, repo_type=repo_type))
+        if not details.is_pull_request:
             raise PublishError(f"{repo}: number {number} is a discussion and no pull request. Give another number.")
         if head is None:
             refs = retry_on_rate_limit(
@@ -278,19 +280,19 @@ def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head:
             )
             heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
             head = heads.get(f"refs/pr/{number}", "")
-    said = tuple((event.author, event.content) for event in found.events if isinstance(event, DiscussionComment))
-    commits = [event for event in found.events if isinstance(event, DiscussionCommit) and event.oid == head]
+    said = tuple((event.author, event.content) for event in details.events if isinstance(event, DiscussionComment))
+    commits = [event for event in details.events if isinstance(event, DiscussionCommit) and event.oid == head]
     return PullRequest(
-        proposal=PullRequestRef(number, found.title, found.author, found.url, head),
-        status=found.status,
-        onto=found.target_branch,
+        proposal=PullRequestRef(number, details.title, details.author, details.url, head),
+        status=details.status,
+        onto=details.target_branch,
         comments=said,
-        merged_as=found.merge_commit_oid,
+        merged_as=details.merge_commit_oid,
         moved=max((event.created_at for event in commits), default=None),
     )
 
 
-def collection_of(found: Any) -> Collection:
+def collection_of(collection: Any) -> Collection:
     """Return what is needed of a collection as the client has it."""
-    models = frozenset(item.item_id for item in found.items if item.item_type == "model")
-    return Collection(found.slug, found.url, models)
+    models = frozenset(item.item_id for item in collection.items if item.item_type == "model")
+    return Collection(collection.slug, collection.url, models)

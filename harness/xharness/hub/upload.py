@@ -42,10 +42,10 @@ class File:
         if isinstance(self.source, bytes):
             return False
         try:
-            found = self.source.stat()
+            status = self.source.stat()
         except OSError:
             return True
-        return (found.st_size, found.st_mtime_ns) != (self.size, self.modified)
+        return (status.st_size, status.st_mtime_ns) != (self.size, self.modified)
 
 
 def written(path: str, content: bytes) -> File:

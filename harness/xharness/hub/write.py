@@ -167,14 +167,14 @@ def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> st
     """Put a model into a collection, which is made if there is none, and return the collection's address."""
     from huggingface_hub import HfApi
 
-    found = find_collection(owner, title, repo)
+    collection = find_collection(owner, title, repo)
     with explain_write_errors(repo, f"the collection '{title}'"):
-        if found is None:
+        if collection is None:
             made = HfApi().create_collection(title, namespace=owner, private=private, exists_ok=True)
-            found = collection_of(made)
-        if repo not in found.models:
-            HfApi().add_collection_item(found.slug, repo, "model", exists_ok=True)
-    return found.url
+            collection = collection_of(made)
+        if repo not in collection.models:
+            HfApi().add_collection_item(collection.slug, repo, "model", exists_ok=True)
+    return collection.url
 
 
 @contextmanager

@@ -95,12 +95,12 @@ def _quiet() -> Iterator[None]:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and those that it came from: a failed upload is wrapped in another by the client."""
-    found: BaseException | None = error
+    cause: BaseException | None = error
     for _ in range(8):
-        if found is None:
+        if cause is None:
             return
-        yield found
-        found = found.__cause__ or found.__context__
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _sentence(error: Exception, repo: str, what: str) -> XharnessError:

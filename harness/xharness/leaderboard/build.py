@@ -107,7 +107,7 @@ def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = 
     board, long = BoardBuilder(shape, about.title, repo, sha), Table()
     left_out: list[str] = []
     notes: list[str] = []
-    found: list[_Standing] = []
+    standings: list[_Standing] = []
     with _made_whole(to) as folder:
         (folder / REPLICATES).mkdir()
         for each in _prepared(source, shape, folder / REPLICATES):
@@ -117,8 +117,8 @@ def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = 
             board.add(each.line)
             long.add(each.part)
             notes += each.notes
-            found.append(each.standing)
-        superseded = _superseded(found)
+            standings.append(each.standing)
+        superseded = _superseded(standings)
         board.supersede(superseded)
         figures = list(reference_entries.rows(shape))
         for row, cells, told in figures:
@@ -128,9 +128,9 @@ def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = 
     return Built(
         folder=str(to),
         sha=sha,
-        submissions=len(found),
-        checked=sum(each.checked for each in found),
-        withdrawn=sum(each.withdrawn for each in found),
+        submissions=len(standings),
+        checked=sum(each.checked for each in standings),
+        withdrawn=sum(each.withdrawn for each in standings),
         superseded=len(superseded),
         reported=len(figures),
         numbers=numbers,
@@ -160,29 +160,31 @@ def _prepare(source: Path, shape: BoardSchema, scripts: Path, name: str) -> _Pre
         # The name is a stranger's; so is whatever the first problem quotes.
         first, *more = str(error).splitlines()
         return f"{SUBMISSIONS}/{ascii(name[:60])[1:-1]} is left out: {first}" + (" ..." if more else "")
-    found = each.submission
+    submission = each.submission
     numbers, unknown = entries.numbers(each, shape)
     cells = entries.cells(each, numbers, shape)
     if each.replicates is not None and each.verdict is not None and each.verdict.replicates is not None:
         index = each.verdict.replicates
-        script = page.replicates_script(found.id, index.cells, index.resamples, each.replicates)
-        _write(scripts / f"{found.id}.js", script)
+        script = page.replicates_script(submission.id, index.cells, index.resamples, each.replicates)
+        _write(scripts / f"{submission.id}.js", script)
     return _Prepared(
-        standing=_Standing(found.id, found.submitted_by, found.supersedes, each.checked, each.withdrawn is not None),
+        standing=_Standing(
+            submission.id, submission.submitted_by, submission.supersedes, each.checked, each.withdrawn is not None
+        ),
         line=rows.line(shape, entries.row(each), cells),
         part=long_table.part(each, numbers, cells),
         notes=(*each.notes, *unknown, *entries.outdated(each, numbers, shape)),
     )
 
 
-def _superseded(found: list[_Standing]) -> dict[str, str]:
+def _superseded(standings: list[_Standing]) -> dict[str, str]:
     """Return id -> id of the submission that replaces it.
 
     Only one's own can be replaced; and what was checked only by what was checked, so that no claim takes its place.
     """
-    known = {each.id: each for each in found}
+    known = {each.id: each for each in standings}
     made: dict[str, str] = {}
-    for each in found:
+    for each in standings:
         old = known.get(each.supersedes or "")
         if old is None or old is each or each.withdrawn or old.by.casefold() != each.by.casefold():
             continue

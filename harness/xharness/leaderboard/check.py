@@ -47,10 +47,10 @@ class Checked:
     def files(self) -> dict[str, bytes]:
         """Return what is kept of it in a board's repository: path -> content."""
         folder = f"{CHECKS}/{self.verdict.id}"
-        found = {f"{folder}/{VERDICT_FILE}": self.verdict.to_bytes()}
+        contents = {f"{folder}/{VERDICT_FILE}": self.verdict.to_bytes()}
         if self.verdict.replicates is not None:
-            found[f"{folder}/{REPLICATES_FILE}"] = self.replicates
-        return found
+            contents[f"{folder}/{REPLICATES_FILE}"] = self.replicates
+        return contents
 
 
 def check(
@@ -80,11 +80,11 @@ def check(
         package = read_package(folder, name)
     except SubmissionError as error:
         return refusal(name or folder.name, "", str(error).splitlines())
-    found = package.submission
+    submission = package.submission
     shape = layout()
-    problems = rules.problems_of(found, shape)
-    warnings = rules.warnings_of(found)
-    more, beside = rules.compare_with_existing(found, others, accepted_before=accepted_before)
+    problems = rules.problems_of(submission, shape)
+    warnings = rules.warnings_of(submission)
+    more, beside = rules.compare_with_existing(submission, others, accepted_before=accepted_before)
     problems, warnings = problems + more, warnings + beside
     # Targets that are not known cannot be scored, and gold data that the record itself says is other need not be.
     rescored = rescore(package, data_dir, workers) if not problems else []
@@ -93,7 +93,7 @@ def check(
         raise DataError("\n".join(["The check could not be made:", *failures]))
     problems += [problem for each in rescored for problem in each.problems]
     if problems:
-        return refusal(found.id, found.digest, problems, warnings)
+        return refusal(submission.id, submission.digest, problems, warnings)
     return _accepted(package, rescored, warnings, shape)
 
 
@@ -113,9 +113,9 @@ def refusal(name: str, digest: str, problems: Sequence[str], warnings: Sequence[
 
 
 def _accepted(package: Package, rescored: Sequence[Rescored], warnings: list[str], shape: BoardSchema) -> Checked:
-    found = package.submission
+    submission = package.submission
     scores: dict[str, dict[str, dict[str, CheckedScore]]] = {}
-    for seed in found.seeds:
+    for seed in submission.seeds:
         for each in rescored:
             if seed in each.scores:
                 scores.setdefault(str(seed), {}).setdefault(each.task, {})[each.language] = each.scores[seed]
@@ -132,8 +132,8 @@ def _accepted(package: Package, rescored: Sequence[Rescored], warnings: list[str
         warnings.append("it was withdrawn: it is shown as such, and never ranked.")
     verdict = Verdict(
         schema_version=SCHEMA_VERSION,
-        id=found.id,
-        digest=found.digest,
+        id=submission.id,
+        digest=submission.digest,
         verdict=ACCEPTED,
         problems=[],
         warnings=[*warnings, *_partial(scores, shape)],
@@ -167,11 +167,11 @@ def _as_score(task: str, language: str, checked: CheckedScore, metric: str) -> S
 
 def means(verdict: Verdict) -> list[tuple[str, str, float, bool]]:
     """Return (benchmark, target, mean over languages and seeds, whether it is complete) of the scores in a verdict."""
-    found = []
+    rows = []
     for title, task, results in _results(verdict.scores, layout()):
         score = mean(each.mean["score"] for each in results)
-        found.append((title, task, score, all(each.complete for each in results)))
-    return found
+        rows.append((title, task, score, all(each.complete for each in results)))
+    return rows
 
 
 def _results(
@@ -210,14 +210,14 @@ def read_known(folder: Path) -> dict[str, SubmissionFingerprint]:
 
     What cannot be read is left out.
     """
-    found: dict[str, SubmissionFingerprint] = {}
+    fingerprints: dict[str, SubmissionFingerprint] = {}
     for name in store.names(folder):
         try:
             record = read_submission(read_file(folder / SUBMISSIONS / name / RECORD, LARGEST_RECORD), name)
         except SubmissionError:
             continue
-        found[name] = rules.known(record)
-    return found
+        fingerprints[name] = rules.known(record)
+    return fingerprints
 
 
 def text(checked: Checked) -> str:

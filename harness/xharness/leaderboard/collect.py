@@ -223,8 +223,8 @@ def _unlike(runs: Sequence[Run]) -> list[str]:
 def _kept(run: Run) -> dict[str, Any]:
     """Return the settings of a RUN that say something: what every submission has is left out."""
     dropped = ("split", "limit", "task_files")
-    found: dict[str, Any] = run.record.get("settings", {})
-    return {name: value for name, value in found.items() if name not in dropped and value not in (None, {}, [])}
+    settings: dict[str, Any] = run.record.get("settings", {})
+    return {name: value for name, value in settings.items() if name not in dropped and value not in (None, {}, [])}
 
 
 def _settings(runs: Sequence[Run]) -> dict[str, Any]:

@@ -19,23 +19,23 @@ Numbers = Mapping[str, Mapping[str, Mapping[int, CheckedScore]]]
 
 def row(merged: StoredSubmission) -> Row:
     """Return what the board says of a submission, without its numbers."""
-    found = merged.submission
-    model = found.model.model_dump()
+    submission = merged.submission
+    model = submission.model.model_dump()
     return Row(
-        id=found.id,
-        name=found.name,
+        id=submission.id,
+        name=submission.name,
         kind=SUBMISSION,
         checked=merged.checked,
         withdrawn=merged.withdrawn is not None,
         withdrawn_reason=merged.withdrawn,
-        track={"architecture": found.model.architecture, **found.track.model_dump()},
-        declarations=found.declarations.model_dump(),
+        track={"architecture": submission.model.architecture, **submission.track.model_dump()},
+        declarations=submission.declarations.model_dump(),
         model=model,
-        submitted_by=found.submitted_by,
-        seeds=tuple(found.seeds),
-        settings=found.settings,
+        submitted_by=submission.submitted_by,
+        seeds=tuple(submission.seeds),
+        settings=submission.settings,
         versions=_versions(merged),
-        replicates=None if merged.replicates is None else f"replicates/{found.id}.js",
+        replicates=None if merged.replicates is None else f"replicates/{submission.id}.js",
     )
 
 
@@ -50,11 +50,11 @@ def numbers(merged: StoredSubmission, shape: BoardSchema) -> tuple[Numbers, list
 
     The verdict's where it was checked, else those that the submitter claims.
     """
-    found = merged.submission
-    by_seed = _claims(found, shape) if merged.verdict is None else merged.verdict.scores
+    submission = merged.submission
+    by_seed = _claims(submission, shape) if merged.verdict is None else merged.verdict.scores
     made: dict[str, dict[str, dict[int, CheckedScore]]] = {}
     left_out: dict[str, list[str]] = {}
-    for seed in found.seeds:
+    for seed in submission.seeds:
         for task, by_language in by_seed.get(str(seed), {}).items():
             spec = shape.tasks.get(task)
             for code, scores in by_language.items():
@@ -64,7 +64,7 @@ def numbers(merged: StoredSubmission, shape: BoardSchema) -> tuple[Numbers, list
                 else:
                     made.setdefault(task, {}).setdefault(code, {})[seed] = scores
     notes = [
-        f"{found.id}: {', '.join(dict.fromkeys(places[:6]))}{' ...' if len(places) > 6 else ''}: {why}"
+        f"{submission.id}: {', '.join(dict.fromkeys(places[:6]))}{' ...' if len(places) > 6 else ''}: {why}"
         for why, places in left_out.items()
     ]
     return made, notes
@@ -82,13 +82,13 @@ def _problem(shape: BoardSchema, spec: TaskSpec | None, code: str, scores: Check
     return "" if scores.n else "no example was scored, so it is not shown."
 
 
-def _claims(found: Submission, shape: BoardSchema) -> dict[str, dict[str, dict[str, CheckedScore]]]:
+def _claims(submission: Submission, shape: BoardSchema) -> dict[str, dict[str, dict[str, CheckedScore]]]:
     """Return what a submitter claims, in the form of a verdict's scores."""
     made: dict[str, dict[str, dict[str, CheckedScore]]] = {}
-    for seed, tasks in found.scores.items():
+    for seed, tasks in submission.scores.items():
         for task, by_language in tasks.items():
             for code, scores in by_language.items():
-                data, spec = found.data[task][code], shape.tasks.get(task)
+                data, spec = submission.data[task][code], shape.tasks.get(task)
                 known = spec is not None and code in spec.languages
                 made.setdefault(seed, {}).setdefault(task, {})[code] = CheckedScore.model_construct(
                     scores=scores,
@@ -103,16 +103,16 @@ def _claims(found: Submission, shape: BoardSchema) -> dict[str, dict[str, dict[s
                     whole=True,
                     candidates={},
                     counts={},
-                    cut_training=found.cut_training(task),
+                    cut_training=submission.cut_training(task),
                 )
     return made
 
 
-def cells(merged: StoredSubmission, found: Numbers, shape: BoardSchema) -> list[Cell]:
+def cells(merged: StoredSubmission, numbers: Numbers, shape: BoardSchema) -> list[Cell]:
     """Return the numbers of a row: each the mean over its seeds."""
     made = []
     for task, spec in shape.tasks.items():
-        by_language = found.get(task, {})
+        by_language = numbers.get(task, {})
         # Another target may have fewer seeds; within one, all languages are of the same.
         runs = {seed for each in by_language.values() for seed in each}
         made += [
@@ -179,18 +179,18 @@ def _ends(keys: tuple[str, ...], parts: list[CheckedScore]) -> tuple[float, floa
     Where that is the mean of two scores, so are the ends: exact match and F1 rise and fall together, and if they did
     not quite, the interval would be too wide and not too narrow.
     """
-    found = [[part.intervals.get(key) for key in keys] for part in parts]
-    if any(ends is None for each in found for ends in each):
+    intervals = [[part.intervals.get(key) for key in keys] for part in parts]
+    if any(ends is None for each in intervals for ends in each):
         return None
-    low, high = (_mean([_mean([ends[end] for ends in each if ends]) for each in found]) for end in (0, 1))
+    low, high = (_mean([_mean([ends[end] for ends in each if ends]) for each in intervals]) for end in (0, 1))
     return low, high
 
 
-def outdated(merged: StoredSubmission, found: Numbers, shape: BoardSchema) -> list[str]:
+def outdated(merged: StoredSubmission, numbers: Numbers, shape: BoardSchema) -> list[str]:
     """Return a sentence about scores that were made by other specs than the board has now, if there are any."""
     old = [
         task
-        for task, by_language in found.items()
+        for task, by_language in numbers.items()
         if any(part.spec_hash != shape.hashes[task] for each in by_language.values() for part in each.values())
     ]
     if not old:

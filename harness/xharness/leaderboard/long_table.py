@@ -130,21 +130,21 @@ def _plain(about: Mapping[str, Any], held: Any) -> Any:
 
 
 def _about(merged: StoredSubmission) -> dict[str, Any]:
-    found = merged.submission
+    submission = merged.submission
     return {
-        "submission": found.id,
-        "name": found.name,
-        "submitted_by": found.submitted_by,
+        "submission": submission.id,
+        "name": submission.name,
+        "submitted_by": submission.submitted_by,
         "checked": merged.checked,
         "withdrawn": merged.withdrawn is not None,
-        "architecture": found.model.architecture,
-        **{name: getattr(found.track, name) for name in ("phase", "training", "selected_by")},
-        "saw_test_data": found.declarations.saw_test_data,
-        "translated_data": found.declarations.translated_data,
-        "model": found.model.repo,
-        "model_revision": found.model.revision,
-        "model_content": found.model.content,
-        "parameters": found.model.parameters,
+        "architecture": submission.model.architecture,
+        **{name: getattr(submission.track, name) for name in ("phase", "training", "selected_by")},
+        "saw_test_data": submission.declarations.saw_test_data,
+        "translated_data": submission.declarations.translated_data,
+        "model": submission.model.repo,
+        "model_revision": submission.model.revision,
+        "model_content": submission.model.content,
+        "parameters": submission.model.parameters,
     }
 
 

@@ -126,10 +126,10 @@ def _claim(copy: Path, repo: str) -> None:
     mark = copy / _MARK
     if not mark.is_file() or mark.is_symlink():
         raise UsageError(f"{copy}: holds something else than what --keep left there. Name a folder of its own.")
-    found = mark.read_text(encoding="utf-8", errors="replace")
-    if found != mine:
+    content = mark.read_text(encoding="utf-8", errors="replace")
+    if content != mine:
         raise UsageError(
-            f"{copy}: is a copy of {strip_controls(found.strip())}. Name another folder for {mine.strip()}."
+            f"{copy}: is a copy of {strip_controls(content.strip())}. Name another folder for {mine.strip()}."
         )
 
 
@@ -176,10 +176,10 @@ def _earlier(repo: str, head: str, there: Mapping[str, RemoteFile]) -> str | Non
     with TemporaryDirectory() as to:
         path = hub_read.download_file(repo, head, SCORES_FILE, "dataset", Path(to))
         with path.open("rb") as file:
-            found = _BUILT_FROM.search(file.read(_BEGINNING))
-    if found is None:
+            match = _BUILT_FROM.search(file.read(_BEGINNING))
+    if match is None:
         return None
-    sha = found[1].decode()
+    sha = match[1].decode()
     try:
         then = hub_read.list_files(repo, sha, "dataset")
     except XharnessError:

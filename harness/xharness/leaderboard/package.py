@@ -101,12 +101,12 @@ class _Scored:
 
 
 def pack(
-    found: CollectedPredictions, given: SubmitterInfo, data_dir: Path | None, say: Callable[[str], None]
+    collected: CollectedPredictions, given: SubmitterInfo, data_dir: Path | None, say: Callable[[str], None]
 ) -> Package:
     """Return the package of a submission: all predictions are scored against the gold data first.
 
     Args:
-        found: from `origins`.
+        collected: from `origins`.
         given: what its submitter says.
         data_dir: gold data; None: XHARNESS_DATA_DIR, else the Hub.
         say: tells the user what is going on.
@@ -116,34 +116,34 @@ def pack(
             is not the task's own, texts that cannot be shown, sizes beyond the limits.
         UsageError: what is given says otherwise than the RUNs.
     """
-    track = _track(found, given)
+    track = _track(collected, given)
     scored = _Scored()
     candidates.clear_cache()
-    for (task, language), group in groupby(found.origins, lambda origin: (origin.spec.name, origin.language)):
+    for (task, language), group in groupby(collected.origins, lambda origin: (origin.spec.name, origin.language)):
         if task not in scored.data:
             say(f"Scoring {task} anew ...")
             scored.data[task] = {}
         _score_cell(scored, list(group), language, data_dir)
     if scored.problems:
         raise SubmissionError("\n".join(scored.problems))
-    submission = _record(found, given, track, scored)
+    submission = _record(collected, given, track, scored)
     # What the check of the board would refuse is refused here.
     untrue = rules.problems_of(submission, rows.layout())
     if untrue:
         raise SubmissionError("\n".join(untrue))
     files = [written(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
     files += [written(f"{SUBMISSIONS}/{submission.id}/{path}", scored.packed[path]) for path in submission.files]
-    notes = [*found.notes, *(f"the board will note: {said}" for said in rules.warnings_of(submission))]
+    notes = [*collected.notes, *(f"the board will note: {said}" for said in rules.warnings_of(submission))]
     if submission.model.parameters is None:
         notes.append("its number of parameters is not given (--parameters)")
     return Package(submission, tuple(files), (*notes, *_partial(scored.scores)))
 
 
-def _track(found: CollectedPredictions, given: SubmitterInfo) -> dict[str, Any]:
+def _track(collected: CollectedPredictions, given: SubmitterInfo) -> dict[str, Any]:
     """Return what kind of experiment it is; what RUNs say cannot be said otherwise."""
     made = {}
     for name, usual in (("phase", "tuned"), ("training", ZERO_SHOT), ("selected_by", "unknown")):
-        recorded, said = getattr(found, name), getattr(given, name)
+        recorded, said = getattr(collected, name), getattr(given, name)
         if None not in (recorded, said) and recorded != said:
             flag = name.replace("_", "-")
             raise UsageError(f"--{flag}: '{said}', but the RUNs say '{recorded}'. Leave --{flag} out.")
@@ -238,7 +238,9 @@ def compressed(content: bytes) -> bytes:
     return packed.getvalue()
 
 
-def _record(found: CollectedPredictions, given: SubmitterInfo, track: Mapping[str, Any], scored: _Scored) -> Submission:
+def _record(
+    collected: CollectedPredictions, given: SubmitterInfo, track: Mapping[str, Any], scored: _Scored
+) -> Submission:
     """Return the record of a submission, with the id that its content gives it."""
     scores: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (seed, task, language), score in sorted(scored.scores.items()):
@@ -248,11 +250,11 @@ def _record(found: CollectedPredictions, given: SubmitterInfo, track: Mapping[st
         "id": id_of(given.name, "0" * 64),
         "name": given.name,
         "submitted_by": given.submitted_by,
-        "source": found.source,
+        "source": collected.source,
         "model": {
-            "repo": found.repo or given.repo,
-            "revision": found.revision or given.revision,
-            "content": found.content,
+            "repo": collected.repo or given.repo,
+            "revision": collected.revision or given.revision,
+            "content": collected.content,
             **{name: getattr(given, name) for name in ("base", "parameters", "architecture", "paper", "url")},
         },
         "track": dict(track),
@@ -266,8 +268,8 @@ def _record(found: CollectedPredictions, given: SubmitterInfo, track: Mapping[st
         "files": {path: scored.files[path] for path in sorted(scored.files)},
         "scores": scores,
         "data": scored.data,
-        "settings": dict(found.settings),
-        "versions": {"xharness": __version__, **found.versions},
+        "settings": dict(collected.settings),
+        "versions": {"xharness": __version__, **collected.versions},
         "supersedes": given.supersedes,
     }
     draft = strict_json.record(Submission, content, RECORD)

@@ -171,26 +171,26 @@ def read_record(proposed: PullRequestChange, work: Path) -> Submission:
         raise SubmissionError(f"{RECORD}: is missing, or has more than {LARGEST_RECORD:,} bytes.")
     if WITHDRAWN in sizes:
         raise SubmissionError(f"{WITHDRAWN}: does not belong into a new submission.")
-    found = read_submission(read_file(_download(proposed, RECORD, work), LARGEST_RECORD), RECORD)
-    problems = [*_author_problems(proposed, found), *file_problems(found, sizes)]
+    submission = read_submission(read_file(_download(proposed, RECORD, work), LARGEST_RECORD), RECORD)
+    problems = [*_author_problems(proposed, submission), *file_problems(submission, sizes)]
     if problems:
         raise SubmissionError("\n".join(problems))
-    return found
+    return submission
 
 
-def fetch(proposed: PullRequestChange, found: Submission, work: Path) -> Path:
+def fetch(proposed: PullRequestChange, submission: Submission, work: Path) -> Path:
     """Download the predictions that a record names beside it, and return the submission's folder.
 
     Raises:
         DataError: a download failed.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda path: _download(proposed, path, work), found.files))
+        list(pool.map(lambda path: _download(proposed, path, work), submission.files))
     return work / proposed.folder
 
 
 def recorded(
-    proposed: PullRequestChange, found: Submission, work: Path, hashes: Mapping[str, str]
+    proposed: PullRequestChange, submission: Submission, work: Path, hashes: Mapping[str, str]
 ) -> tuple[Verdict | None, bool]:
     """Return the verdict on main that accepted this very content, and whether it holds still.
 
@@ -198,7 +198,7 @@ def recorded(
 
     Args:
         proposed: the pull request.
-        found: its record.
+        submission: its record.
         work: a folder to download to.
         hashes: target -> hash of its spec.
 
@@ -214,7 +214,7 @@ def recorded(
         kept = parse(content, path)
     except SubmissionError:
         return None, False
-    if not kept.accepted or (kept.id, kept.digest) != (proposed.id, found.digest):
+    if not kept.accepted or (kept.id, kept.digest) != (proposed.id, submission.digest):
         return None, False
     scored = (
         (task, each) for tasks in kept.scores.values() for task, codes in tasks.items() for each in codes.values()
@@ -231,11 +231,11 @@ def _download(proposed: PullRequestChange, path: str, work: Path) -> Path:
     return hub_read.download_file(proposed.repo, sha, f"{proposed.folder}/{path}", "dataset", to=work)
 
 
-def _author_problems(proposed: PullRequestChange, found: Submission) -> Iterator[str]:
+def _author_problems(proposed: PullRequestChange, submission: Submission) -> Iterator[str]:
     author = proposed.pull.proposal.author
-    if found.submitted_by.casefold() != author.casefold():
+    if submission.submitted_by.casefold() != author.casefold():
         yield (
-            f"{RECORD}: submitted_by: found {found.submitted_by}, but {show_line(author)} opened the pull request. "
+            f"{RECORD}: submitted_by: found {submission.submitted_by}, but {show_line(author)} opened the pull request. "
             "Everyone submits in their own name."
         )
 
@@ -282,32 +282,32 @@ class BoardIndex:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             read = pool.map(lambda each: self._read(proposed.main, each[0]), wanted)
             self._known.update(zip(wanted, read, strict=True))
-        found = [self._known[each] for each in there.items()]
-        found += [each for number, each in self.ahead.items() if number != proposed.pull.proposal.number]
+        others = [self._known[each] for each in there.items()]
+        others += [each for number, each in self.ahead.items() if number != proposed.pull.proposal.number]
         own = proposed.id if proposed.on_main else None
-        return [each for each in found if each is not None and each.id != own]
+        return [each for each in others if each is not None and each.id != own]
 
     def _read(self, sha: str, name: str) -> SubmissionFingerprint | None:
         """Return what is needed of a submission; None where its record is none, as which it is not on the board."""
         path = f"{SUBMISSIONS}/{name}/{RECORD}"
         try:
-            found = _whole(_resolved(hub_read.download_file(self._repo, sha, path, "dataset")), name)
-            if found is None:
+            submission = _whole(_resolved(hub_read.download_file(self._repo, sha, path, "dataset")), name)
+            if submission is None:
                 # The cache of the Hub's client may have kept what came damaged.
                 with TemporaryDirectory() as to:
-                    found = _whole(hub_read.download_file(self._repo, sha, path, "dataset", Path(to)), name)
+                    submission = _whole(hub_read.download_file(self._repo, sha, path, "dataset", Path(to)), name)
         except NoSuchFile:
             return None
-        return None if found is None else known(found)
+        return None if submission is None else known(submission)
 
 
 def _whole(path: Path, name: str) -> Submission | None:
     """Return a record whose content has the id that it is filed under; else None."""
     try:
-        found = read_submission(read_file(path, LARGEST_RECORD), RECORD)
+        submission = read_submission(read_file(path, LARGEST_RECORD), RECORD)
     except SubmissionError:
         return None
-    return found if found.right_id == name else None
+    return submission if submission.right_id == name else None
 
 
 def _resolved(path: Path) -> Path:

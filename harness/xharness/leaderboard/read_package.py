@@ -69,16 +69,16 @@ def read_package(folder: Path, name: str | None = None) -> Package:
         problems.append(f"{RECORD}: there is no such file in the folder, so it is no submission.")
         raise SubmissionError("\n".join(problems))
     try:
-        found = read_submission(read_file(folder / RECORD, LARGEST_RECORD), RECORD)
+        submission = read_submission(read_file(folder / RECORD, LARGEST_RECORD), RECORD)
         withdrawn = None
         if WITHDRAWN in sizes:
             withdrawn = read_withdrawal(read_file(folder / WITHDRAWN, LARGEST_RECORD), WITHDRAWN).reason
     except SubmissionError as error:
         raise SubmissionError("\n".join([*problems, *str(error).splitlines()])) from None
-    problems += [*_id_problems(found, name), *file_problems(found, sizes)]
+    problems += [*_id_problems(submission, name), *file_problems(submission, sizes)]
     if problems:
         raise SubmissionError("\n".join(problems))
-    return Package(folder, found, withdrawn)
+    return Package(folder, submission, withdrawn)
 
 
 def survey(folder: Path) -> tuple[dict[str, int], list[str]]:
@@ -121,32 +121,32 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 
-def _id_problems(found: Submission, name: str | None) -> Iterator[str]:
-    if found.id != found.right_id:
-        yield f"{RECORD}: id: found {found.id}, but what it holds has the id {found.right_id}. It was changed since."
-    if name not in (None, found.id):
-        yield f"{RECORD}: id: found {found.id}, but the folder is called {show_line(str(name))}."
+def _id_problems(submission: Submission, name: str | None) -> Iterator[str]:
+    if submission.id != submission.right_id:
+        yield f"{RECORD}: id: found {submission.id}, but what it holds has the id {submission.right_id}. It was changed since."
+    if name not in (None, submission.id):
+        yield f"{RECORD}: id: found {submission.id}, but the folder is called {show_line(str(name))}."
 
 
-def file_problems(found: Submission, sizes: dict[str, int]) -> Iterator[str]:
+def file_problems(submission: Submission, sizes: dict[str, int]) -> Iterator[str]:
     """Yield the files that are not as the record says."""
     yield from _some(
         f"{show_line(path)}: does not belong there; {RECORD} does not name it."
-        for path in sorted(set(sizes) - {RECORD, WITHDRAWN, *found.files})
+        for path in sorted(set(sizes) - {RECORD, WITHDRAWN, *submission.files})
     )
-    yield from _some(f"{path}: is missing." for path in found.files if path not in sizes)
+    yield from _some(f"{path}: is missing." for path in submission.files if path not in sizes)
     yield from _some(
         f"{path}: has {sizes[path]:,} bytes, {RECORD} says {file.bytes:,}."
-        for path, file in found.files.items()
+        for path, file in submission.files.items()
         if sizes.get(path, file.bytes) != file.bytes
     )
 
 
 def _some(problems: Iterator[str] | list[str]) -> list[str]:
     """Return the first problems of a kind, and how many more there are."""
-    found = list(problems)
-    more = [f"... and {len(found) - _LISTED:,} more like these."] if len(found) > _LISTED else []
-    return found[:_LISTED] + more
+    listed = list(problems)
+    more = [f"... and {len(listed) - _LISTED:,} more like these."] if len(listed) > _LISTED else []
+    return listed[:_LISTED] + more
 
 
 def unpack(folder: Path, path: str, file: PredictionFile, to: Path) -> None:
@@ -225,13 +225,13 @@ def size_problem(kind: str, golds: Collection[Any], content: bytes) -> str | Non
     """
     if kind in _MARKS:
         for mark, share in _MARKS[kind].items():
-            found, most = content.count(mark), share * len(golds) + _SPARE
-            if found > most:
-                return f"{found:,} times {mark.decode()} stand there; predictions for {len(golds):,} need fewer"
+            count, most = content.count(mark), share * len(golds) + _SPARE
+            if count > most:
+                return f"{count:,} times {mark.decode()} stand there; predictions for {len(golds):,} need fewer"
         return None
     lines = len(golds) + sum(map(len, golds)) if kind == "tagging" else _LINES[kind] * len(golds)
-    found = content.count(b"\n")
-    return None if found <= lines + _SPARE else f"{found:,} lines stand there; at most {lines + _SPARE:,} are read"
+    count = content.count(b"\n")
+    return None if count <= lines + _SPARE else f"{count:,} lines stand there; at most {lines + _SPARE:,} are read"
 
 
 class _ContentProblem(ValueError):
@@ -268,15 +268,15 @@ def _json(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
         # A reader keeps the last one, so that anything might stand in the others.
         seen = set[str]()
         for name, _ in pairs:
             if name in seen:
                 raise _ContentProblem(f"{name[:60]!a} stands twice in an object")
             seen.add(name)
-    return found
+    return unique
 
 
 def _answer_problem(answers: dict[str, str]) -> str | None:
@@ -286,10 +286,10 @@ def _answer_problem(answers: dict[str, str]) -> str | None:
     return None
 
 
-def _ranking_problem(found: Any) -> str | None:
-    if isinstance(found, dict):
-        return _key_problem("ranking", [found]) or _name_problem(found["candidates"])
-    return _name_problem(found)
+def _ranking_problem(ranking: Any) -> str | None:
+    if isinstance(ranking, dict):
+        return _key_problem("ranking", [ranking]) or _name_problem(ranking["candidates"])
+    return _name_problem(ranking)
 
 
 def _key_problem(kind: str, objects: Iterable[dict[str, Any]]) -> str | None:

@@ -100,18 +100,18 @@ def rescore(package: Package, data_dir: Path | None, workers: int = 1) -> list[R
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(_rescore, package.folder, share, data_dir) for share in shares]
         try:
-            found = [each for future in futures for each in future.result()]
+            rescored = [each for future in futures for each in future.result()]
         except BrokenProcessPool:
             raise XharnessError(
                 "A process that scored was ended from outside, perhaps for want of memory. Check again with more."
             ) from None
-    return sorted(found, key=lambda each: (each.task, each.language))
+    return sorted(rescored, key=lambda each: (each.task, each.language))
 
 
 def _cells(package: Package) -> list[Cell]:
-    found = package.submission
+    submission = package.submission
     by_cell: dict[tuple[str, str], list[tuple[int, str, PredictionFile]]] = {}
-    for path, file in found.files.items():
+    for path, file in submission.files.items():
         seed, task, language = cell_of(path)
         by_cell.setdefault((task, language), []).append((seed, path, file))
     return [
@@ -119,9 +119,9 @@ def _cells(package: Package) -> list[Cell]:
             task,
             language,
             tuple(sorted(files, key=lambda each: each[0])),
-            {seed: found.scores[str(seed)][task][language] for seed, _, _ in files},
-            found.data[task][language],
-            found.cut_training(task),
+            {seed: submission.scores[str(seed)][task][language] for seed, _, _ in files},
+            submission.data[task][language],
+            submission.cut_training(task),
         )
         for (task, language), files in sorted(by_cell.items())
     ]

@@ -107,7 +107,7 @@ def check_pull_request(
         return PullChecked(proposed, refusal(name, record.digest, problems), work, for_now=True)
     board.ahead[number] = rules.known(record)
     folder = fetch(proposed, record, work)
-    found = check(
+    checked = check(
         folder,
         name=proposed.id,
         others=others,
@@ -115,9 +115,9 @@ def check_pull_request(
         workers=workers,
         accepted_before=kept is not None,
     )
-    if not found.verdict.accepted:
+    if not checked.verdict.accepted:
         del board.ahead[number]
-    return PullChecked(proposed, found, work)
+    return PullChecked(proposed, checked, work)
 
 
 def _withdrawn(name: str) -> Checked:
@@ -134,21 +134,21 @@ def _withdrawn(name: str) -> Checked:
     return Checked(verdict)
 
 
-def comment(found: PullChecked, me: str) -> bool:
+def comment(pull_check: PullChecked, me: str) -> bool:
     """Post a verdict below its pull request; return False where this account posted the same one before.
 
     Args:
-        found: from `check_pull_request`.
+        pull_check: from `check_pull_request`.
         me: name of this account.
 
     Raises:
         PublishError: the token may not.
     """
-    repo, pull = found.proposed.repo, found.proposed.pull
-    mark = leaderboard_check.mark(found.checked.verdict, pull.proposal.sha, for_now=found.for_now)
+    repo, pull = pull_check.proposed.repo, pull_check.proposed.pull
+    mark = leaderboard_check.mark(pull_check.checked.verdict, pull.proposal.sha, for_now=pull_check.for_now)
     if any(author == me and leaderboard_check.last_line(said) == mark for author, said in pull.comments):
         return False
-    text = leaderboard_check.comment(found.checked, pull.proposal.sha, for_now=found.for_now)
+    text = leaderboard_check.comment(pull_check.checked, pull.proposal.sha, for_now=pull_check.for_now)
     hub_write.comment(repo, pull.proposal.number, text, repo_type="dataset")
     return True
 
@@ -186,7 +186,7 @@ def queue(repo: str, me: str | None) -> Queue:
     return Queue(tuple(numbers), tuple(sorted(refused)), tuple(sorted(drafts)), failed)
 
 
-def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
+def merge(pull_check: PullChecked, say: Callable[[str], None]) -> str | None:
     """Put what was accepted on main together with its verdict, in one commit, and close the pull request.
 
     Not by the Hub's own merge: that takes what the pull request holds at that moment, whatever was checked before,
@@ -199,7 +199,7 @@ def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
         Stale: the pull request was changed since it was checked, is closed or a draft, or others were merged meanwhile.
         PublishError: the token may not.
     """
-    proposed, verdict = found.proposed, found.checked.verdict
+    proposed, verdict = pull_check.proposed, pull_check.checked.verdict
     repo, number = proposed.repo, proposed.pull.proposal.number
     if not verdict.accepted:
         raise SubmissionError(f"{verdict.id}: is refused, so it is not merged.")
@@ -213,7 +213,7 @@ def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
             )
         if now.status != "open":
             raise RepositoryChanged(f"{repo}: the pull request {number} is {now.status}, not open; nothing was merged.")
-    sha = None if found.kept else _commit(found)
+    sha = None if pull_check.kept else _commit(pull_check)
     if sha is not None:
         say(f"merged: {now.proposal.url}")
     if now.status in ("open", "draft"):
@@ -225,13 +225,13 @@ def merge(found: PullChecked, say: Callable[[str], None]) -> str | None:
     return sha
 
 
-def _commit(found: PullChecked) -> str | None:
+def _commit(pull_check: PullChecked) -> str | None:
     """Commit what main lacks, whatever else is committed meanwhile; return the commit, None if it lacks nothing."""
-    proposed, verdict = found.proposed, found.checked.verdict
+    proposed, verdict = pull_check.proposed, pull_check.checked.verdict
     repo, number = proposed.repo, proposed.pull.proposal.number
     if proposed.on_main and proposed.withdraws:
         return None
-    wanted = list(_wanted(found))
+    wanted = list(_wanted(pull_check))
     if not _lacking(wanted, repo, proposed.main, verdict.id):
         return None
     before = hub_diff.names(repo, proposed.main, SUBMISSIONS, "dataset")
@@ -247,7 +247,7 @@ def _commit(found: PullChecked) -> str | None:
                 [(file.path, file.source, file.sha256) for file in wanted],
                 [],
                 title=f"{verdict.id}: {'withdrawn' if proposed.withdraws else verdict.verdict} (#{number})",
-                description=f"{leaderboard_check.sentence(found.checked)}\n\n{proposed.pull.proposal.url}",
+                description=f"{leaderboard_check.sentence(pull_check.checked)}\n\n{proposed.pull.proposal.url}",
                 parent=parent,
                 repo_type="dataset",
             )
@@ -264,13 +264,13 @@ def _commit(found: PullChecked) -> str | None:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _wanted(found: PullChecked) -> Iterator[File]:
+def _wanted(pull_check: PullChecked) -> Iterator[File]:
     """Yield what main has to hold: what was checked, and the verdict on it; a withdrawal needs none."""
     digests = Digests()
-    if not found.proposed.on_main:
-        yield from (digests.file(found.work, path) for path in found.proposed.changes)
-    if not found.proposed.withdraws:
-        yield from (written(path, content) for path, content in found.checked.files().items())
+    if not pull_check.proposed.on_main:
+        yield from (digests.file(pull_check.work, path) for path in pull_check.proposed.changes)
+    if not pull_check.proposed.withdraws:
+        yield from (written(path, content) for path, content in pull_check.checked.files().items())
 
 
 def _lacking(wanted: list[File], repo: str, sha: str, name: str) -> list[str]:

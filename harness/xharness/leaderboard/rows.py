@@ -141,8 +141,8 @@ def line(
         told: benchmark -> target -> the target's mean, where a source gives that alone.
     """
     cells = list(cells)
-    found = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(shape, cells, told or {})}
-    return BoardRow(found, tuple(_numbers(shape, cell) for cell in cells))
+    values = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(shape, cells, told or {})}
+    return BoardRow(values, tuple(_numbers(shape, cell) for cell in cells))
 
 
 def _by_seed(row: Row, cells: Iterable[Cell]) -> dict[str, dict[str, tuple[float | None, ...]]] | None:

@@ -40,68 +40,68 @@ class SubmissionFingerprint:
     supersedes: str | None
 
 
-def known(found: Submission) -> SubmissionFingerprint:
+def known(submission: Submission) -> SubmissionFingerprint:
     """Return what is needed of a submission to compare others with it."""
-    contents = frozenset((*cell_of(path)[1:], file.content_sha256) for path, file in found.files.items())
+    contents = frozenset((*cell_of(path)[1:], file.content_sha256) for path, file in submission.files.items())
     return SubmissionFingerprint(
-        id=found.id,
-        name=found.name,
-        submitted_by=found.submitted_by,
-        model=_model(found),
+        id=submission.id,
+        name=submission.name,
+        submitted_by=submission.submitted_by,
+        model=_model(submission),
         contents=contents,
-        scores=frozenset(_scores(found)),
-        group=found.group,
-        supersedes=found.supersedes,
+        scores=frozenset(_scores(submission)),
+        group=submission.group,
+        supersedes=submission.supersedes,
     )
 
 
-def _scores(found: Submission) -> Iterator[tuple[Any, ...]]:
-    for tasks in found.scores.values():
+def _scores(submission: Submission) -> Iterator[tuple[Any, ...]]:
+    for tasks in submission.scores.values():
         for task, languages in tasks.items():
             for code, scores in languages.items():
                 yield task, code, *sorted(scores.items())
 
 
-def problems_of(found: Submission, shape: BoardSchema) -> list[str]:
+def problems_of(submission: Submission, shape: BoardSchema) -> list[str]:
     """Return why a record cannot be true, or is none that this board shows; [] if nothing is wrong."""
-    return [*_cell_problems(found, shape), *_setting_problems(found), *_track_problems(found)]
+    return [*_cell_problems(submission, shape), *_setting_problems(submission), *_track_problems(submission)]
 
 
-def warnings_of(found: Submission) -> list[str]:
+def warnings_of(submission: Submission) -> list[str]:
     """Return what readers of the board have to know of a submission, as far as its record says it."""
-    return list(_warnings(found))
+    return list(_warnings(submission))
 
 
 def compare_with_existing(
-    found: Submission, others: Iterable[SubmissionFingerprint], *, accepted_before: bool = False
+    submission: Submission, others: Iterable[SubmissionFingerprint], *, accepted_before: bool = False
 ) -> tuple[list[str], list[str]]:
     """Return the problems and warnings that a submission has beside those that are on the board.
 
     Args:
-        found: the submission.
+        submission: the submission.
         others: those on the board.
         accepted_before: it is on the board with a verdict that accepts it, so that no later one can throw it out: what
             would be a problem is a warning.
     """
-    mine = known(found)
+    mine = known(submission)
     there = {each.id: each for each in others}
     problems: list[str] = []
     warnings: list[str] = []
     if mine.id in there:
-        problems.append(f"id: {found.id} is on the board already, with the same content.")
+        problems.append(f"id: {submission.id} is on the board already, with the same content.")
     kin = _replaced_by(mine, there)
     for other in there.values():
         # A correction, and the correction of a correction, are no copies of one another.
-        if other.id not in {mine.id, found.supersedes, *kin} and mine.id not in _replaced_by(
+        if other.id not in {mine.id, submission.supersedes, *kin} and mine.id not in _replaced_by(
             other, {**there, mine.id: mine}
         ):
             _compare(mine, other, problems, warnings)
-    replaced = there.get(found.supersedes or "")
-    if found.supersedes is not None and replaced is None:
-        problems.append(f"supersedes: there is no submission {found.supersedes} on the board.")
+    replaced = there.get(submission.supersedes or "")
+    if submission.supersedes is not None and replaced is None:
+        problems.append(f"supersedes: there is no submission {submission.supersedes} on the board.")
     elif replaced is not None and not _same_user(replaced, mine):
         problems.append(
-            f"supersedes: {replaced.id} was submitted by {replaced.submitted_by}, and {found.submitted_by} may replace "
+            f"supersedes: {replaced.id} was submitted by {replaced.submitted_by}, and {submission.submitted_by} may replace "
             "own submissions only."
         )
     return ([], [*problems, *warnings]) if accepted_before else (problems, warnings)
@@ -109,11 +109,11 @@ def compare_with_existing(
 
 def _replaced_by(new: SubmissionFingerprint, there: Mapping[str, SubmissionFingerprint]) -> set[str]:
     """Return the ids of all that a submission replaces, and those replace, as far as they are one user's."""
-    found: set[str] = set()
-    while (old := there.get(new.supersedes or "")) is not None and old.id not in found and _same_user(old, new):
-        found.add(old.id)
+    replaced: set[str] = set()
+    while (old := there.get(new.supersedes or "")) is not None and old.id not in replaced and _same_user(old, new):
+        replaced.add(old.id)
         new = old
-    return found
+    return replaced
 
 
 def _same_user(one: SubmissionFingerprint, other: SubmissionFingerprint) -> bool:
@@ -144,16 +144,16 @@ def _compare(
         warnings.append(f"name: {other.id} is called '{other.name}' too.")
 
 
-def _model(found: Submission) -> tuple[str | None, ...]:
-    model = found.model
+def _model(submission: Submission) -> tuple[str | None, ...]:
+    model = submission.model
     if model.repo is not None:
         return model.repo.casefold(), model.revision
     return (model.content,)
 
 
-def _cell_problems(found: Submission, shape: BoardSchema) -> Iterator[str]:
+def _cell_problems(submission: Submission, shape: BoardSchema) -> Iterator[str]:
     """Yield the targets, languages, endings and gold data that are not the board's."""
-    for task, languages in found.data.items():
+    for task, languages in submission.data.items():
         if task not in shape.tasks:
             yield f"data.{task}: the board has no target of this name.{did_you_mean(task, shape.tasks)}"
             continue
@@ -169,7 +169,7 @@ def _cell_problems(found: Submission, shape: BoardSchema) -> Iterator[str]:
                 )
             if gold.status in NOT_THE_TASK:
                 yield f"{where}.status: scored on {gold.status} data, which is not the test set."
-    for path in found.files:
+    for path in submission.files:
         _, task, _ = cell_of(path)
         if task in shape.tasks:
             ending = FORMATS[shape.tasks[task].kind].extension
@@ -177,16 +177,16 @@ def _cell_problems(found: Submission, shape: BoardSchema) -> Iterator[str]:
                 yield f"{path}: predictions for {task} are expected as .{ending}.gz."
 
 
-def _setting_problems(found: Submission) -> Iterator[str]:
-    if found.settings.get("limit") is not None:
+def _setting_problems(submission: Submission) -> Iterator[str]:
+    if submission.settings.get("limit") is not None:
         yield "settings.limit: only the first examples were scored; the board shows whole languages."
-    if found.settings.get("split", "test") != "test":
+    if submission.settings.get("split", "test") != "test":
         yield "settings.split: expected 'test'."
 
 
-def _track_problems(found: Submission) -> Iterator[str]:
+def _track_problems(submission: Submission) -> Iterator[str]:
     """Yield where track and declarations exclude each other: tracks are told apart by them."""
-    track, told = found.track, found.declarations
+    track, told = submission.track, submission.declarations
     # However it is written: "Test", "dev,test", "test-set".
     parts = re.split(r"[^\w-]+", track.selected_by.casefold())
     if any(part == ON_TEST or part.startswith((f"{ON_TEST}-", f"{ON_TEST}_")) for part in parts):
@@ -201,27 +201,27 @@ def _track_problems(found: Submission) -> Iterator[str]:
             f"track.training: '{ZERO_SHOT}', but declarations.translated_data is true. Training on translations of "
             f"the target's training data is '{TRANSLATE_TRAIN}'."
         )
-    if found.source == "xharness" and track.phase == "prompted":
+    if submission.source == "xharness" and track.phase == "prompted":
         yield "track.phase: 'prompted', which xharness does not do; a system of your own is sent with --predictions."
 
 
-def _warnings(found: Submission) -> Iterator[str]:
-    track, told = found.track, found.declarations
+def _warnings(submission: Submission) -> Iterator[str]:
+    track, told = submission.track, submission.declarations
     if told.saw_test_data == "yes":
         yield "declarations: it saw the test data, so it is shown and never ranked."
     elif told.saw_test_data == "unknown":
         yield "declarations: nobody knows whether it saw the test data."
-    if track.phase == "prompted" and found.model.architecture == "encoder":
+    if track.phase == "prompted" and submission.model.architecture == "encoder":
         yield "track: an encoder that is prompted is unusual; look whether the architecture is right."
     if "target-dev" in track.selected_by.split(", ") and track.training == ZERO_SHOT:
         yield "track: it was chosen on development data of the target languages, which zero-shot usually forbids."
-    if track.training in (NATIVE, FEW_SHOT) and track.phase == "as is" and found.source == "xharness":
+    if track.training in (NATIVE, FEW_SHOT) and track.phase == "as is" and submission.source == "xharness":
         yield f"track: '{track.training}' of a checkpoint that was not tuned here rests on what its authors say."
-    contents = Counter((*cell_of(path)[1:], file.content_sha256) for path, file in found.files.items())
+    contents = Counter((*cell_of(path)[1:], file.content_sha256) for path, file in submission.files.items())
     if any(count > 1 for count in contents.values()):
         yield "seeds: some have the very same predictions, so that their deviation says nothing."
-    cells = {seed: {(t, c) for s, t, c in map(cell_of, found.files) if s == seed} for seed in found.seeds}
+    cells = {seed: {(t, c) for s, t, c in map(cell_of, submission.files) if s == seed} for seed in submission.seeds}
     if len(set(map(frozenset, cells.values()))) > 1:
         yield "seeds: not all have the same targets and languages; a mean over seeds is of those that are there."
-    if found.model.repo is None and found.model.content is None:
+    if submission.model.repo is None and submission.model.content is None:
         yield "model: neither a repository nor a content hash says which model it is."

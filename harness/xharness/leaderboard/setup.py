@@ -52,15 +52,15 @@ def places(repo: str, board: BoardFile, scratch: Path) -> list[Upload]:
     (source / SUBMISSIONS).mkdir(parents=True)
     (source / BOARD_FILE).write_bytes(board.to_bytes())
     build.build(source, scratch / "built", repo=repo)
-    found = {file.path: file for file in deploy.folder_files(scratch / "built")}
+    built = {file.path: file for file in deploy.folder_files(scratch / "built")}
     data = [
         written(CARD, dataset_card(repo, board).encode()),
         written(BOARD_FILE, board.to_bytes()),
-        *(found[path] for path in OF_DATA),
+        *(built[path] for path in OF_DATA),
     ]
     made = [Upload(repo=repo, repo_type="dataset", files=tuple(data), replaced=False)]
     if board.space is not None:
-        page = (written(CARD, space_card(repo, board).encode()), found[PAGE_FILE])
+        page = (written(CARD, space_card(repo, board).encode()), built[PAGE_FILE])
         made.append(Upload(repo=board.space, repo_type="space", files=page, replaced=False))
     return made
 
@@ -73,11 +73,11 @@ def built_places(repo: str, space: str | None, folder: Path) -> list[Upload]:
         space: the Space; None where the board has none.
         folder: that `building.build` made.
     """
-    found = deploy.folder_files(folder)
-    data = tuple(file for file in found if file.path in OF_DATA)
+    built = deploy.folder_files(folder)
+    data = tuple(file for file in built if file.path in OF_DATA)
     made = [Upload(repo=repo, repo_type="dataset", files=data, replaced=True)]
     if space is not None:
-        page = tuple(file for file in found if file.path not in OF_DATA)
+        page = tuple(file for file in built if file.path not in OF_DATA)
         made.append(Upload(repo=space, repo_type="space", files=page, replaced=True, cleared=f"{REPLICATES}/"))
     return made
 

@@ -85,16 +85,16 @@ def read_one(folder: Path, name: str) -> StoredSubmission:
     inside = folder / SUBMISSIONS / name
     if not _is_plain_folder(inside):
         raise SubmissionError("it is no folder.")
-    found = submission.read_submission(read_file(inside / RECORD, LARGEST_RECORD), RECORD)
-    digest = found.digest
-    right = submission.id_of(found.name, digest)
-    if not name == found.id == right:
-        raise SubmissionError(f"its content has the id {right}, and {RECORD} says {found.id}.")
+    record = submission.read_submission(read_file(inside / RECORD, LARGEST_RECORD), RECORD)
+    digest = record.digest
+    right = submission.id_of(record.name, digest)
+    if not name == record.id == right:
+        raise SubmissionError(f"its content has the id {right}, and {RECORD} says {record.id}.")
     notes: list[str] = []
     withdrawn = _withdrawal(inside / WITHDRAWN) if os.path.lexists(inside / WITHDRAWN) else None
-    judged = _verdict(folder / CHECKS / name, found.id, digest, notes)
+    judged = _verdict(folder / CHECKS / name, record.id, digest, notes)
     replicates = None if judged is None else _replicates(folder / CHECKS / name, judged, notes)
-    return StoredSubmission(found, digest, judged, withdrawn, replicates, tuple(notes))
+    return StoredSubmission(record, digest, judged, withdrawn, replicates, tuple(notes))
 
 
 def accepted(folder: Path, name: str) -> bool:
@@ -120,17 +120,17 @@ def _verdict(inside: Path, name: str, digest: str, notes: list[str]) -> Verdict 
     try:
         if not _is_plain_folder(inside):
             raise SubmissionError("it is no folder.")
-        found = verdict.parse(read_file(inside / VERDICT_FILE, verdict.LARGEST), VERDICT_FILE)
+        parsed = verdict.parse(read_file(inside / VERDICT_FILE, verdict.LARGEST), VERDICT_FILE)
     except SubmissionError as error:
         notes.append(f"{CHECKS}/{name} cannot be read, so its scores count as not checked: {_first_line(error)}")
         return None
-    if (found.id, found.digest) != (name, digest):
+    if (parsed.id, parsed.digest) != (name, digest):
         notes.append(f"{CHECKS}/{name} is of another content than was merged, so its scores count as not checked.")
         return None
-    if not found.accepted:
+    if not parsed.accepted:
         notes.append(f"{name} was merged although the check refused it, so its scores count as not checked.")
         return None
-    return found
+    return parsed
 
 
 def _replicates(inside: Path, judged: Verdict, notes: list[str]) -> bytes | None:

@@ -200,10 +200,10 @@ class Submission(Strict):
 
         Settings are whatever a submitter wrote, so anything of another shape says nothing.
         """
-        found: Any = self.settings
+        value: Any = self.settings
         for name in ("of_targets", task, "data_status"):
-            found = found.get(name) if isinstance(found, dict) else None
-        told = found if isinstance(found, list) else [found]
+            value = value.get(name) if isinstance(value, dict) else None
+        told = value if isinstance(value, list) else [value]
         return sorted({status for status in ("sample", "stand-in") if status in told})
 
     @property
@@ -220,9 +220,9 @@ class Withdrawal(Strict):
 
 def cell_of(path: str) -> tuple[int, str, str]:
     """Return the (seed, target, language) of a key of ``Submission.files``."""
-    found = _FILE.fullmatch(path)
-    assert found is not None, "paths are checked when a submission is read"
-    return int(found["seed"]), found["task"], found["language"]
+    match = _FILE.fullmatch(path)
+    assert match is not None, "paths are checked when a submission is read"
+    return int(match["seed"]), match["task"], match["language"]
 
 
 def file_path(seed: int, task: str, language: str, ending: str) -> str:

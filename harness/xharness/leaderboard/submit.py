@@ -255,11 +255,11 @@ def send(plan: SubmitPlan, who: Account, say: Callable[[str], None]) -> SubmitRe
         )
     except XharnessError:
         # The answer may be all that was lost.
-        found = _after_failure(parcel, repo, who)
-        if found is None:
+        recovered = _after_failure(parcel, repo, who)
+        if recovered is None:
             raise
         say("The answer to the commit was lost; the pull request is there.")
-        return SubmitResult("proposed", found.url, found.number)
+        return SubmitResult("proposed", recovered.url, recovered.number)
     if made.ref is None or made.pull_request is None:
         raise PublishError(f"{repo}: the Hub opened no pull request. Run the same command again.")
     lacking = _lacking(parcel, repo, made.ref)

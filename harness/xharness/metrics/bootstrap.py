@@ -68,11 +68,11 @@ def bootstrap_interval(metric: str, golds: Any, made: Any, language: str) -> dic
         fewer than two examples; and a score that only some examples have (SQuAD 2.0's of answerable questions) has
         none.
     """
-    found: dict[str, tuple[float, float]] = {}
+    intervals: dict[str, tuple[float, float]] = {}
     for each in units(metric, golds, made, language):
         if len(each.rows) >= 2:
-            found |= _percentiles(each)
-    return found
+            intervals |= _percentiles(each)
+    return intervals
 
 
 def _percentiles(of: BootstrapUnits) -> dict[str, tuple[float, float]]:
@@ -120,12 +120,13 @@ def _means(metric: str, golds: Any, made: Any, language: str) -> list[BootstrapU
     measure = METRICS[metric]
     if isinstance(golds, Mapping):
         alone = [({key: gold}, {key: made[key]} if key in made else {}) for key, gold in golds.items()]
-        found = [measure(gold, predicted, language).scores for gold, predicted in alone]
+        of_examples = [measure(gold, predicted, language).scores for gold, predicted in alone]
     else:
-        found = [measure([gold], [each], language).scores for gold, each in zip(golds, made, strict=True)]
-    names = [name for name in found[0] if all(name in scores for scores in found)]
+        of_examples = [measure([gold], [each], language).scores for gold, each in zip(golds, made, strict=True)]
+    names = [name for name in of_examples[0] if all(name in scores for scores in of_examples)]
     return [
-        BootstrapUnits(np.array([[scores[name]] for scores in found]), _mean_called(name, len(found))) for name in names
+        BootstrapUnits(np.array([[scores[name]] for scores in of_examples]), _mean_called(name, len(of_examples)))
+        for name in names
     ]
 
 
@@ -139,8 +140,8 @@ def _entities(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> 
     # ``chunks`` counts one more place after each sentence.
     ends = np.cumsum([len(tags) + 1 for tags in golds])
     counts = [
-        np.bincount(np.searchsorted(ends, [entity[2] for entity in found], side="right"), minlength=len(golds))
-        for found in (gold & predicted, predicted, gold)
+        np.bincount(np.searchsorted(ends, [entity[2] for entity in entities], side="right"), minlength=len(golds))
+        for entities in (gold & predicted, predicted, gold)
     ]
     return BootstrapUnits(np.stack(counts, axis=1).astype(np.float64), _overlap)
 
@@ -150,8 +151,8 @@ def _pairs(golds: Collection[tuple[str, str]], made: Collection[tuple[str, str]]
     gold, predicted = set(golds), set(made)
     place = {source: number for number, source in enumerate(sorted({source for source, _ in gold | predicted}))}
     rows = np.zeros((len(place), 3))
-    for column, found in enumerate((gold & predicted, predicted, gold)):
-        for source, _ in found:
+    for column, pairs in enumerate((gold & predicted, predicted, gold)):
+        for source, _ in pairs:
             rows[place[source], column] += 1
     return BootstrapUnits(rows, _overlap)
 

@@ -47,12 +47,12 @@ def accuracy_f1(golds: Sequence[str], predictions: Sequence[str], language: str)
         PredictionError: there are more or fewer predictions than gold labels.
     """
     expect_same_number(golds, predictions, "labels", language)
-    found = sorted(set(golds))
-    looked_for = [label for label in POSITIVE if label in found]
-    if len(found) > 2 or len(looked_for) > 1 or (len(found) == 2 and not looked_for):
+    labels = sorted(set(golds))
+    looked_for = [label for label in POSITIVE if label in labels]
+    if len(labels) > 2 or len(looked_for) > 1 or (len(labels) == 2 and not looked_for):
         raise DataError(
             f"The metric accuracy_f1 ({language}) is for two labels, one of them {' or '.join(POSITIVE)}; the gold "
-            f"data has {', '.join(found)}. Use the metric accuracy for others."
+            f"data has {', '.join(labels)}. Use the metric accuracy for others."
         )
     pairs = list(zip(golds, predictions, strict=True))
     right = sum(gold == predicted for gold, predicted in pairs)

@@ -71,13 +71,13 @@ def compute(
             numbers = {g: int(g) for g in golds} if kind == "retrieval" else {x: i for i, x in enumerate(labels)}
             references, made = _numbered(references, made, numbers)
         try:
-            found = loaded.compute(predictions=made, references=references, **(options or {}))
+            values = loaded.compute(predictions=made, references=references, **(options or {}))
         except (Exception, SystemExit) as error:
             raise UsageError(
                 f"evaluate:{module} cannot measure this task ({kind}): {_first_line(error)}. Check metric and "
                 "metric_options in the task file."
             ) from error
-    return MetricResult(_percentages(module, found, keys, scale), counts)
+    return MetricResult(_percentages(module, values, keys, scale), counts)
 
 
 def _load(module: str) -> Any:
@@ -167,12 +167,12 @@ def _percentage(value: Any, scale: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _percentages(module: str, found: Any, keys: Sequence[str], scale: float) -> dict[str, float]:
-    if not isinstance(found, Mapping):
+def _percentages(module: str, values: Any, keys: Sequence[str], scale: float) -> dict[str, float]:
+    if not isinstance(values, Mapping):
         raise UsageError(
-            f"evaluate:{module} returned {type(found).__name__}, expected numbers by name. It cannot be a metric here."
+            f"evaluate:{module} returned {type(values).__name__}, expected numbers by name. It cannot be a metric here."
         )
-    scores = {str(name): number for name, value in found.items() if (number := _percentage(value, scale)) is not None}
+    scores = {str(name): number for name, value in values.items() if (number := _percentage(value, scale)) is not None}
     for name in _RESERVED & scores.keys():
         if name in keys:
             raise UsageError(
@@ -180,8 +180,8 @@ def _percentages(module: str, found: Any, keys: Sequence[str], scale: float) -> 
             )
         del scores[name]
     for key in keys:
-        if key in found and key not in scores:
-            raise UsageError(f"evaluate:{module}: '{key}' is {repr(found[key])[:40]}, expected one finite number.")
+        if key in values and key not in scores:
+            raise UsageError(f"evaluate:{module}: '{key}' is {repr(values[key])[:40]}, expected one finite number.")
         if key not in scores:
             raise UsageError(
                 f"evaluate:{module} returned no '{key}' (found: {', '.join(scores) or 'no number'})."

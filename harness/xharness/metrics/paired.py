@@ -56,25 +56,25 @@ def replicates(
         language: two-letter code.
         ids: of the examples, in the order of the data.
     """
-    found = bootstrap.units(metric, golds, made, language)
+    units = bootstrap.units(metric, golds, made, language)
     if metric == "bucc_f1":
         ids = sorted({source for source, _ in {*golds, *made}})  # the order of the units
     elif isinstance(golds, Mapping):
         ids = list(golds)
-    if not ids or not found or any(len(each.rows) != len(ids) for each in found):
+    if not ids or not units or any(len(each.rows) != len(ids) for each in units):
         return None
     starts = _starts(ids)
-    sums: list[list[Floats]] = [[] for _ in found]
+    sums: list[list[Floats]] = [[] for _ in units]
     for first in range(0, RESAMPLES, _AT_ONCE):
         drawn = np.stack([_drawn(starts, number) for number in range(first, first + _AT_ONCE)])
         # Where nothing was drawn, all of them once.
         drawn[~drawn.any(axis=1)] = 1
         # As many as there are, which is what a mean is divided by.
         scale = len(ids) / drawn.sum(axis=1, keepdims=True)
-        for each, parts in zip(found, sums, strict=True):
+        for each, parts in zip(units, sums, strict=True):
             parts.append(drawn @ each.rows * scale)
     scores: dict[str, Floats] = {}
-    for each, parts in zip(found, sums, strict=True):
+    for each, parts in zip(units, sums, strict=True):
         scores |= each.scores(np.concatenate(parts))
     try:
         return np.array([task_score(score_keys, _one(scores, number)) for number in range(RESAMPLES)])

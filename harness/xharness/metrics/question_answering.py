@@ -173,9 +173,9 @@ def squad_v2(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str],
     every: list[tuple[float, float]] = []
     sorts: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for question, answers in golds.items():
-        found = _exact_and_f1(answers, predictions[question]) if question in predictions else (0.0, 0.0)
-        every.append(found)
-        sorts[bool(answers)].append(found)
+        pair = _exact_and_f1(answers, predictions[question]) if question in predictions else (0.0, 0.0)
+        every.append(pair)
+        sorts[bool(answers)].append(pair)
     exact, f1 = _means(every)
     scores = {"exact_match": exact, "f1": f1}
     if sorts[True]:

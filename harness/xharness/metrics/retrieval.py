@@ -68,8 +68,8 @@ def mrr_at_20(
     _expect_answers(golds, language)
     reciprocal_ranks = []
     for query, entities in golds.items():
-        found = predictions.get(query, ())
-        first = list(found.candidates if isinstance(found, Ranking) else found)[:DEPTH]
+        ranking = predictions.get(query, ())
+        first = list(ranking.candidates if isinstance(ranking, Ranking) else ranking)[:DEPTH]
         right = entities[0].strip()
         reciprocal_ranks.append(1.0 / (first.index(right) + 1) if right in first else 0.0)
     score = mean(reciprocal_ranks) * 100
@@ -99,18 +99,18 @@ def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ra
     _expect_answers(golds, language)
     cut, uncut = [], []
     for question, targets in golds.items():
-        found, right = predictions.get(question, Ranking((), ())), set(targets)
-        shown = found.candidates[:DEPTH]
+        ranking, right = predictions.get(question, Ranking((), ())), set(targets)
+        shown = ranking.candidates[:DEPTH]
         places = hits(shown, right)
-        if question in predictions and found.ranks is not None:
-            problem = problem_of(found.ranks, len(right), places, len(shown))
+        if question in predictions and ranking.ranks is not None:
+            problem = problem_of(ranking.ranks, len(right), places, len(shown))
             if problem:
                 raise PredictionError(
                     f"The question '{question}' ({language}): {problem}. Predict again on the same data, or leave "
                     "the ranks out."
                 )
         cut.append(precision_sum(places) / min(len(right), DEPTH))
-        uncut.append(None if found.ranks is None else precision_sum(found.ranks) / len(right))
+        uncut.append(None if ranking.ranks is None else precision_sum(ranking.ranks) / len(right))
     scores = {"map@20": mean(cut) * 100}
     if None not in uncut:
         scores["map"] = mean(value for value in uncut if value is not None) * 100
@@ -128,18 +128,18 @@ def hits(candidates: Sequence[str], right: Collection[str]) -> list[int]:
 def precision_sum(places: Sequence[int]) -> float:
     """Return the sum of the precision at every place of a right candidate, added from the first place on."""
     total = 0.0
-    for found, place in enumerate(places, start=1):
-        total += found / place
+    for hits_so_far, place in enumerate(places, start=1):
+        total += hits_so_far / place
     return total
 
 
-def problem_of(ranks: Sequence[int], expected: int, found: Sequence[int], shown: int) -> str:
+def problem_of(ranks: Sequence[int], expected: int, actual: Sequence[int], shown: int) -> str:
     """Return why the ranks of a question's right candidates cannot be true; '' if they can.
 
     Args:
         ranks: places of the right candidates among all candidates.
         expected: how many right candidates there are.
-        found: their places among the candidates that are shown (``hits``).
+        actual: their places among the candidates that are shown (``hits``).
         shown: how many candidates are shown.
     """
     if len(ranks) != expected:
@@ -147,9 +147,9 @@ def problem_of(ranks: Sequence[int], expected: int, found: Sequence[int], shown:
     if any(rank <= before for before, rank in zip((0, *ranks), ranks, strict=False)):
         return f"the ranks {list(ranks)} do not ascend from 1 on"
     by_rank = [rank for rank in ranks if rank <= shown]
-    if by_rank != list(found):
+    if by_rank != list(actual):
         return (
-            f"right candidates stand at {by_rank} of the first {shown} by the ranks, and at {list(found)} by the "
+            f"right candidates stand at {by_rank} of the first {shown} by the ranks, and at {list(actual)} by the "
             "candidates themselves"
         )
     return ""

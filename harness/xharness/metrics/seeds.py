@@ -44,7 +44,7 @@ class Summary:
 
     def seeds(self, state: str) -> list[int]:
         """Return the seeds whose training ended so."""
-        return [seed for seed, found in self.states.items() if found == state]
+        return [seed for seed, of_seed in self.states.items() if of_seed == state]
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""

@@ -79,7 +79,7 @@ def chunks(sentences: Sequence[Sequence[str]]) -> set[tuple[str, int, int]]:
     Args:
         sentences: one tag per word, sentence by sentence.
     """
-    found = set()
+    entities = set()
     # Where nothing has gone before, the type is empty. At the borders of sentences it is that of O.
     letter, kind, first, position = "O", "", 0, 0
     for tags in sentences:
@@ -87,12 +87,12 @@ def chunks(sentences: Sequence[Sequence[str]]) -> set[tuple[str, int, int]]:
             next_letter, next_kind = tag[:1], tag.rpartition("-")[2]
             other = kind != next_kind
             if _holds(_ENDS_BEFORE, letter, next_letter) or (other and letter not in _OUTSIDE):
-                found.add((kind, first, position - 1))
+                entities.add((kind, first, position - 1))
             if _holds(_STARTS_AFTER, next_letter, letter) or (other and next_letter not in _OUTSIDE):
                 first = position
             letter, kind = next_letter, next_kind
             position += 1
-    return found
+    return entities
 
 
 def _holds(rules: Mapping[str, frozenset[str] | None], letter: str, neighbour: str) -> bool:

@@ -28,17 +28,17 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     [[3], [1, 0], [2]]
     """
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    found: list[list[int]] = []
+    batched: list[list[int]] = []
     for row in order:
-        if found:
-            longest, size = lengths[found[-1][0]], len(found[-1])
-            new_length = lengths[row] != lengths[found[-1][-1]]
+        if batched:
+            longest, size = lengths[batched[-1][0]], len(batched[-1])
+            new_length = lengths[row] != lengths[batched[-1][-1]]
             full = longest * size * FULL_ENOUGH >= budget
             if longest * (size + 1) <= budget and not (new_length and full):
-                found[-1].append(row)
+                batched[-1].append(row)
                 continue
-        found.append([row])
-    return found
+        batched.append([row])
+    return batched
 
 
 def default_budget(encoder: LoadedModel) -> int:

@@ -216,7 +216,7 @@ def _own_parts(shell: Any) -> dict[str, Any]:
 
 def encoder_weights(encoder: Any) -> dict[str, torch.Tensor]:
     """Return the encoder's weights on the CPU by stock name, adapters of LoRA added into the weights they change."""
-    found: dict[str, torch.Tensor] = {}
+    weights: dict[str, torch.Tensor] = {}
     deltas = {}
     for name, module in encoder.named_modules():
         if hasattr(module, "get_delta_weight"):
@@ -226,22 +226,22 @@ def encoder_weights(encoder: Any) -> dict[str, torch.Tensor]:
             continue
         plain = name.replace(".base_layer.", ".")
         whole = value + deltas[plain].to(value.dtype) if plain in deltas else value
-        found[plain] = whole.detach().cpu().contiguous().clone()
-    return found
+        weights[plain] = whole.detach().cpu().contiguous().clone()
+    return weights
 
 
 def head_weights(model: MultitaskModel, task: str) -> dict[str, torch.Tensor]:
     """Return the weights that a task has beside the encoder, on the CPU, under the names of its stock class."""
     shell = model.task_models[task]
-    found = {
+    weights = {
         f"{part}.{name}": value
         for part, module in _own_parts(shell).items()
         for name, value in module.state_dict().items()
     }
     if _key(task) in model.poolers:
         pooler = model.poolers[_key(task)].state_dict()
-        found |= {f"{shell.base_model_prefix}.pooler.{name}": value for name, value in pooler.items()}
-    return {name: value.detach().cpu().contiguous().clone() for name, value in found.items()}
+        weights |= {f"{shell.base_model_prefix}.pooler.{name}": value for name, value in pooler.items()}
+    return {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
 
 
 def export(

@@ -234,8 +234,8 @@ def _attend(
             ),
         )
     parts = [x.transpose(1, 2)[0] for x in (query, key, value)]
-    found = [_attend_group(group, parts, dropout, scaling) for group in attention_mask.groups]
-    return (found[0] if len(found) == 1 else torch.cat(found))[None], None
+    outputs = [_attend_group(group, parts, dropout, scaling) for group in attention_mask.groups]
+    return (outputs[0] if len(outputs) == 1 else torch.cat(outputs))[None], None
 
 
 def _attend_group(group: Group, parts: list[torch.Tensor], dropout: float, scaling: float | None) -> torch.Tensor:

@@ -118,15 +118,15 @@ def prepare(
     problems += _wrong_parts(folder, [*parts, *pictures], checkpoint)
     if record is not None and isinstance(record.weights, dict):  # what else it may be is said where the card is made
         problems += _wrong_weights(folder, record, parts, digests)
-    found = publishing_runs.collect(results, checkpoint, repo)
-    problems += _wrong_results(folder, results, no_results, found)
+    collected = publishing_runs.collect(results, checkpoint, repo)
+    problems += _wrong_results(folder, results, no_results, collected)
     content: dict[str, bytes] = {}
-    if not found.problems and repo.isprintable():
+    if not collected.problems and repo.isprintable():
         try:
-            content = _written(folder, checkpoint, repo, found.runs, facts, adopt, allow_collapsed, public)
+            content = _written(folder, checkpoint, repo, collected.runs, facts, adopt, allow_collapsed, public)
             if record is not None:
                 content[training_record.FILE] = publishing_runs.as_json(asdict(record))
-            content |= publishing_runs.copies(found.runs)
+            content |= publishing_runs.copies(collected.runs)
         except PublishError as error:
             problems.append(str(error))
     problems += _with_token(content)
@@ -142,8 +142,8 @@ def prepare(
         card=content[CARD].decode(),
         files=tuple(sorted([*local, *made], key=lambda file: file.path)),
         parts=frozenset(parts),
-        shas=frozenset(found.shas),
-        notes=(*found.notes, *_folder_notes(folder, {file.path for file in [*local, *made]})),
+        shas=frozenset(collected.shas),
+        notes=(*collected.notes, *_folder_notes(folder, {file.path for file in [*local, *made]})),
     )
 
 
@@ -173,20 +173,20 @@ def _written(
     return {CARD: text.encode(), **{path: yaml.encode() for path, yaml in evals.items()}}
 
 
-def _wrong_results(folder: Path, results: Sequence[Path], no_results: bool, found: Collected) -> list[str]:
+def _wrong_results(folder: Path, results: Sequence[Path], no_results: bool, collected: Collected) -> list[str]:
     """Return what is wrong with the results that were given, or that none were."""
     if not results and not no_results:
         return [
             f"{folder}: no results were given. Score it with `xharness eval --model {folder} --targets xtreme-r`, and "
             "give --results DIR; or say --no-results, and the card says that it was not evaluated."
         ]
-    if results and not found.runs and not found.problems:
-        why = "; ".join(found.notes)
+    if results and not collected.runs and not collected.problems:
+        why = "; ".join(collected.notes)
         return [
             f"{', '.join(map(str, results))}: no RUN of this checkpoint was found ({why}). Score it with "
             f"`xharness eval --model {folder}`, or leave --results out and say --no-results."
         ]
-    return found.problems
+    return collected.problems
 
 
 def _wrong_name(repo: str) -> list[str]:

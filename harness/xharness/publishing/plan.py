@@ -156,7 +156,7 @@ def compare(publication: Bundle, target: Target, who: Account | None = None) -> 
         )
     if standing is None:
         return _first(publication, target)
-    found = difference(publication, target, standing.files)
+    changes = difference(publication, target, standing.files)
     tagged = None if target.tag is None else standing.tags.get(target.tag)
     problems = _taken(publication, target, standing) + _other_model(publication, standing)
     if target.private and not standing.private:
@@ -164,16 +164,16 @@ def compare(publication: Bundle, target: Target, who: Account | None = None) -> 
             f"{publication.repo}: --private is for new repositories, and this one is there and public. Make it private "
             "in its settings on the Hub, or leave --private out."
         )
-    if tagged is not None and (found or tagged != standing.sha):
+    if tagged is not None and (changes or tagged != standing.sha):
         problems.append(
             f"{publication.repo}: the tag '{target.tag}' stands at another commit ({tagged[:12]}), and a tag that "
             "others rely on is not moved. Choose another."
         )
     if problems:
         raise PublishError(strip_controls("\n".join(problems)))
-    proposal = _proposal(publication, who) if target.create_pr and found else None
+    proposal = _proposal(publication, who) if target.create_pr and changes else None
     if proposal is not None:
-        found = difference(publication, target, hub_read.list_files(publication.repo, proposal.ref, "model"))
+        changes = difference(publication, target, hub_read.list_files(publication.repo, proposal.ref, "model"))
     remarks = []
     if target.branch is not None and not standing.has_branch:
         remarks.append(f"the branch '{target.branch}' will be made, from main")
@@ -182,7 +182,7 @@ def compare(publication: Bundle, target: Target, who: Account | None = None) -> 
     return PublishPlan(
         publication=publication,
         target=target,
-        difference=found,
+        difference=changes,
         standing=standing,
         proposal=proposal,
         to_branch=target.branch is not None and not standing.has_branch,
@@ -258,11 +258,11 @@ def _is_same_training(publication: Bundle, standing: RepoState) -> bool:
         return False
     try:
         then = json.loads(_record_there(publication.repo, standing))
-        found = (then["key"], then["seed"], then["request"]["base"]["id"])
+        published = (then["key"], then["seed"], then["request"]["base"]["id"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
     now = publication.record
-    return found == (now.key, now.seed, now.request["base"]["id"])
+    return published == (now.key, now.seed, now.request["base"]["id"])
 
 
 def _record_there(repo: str, standing: RepoState) -> bytes:
@@ -295,12 +295,12 @@ def _other_model(publication: Bundle, standing: RepoState) -> list[str]:
 
 def _proposal(publication: Bundle, who: Account | None) -> PullRequestRef | None:
     """Return the newest open pull request with this checkpoint."""
-    found = hub_repository.proposals(publication.repo, publication.title)
-    return next((proposal for proposal in found if who is None or proposal.author == who.name), None)
+    pull_requests = hub_repository.proposals(publication.repo, publication.title)
+    return next((proposal for proposal in pull_requests if who is None or proposal.author == who.name), None)
 
 
 def _to_collect(repo: str, target: Target) -> bool:
     if target.collection is None:
         return False
-    found = hub_repository.find_collection(repo.partition("/")[0], target.collection, repo)
-    return found is None or repo not in found.models
+    collection = hub_repository.find_collection(repo.partition("/")[0], target.collection, repo)
+    return collection is None or repo not in collection.models

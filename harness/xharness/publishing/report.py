@@ -15,10 +15,10 @@ from xharness.text import format_bytes, strip_controls
 
 def _states(plan: PublishPlan) -> dict[str, str]:
     """Return path -> new, changed, same or removed; "to send" where the Hub was not asked."""
-    found = plan.difference
+    difference = plan.difference
     word = "new" if plan.reached else "to send"
-    states = {file.path: word for file in found.new} | {file.path: "changed" for file in found.changed}
-    states |= {file.path: "same" for file in found.same} | dict.fromkeys(found.deleted, "removed")
+    states = {file.path: word for file in difference.new} | {file.path: "changed" for file in difference.changed}
+    states |= {file.path: "same" for file in difference.same} | dict.fromkeys(difference.deleted, "removed")
     return dict(sorted(states.items()))
 
 

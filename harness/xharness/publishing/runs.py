@@ -61,20 +61,20 @@ def collect(paths: Sequence[Path], checkpoint: Checkpoint, repo: str) -> Collect
         checkpoint: a local one.
         repo: ``org/name``; RUNs of the copy that is published there belong as well, once the Hub has confirmed it.
     """
-    found = Collected()
+    collected = Collected()
     seen = set[Path]()
     for path in paths:
         folders = list(_folders(path))
         if not path.is_dir():
-            found.problems.append(f"{path}: there is no such folder.{nearest_folder(path)}")
+            collected.problems.append(f"{path}: there is no such folder.{nearest_folder(path)}")
         elif not folders:
-            found.problems.append(f"{path}: there is no RUN in this folder (a run.json, made by xharness eval).")
+            collected.problems.append(f"{path}: there is no RUN in this folder (a run.json, made by xharness eval).")
         for folder in folders:
             if folder.resolve() not in seen:
                 seen.add(folder.resolve())
-                _add(found, folder, folder == path, checkpoint, repo)
-    found.problems += _twice(found.runs)
-    return found
+                _add(collected, folder, folder == path, checkpoint, repo)
+    collected.problems += _twice(collected.runs)
+    return collected
 
 
 def _folders(path: Path) -> Iterable[Path]:
@@ -83,7 +83,7 @@ def _folders(path: Path) -> Iterable[Path]:
     return sorted(file.parent for file in path.rglob("run.json"))
 
 
-def _add(found: Collected, folder: Path, named: bool, checkpoint: Checkpoint, repo: str) -> None:
+def _add(collected: Collected, folder: Path, named: bool, checkpoint: Checkpoint, repo: str) -> None:
     """Read a RUN and add it, or the reason why not."""
     try:
         record = run_record(folder)
@@ -91,19 +91,19 @@ def _add(found: Collected, folder: Path, named: bool, checkpoint: Checkpoint, re
         if why is not None:
             short, whole = why
             if named:
-                found.problems.append(f"{folder}: {whole}")
+                collected.problems.append(f"{folder}: {whole}")
             else:
-                found.left_out[short] += 1
+                collected.left_out[short] += 1
             return
         run = read_run(folder)
         fitting(run, run.specs())
         _check_scores(run)
     except XharnessError as error:
-        found.problems.append(str(error))
+        collected.problems.append(str(error))
         return
-    found.runs.append(run)
+    collected.runs.append(run)
     if record.get("model_hash") is None:
-        found.shas.add(record["model_sha"])
+        collected.shas.add(record["model_sha"])
 
 
 def _foreign(record: dict[str, Any], checkpoint: Checkpoint, repo: str) -> tuple[str, str] | None:

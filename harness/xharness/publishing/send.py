@@ -121,11 +121,11 @@ def _commit(plan: PublishPlan, parent: str, say: Callable[[str], None]) -> Commi
             create_pr=target.create_pr and plan.proposal is None,
         )
     except XharnessError as error:
-        found, left = _after_failure(plan, parent)
-        if found is None:
+        commit, left = _after_failure(plan, parent)
+        if commit is None:
             raise type(error)(f"{error}\n{left}") from None
         say("The answer to the commit was lost; the commit is there.")
-        made = found
+        made = commit
     _check_still(publication)
     ref = plan.proposal.ref if plan.proposal is not None else made.ref
     there = hub_read.list_files(publication.repo, ref or made.sha, "model")
@@ -147,9 +147,9 @@ def _after_failure(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
     repo = publication.repo
     try:
         if plan.target.create_pr:
-            for found in hub_repository.proposals(repo, publication.title):
-                if not difference(publication, target, hub_read.list_files(repo, found.ref, "model")):
-                    return Commit(found.sha, found.url, found.url, found.ref), ""
+            for pull_request in hub_repository.proposals(repo, publication.title):
+                if not difference(publication, target, hub_read.list_files(repo, pull_request.ref, "model")):
+                    return Commit(pull_request.sha, pull_request.url, pull_request.url, pull_request.ref), ""
         standing = hub_repository.repo_state(repo, target.branch)
     except XharnessError:
         return None, f"Where {repo} stands now is not known, since the Hub cannot be asked."
@@ -175,12 +175,12 @@ def _check_still(publication: Bundle) -> None:
 
 def _description(plan: PublishPlan) -> str:
     """Return what the commit says below its title."""
-    found = plan.difference
+    difference = plan.difference
     parts = [f"content {plan.publication.checkpoint.id}"]
     for word, paths in (
-        ("new", [file.path for file in found.new]),
-        ("changed", [file.path for file in found.changed]),
-        ("removed", found.deleted),
+        ("new", [file.path for file in difference.new]),
+        ("changed", [file.path for file in difference.changed]),
+        ("removed", difference.deleted),
     ):
         more = f" and {len(paths) - 12} more" if len(paths) > 12 else ""
         if paths:

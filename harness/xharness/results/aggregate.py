@@ -193,12 +193,12 @@ def is_foreign(spec: TaskSpec) -> bool:
     return spec.name in list_tasks() and spec.hash != load_task(spec.name).hash
 
 
-def side_by_side(found: Iterable[Results]) -> Results:
+def side_by_side(results: Iterable[Results]) -> Results:
     """Return the targets of several results, of different checkpoints, as one, for one table; without averages."""
-    found = list(found)
-    tasks = {name: task for each in found for name, task in each.tasks.items()}
-    shared = {k: v for k, v in found[0].provenance.items() if all(each.provenance.get(k) == v for each in found)}
-    return Results(found[0].benchmark, tasks, {}, {}, None, shared)
+    results = list(results)
+    tasks = {name: task for each in results for name, task in each.tasks.items()}
+    shared = {k: v for k, v in results[0].provenance.items() if all(each.provenance.get(k) == v for each in results)}
+    return Results(results[0].benchmark, tasks, {}, {}, None, shared)
 
 
 def _is_in(task: str, benchmark: str | None) -> bool:

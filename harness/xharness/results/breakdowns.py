@@ -112,7 +112,7 @@ def _groups(tasks: Mapping[str, TaskResult], name_of: Callable[[Language], str],
 
 
 def _group(name: str, codes: set[str], tasks: Mapping[str, TaskResult]) -> Group:
-    found: dict[str, tuple[float, int]] = {}
+    means: dict[str, tuple[float, int]] = {}
     gaps: dict[str, float] = {}
     examples = 0
     for target, task in tasks.items():
@@ -120,10 +120,10 @@ def _group(name: str, codes: set[str], tasks: Mapping[str, TaskResult]) -> Group
         if not here:
             continue
         value = mean_over(task.spec, [(language_score(task.spec, score), score.n) for score in here])
-        found[target] = value, len(here)
+        means[target] = value, len(here)
         examples += sum(score.n for score in here)
         source = [s for c, s in task.languages.items() if not task.spec.languages[c].zero_shot]
         if source:
             gaps[target] = language_score(task.spec, source[0]) - value
     gap = mean(gaps.values()) if gaps else None
-    return Group(name, tuple(sorted(codes)), found, mean(value for value, _ in found.values()), gaps, gap, examples)
+    return Group(name, tuple(sorted(codes)), means, mean(value for value, _ in means.values()), gaps, gap, examples)

@@ -24,15 +24,17 @@ def why_incomplete(spec: TaskSpec, there: Mapping[str, Score], missing: tuple[st
         short = [f"{c} {s.n:,} of {s.expected_n:,}" for c, s in known.items() if s.expected_n not in (None, s.n)]
         if short:
             reasons.append(f"not the expected number of examples: {', '.join(short)}")
-    total, found = spec.total.get("test"), sum(s.n for s in there.values())
-    if not reasons and any(s.expected_n is None for s in there.values()) and total not in (None, found):
-        reasons.append(f"{found:,} examples over all languages, expected {total:,}")
+    total, actual = spec.total.get("test"), sum(s.n for s in there.values())
+    if not reasons and any(s.expected_n is None for s in there.values()) and total not in (None, actual):
+        reasons.append(f"{actual:,} examples over all languages, expected {total:,}")
     unsure = [c for c, s in there.items() if s.expected_n is None and s.data_status != "complete"]
     if unsure and total is None:
         reasons.append(f"the right number of examples is not known for {' '.join(unsure)}")
     reasons += _pool_problems(spec, there)
     tuned = {c: (s.selection.get("dev_n"), s.selection.get("dev_expected_n")) for c, s in there.items()}
-    cut = [f"{c} {found:,} of {right:,}" for c, (found, right) in tuned.items() if found and right not in (None, found)]
+    cut = [
+        f"{c} {actual:,} of {right:,}" for c, (actual, right) in tuned.items() if actual and right not in (None, actual)
+    ]
     if cut:
         reasons.append(f"threshold tuned on another number of development pairs than there are: {', '.join(cut)}")
     if len({s.dtype for s in there.values()}) > 1:
@@ -62,12 +64,12 @@ def _pool_problems(spec: TaskSpec, there: Mapping[str, Score]) -> list[str]:
     """Return what is wrong with the candidates that were searched; among fewer, scores are higher."""
     wrong: dict[tuple[int, int], list[str]] = {}
     for code, score in there.items():
-        found, expected = score.candidates.get("n", 0), score.candidates.get("expected_n")
-        if expected is not None and found != expected:
-            wrong.setdefault((found, expected), []).append(code)
+        actual, expected = score.candidates.get("n", 0), score.candidates.get("expected_n")
+        if expected is not None and actual != expected:
+            wrong.setdefault((actual, expected), []).append(code)
     problems = []
-    for (found, expected), codes in wrong.items():
-        words = f"only {found:,} of" if found < expected else f"{found:,} instead of"
+    for (actual, expected), codes in wrong.items():
+        words = f"only {actual:,} of" if actual < expected else f"{actual:,} instead of"
         where = "" if codes == list(there) else f" in {' '.join(codes)}"
         problems.append(f"{words} {expected:,} candidates{where}")
     unsure = [c for c, s in there.items() if s.candidates and s.candidates.get("expected_n") is None]

@@ -45,16 +45,16 @@ def results_of(run: Run, benchmark: str | None = None) -> dict[str, Any]:
     *partial* in its alias. A standard error stands only where the score is a share of the examples.
     """
     specs = run.specs()
-    found = averaged(fitting(run, specs), specs, benchmark, run.facts())
+    results = averaged(fitting(run, specs), specs, benchmark, run.facts())
     content: dict[str, Any] = {key: {} for key in ("results", "groups", "group_subtasks", "configs", "versions")}
     content |= {key: {} for key in ("n-shot", "higher_is_better", "n-samples")}
-    for name, task in found.tasks.items():
+    for name, task in results.tasks.items():
         group = f"xharness_{name}"
         content["group_subtasks"][group] = [f"{group}_{code}" for code in task.languages]
         for code, score in task.languages.items():
             _task(content, f"{group}_{code}", task, score)
         _group(content, group, task)
-    return {**content, **_head(run, found)}
+    return {**content, **_head(run, results)}
 
 
 def _task(content: dict[str, Any], name: str, task: TaskResult, score: Score) -> None:
@@ -115,8 +115,8 @@ def _both(content: dict[str, Any], name: str, metrics: Iterable[str], version: s
     content["higher_is_better"][name] = {_NAMES.get(metric, metric): True for metric in metrics}
 
 
-def _head(run: Run, found: Results) -> dict[str, Any]:
-    facts, scores = found.provenance, run.scores
+def _head(run: Run, results: Results) -> dict[str, Any]:
+    facts, scores = results.provenance, run.scores
     sha = facts["model_sha"] or facts["model_hash"]
     limit = run.record["settings"].get("limit")
     return {

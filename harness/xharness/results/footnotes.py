@@ -8,10 +8,10 @@ from xharness.results.aggregate import PARTIAL, Results, TaskResult, odd_type
 from xharness.results.score import AS_IS, ON_TEST, TUNED, Score
 
 
-def notes(found: Results, *, marks: bool = True) -> list[str]:
+def notes(results: Results, *, marks: bool = True) -> list[str]:
     """Return the sentences that have to stand below the table of a result, one a line; the last tells its marks."""
     lines = []
-    for name, task in found.tasks.items():
+    for name, task in results.tasks.items():
         if task.why:
             lines.append(f"{name} is {PARTIAL}: {task.why}.")
         if task.gap_note:
@@ -19,20 +19,20 @@ def notes(found: Results, *, marks: bool = True) -> list[str]:
         lines.append(f"{name}: {_origin(task)}.")
         for note, codes in _grouped(task).items():
             lines.append(f"{name}: {note}{': ' + ', '.join(codes) if codes else ''}.")
-    if any(score.phase == TUNED for _, score in _cells(found)):
-        asis = [t for t in found.tasks.values() if any(s.phase == AS_IS for s in t.languages.values())]
+    if any(score.phase == TUNED for _, score in _cells(results)):
+        asis = [t for t in results.tasks.values() if any(s.phase == AS_IS for s in t.languages.values())]
         lines += [f"{t.spec.name}: as is, by the checkpoint's own head." for t in asis if not t.spec.compares_vectors]
-    lines += [_joined(run) for run in found.provenance.get("runs", ())]
-    legend = _legend(found) if marks else []
+    lines += [_joined(run) for run in results.provenance.get("runs", ())]
+    legend = _legend(results) if marks else []
     return [*lines, ". ".join(legend) + "."] if legend else lines
 
 
-def _cells(found: Results) -> list[tuple[TaskResult, Score]]:
-    return [(t, s) for t in found.tasks.values() for s in t.languages.values()]
+def _cells(results: Results) -> list[tuple[TaskResult, Score]]:
+    return [(t, s) for t in results.tasks.values() for s in t.languages.values()]
 
 
-def _legend(found: Results) -> list[str]:
-    cells = _cells(found)
+def _legend(results: Results) -> list[str]:
+    cells = _cells(results)
     legend = []
     if any(not s.whole for _, s in cells):
         legend.append("* not the whole test data")
@@ -45,7 +45,7 @@ def _legend(found: Results) -> list[str]:
     if any(t.spec.average == "examples" for t, _ in cells):
         names = dict.fromkeys(t.spec.name for t, _ in cells if t.spec.average == "examples")
         legend.append(f"{', '.join(names)}: mean over all questions, not over languages")
-    if any(t.gap is not None for t in found.tasks.values()):
+    if any(t.gap is not None for t in results.tasks.values()):
         legend.append("gap: English minus the mean of the others")
     return legend
 
@@ -69,7 +69,7 @@ def _origin(task: TaskResult) -> str:
 
 def _grouped(task: TaskResult) -> dict[str, list[str]]:
     """Return sentence -> the languages it holds for; numbers of one thing stand together, ``ml 119, ta 68``."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     pools = {s.candidates["n"] for s in task.languages.values() if s.candidates}
     for code, score in task.languages.items():
         named = [*score.notes, *_tuning(score), *_choices(score)]
@@ -78,17 +78,17 @@ def _grouped(task: TaskResult) -> dict[str, list[str]]:
         if len(pools) == 1 and score.candidates:
             named.append(f"searched among {score.candidates['n']:,} candidates")
         for note in named:
-            found.setdefault(note, []).append(code)
+            groups.setdefault(note, []).append(code)
         if len(pools) > 1 and score.candidates:
-            found.setdefault("candidates searched", []).append(f"{code} {score.candidates['n']:,}")
+            groups.setdefault("candidates searched", []).append(f"{code} {score.candidates['n']:,}")
         if "threshold" in score.selection:
             words, number = _threshold(score)
-            found.setdefault(words, []).append(f"{code} {number}")
+            groups.setdefault(words, []).append(f"{code} {number}")
         for name, words in _COUNTS.items():
             if score.counts.get(name):
-                found.setdefault(words, []).append(f"{code} {score.counts[name]:,}")
+                groups.setdefault(words, []).append(f"{code} {score.counts[name]:,}")
     everywhere = list(task.languages)
-    return {note: [] if codes == everywhere and len(codes) > 1 else codes for note, codes in found.items()}
+    return {note: [] if codes == everywhere and len(codes) > 1 else codes for note, codes in groups.items()}
 
 
 def encoding(score: Score) -> str:

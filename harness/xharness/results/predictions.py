@@ -276,9 +276,9 @@ def _decode_pairs(path: Path, text: str, gold: Shape) -> list[tuple[str, str]]:
 def _encode_rankings(predictions: Mapping[str, Ranking]) -> str:
     made: dict[str, Any] = {}
     for query, ranking in predictions.items():
-        found = list(ranking.candidates)
+        candidates = list(ranking.candidates)
         # A plain list is Mewsli-X's official format; LAReQA has none, and ours holds the ranks for the uncut mean too.
-        made[query] = found if ranking.ranks is None else {"candidates": found, "ranks": list(ranking.ranks)}
+        made[query] = candidates if ranking.ranks is None else {"candidates": candidates, "ranks": list(ranking.ranks)}
     return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -288,14 +288,14 @@ def _decode_rankings(path: Path, text: str, gold: Shape) -> dict[str, Ranking]:
         raise PredictionError(f"{path}: found a JSON {type(content).__name__}, expected one object of id: candidates.")
     made = {}
     for query, given in content.items():
-        found, ranks = (given.get("candidates"), given.get("ranks")) if isinstance(given, dict) else (given, None)
-        if not isinstance(found, list) or not all(isinstance(candidate, str) for candidate in found):
+        candidates, ranks = (given.get("candidates"), given.get("ranks")) if isinstance(given, dict) else (given, None)
+        if not isinstance(candidates, list) or not all(isinstance(candidate, str) for candidate in candidates):
             raise PredictionError(f"{path}: '{query}': expected a list of candidate ids, the best first.")
         if ranks is not None and not (
             isinstance(ranks, list) and all(isinstance(r, int) and not isinstance(r, bool) for r in ranks)
         ):
             raise PredictionError(f"{path}: '{query}': expected 'ranks' to be a list of whole numbers from 1 on.")
-        made[query] = Ranking(tuple(found), None if ranks is None else tuple(ranks))
+        made[query] = Ranking(tuple(candidates), None if ranks is None else tuple(ranks))
     return made
 
 
@@ -309,12 +309,12 @@ def _json(path: Path, text: str, expected: str, line: int | None = None) -> Any:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object; a name that stands twice is an error, as json would keep the last one in silence."""
-    found: dict[str, Any] = {}
+    unique: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in unique:
             raise ValueError(f"'{name}' stands twice")
-        found[name] = value
-    return found
+        unique[name] = value
+    return unique
 
 
 FORMATS: dict[str, Format] = {

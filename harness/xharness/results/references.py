@@ -79,7 +79,9 @@ class Row:
 
 def listed() -> list[Published]:
     """Return all references of all benchmarks."""
-    return [Published(name, b.name, found) for b in benchmarks().values() for name, found in b.references.items()]
+    return [
+        Published(name, b.name, reference) for b in benchmarks().values() for name, reference in b.references.items()
+    ]
 
 
 def named(names: Sequence[str]) -> list[Published]:
@@ -99,33 +101,33 @@ def named(names: Sequence[str]) -> list[Published]:
     return [known[slug] for slug in dict.fromkeys(slugs)]
 
 
-def compare(found: Results, references: Sequence[Published]) -> list[Row]:
+def compare(results: Results, references: Sequence[Published]) -> list[Row]:
     """Return every score that both have, by reference, source and target.
 
     Means are made over the languages of the reference's benchmark, whatever else was scored. Where the reference has
     scores per language and ours lacks languages, only those of single languages are compared.
     """
-    return [row for published in references for row in _rows(found, published)]
+    return [row for published in references for row in _rows(results, published)]
 
 
-def _rows(found: Results, published: Published) -> Iterator[Row]:
+def _rows(results: Results, published: Published) -> Iterator[Row]:
     by_language = {task for figures in published.reference.figures for task in figures.languages}
     for figures in published.reference.figures:
         for task in dict.fromkeys([*figures.scores, *figures.languages]):
-            if task not in found.tasks:
+            if task not in results.tasks:
                 continue
-            shown = found.tasks[task]
+            shown = results.tasks[task]
             ours = task_result(shown.spec, shown.languages, published.benchmark)
             foreign = is_foreign(shown.spec)
             if ours.languages and not (ours.missing and task in by_language):
                 yield from _of_means(published.name, figures, ours, foreign)
             yield from _of_languages(published.name, figures, shown, foreign)
-        if found.benchmark == published.benchmark:
+        if results.benchmark == published.benchmark:
             for name, value in figures.groups.items():
-                group = found.groups.get(name)
+                group = results.groups.get(name)
                 # A mean over other targets is another thing, not a part of the same.
                 if group is not None and not group.missing:
-                    split = _split([s.split for task in group.tasks for s in found.tasks[task].languages.values()])
+                    split = _split([s.split for task in group.tasks for s in results.tasks[task].languages.values()])
                     yield Row(
                         published.name, figures, name, None, "score", group.score, value, split, not group.complete, {}
                     )
@@ -159,18 +161,18 @@ def _split(splits: Sequence[str]) -> str:
 
 def _unlike(figures: Figures, ours: TaskResult, codes: Sequence[str]) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which ours is known to differ, for any of these languages."""
-    found = {}
+    differences = {}
     for code in codes:
         score = ours.languages[code]
         own = {"layer": score.layer, "pooling": score.pooling, **score.encoding}
         for key, theirs in figures.settings.items():
             if own.get(key) is not None and own[key] != theirs:
-                found[key] = (own[key], theirs)
+                differences[key] = (own[key], theirs)
         if score.track not in (None, ZERO_SHOT):
-            found["track"] = (score.track, ZERO_SHOT)
+            differences["track"] = (score.track, ZERO_SHOT)
         if score.phase == TUNED and score.selected_by in ("target-dev", ON_TEST):
-            found["choice of the state"] = (score.selected_by, "not seen by the target language")
-    return found
+            differences["choice of the state"] = (score.selected_by, "not seen by the target language")
+    return differences
 
 
 def table(name: str, rows: Sequence[Row], format: str = "text") -> str:
@@ -223,11 +225,11 @@ def sources(rows: Sequence[Row]) -> str:
 
 def csv_lines(rows: Sequence[Row]) -> list[list[Any]]:
     """Return the published scores as lines of ``report --format csv``: run, task, language, metric, value ..."""
-    found = {}
+    lines_by_key = {}
     for row in rows:
         line = [row.name, row.target, row.language or "mean", row.metric, repr(float(row.published)), "", ""]
-        found[(*line, _source(row.figures))] = [*line, "published", row.figures.split, *[""] * 9]
-    return list(found.values())
+        lines_by_key[(*line, _source(row.figures))] = [*line, "published", row.figures.split, *[""] * 9]
+    return list(lines_by_key.values())
 
 
 def listing(references: Sequence[Published]) -> str:

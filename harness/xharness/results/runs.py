@@ -38,14 +38,14 @@ class Run:
     @property
     def own_files(self) -> dict[str, str]:
         """Targets that were read from task files of the user's own -> their paths."""
-        found: dict[str, str] = self.record.get("targets", {})
-        return found
+        targets: dict[str, str] = self.record.get("targets", {})
+        return targets
 
     @property
     def tune(self) -> dict[str, Any]:
         """What heads were trained on and how their state was chosen; {} where the checkpoint was scored as it is."""
-        found: dict[str, Any] = self.record.get("settings", {}).get("tune") or {}
-        return found
+        tune: dict[str, Any] = self.record.get("settings", {}).get("tune") or {}
+        return tune
 
     def specs(self) -> dict[str, TaskSpec]:
         """Return the specs of the targets that have a score.
@@ -53,15 +53,15 @@ class Run:
         Raises:
             DataError: a score was made by another version of its task's spec.
         """
-        found = {name: load_task(self.own_files.get(name, name)) for name in dict.fromkeys(s.task for s in self.scores)}
-        stale = [s for s in self.scores if s.spec_hash != found[s.task].hash]
+        specs = {name: load_task(self.own_files.get(name, name)) for name in dict.fromkeys(s.task for s in self.scores)}
+        stale = [s for s in self.scores if s.spec_hash != specs[s.task].hash]
         if stale:
             raise DataError(
                 f"{self.folder}: {stale[0].task}/{stale[0].language}.json was made by another version of the task's "
-                f"spec ({stale[0].spec_hash}, now {found[stale[0].task].hash}). Run eval again: only what changed is "
+                f"spec ({stale[0].spec_hash}, now {specs[stale[0].task].hash}). Run eval again: only what changed is "
                 "computed."
             )
-        return found
+        return specs
 
     def facts(self) -> dict[str, Any]:
         """Return checkpoint, seed and settings, as ``Results.provenance`` holds them."""

@@ -181,8 +181,8 @@ def score(
     limit = settings.get("limit")
     root = root / "predictions" if (root / "predictions").is_dir() else root
     data_dir = data_folder(data_dir)
-    found = [(task, language, path) for task, language, path in predictions.found(root, split)]
-    benchmark, specs, without_spec = _chosen(root, found, targets, run.get("targets", {}))
+    files_found = [(task, language, path) for task, language, path in predictions.found(root, split)]
+    benchmark, specs, without_spec = _chosen(root, files_found, targets, run.get("targets", {}))
     wanted = None if languages is None else set(languages)
     if wanted is not None:
         choose_languages(Selection(benchmark, tuple(specs.values())), languages)
@@ -195,7 +195,7 @@ def score(
         for path in predictions.strange(root, split)
         if path.parent.name in specs and wanted is None
     ]
-    for task, language, path in found:
+    for task, language, path in files_found:
         if task not in specs or (wanted is not None and language not in wanted):
             continue
         spec = specs[task]
@@ -253,10 +253,10 @@ def _as_recorded(fresh: Score, path: Path) -> Score:
 
 
 def _chosen(
-    root: Path, found: list[tuple[str, str, Path]], targets: Sequence[str] | None, paths: dict[str, str]
+    root: Path, prediction_files: list[tuple[str, str, Path]], targets: Sequence[str] | None, paths: dict[str, str]
 ) -> tuple[str | None, dict[str, TaskSpec], list[str]]:
     """Return the benchmark, if one was named, the specs of the tasks in the folder, and the tasks without a spec."""
-    tasks = list(dict.fromkeys(task for task, _, _ in found))
+    tasks = list(dict.fromkeys(task for task, _, _ in prediction_files))
     if targets is not None:
         # A RUN knows the task files of the user's own by name.
         selection = select([paths.get(target, target) for target in targets])

@@ -31,11 +31,11 @@ def tables(
     """
     if format == "csv":
         return _csv(named, further)
-    return "\n\n".join(_table(name, found, format) for name, found in named)
+    return "\n\n".join(_table(name, results, format) for name, results in named)
 
 
-def _table(name: str, found: Results, format: Format) -> str:
-    tasks = list(found.tasks.values())
+def _table(name: str, results: Results, format: Format) -> str:
+    tasks = list(results.tasks.values())
     # English first: it is the source language that the others are compared with.
     codes = sorted({c for t in tasks for c in t.languages}, key=lambda code: (code != SOURCE_LANGUAGE, code))
     # Means and gaps stand at the foot, where they can be compared with the column above.
@@ -55,7 +55,7 @@ def _table(name: str, found: Results, format: Format) -> str:
     )
     if format == "text":
         body = _ruled(body, len(foot))
-    parts = [_title(name, found, format), body, _averages(found, format), _notes(found, format)]
+    parts = [_title(name, results, format), body, _averages(results, format), _notes(results, format)]
     return "\n\n".join(p for p in parts if p)
 
 
@@ -81,8 +81,8 @@ def _mark(text: str, partial: bool) -> str:
     return f"{text} {PARTIAL}" if partial else text
 
 
-def _title(name: str, found: Results, format: Format) -> str:
-    facts = found.provenance
+def _title(name: str, results: Results, format: Format) -> str:
+    facts = results.provenance
     model = facts.get("model_sha") or facts.get("model_hash")
     parts = [name]
     if model:
@@ -94,17 +94,17 @@ def _title(name: str, found: Results, format: Format) -> str:
     return {"markdown": f"### {text}", "latex": f"% {text}"}.get(format, text)
 
 
-def _averages(found: Results, format: Format) -> str:
-    rows = [[_words(name), *_average(group)] for name, group in found.groups.items()]
-    if found.average is not None:
-        whole = found.average.complete
-        rows.append([f"{'all' if whole else 'what is there'} of {found.benchmark}", *_average(found.average)])
+def _averages(results: Results, format: Format) -> str:
+    rows = [[_words(name), *_average(group)] for name, group in results.groups.items()]
+    if results.average is not None:
+        whole = results.average.complete
+        rows.append([f"{'all' if whole else 'what is there'} of {results.benchmark}", *_average(results.average)])
     if not rows:
         return ""
     head = ["group", "score", "of"]
     table = tabulate(rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"])
     # Only where it counts other tasks than our groups do; the names differ anyway.
-    official = {n: g for n, g in found.official_groups.items() if g not in found.groups.values()}
+    official = {n: g for n, g in results.official_groups.items() if g not in results.groups.values()}
     if official:
         extra = ", ".join(f"{_words(n)} {_mark(f'{g.score:.1f}', not g.complete)}" for n, g in official.items())
         comment = "% " if format == "latex" else ""
@@ -121,9 +121,9 @@ def _average(average: Average) -> list[str]:
     return [_mark(f"{average.score:.1f}", not average.complete), ", ".join(average.tasks) + missing]
 
 
-def _notes(found: Results, format: Format) -> str:
+def _notes(results: Results, format: Format) -> str:
     prefix = {"markdown": "- ", "latex": "% "}.get(format, "")
-    return "\n".join(prefix + line for line in notes(found))
+    return "\n".join(prefix + line for line in notes(results))
 
 
 def _csv(named: Sequence[tuple[str, Results]], further: Sequence[Sequence[object]]) -> str:
@@ -132,8 +132,8 @@ def _csv(named: Sequence[tuple[str, Results]], further: Sequence[Sequence[object
     head = ["run", "task", "language", "metric", "value", "n", "expected_n", "data_status", "split", "dtype", "seed"]
     head += ["layer", "model_id", "data_hash", "spec_hash", "phase", "track", "selected_by", "low", "high"]
     writer.writerow(head)
-    for name, found in named:
-        for task in found.tasks.values():
+    for name, results in named:
+        for task in results.tasks.values():
             for code, s in task.languages.items():
                 tail = [s.n, s.expected_n, s.data_status, s.split, s.dtype, s.seed, s.layer]
                 tail += [s.model_sha or s.model_hash, s.data_hash, s.spec_hash, s.phase, s.track, s.selected_by]

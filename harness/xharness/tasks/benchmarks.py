@@ -102,5 +102,5 @@ def read_benchmark(path: Path) -> Benchmark:
 @cache
 def benchmarks() -> dict[str, Benchmark]:
     """Return all benchmarks by name."""
-    found = (read_benchmark(path) for path in sorted((assets.TASKS / "benchmarks").glob("*.yaml")))
-    return {benchmark.name: benchmark for benchmark in found}
+    records = (read_benchmark(path) for path in sorted((assets.TASKS / "benchmarks").glob("*.yaml")))
+    return {benchmark.name: benchmark for benchmark in records}

@@ -66,9 +66,9 @@ def _revisions(text: str) -> list[tuple[str, str, int, int]]:
 
 def _below(node: yaml.Node | None) -> list[tuple[str, str, int, int]]:
     """Return the same of a mapping and of those in it, such as ``candidates``."""
-    found = []
+    places = []
     for key, sources in node.value if isinstance(node, yaml.MappingNode) else []:
-        found += _below(sources)
+        places += _below(sources)
         if key.value != "sources" or not isinstance(sources, yaml.SequenceNode):
             continue
         for source in sources.value:
@@ -76,5 +76,5 @@ def _below(node: yaml.Node | None) -> list[tuple[str, str, int, int]]:
             repo, revision = entries.get("repo"), entries.get("revision")
             if isinstance(repo, yaml.ScalarNode) and isinstance(revision, yaml.ScalarNode):
                 place = (revision.start_mark.index, revision.end_mark.index)
-                found.append((str(repo.value), str(revision.value), *place))
-    return found
+                places.append((str(repo.value), str(revision.value), *place))
+    return places

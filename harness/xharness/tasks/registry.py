@@ -108,8 +108,8 @@ def load_task(name: str) -> TaskSpec:
 
 def _training_files() -> dict[str, Path]:
     """Return the files of all training sets: name -> path."""
-    found = [p for folder in ("intermediate", "english", "parts") for p in (assets.TASKS / folder).glob("*.yaml")]
-    return {path.stem: path for path in found if path.stem != MIXTURE}
+    paths = [p for folder in ("intermediate", "english", "parts") for p in (assets.TASKS / folder).glob("*.yaml")]
+    return {path.stem: path for path in paths if path.stem != MIXTURE}
 
 
 @cache

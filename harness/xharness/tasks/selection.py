@@ -114,24 +114,24 @@ def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list
         UsageError: a name is not known.
         SpecError: a YAML file is wrong.
     """
-    found: dict[str, DataSpec] = {}
+    specs: dict[str, DataSpec] = {}
     for name in names:
         if name in benchmarks():
             for task in benchmarks()[name].tasks:
                 if task in list_tasks():
-                    found[task] = load_task(task)
+                    specs[task] = load_task(task)
                 else:
                     say(f"{task} is left out: this version has no spec for it.")
         elif name == MIXTURE:
-            found |= {task: load_training(task) for task in load_mixture(name).tasks}
+            specs |= {task: load_training(task) for task in load_mixture(name).tasks}
         elif name in list_training() or (name.endswith((".yaml", ".yml")) and is_training(Path(name))):
-            found[name] = load_training(name)
+            specs[name] = load_training(name)
         elif name in list_tasks() or name.endswith((".yaml", ".yml")):
-            found[name] = load_task(name)
+            specs[name] = load_task(name)
         else:
             known = [*list_tasks(), *list_training(), MIXTURE, *benchmarks()]
             raise unknown("target, training set or benchmark", name, known)
-    return list(found.values())
+    return list(specs.values())
 
 
 def training_set(name: str) -> TrainingSpec:

@@ -59,12 +59,12 @@ class Coverage:
     @property
     def problems(self) -> list[str]:
         """What is missing, one sentence each; empty if the benchmark is complete."""
-        found = [f"{self.benchmark}: {target.problem}" for target in self.targets if target.problem]
+        problems = [f"{self.benchmark}: {target.problem}" for target in self.targets if target.problem]
         if self.languages != self.expected_languages:
-            found.append(
+            problems.append(
                 f"{self.benchmark}: its targets have {self.languages} languages, expected {self.expected_languages}."
             )
-        return found
+        return problems
 
     @property
     def verdict(self) -> str:
@@ -176,17 +176,17 @@ def _dangling(specs: Sequence[Any]) -> list[str]:
 
 
 def _coverage(benchmark: Benchmark, targets: Mapping[str, TaskSpec]) -> Coverage:
-    found, union = [], set()
+    coverage, union = [], set()
     for name in benchmark.tasks:
         spec, expected = targets.get(name), benchmark.task_languages[name]
         if spec is None:
-            found.append(Target(name, "no spec yet", 0, expected, None, 0))
+            coverage.append(Target(name, "no spec yet", 0, expected, None, 0))
             continue
         codes = spec.languages_in(benchmark.name)
         union |= set(codes)
         state = "no data source yet" if spec.unavailable else "can be scored"
-        found.append(Target(name, state, len(codes), expected, _examples(spec, codes), _candidates(spec, codes)))
-    return Coverage(benchmark.name, found, len(union), benchmark.language_count)
+        coverage.append(Target(name, state, len(codes), expected, _examples(spec, codes), _candidates(spec, codes)))
+    return Coverage(benchmark.name, coverage, len(union), benchmark.language_count)
 
 
 def _examples(spec: TaskSpec, codes: Sequence[str]) -> int | None:

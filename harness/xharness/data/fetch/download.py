@@ -49,13 +49,13 @@ class Published:
             raise UsageError(
                 f"{text!a}: has bytes that are not UTF-8. Rename the file or write the address anew."
             ) from None
-        found = _CHECKSUM.fullmatch(text)
-        if not found:
+        match = _CHECKSUM.fullmatch(text)
+        if not match:
             return cls(text)._without_password()
-        kind, digits = found["kind"], found["hex"].lower()
+        kind, digits = match["kind"], match["hex"].lower()
         if not re.fullmatch(f"[0-9a-f]{{{_DIGITS[kind]}}}", digits):
-            raise UsageError(f"'{text}': {kind} is '{found['hex']}', expected {_DIGITS[kind]} digits of 0-9 and a-f.")
-        return cls(found["place"], **{kind: digits})._without_password()
+            raise UsageError(f"'{text}': {kind} is '{match['hex']}', expected {_DIGITS[kind]} digits of 0-9 and a-f.")
+        return cls(match["place"], **{kind: digits})._without_password()
 
     @property
     def remote(self) -> bool:
@@ -127,22 +127,22 @@ def prove(published: Published, path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            found = {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+            digests = {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
         if published.md5:
             with path.open("rb") as file:
-                found["md5"] = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+                digests["md5"] = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}.") from None
     if published.checksum is not None:
         kind, expected = published.checksum
-        if found[kind] != expected:
+        if digests[kind] != expected:
             advice = "Look whether it is the right file; if it is, give it with its own checksum: PATH#sha256=HEX."
             if published.remote:
                 with _writing(path):
                     path.unlink()
                 advice = "It is removed. Run the same command again, or give the right file with --from."
-            raise DataError(f"{published.place}: its {kind} is {found[kind]}, expected {expected}. {advice}")
-    return found["sha256"]
+            raise DataError(f"{published.place}: its {kind} is {digests[kind]}, expected {expected}. {advice}")
+    return digests["sha256"]
 
 
 def _receive(published: Published, part: Path, progress: bool) -> None:

@@ -28,14 +28,14 @@ def _fetch_hub(needs: Sequence[Need], to: Path, progress: bool, problems: list[s
         by_repo.setdefault((need.repo, need.revision), []).append(need)
     for (repo, revision), of_repo in by_repo.items():
         try:
-            found = _fetch_repo(repo, revision, of_repo, to, progress, problems)
+            splits = _fetch_repo(repo, revision, of_repo, to, progress, problems)
         except Unreachable as error:
             problems.append(f"{_names(of_repo)}: {error}")
             break  # the next data set could not be reached either
         except DataError as error:
             problems.append(f"{_names(of_repo)}: {error}")
             continue
-        new = _rows(found)
+        new = _rows(splits)
         write_manifest(to, new)
         rows += new
     return rows
@@ -112,24 +112,24 @@ def _fetch_repo(
     commit = _Commit.of(repo, revision)
     # A data set that was a loading script once has readable files on the bot's branch only.
     converted = None if all(commit.has(need) for need in needs) else _Commit.of_converted(repo)
-    found: list[_Found] = []
+    fetched: list[_Found] = []
     for need in needs:
         used = commit if commit.has(need) else converted
         if used is not None and used.has(need):
-            found.append(_Found(need, used, used.configs[need.config][need.split]))
+            fetched.append(_Found(need, used, used.configs[need.config][need.split]))
         else:
             problems.append(f"{_names([need])}: {commit.what_is_missing(need)}")
     folder = to / repo
-    _download(folder, {path: split.commit for split in found for path in split.paths}, progress)
-    if found:
-        _write_readme(folder, commit, found)
-    for split in found:
+    _download(folder, {path: split.commit for split in fetched for path in split.paths}, progress)
+    if fetched:
+        _write_readme(folder, commit, fetched)
+    for split in fetched:
         local = [folder / path for path in split.paths]
         split.rows = row_counts.count_rows(local)
         for use in split.need.uses:
             rows = split.rows if use.keep is None else row_counts.count_rows(local, use.keep)
             split.counted.append(row_counts.Counted(use, rows))
-    return found
+    return fetched
 
 
 def _names(needs: Iterable[Need]) -> str:
@@ -137,9 +137,9 @@ def _names(needs: Iterable[Need]) -> str:
     return ", ".join(sorted({use.spec.name for need in needs for use in need.uses}))
 
 
-def _rows(found: Sequence[_Found]) -> list[Row]:
+def _rows(fetched: Sequence[_Found]) -> list[Row]:
     """Return the manifest's lines of the splits of one data set."""
-    everything = [counted for split in found for counted in split.counted]
+    everything = [counted for split in fetched for counted in split.counted]
     return [
         {
             "hub_id": split.need.repo,
@@ -150,7 +150,7 @@ def _rows(found: Sequence[_Found]) -> list[Row]:
             "source": f"hub:{split.commit.repo}@{split.commit.sha}",
             "licence": split.need.licence,
         }
-        for split in found
+        for split in fetched
     ]
 
 
@@ -183,7 +183,7 @@ def _download(folder: Path, wanted: Mapping[str, _Commit], progress: bool) -> No
             raise
 
 
-def _write_readme(folder: Path, commit: _Commit, found: Sequence[_Found]) -> None:
+def _write_readme(folder: Path, commit: _Commit, fetched: Sequence[_Found]) -> None:
     """Write the data set's README with only the configs and splits that lie in the folder.
 
     With the original one ``datasets.load_dataset(folder, config)`` would look for every split that the Hub has, and
@@ -194,7 +194,7 @@ def _write_readme(folder: Path, commit: _Commit, found: Sequence[_Found]) -> Non
         config: {name: paths for name, paths in splits.items() if all((folder / path).is_file() for path in paths)}
         for config, splits in hub_layout.find_named_configs(earlier, _below(folder)).items()
     }
-    for split in found:
+    for split in fetched:
         present.setdefault(split.need.config, {})[split.need.split] = split.paths
     head = hub_layout.head_of_part(present, earlier, commit.head)
     front = yaml.safe_dump(head, allow_unicode=True, sort_keys=False, width=1000)
@@ -203,5 +203,5 @@ def _write_readme(folder: Path, commit: _Commit, found: Sequence[_Found]) -> Non
 
 
 def _below(folder: Path) -> list[str]:
-    found = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    return [p.as_posix() for p in found if not p.parts[0].startswith(".")]
+    paths = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return [p.as_posix() for p in paths if not p.parts[0].startswith(".")]

@@ -101,12 +101,12 @@ def _fetch_file(file: Published, needs: Sequence[RawNeed], to: Path, progress: b
             _extract(file, path, absent, new, progress)
             good = []
             for need in absent:
-                found = formats.find(new, need.pattern, need.format)
-                if not found:
+                paths = formats.find(new, need.pattern, need.format)
+                if not paths:
                     missing.append(need)
                     continue
                 try:
-                    there[need.key] = _row(need, file, _source(file, need, str(sha)), _count(need, found))
+                    there[need.key] = _row(need, file, _source(file, need, str(sha)), _count(need, paths))
                     good.append(need)
                 except DataError as error:
                     problems.append(f"{need.use.spec.name}: {str(error).replace(f'{new}/', '')}")
@@ -163,12 +163,12 @@ def _extract(file: Published, path: Path, needs: Sequence[RawNeed], root: Path, 
         raise
 
 
-def _count(need: RawNeed, found: Sequence[Path]) -> tuple[int, int]:
+def _count(need: RawNeed, paths: Sequence[Path]) -> tuple[int, int]:
     """Return how many rows files hold, and how many examples as the task counts them."""
     spec, language = need.use.spec, need.use.language
     precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
     rows = examples = 0
-    for row in formats.READERS[need.format](found, formats.Asked(language, tuple(precedence))):
+    for row in formats.READERS[need.format](paths, formats.Asked(language, tuple(precedence))):
         rows += 1
         # What is mined are pairs; most sentences are in none.
         examples += len(row["targets"]) if spec.kind == "mining" and "targets" in row else 1
@@ -179,14 +179,14 @@ def _row_if_there(
     need: RawNeed, file: Published, sha: str | None, recorded: Mapping[tuple[str, str, str], Row], root: Path
 ) -> Row | None:
     """Return the line of files that an earlier run took out of the same file, if they are whole."""
-    row, found = recorded.get(need.key), formats.find(root, need.pattern, need.format)
-    if row is None or not found:
+    row, paths = recorded.get(need.key), formats.find(root, need.pattern, need.format)
+    if row is None or not paths:
         return None
     same = row["source"].endswith(f"#sha256={sha}") if sha else row["source"].startswith(f"{file.place}#sha256=")
     if not same:
         return None
     try:
-        counted = _count(need, found)
+        counted = _count(need, paths)
     except DataError:
         return None
     return _row(need, file, row["source"], counted) if counted[0] == row["rows"] else None

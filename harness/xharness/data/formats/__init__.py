@@ -168,8 +168,8 @@ def find(root: Path, pattern: str, format: str) -> list[Path]:
     globs = [glob.escape(each).replace("[*]", "*") for each in patterns(pattern, format)]
     there = {path for each in globs for path in root.glob(each) if path.is_file() and not _is_hidden(path, root)}
     # A file that is there in both ways is read once, as it is without .gz.
-    found = {str(path).removesuffix(".gz"): path for path in sorted(there, key=lambda path: path.suffix != ".gz")}
-    return sorted(found.values(), key=lambda path: (path.name.removesuffix(".gz"), path))
+    by_name = {str(path).removesuffix(".gz"): path for path in sorted(there, key=lambda path: path.suffix != ".gz")}
+    return sorted(by_name.values(), key=lambda path: (path.name.removesuffix(".gz"), path))
 
 
 def _is_hidden(path: Path, root: Path) -> bool:

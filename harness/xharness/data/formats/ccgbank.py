@@ -33,7 +33,7 @@ def find(folder: Path, split: str) -> list[Path]:
     sections = [p for section in SECTIONS.get(split, ()) for p in _below(folder, f"**/AUTO/{section}/*.auto")]
     if sections:
         return sections
-    return next((found for name in _TABLES if (found := _below(folder, f"**/{name.format(split=split)}"))), [])
+    return next((paths for name in _TABLES if (paths := _below(folder, f"**/{name.format(split=split)}"))), [])
 
 
 def _below(folder: Path, pattern: str) -> list[Path]:
@@ -79,9 +79,9 @@ def _sentences(path: Path, lines: list[tuple[int, str]]) -> Iterator[Row]:
     for number, line in lines:
         cells = [cell.split() for cell in line.split("\t")]
         if len(cells) != 2 or len(cells[0]) != len(cells[1]):
-            found = " and ".join(str(len(cell)) for cell in cells)
+            counts = " and ".join(str(len(cell)) for cell in cells)
             raise DataError(
-                f"{path}: line {number}: expected words, a tab and as many supertags, found {found} between tabs in "
+                f"{path}: line {number}: expected words, a tab and as many supertags, found {counts} between tabs in "
                 f"{line[:80]!r}."
             )
         yield {"tokens": cells[0], "tags": cells[1]}

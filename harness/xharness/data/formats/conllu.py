@@ -126,14 +126,14 @@ def ancestors(heads: Sequence[Collection[int]], word: int) -> set[int]:
     >>> sorted(ancestors([{2}, {0}, {1, 3}], 3))
     [0, 1, 2]
     """
-    found: set[int] = set()
+    reached: set[int] = set()
     waiting = [word]
     while waiting:
         node = waiting.pop()
-        new = set(heads[node - 1]) - found if node else set()
-        found |= new
+        new = set(heads[node - 1]) - reached if node else set()
+        reached |= new
         waiting += new
-    return found - {word}
+    return reached - {word}
 
 
 def _add(sentence: Sentence, columns: Sequence[str], number: int, where: str) -> None:
@@ -143,19 +143,19 @@ def _add(sentence: Sentence, columns: Sequence[str], number: int, where: str) ->
             f"{where}: found {len(columns)} columns, expected {_COLUMNS} with tabs between. Fetch it again."
         )
     name, form, tag, head, enhanced = (columns[place] for place in (0, 1, 3, 6, 8))
-    found = _ID.fullmatch(name)
-    if found is None:
+    match = _ID.fullmatch(name)
+    if match is None:
         raise DataError(f"{where}: '{name[:40]}' is no id of a word (3), a range (3-4) or an empty node (3.1).")
     expected = len(sentence.forms) + 1
-    if found["word"]:
+    if match["word"]:
         if int(name) != expected:
             raise DataError(f"{where}: found the word {name}, expected {expected}: words count 1, 2, 3 and so on.")
         sentence.forms.append(form)
         sentence.tags.append(tag)
         sentence.heads.append(_heads(head, enhanced, where))
         sentence.lines.append(number)
-    elif found["first"]:
-        whole = Range(int(found["first"]), int(found["last"]), form, number)
+    elif match["first"]:
+        whole = Range(int(match["first"]), int(match["last"]), form, number)
         _check_range(whole, sentence, expected, where)
         sentence.ranges.append(whole)
 

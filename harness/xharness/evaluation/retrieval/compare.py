@@ -178,8 +178,8 @@ class _Request:
         """
         other = Side(f"{language}-{split}", [e.text for e in examples], digest, [len(examples)], candidate=True)
         english = Side(f"{language}-{split}-english", [e.english for e in examples], digest, [len(examples)])
-        found, queries = self._vectors([other, english])
-        near = search.search(queries, found, 2, device=str(self.comparer.device))
+        sources, queries = self._vectors([other, english])
+        near = search.search(queries, sources, 2, device=str(self.comparer.device))
         ties = int((near.scores[:, 0] == near.scores[:, -1]).sum()) if near.scores.shape[1] > 1 else 0
         return RetrievalOutput([int(i) for i in near.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
 
@@ -199,11 +199,11 @@ class _Request:
             place = {identity: index for index, identity in enumerate(pool.ids)}
             targets = [[place[t] for t in e.targets if t in place] for e in examples]
             ranks = [tuple(sorted(r)) for r in search.ranks(queries, candidates, targets, device=device)]
-        found = {
+        rankings = {
             example.id: Ranking(tuple(pool.ids[i] for i in row), of_targets)
             for example, row, of_targets in zip(examples, near.indices.tolist(), ranks, strict=True)
         }
-        return RetrievalOutput(found, self.cut, {}, self.tokens)
+        return RetrievalOutput(rankings, self.cut, {}, self.tokens)
 
     def mined(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> RetrievalOutput:
         """Return the pairs of two corpora that score at least the threshold, which is tuned on development data."""
@@ -273,7 +273,7 @@ class _Request:
         # A pool that is shared is changed beside each language's queries anew: with whitening it depends on them.
         targets = [folder / f"{sides[0].name}-{place}.changed.npy" for place in range(len(sides))]
         return embeddings.center_and_whiten(
-            [(path, found, side.parts) for path, found, side in zip(targets, raw, sides, strict=True)],
+            [(path, vectors, side.parts) for path, vectors, side in zip(targets, raw, sides, strict=True)],
             center=settings.center == "language",
             whiten=settings.whiten,
         )
@@ -294,8 +294,8 @@ class _Request:
         # A folder per type: where one language needs float32, the vectors of the others stay.
         folder = comparer.folder / self.spec.name / self.encoder.dtype
         layer = -1 if settings.pooling == "pooler" else self.layer
-        found = embeddings.open_vectors(folder, side.name, digest, layer)
-        if found is None:
+        vectors = embeddings.open_vectors(folder, side.name, digest, layer)
+        if vectors is None:
             layers: tuple[int, ...] = () if layer == -1 else (layer,)
             if comparer.every_layer and layers:
                 layers = tuple(range(self.encoder.layers + 1))
@@ -303,12 +303,12 @@ class _Request:
             context = Context(self.encoder.tokenizer, longest, settings, layers=layers)
             with bar(f"{self.spec.name} {side.name}", len(side.texts), comparer.progress, unit="texts") as shown:
                 embeddings.embed(job, folder, self.encoder, context, self.budget, shown)
-            found = embeddings.open_vectors(folder, side.name, digest, layer)
-            assert found is not None, "the vectors have just been written"
+            vectors = embeddings.open_vectors(folder, side.name, digest, layer)
+            assert vectors is not None, "the vectors have just been written"
         # A pool that all languages share belongs to none of them.
         if not (side.candidate and self._shared):
             self.tokens += embeddings.tokens_of(folder, side.name)
-        return found
+        return vectors
 
 
 class _Texts(Sequence[str]):
@@ -321,8 +321,8 @@ class _Texts(Sequence[str]):
         return len(self._candidates)
 
     def __getitem__(self, index: Any) -> Any:
-        found = self._candidates[index]
-        return [candidate.text for candidate in found] if isinstance(index, slice) else found.text
+        texts = self._candidates[index]
+        return [candidate.text for candidate in texts] if isinstance(index, slice) else texts.text
 
     def __iter__(self) -> Any:
         return (candidate.text for candidate in self._candidates)

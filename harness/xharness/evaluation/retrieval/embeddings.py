@@ -134,10 +134,10 @@ def _maps(job: EmbeddingJob, folder: Path, width: int, state_path: Path, state: 
     """Open the files of a job for writing: those there if they are its own, else new ones."""
     paths = {layer: folder / f"{job.name}.{layer}.npy" for layer in job.kept_layers}
     shape, dtype = (len(job.texts), width), np.dtype(job.stored)
-    found = _state(state_path)
-    if all(found.get(name) == value for name, value in state.items()) and all(p.is_file() for p in paths.values()):
+    saved = _state(state_path)
+    if all(saved.get(name) == value for name, value in state.items()) and all(p.is_file() for p in paths.values()):
         maps = {layer: np.load(path, mmap_mode="r+") for layer, path in paths.items()}
-        if all(found.shape == shape and found.dtype == dtype for found in maps.values()):
+        if all(saved.shape == shape and saved.dtype == dtype for saved in maps.values()):
             # What was not yet written takes no room so far.
             _check_room(folder, job.name, sum(_unwritten(path) for path in paths.values()))
             return maps
@@ -188,7 +188,7 @@ def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, cen
     turn = (
         _whitening([(raw, mean, parts) for (_, raw, parts), mean in zip(sides, means, strict=True)]) if whiten else None
     )
-    found: list[Array] = []
+    changed: list[Array] = []
     for (path, raw, parts), mean in zip(sides, means, strict=True):
         _check_room(path.parent, path.stem, raw.nbytes)
         made = _new(path, raw.shape, raw.dtype)
@@ -201,8 +201,8 @@ def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, cen
                 )
             made[start : start + len(block)] = block / lengths
         made.flush()
-        found.append(np.load(path, mmap_mode="r"))
-    return found
+        changed.append(np.load(path, mmap_mode="r"))
+    return changed
 
 
 def _means(raw: Array, parts: Sequence[int]) -> Array:

@@ -131,7 +131,7 @@ def ranks(
             before = (tile.scores > score) | ((tile.scores == score) & (column < index))
             nearer[own, n] += before.sum(1)
     counted = nearer.cpu().tolist()
-    return [[n + 1 for n in found[: len(wanted)]] for found, wanted in zip(counted, targets, strict=True)]
+    return [[n + 1 for n in counts[: len(wanted)]] for counts, wanted in zip(counted, targets, strict=True)]
 
 
 # --- Keys -----------------------------------------------------------------------------------------

@@ -89,13 +89,13 @@ def _stretches(length: int, room: int, stride: int) -> list[tuple[int, int]]:
     >>> _stretches(10, 6, 3)
     [(0, 6), (3, 6), (6, 4)]
     """
-    found = []
+    stretches = []
     start = 0
     while True:
         size = min(room, length - start)
-        found.append((start, size))
+        stretches.append((start, size))
         if start + size >= length:
-            return found
+            return stretches
         start += min(size, stride)
 
 
@@ -125,10 +125,10 @@ def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Conte
     finite(both.masked_fill(mask.unsqueeze(1) == 0, 0.0))
     logits = both.float().cpu().numpy()
     # A copy: a view would keep the whole padded batch alive until the chunk is read.
-    found = [logits[i, :, w.offset : w.offset + len(w.spans)].copy() for i, w in enumerate(rows)]
+    arrays = [logits[i, :, w.offset : w.offset + len(w.spans)].copy() for i, w in enumerate(rows)]
     if context.input.no_answer:
-        return [np.concatenate([logits[i, :, :1], own], axis=1) for i, own in enumerate(found)]
-    return found
+        return [np.concatenate([logits[i, :, :1], own], axis=1) for i, own in enumerate(arrays)]
+    return arrays
 
 
 def decode(

@@ -82,8 +82,8 @@ def metadata(card: Card) -> dict[str, Any]:
         eval_results=results or None,
         **further,
     )
-    found: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]
-    return {name: found[name] for name in _ORDER if name in found}
+    content: dict[str, Any] = data.to_dict()  # type: ignore[no-untyped-call]
+    return {name: content[name] for name in _ORDER if name in content}
 
 
 def front_matter(card: Card) -> str:
@@ -179,8 +179,8 @@ def _how(section: Section) -> str:
 
 def _entries(card: Card, repo: str, revision: str, benchmark: str) -> Iterator[dict[str, Any]]:
     """Yield one entry of a benchmark's file after the other: overall, then each target with its languages."""
-    found = card_scores.headline_results(card.scores.headline, benchmark)
-    if found is None:
+    results = card_scores.headline_results(card.scores.headline, benchmark)
+    if results is None:
         return
     dataset = zoo.load().benchmark_dataset(benchmark, repo.partition("/")[0])
     tree, blob = f"{HUB}/{repo}/tree/{revision}", f"{HUB}/{repo}/blob/{revision}"
@@ -199,10 +199,10 @@ def _entries(card: Card, repo: str, revision: str, benchmark: str) -> Iterator[d
         content: dict[str, Any] = eval_result_entries_to_yaml([made])[0]
         return content
 
-    if found.overall is not None:
-        ways = dict.fromkeys(_how(card.scores.headline[name]) for name in found.tasks)
-        yield entry("overall", found.overall, f"{tree}/results", f"mean over all targets; {' and '.join(ways)}")
-    for name, task in found.tasks.items():
+    if results.overall is not None:
+        ways = dict.fromkeys(_how(card.scores.headline[name]) for name in results.tasks)
+        yield entry("overall", results.overall, f"{tree}/results", f"mean over all targets; {' and '.join(ways)}")
+    for name, task in results.tasks.items():
         section = card.scores.headline[name]
         if task.complete and list(task.languages) == task.spec.languages_in(benchmark):
             cells = {code: section.cells[name][code] for code in task.languages}

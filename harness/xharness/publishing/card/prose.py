@@ -105,8 +105,8 @@ class _Licences(Strict):
 def licences() -> dict[str, str]:
     """Return the licences that a card can name, the strictest last: identifier on the Hub -> title."""
     path = assets.MODEL_CARDS / "licences.yaml"
-    found = strict_yaml.parse(_Licences, strict_yaml.read(path), path.name).licences
-    return {licence.id: licence.title for licence in found}
+    parsed = strict_yaml.parse(_Licences, strict_yaml.read(path), path.name).licences
+    return {licence.id: licence.title for licence in parsed}
 
 
 @cache

@@ -149,17 +149,17 @@ def _data_of_tasks(card: Card) -> dict[str, str]:
 
 def _papers(card: Card) -> dict[str, list[str]]:
     """Return address -> titles of the papers of training sets, and of the benchmarks and targets that were scored."""
-    found: dict[str, dict[str, None]] = {}
+    papers: dict[str, dict[str, None]] = {}
     for each in card.training.sets:
         if each.paper:
-            found.setdefault(each.paper, {})[each.title] = None
+            papers.setdefault(each.paper, {})[each.title] = None
     for benchmark in benchmarks().values():
         if set(benchmark.tasks) & set(card.scores.headline):
-            found.setdefault(benchmark.paper, {})[benchmark.title] = None
+            papers.setdefault(benchmark.paper, {})[benchmark.title] = None
     for section in card.scores.sections:
         for task in section.results.tasks.values():
-            found.setdefault(task.spec.paper, {})[task.spec.title] = None
-    return {paper: list(titles) for paper, titles in found.items()}
+            papers.setdefault(task.spec.paper, {})[task.spec.title] = None
+    return {paper: list(titles) for paper, titles in papers.items()}
 
 
 def problems(text: str) -> list[str]:
@@ -167,11 +167,11 @@ def problems(text: str) -> list[str]:
 
     It is read as a stranger's: front matter, model-index (with huggingface_hub's own reader), tables and code.
     """
-    found = [] if len(text) <= LARGEST else [f"it has {len(text):,} characters, more than {LARGEST:,}."]
+    problems_found = [] if len(text) <= LARGEST else [f"it has {len(text):,} characters, more than {LARGEST:,}."]
     head, body = read_front_matter(text)
     if not head:
-        return [*found, "it has no front matter that can be read as YAML."]
-    return [*found, *_head_problems(head), *_index_problems(head), *_body_problems(body)]
+        return [*problems_found, "it has no front matter that can be read as YAML."]
+    return [*problems_found, *_head_problems(head), *_index_problems(head), *_body_problems(body)]
 
 
 _KEYS: dict[str, type] = {

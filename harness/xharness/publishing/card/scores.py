@@ -97,9 +97,9 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
     by_cell: dict[tuple[str, str], dict[int, Score]] = {}
     for seed, scores in runs:
         for score in scores:
-            found = by_cell.setdefault((score.task, score.language), {})
-            if phase == TUNED or not found:
-                found[seed] = score
+            by_seed_scores = by_cell.setdefault((score.task, score.language), {})
+            if phase == TUNED or not by_seed_scores:
+                by_seed_scores[seed] = score
     specs = {name: group.specs[name] for name in _in_order({task for task, _ in by_cell})}
     cells = {
         name: {code: _cell(by_cell[name, code], spec) for code in spec.languages if (name, code) in by_cell}
@@ -121,11 +121,15 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
         summaries={
             name: summary(
                 {
-                    seed: found.tasks[name].mean["score"]
-                    for seed, found in by_seed.items()
-                    if name in found.tasks and len(found.tasks[name].languages) == len(cells[name])
+                    seed: by_seed_scores.tasks[name].mean["score"]
+                    for seed, by_seed_scores in by_seed.items()
+                    if name in by_seed_scores.tasks and len(by_seed_scores.tasks[name].languages) == len(cells[name])
                 },
-                {seed: _state(found) for seed, found in by_seed.items() if name in found.tasks},
+                {
+                    seed: _state(by_seed_scores)
+                    for seed, by_seed_scores in by_seed.items()
+                    if name in by_seed_scores.tasks
+                },
             )
             for name in specs
         },
@@ -133,27 +137,27 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
     )
 
 
-def _sure(found: Results, cells: Mapping[str, Mapping[str, Cell]]) -> Results:
+def _sure(results: Results, cells: Mapping[str, Mapping[str, Cell]]) -> Results:
     """Return results in which no mean is complete that has a score in it which is not official."""
     tasks = {}
-    for name, task in found.tasks.items():
+    for name, task in results.tasks.items():
         unsure = [code for code in task.languages if not cells[name][code].official]
         if task.complete and unsure:
             why = f"the data or its seeds are not known to be as they should in {' '.join(unsure)}"
             task = replace(task, complete=False, why=why)
         tasks[name] = task
-    average = found.average
+    average = results.average
     if average is not None and not all(tasks[name].complete for name in average.tasks):
         average = replace(average, complete=False)
-    return replace(found, tasks=tasks, average=average)
+    return replace(results, tasks=tasks, average=average)
 
 
 def _gaps(cells: Mapping[str, Mapping[str, Cell]], by_seed: Mapping[int, Results]) -> Iterator[str]:
     """Yield which seeds lack a language that another has; their means are of other languages, and not compared."""
-    for name, found in cells.items():
+    for name, by_language in cells.items():
         for seed, results_of_seed in by_seed.items():
             task = results_of_seed.tasks.get(name)
-            lacking = [code for code in found if task is not None and code not in task.languages]
+            lacking = [code for code in by_language if task is not None and code not in task.languages]
             if lacking:
                 yield f"{name}: seed {seed} has no score for {' '.join(lacking)}"
 
@@ -182,9 +186,9 @@ def _cell(scores: Mapping[int, Score], spec: TaskSpec) -> Cell:
     )
 
 
-def _interval(found: Sequence[Sequence[float] | None]) -> tuple[float, float] | None:
-    there = [each for each in found if each is not None]
-    if len(there) < len(found):
+def _interval(intervals: Sequence[Sequence[float] | None]) -> tuple[float, float] | None:
+    there = [each for each in intervals if each is not None]
+    if len(there) < len(intervals):
         return None
     return sum(low for low, _ in there) / len(there), sum(high for _, high in there) / len(there)
 
@@ -214,8 +218,8 @@ def _merged(cell: Cell) -> Score:
     )
 
 
-def _state(found: Results) -> str:
-    scores = [score for task in found.tasks.values() for score in task.languages.values()]
+def _state(results: Results) -> str:
+    scores = [score for task in results.tasks.values() for score in task.languages.values()]
     return COLLAPSED if any(score.tuned.get("status") == COLLAPSED for score in scores) else COMPLETE
 
 
@@ -225,7 +229,7 @@ def _headline(sections: Sequence[Section]) -> dict[str, Section]:
     A score of a benchmark's whole languages goes before one of some, and that before a partial one; then one tuned in
     zero-shot before one as it is; then settings that are the least changed. What the scores are does not enter.
     """
-    found: dict[str, tuple[tuple[int, bool], Section]] = {}
+    headlines: dict[str, tuple[tuple[int, bool], Section]] = {}
     for section in sections:
         tuned = section.phase == TUNED
         if tuned and (section.track != ZERO_SHOT or section.selected_by != ENGLISH_DEV):
@@ -233,9 +237,9 @@ def _headline(sections: Sequence[Section]) -> dict[str, Section]:
         for name in section.results.tasks:
             rank = _wholeness(section, name), tuned
             # Of equal ones the first, whose settings are the least changed.
-            if name not in found or rank > found[name][0]:
-                found[name] = rank, section
-    return {name: found[name][1] for name in _in_order(found)}
+            if name not in headlines or rank > headlines[name][0]:
+                headlines[name] = rank, section
+    return {name: headlines[name][1] for name in _in_order(headlines)}
 
 
 def _wholeness(section: Section, name: str) -> int:

@@ -93,11 +93,11 @@ def other_data(record: Record) -> list[str]:
 
 
 def _sources(record: Record) -> dict[str, list[tuple[str, str]]]:
-    found: dict[str, list[tuple[str, str]]] = {}
+    sources: dict[str, list[tuple[str, str]]] = {}
     for data in record.data.values():
         for part in data["train"]:
-            found.setdefault(part["task"], []).append((part["source"], part["origin"]))
-    return found
+            sources.setdefault(part["task"], []).append((part["source"], part["origin"]))
+    return sources
 
 
 def licence_missing(record: Record) -> list[str]:
@@ -128,11 +128,11 @@ def _set(task: str, part: dict[str, Any]) -> TrainingSet:
 
 def _each_once(sets: Sequence[TrainingSet]) -> tuple[TrainingSet, ...]:
     """Return the sets without those that stand there for another task already, as MultiNLI does for ANLI."""
-    found: dict[tuple[object, ...], TrainingSet] = {}
+    unique: dict[tuple[object, ...], TrainingSet] = {}
     for each in sets:
         key = (each.title, each.source, each.revision, each.language, each.split, each.used, each.status)
-        found.setdefault(key, each)
-    return tuple(found.values())
+        unique.setdefault(key, each)
+    return tuple(unique.values())
 
 
 def _partial(sets: Sequence[TrainingSet]) -> str:
