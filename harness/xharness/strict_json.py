@@ -83,8 +83,8 @@ def show_line(text: str) -> str:
     'ab'
     """
     begun = text[: _LONGEST_LINE + 1].encode("utf-8", "backslashreplace").decode("utf-8")
-    whole = strip_controls(begun).replace("\n", " ")
-    return whole if len(text) <= _LONGEST_LINE else f"{whole[:_LONGEST_LINE]} ..."
+    cleaned = strip_controls(begun).replace("\n", " ")
+    return cleaned if len(text) <= _LONGEST_LINE else f"{cleaned[:_LONGEST_LINE]} ..."
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str]
     fitting = [name for name, match in fits.items() if match.state == "ready"]
     if len(fitting) > 1:
         # Which of them is better only scores would tell, and choosing by the scores of a test set would be cheating.
-        told = f"several of its heads fit ({', '.join(fitting)}; --head NAME chooses one)"
-        return HeadMatch("needs English target training", told)
+        reason = f"several of its heads fit ({', '.join(fitting)}; --head NAME chooses one)"
+        return HeadMatch("needs English target training", reason)
     if fitting:
         return fits[fitting[0]]
     if spec.train in fits:

@@ -332,13 +332,13 @@ def _curve(prepared: Any, output: Path, as_json: bool) -> None:
     from xharness.evaluation import layers as evaluation_layers
 
     curves = evaluation_layers.run(prepared, output, say=say)
-    made = layer_curves.save(curves)
+    paths = layer_curves.save(curves)
     if as_json:
         print_json(curves.to_json())
     else:
         click.echo(layer_curves.table(curves))
-    say("\nThe curve: " + ", ".join(str(path) for path in made))
-    if len(made) == 1:
+    say("\nThe curve: " + ", ".join(str(path) for path in paths))
+    if len(paths) == 1:
         say(layer_curves.HOW_TO_DRAW)
     fail_if_incomplete(curves.failures)
 

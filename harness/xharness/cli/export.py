@@ -35,14 +35,14 @@ def export_xtreme(runs: tuple[Path, ...], to: Path, benchmark: str | None) -> No
     """
     from xharness.results import export_xtreme as results_export_xtreme
 
-    made = results_export_xtreme.submission(runs, to, benchmark)
-    for sentence in made.left_out:
+    submission = results_export_xtreme.submission(runs, to, benchmark)
+    for sentence in submission.left_out:
         say(sentence)
-    for name in made.written:
+    for name in submission.written:
         click.echo(str(to / name))
-    if made.missing:
-        listed = "\n".join(f"  {sentence}" for sentence in made.missing)
-        raise Incomplete(f"{to} is no whole submission to {made.benchmark}:\n{listed}")
+    if submission.missing:
+        listed = "\n".join(f"  {sentence}" for sentence in submission.missing)
+        raise Incomplete(f"{to} is no whole submission to {submission.benchmark}:\n{listed}")
 
 
 @export.command("lm-eval")

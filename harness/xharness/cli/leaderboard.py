@@ -94,8 +94,8 @@ def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None
     from xharness.leaderboard import mirror
     from xharness.leaderboard import store as leaderboard_store
 
-    with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="xharness-board-") as made:
-        copy = Path(made)
+    with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="xharness-board-") as folder:
+        copy = Path(folder)
         with progress.bar(repo, None, True, "file") as bar:
             brought = mirror.mirror(repo, revision, copy, bar.update)
         for sentence in brought.left_there:
@@ -111,7 +111,7 @@ def _place(places: list[Upload], title: str, repo: str, yes: bool, as_json: bool
 
     # Before anything else is asked: with a wrong token, the Hub says of public repositories that they are not there.
     who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
-    plans = [leaderboard_deploy.compare(place) for place in places]
+    plans = [leaderboard_deploy.compare(upload) for upload in places]
     if who is not None:
         for plan in plans:
             leaderboard_deploy.check_rights(plan, who)

@@ -69,11 +69,11 @@ def check(
     if number is not None or every_open:
         if repo is None or name is not None or every:
             raise UsageError("--pr and --open need --of ORG/NAME, and go with neither --id nor --all.")
-        desk = _desk(repo, data_dir, workers, record, **asked)
+        checker = _desk(repo, data_dir, workers, record, **asked)
         if number is None:
-            _check_open(desk, as_json)
+            _check_open(checker, as_json)
         else:
-            _check_one(desk, number, as_json)
+            _check_one(checker, number, as_json)
         return
     if repo is not None or any(asked.values()):
         raise UsageError("--of, --comment and --merge are for pull requests. Give --pr N or --open, or leave them out.")
@@ -170,8 +170,8 @@ def _desk(repo: str, data_dir: Path | None, workers: int, record: Path | None, *
     return _Desk(repo, data_dir, workers, record, me, merge, BoardIndex(repo))
 
 
-def _check_one(desk: _Desk, number: int, as_json: bool) -> None:
-    checked, outcome = desk.handle(number)
+def _check_one(checker: _Desk, number: int, as_json: bool) -> None:
+    checked, outcome = checker.handle(number)
     if as_json:
         print_json({**checked.verdict.to_json(), **outcome})
     else:
@@ -180,19 +180,19 @@ def _check_one(desk: _Desk, number: int, as_json: bool) -> None:
     _fail_if_refused([checked])
 
 
-def _check_open(desk: _Desk, as_json: bool) -> None:
+def _check_open(checker: _Desk, as_json: bool) -> None:
     """Check all open pull requests; one that cannot be checked does not hold up the others."""
     from xharness.leaderboard import review
 
     checks: list[Checked] = []
     verdicts: list[dict[str, Any]] = []
-    queue = review.queue(desk.repo, desk.me)
+    queue = review.queue(checker.repo, checker.me)
     failures = dict(queue.failed)
     for number, why in queue.failed.items():
         say(f"pull request {number}: {why}")
     for number in queue.waiting:
         try:
-            checked, outcome = desk.handle(number)
+            checked, outcome = checker.handle(number)
         except XharnessError as error:
             say(f"pull request {number}: {error}")
             failures[number] = str(error)

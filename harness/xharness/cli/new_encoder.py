@@ -57,20 +57,20 @@ def new_encoder(
         training_new_encoder.texts_of(names(texts_of) or [], data_folder(data_dir)),
         *map(training_new_encoder.lines_of, files),
     )
-    made = training_new_encoder.make(chosen, texts, folder, seed=seed, pieces=vocabulary)
+    encoder = training_new_encoder.make(chosen, texts, folder, seed=seed, pieces=vocabulary)
     if as_json:
         print_json(
             {
-                "folder": str(made.folder),
+                "folder": str(encoder.folder),
                 "size": size,
                 "seed": seed,
-                "pieces": made.pieces,
-                "parameters": made.parameters,
-                "texts": made.texts,
+                "pieces": encoder.pieces,
+                "parameters": encoder.parameters,
+                "texts": encoder.texts,
             }
         )
         return
     click.echo(
-        f"{made.folder}: {chosen.layers} layers of width {chosen.width}, {made.pieces:,} pieces from {made.texts:,} "
-        f"texts, {made.parameters:,} random weights (seed {seed})"
+        f"{encoder.folder}: {chosen.layers} layers of width {chosen.width}, {encoder.pieces:,} pieces from {encoder.texts:,} "
+        f"texts, {encoder.parameters:,} random weights (seed {seed})"
     )

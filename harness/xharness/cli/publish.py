@@ -74,7 +74,7 @@ def publish(
         raise UsageError("--results and --no-results cannot be meant together. Leave one out.")
     target = publishing_plan.Target(branch=options.pop("revision"), **options)
     target.check()
-    made = bundle.prepare(
+    prepared = bundle.prepare(
         folder,
         repo,
         Facts() if facts_file is None else read_facts(facts_file),
@@ -85,11 +85,11 @@ def publish(
         public=not target.private,
     )
     if only_card:
-        click.echo(made.card, nl=False)
+        click.echo(prepared.card, nl=False)
         return
     # Before anything else is asked: with a wrong token, the Hub says of public repositories that they are not there.
     who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
-    plan = publishing_plan.compare(made, target, who)
+    plan = publishing_plan.compare(prepared, target, who)
     for note in publishing_report.plan_notes(plan):
         say(note)
     if yes and who is not None:

@@ -96,13 +96,13 @@ def submit(
     if withdraw is not None:
         if runs or given["folder"] is not None:
             raise UsageError("--withdraw takes no RUN and no --predictions: it only names what is withdrawn.")
-        parcel = leaderboard_submit.of_withdrawal(withdraw, reason)
+        upload = leaderboard_submit.of_withdrawal(withdraw, reason)
     else:
         if reason is not None:
             raise UsageError("--reason goes with --withdraw. Leave it out, or use --note.")
         package = _package(runs, given, who.name if who is not None else None, yes)
-        parcel = leaderboard_submit.of_package(package)
-    plan = leaderboard_submit.compare(parcel, repo, who, said_user)
+        upload = leaderboard_submit.of_package(package)
+    plan = leaderboard_submit.compare(upload, repo, who, said_user)
     for note in submit_report.plan_notes(plan, package):
         say(note)
     if yes and who is not None:
@@ -131,7 +131,7 @@ def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, ye
         raise UsageError("Give RUNs, or --predictions DIR for another system; one of both.")
     if name is None:
         raise UsageError("--name: say what the system is called on the board.")
-    foreign = [f"--{flag}" for flag, said in (("phase", given["phase"]), ("model", model)) if said is not None]
+    foreign = [f"--{flag}" for flag, value in (("phase", given["phase"]), ("model", model)) if value is not None]
     if runs and foreign:
         raise UsageError(f"{', '.join(foreign)}: the RUNs say it. Leave it out.")
     submitter = said_user or user

@@ -161,15 +161,15 @@ def _parsed(card: str) -> tuple[dict[str, Any], str]:
     return (head if isinstance(head, dict) else {}), card[match.end() :]
 
 
-def head_of_part(part: Mapping[str, Splits], earlier: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+def head_of_part(part: Mapping[str, Splits], earlier: dict[str, Any], complete: dict[str, Any]) -> dict[str, Any]:
     """Return the head of a README for a folder that holds a part of a data set.
 
     Args:
         part: config -> split -> files, of what the folder holds.
         earlier: the head of the README that the folder had before.
-        whole: the head of the data set's own README.
+        complete: the head of the data set's own README.
     """
-    known = {str(c.get("config_name")): c for head in (earlier, whole) for c in _entries(head, "configs")}
+    known = {str(c.get("config_name")): c for head in (earlier, complete) for c in _entries(head, "configs")}
     configs = []
     for config, splits in sorted(part.items()):
         if not splits:
@@ -181,7 +181,7 @@ def head_of_part(part: Mapping[str, Splits], earlier: dict[str, Any], whole: dic
         listed = [{"split": name, "path": paths} for name, paths in splits.items()]
         configs.append({"config_name": config, "data_files": listed, **kept})
     described = {
-        str(i.get("config_name", "default")): i for head in (earlier, whole) for i in _entries(head, "dataset_info")
+        str(i.get("config_name", "default")): i for head in (earlier, complete) for i in _entries(head, "dataset_info")
     }
     # Column types and label names stay. Sizes go: the client compares them and refuses a folder where a split is
     # left out.
@@ -191,7 +191,7 @@ def head_of_part(part: Mapping[str, Splits], earlier: dict[str, Any], whole: dic
         for config, info in sorted(described.items())
         if part.get(config) and info.keys() - {"config_name"}
     ]
-    head = {**earlier, **whole, "configs": configs, "dataset_info": infos}
+    head = {**earlier, **complete, "configs": configs, "dataset_info": infos}
     if not infos:
         del head["dataset_info"]
     return head

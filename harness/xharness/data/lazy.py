@@ -117,7 +117,7 @@ class Chosen(Sequence[Example]):
             piece = places[begin : begin + self.PIECE]
             low, high = int(piece.min()), int(piece.max()) + 1
             if high - low > self.SPARSE * len(piece):
-                yield from (self._all[int(place)] for place in piece)
+                yield from (self._all[int(position)] for position in piece)
             else:
                 near = self._all[low:high]
-                yield from (near[int(place) - low] for place in piece)
+                yield from (near[int(position) - low] for position in piece)

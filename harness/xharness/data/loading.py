@@ -246,11 +246,11 @@ def _status(
         key = (str(source.repo), spec.fill(source.config, language), named(spec, source, split))
         if source.raw is not None:
             key = (f"raw/{source.raw.split('/')[0]}", language, key[-1])
-        said = manifest.read_statuses(data_dir.resolve()).get(key, manifest.Said(manifest.UNKNOWN, None))
+        recorded = manifest.read_statuses(data_dir.resolve()).get(key, manifest.Said(manifest.UNKNOWN, None))
         # Files that were cut or added since are not what was written down. A table of several languages has other rows.
-        if source.raw is not None and said.status == manifest.COMPLETE and said.rows not in (None, n):
+        if source.raw is not None and recorded.status == manifest.COMPLETE and recorded.rows not in (None, n):
             return manifest.UNKNOWN
-        return said.status
+        return recorded.status
     if expected is None:
         return manifest.UNKNOWN
     return manifest.COMPLETE if n == expected else manifest.SAMPLE

@@ -91,8 +91,8 @@ def _statuses(path: Path, text: str) -> dict[tuple[str, str, str], Said]:
         if set(_NEEDED) - row.keys():
             raise DataError(f"{path}: every line needs {', '.join(_NEEDED[:-1])} and {_NEEDED[-1]}.")
         rows = row.get("rows", "")
-        said = Said(plain_status(row["status"]), int(rows) if rows.isdecimal() else None)
-        statuses[row["hub_id"], row["config"], row["split"]] = said
+        recorded = Said(plain_status(row["status"]), int(rows) if rows.isdecimal() else None)
+        statuses[row["hub_id"], row["config"], row["split"]] = recorded
     return statuses
 
 

@@ -156,17 +156,17 @@ def _plan_sentences(facts: _Facts, index: int) -> tuple[Fact, ...]:
 
 def _plan_parallel(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], str]:
     """Return what a pair of sentences says, and how: ``state`` or ``deny`` it, or the slot that is asked for."""
-    said = _plan_sentences(facts, index)
-    relation = facts.lexicon.relations[said[0].relation]
-    if len(said) > 1:
-        return said, "state"
-    return said, facts.random.choice(["state", *(["deny"] if relation.denial else []), *relation.questions])
+    planned = _plan_sentences(facts, index)
+    relation = facts.lexicon.relations[planned[0].relation]
+    if len(planned) > 1:
+        return planned, "state"
+    return planned, facts.random.choice(["state", *(["deny"] if relation.denial else []), *relation.questions])
 
 
 def _plan_bitext(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], str]:
     """Return a pair as for training, but never a question that leaves out what the split has for itself."""
-    said, form = _plan_parallel(facts, index)
-    return said, "state" if form == "person" or said[0].relation == "office" else form
+    planned, form = _plan_parallel(facts, index)
+    return planned, "state" if form == "person" or planned[0].relation == "office" else form
 
 
 def _plan_question(facts: _Facts, index: int) -> tuple[tuple[Fact, ...], Fact, str]:

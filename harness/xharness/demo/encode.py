@@ -87,22 +87,22 @@ def encode_ner(tokenizer: Any, rows: Rows) -> list[tuple[list[int], list[int]]]:
     """Put each word's tag on its first sub-word and nothing (-100) on the others."""
     tags = labels("demo_ner")
     encoded = tokenizer([r["tokens"] for r in rows], is_split_into_words=True)
-    found = []
+    sequences = []
     for i, row in enumerate(rows):
         words = encoded.word_ids(i)
         first = [word is not None and (j == 0 or words[j - 1] != word) for j, word in enumerate(words)]
         gold = [tags.index(row["ner_tags"][w]) if f else -100 for w, f in zip(words, first, strict=True)]
-        found.append((encoded["input_ids"][i], gold))
-    return found
+        sequences.append((encoded["input_ids"][i], gold))
+    return sequences
 
 
 def encode_qa(tokenizer: Any, rows: Rows) -> list[tuple[list[int], int, int]]:
     """Return sub-words, and the places of the answer's first and last one, for each question."""
     encoded = tokenizer([r["question"] for r in rows], [r["context"] for r in rows])
-    found = []
+    sequences = []
     for i, row in enumerate(rows):
         (text,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
         first = encoded.char_to_token(i, start, sequence_index=1)
         last = encoded.char_to_token(i, start + len(text) - 1, sequence_index=1)
-        found.append((encoded["input_ids"][i], first, last))
-    return found
+        sequences.append((encoded["input_ids"][i], first, last))
+    return sequences

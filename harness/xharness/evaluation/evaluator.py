@@ -108,8 +108,8 @@ class Evaluator:
         self,
         prepared: Prepared,
         folder: Path,
-        shelf: ModelCache,
-        comparer: RetrievalPredictor,
+        model_cache: ModelCache,
+        predictor: RetrievalPredictor,
         say: Callable[[str], None],
         chosen: Mapping[str, Choice] | None = None,
         tuned: Tuned | None = None,
@@ -117,10 +117,10 @@ class Evaluator:
         self._checkpoint = prepared.checkpoint
         self._options = prepared.options
         self._folder = folder
-        self._shelf = shelf
-        self._comparer = comparer
-        self._device = shelf.device
-        self._dtype = shelf.dtype
+        self._shelf = model_cache
+        self._comparer = predictor
+        self._device = model_cache.device
+        self._dtype = model_cache.dtype
         self._say = say
         self._chosen = chosen or {}
         self._tuned = tuned
@@ -208,7 +208,7 @@ class Evaluator:
             self._say(f"{spec.name} {score_path.stem}: data, spec or files changed since; it is computed again.")
             return None
         # The same examples may be known better by now: a MANIFEST.tsv that calls them a stand-in, another source.
-        told = replace(
+        updated = replace(
             score,
             data_source=loaded.source,
             data_revision=loaded.revision,
@@ -217,9 +217,9 @@ class Evaluator:
             # A version that knew no intervals may have scored it; the predictions say them without the model.
             intervals=score.intervals or intervals_of(spec, language, loaded, made_path, options.limit),
         )
-        if told != score:
-            results_score.save(told, score_path)
-        return told
+        if updated != score:
+            results_score.save(updated, score_path)
+        return updated
 
     def _told_of_tuning(self, data_hash: str) -> dict[str, Any]:
         """Return the fields of a score that say which tuned checkpoint it is of; none where it is of the run's own."""

@@ -45,10 +45,10 @@ def save(curves: Curves) -> list[Path]:
     Raises:
         OutputError: the folder cannot be written.
     """
-    made = [curves.folder / "curve.json"]
-    files.write_json(made[0], curves.to_json())
+    paths = [curves.folder / "curve.json"]
+    files.write_json(paths[0], curves.to_json())
     if importlib.util.find_spec("matplotlib") is None:
-        return made
+        return paths
     figure = draw(curves)
     for ending in ("svg", "png"):
         path = curves.folder / f"curve.{ending}"
@@ -58,8 +58,8 @@ def save(curves: Curves) -> list[Path]:
             part.replace(path)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written: {error.strerror or error}.") from None
-        made.append(path)
-    return made
+        paths.append(path)
+    return paths
 
 
 def draw(curves: Curves) -> Any:

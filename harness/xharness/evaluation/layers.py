@@ -99,8 +99,8 @@ def run(
     for task, why in without.items():
         say(f"{task} is left out of the curve: {why}")
     candidates.clear_cache()
-    shelf = open_model_cache(prepared)
-    scores, runs, failures = _every_layer(prepared, steps, Path(output), shelf, say, progress)
+    model_cache = open_model_cache(prepared)
+    scores, runs, failures = _every_layer(prepared, steps, Path(output), model_cache, say, progress)
     if prepared.named_languages:
         there = {code for step in steps for code in step.languages}
         failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
@@ -119,18 +119,20 @@ def run(
         "model": checkpoint.name,
         "model_sha": checkpoint.sha,
         "model_hash": checkpoint.content_hash,
-        "dtype": shelf.dtype,
+        "dtype": model_cache.dtype,
         "seed": prepared.options.seed,
         "split": prepared.options.split,
     }
-    return Curves(curves, _sweep_folder(prepared, Path(output), shelf.dtype), runs, [str(f) for f in failures], facts)
+    return Curves(
+        curves, _sweep_folder(prepared, Path(output), model_cache.dtype), runs, [str(f) for f in failures], facts
+    )
 
 
 def choose(
     prepared: Prepared,
     steps: Sequence[Step],
     output: Path,
-    shelf: ModelCache,
+    model_cache: ModelCache,
     say: Callable[[str], None],
     progress: bool,
 ) -> tuple[dict[str, Choice], dict[str, XharnessError]]:
@@ -152,7 +154,7 @@ def choose(
             trial = _trial(prepared, step)
             key = str((trial.steps[0].task, trial.options, trial.steps[0].languages))
             if key not in known:
-                known[key] = _best(trial, output, shelf, say, progress)
+                known[key] = _best(trial, output, model_cache, say, progress)
             chosen[step.task] = known[key]
             record = known[key].record
             where = f"{record['layer_from']} ({record['layer_languages']})"
@@ -209,10 +211,10 @@ def _trial(prepared: Prepared, step: Step) -> Prepared:
     )
 
 
-def _best(trial: Prepared, output: Path, shelf: ModelCache, say: Callable[[str], None], progress: bool) -> Choice:
+def _best(trial: Prepared, output: Path, model_cache: ModelCache, say: Callable[[str], None], progress: bool) -> Choice:
     step = trial.steps[0]
     assert step.spec is not None
-    scores, _, failures = _every_layer(trial, [step], output, shelf, say, progress, trial=True)
+    scores, _, failures = _every_layer(trial, [step], output, model_cache, say, progress, trial=True)
     if failures:
         raise failures[0]
     means = {layer: task_result(step.spec, by_task[step.task], None).mean["score"] for layer, by_task in scores.items()}
@@ -226,7 +228,7 @@ def _every_layer(
     prepared: Prepared,
     steps: Sequence[Step],
     output: Path,
-    shelf: ModelCache,
+    model_cache: ModelCache,
     say: Callable[[str], None],
     progress: bool,
     *,
@@ -234,15 +236,17 @@ def _every_layer(
 ) -> tuple[dict[int, dict[str, dict[str, Score]]], dict[int, Path], list[XharnessError]]:
     """Return layer -> target -> language -> score, the runs by layer, and what failed."""
     assert steps[0].spec is not None
-    depth = shelf.encoder(with_overrides(steps[0].spec, prepared.options), shelf.dtype).layers
-    folder = _sweep_folder(prepared, output, shelf.dtype)
-    comparer = RetrievalPredictor(folder, prepared.data_dir, shelf.device, prepared.checkpoint.id, True, progress)
+    depth = model_cache.encoder(with_overrides(steps[0].spec, prepared.options), model_cache.dtype).layers
+    folder = _sweep_folder(prepared, output, model_cache.dtype)
+    predictor = RetrievalPredictor(
+        folder, prepared.data_dir, model_cache.device, prepared.checkpoint.id, True, progress
+    )
     desks: dict[int, Evaluator] = {}
     runs: dict[int, Path] = {}
     for layer in range(depth + 1):
         of_layer = replace(prepared, options=replace(prepared.options, layer=layer))
-        runs[layer] = run_folder(of_layer, output, shelf.dtype, say, trial=trial)
-        desks[layer] = Evaluator(of_layer, runs[layer], shelf, comparer, say)
+        runs[layer] = run_folder(of_layer, output, model_cache.dtype, say, trial=trial)
+        desks[layer] = Evaluator(of_layer, runs[layer], model_cache, predictor, say)
     scores: dict[int, dict[str, dict[str, Score]]] = {layer: {step.task: {} for step in steps} for layer in desks}
     failures: list[XharnessError] = []
     for step in steps:
@@ -255,10 +259,10 @@ def _every_layer(
                         by_task[step.task].pop(language, None)
                     failures.append(failure)
                     say(f"{step.task} {language}: {failure}")
-                comparer.clear_cache(step.task, language)
-        comparer.clear_cache(step.task)
-    made = {layer: {task: of for task, of in by_task.items() if of} for layer, by_task in scores.items()}
-    return made, runs, failures
+                predictor.clear_cache(step.task, language)
+        predictor.clear_cache(step.task)
+    scored = {layer: {task: of for task, of in by_task.items() if of} for layer, by_task in scores.items()}
+    return scored, runs, failures
 
 
 def _language(
@@ -269,10 +273,10 @@ def _language(
     shown: Any,
 ) -> XharnessError | None:
     """Score a language at every layer; return what went wrong."""
-    for layer, desk in desks.items():
+    for layer, evaluator in desks.items():
         shown.set_postfix_str(f"{language} layer {layer}")
         try:
-            scores[layer][step.task][language] = desk.evaluate(step, language, shown)
+            scores[layer][step.task][language] = evaluator.evaluate(step, language, shown)
         except OutputError:
             raise
         except XharnessError as error:

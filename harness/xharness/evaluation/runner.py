@@ -49,8 +49,8 @@ def run(
         )
     options = prepared.options
     candidates.clear_cache()
-    shelf = open_model_cache(prepared)
-    folder = run_folder(prepared, Path(output), shelf.dtype, say)
+    model_cache = open_model_cache(prepared)
+    folder = run_folder(prepared, Path(output), model_cache.dtype, say)
     scores: list[Score] = []
     failures: list[XharnessError] = []
     if prepared.named_languages:
@@ -58,29 +58,29 @@ def run(
         failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
     chosen: dict[str, Choice] = {}
     if options.layer == "dev":
-        chosen, refused = layers.choose(prepared, steps, Path(output), shelf, say, progress)
+        chosen, refused = layers.choose(prepared, steps, Path(output), model_cache, say, progress)
         failures += refused.values()
         steps = [step for step in steps if step.task not in refused]
     for step in steps:
         asked = options.layer not in (None, "dev") and step.spec is not None and step.spec.compares_vectors
         if asked and not layers.has_layers(step, prepared):
             say(f"{step.task}: the pooler's output has no layers; --layer does not change it.")
-    comparer = RetrievalPredictor(
-        folder / "vectors", prepared.data_dir, shelf.device, prepared.checkpoint.id, progress=progress
+    predictor = RetrievalPredictor(
+        folder / "vectors", prepared.data_dir, model_cache.device, prepared.checkpoint.id, progress=progress
     )
-    desk = Evaluator(prepared, folder, shelf, comparer, say, chosen)
+    evaluator = Evaluator(prepared, folder, model_cache, predictor, say, chosen)
     for step in steps:
         with bar(step.task, step.examples, progress) as shown:
             for language in step.languages:
                 shown.set_postfix_str(language)
                 try:
-                    scores.append(desk.evaluate(step, language, shown))
+                    scores.append(evaluator.evaluate(step, language, shown))
                 except OutputError:
                     raise
                 except XharnessError as error:
                     failures.append(error)
                     say(f"{step.task} {language}: {error}")
-        comparer.clear_cache(step.task)
+        predictor.clear_cache(step.task)
     if failures and not scores:
         raise type(failures[0])("\n".join(dict.fromkeys(str(f) for f in failures)))
     specs = {step.task: step.spec for step in prepared.steps if step.spec is not None}
@@ -89,7 +89,7 @@ def run(
         "model": prepared.checkpoint.name,
         "model_sha": prepared.checkpoint.sha,
         "model_hash": prepared.checkpoint.content_hash,
-        "dtype": shelf.dtype,
+        "dtype": model_cache.dtype,
         "seed": options.seed,
         "split": options.split,
         "plan": {step.task: step.to_json() for step in prepared.steps},

@@ -250,8 +250,10 @@ def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[P
             else []
         )
     heads = {ref.ref: ref.target_commit for ref in refs or []}
-    made = [PullRequestRef(d.num, d.title, d.author, d.url, heads.get(f"refs/pr/{d.num}", "")) for d in pull_requests]
-    return sorted((p for p in made if p.sha), key=lambda proposal: -proposal.number)
+    open_refs = [
+        PullRequestRef(d.num, d.title, d.author, d.url, heads.get(f"refs/pr/{d.num}", "")) for d in pull_requests
+    ]
+    return sorted((p for p in open_refs if p.sha), key=lambda proposal: -proposal.number)
 
 
 def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head: str | None = None) -> PullRequest:
@@ -280,13 +282,13 @@ def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head:
             )
             heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
             head = heads.get(f"refs/pr/{number}", "")
-    said = tuple((event.author, event.content) for event in details.events if isinstance(event, DiscussionComment))
+    comments = tuple((event.author, event.content) for event in details.events if isinstance(event, DiscussionComment))
     commits = [event for event in details.events if isinstance(event, DiscussionCommit) and event.oid == head]
     return PullRequest(
         proposal=PullRequestRef(number, details.title, details.author, details.url, head),
         status=details.status,
         onto=details.target_branch,
-        comments=said,
+        comments=comments,
         merged_as=details.merge_commit_oid,
         moved=max((event.created_at for event in commits), default=None),
     )

@@ -120,7 +120,7 @@ def commit(
             operation.upload_info.sha256 = bytes.fromhex(digest)
             operations.append(operation)
         operations += [CommitOperationDelete(path_in_repo=path, is_folder=False) for path in deleted]
-        made = retry_on_rate_limit(
+        info = retry_on_rate_limit(
             lambda: HfApi().create_commit(
                 repo,
                 operations,
@@ -132,7 +132,7 @@ def commit(
                 create_pr=create_pr,
             )
         )
-    return Commit(str(made.oid), str(made.commit_url), made.pr_url, made.pr_revision)
+    return Commit(str(info.oid), str(info.commit_url), info.pr_url, info.pr_revision)
 
 
 def comment(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -> None:
@@ -170,8 +170,8 @@ def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> st
     collection = find_collection(owner, title, repo)
     with explain_write_errors(repo, f"the collection '{title}'"):
         if collection is None:
-            made = HfApi().create_collection(title, namespace=owner, private=private, exists_ok=True)
-            collection = collection_of(made)
+            created = HfApi().create_collection(title, namespace=owner, private=private, exists_ok=True)
+            collection = collection_of(created)
         if repo not in collection.models:
             HfApi().add_collection_item(collection.slug, repo, "model", exists_ok=True)
     return collection.url

@@ -130,23 +130,23 @@ def _sentence(error: Exception, repo: str, what: str) -> XharnessError:
 
 def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
     """Return what an answer of the Hub other than a good one means."""
-    said = f" It says: {server[:400].rstrip('. ')}." if server else ""
+    answer = f" It says: {server[:400].rstrip('. ')}." if server else ""
     match status:
         case 401:
             return PublishError(f"{repo}: the Hub does not know this token (HTTP 401). {LOG_IN}.")
         case 403:
             return PublishError(
-                f"{repo}: the Hub refuses {what}: this token has no right to it (HTTP 403).{said} {LOG_IN} that may "
+                f"{repo}: the Hub refuses {what}: this token has no right to it (HTTP 403).{answer} {LOG_IN} that may "
                 f"write to '{repo.partition('/')[0]}'; whoever may read can propose a change as a pull request."
             )
         case 404:
             return PublishError(
                 f"{repo}: the Hub refuses {what}: there is no such repository, branch or file (any more), or this "
-                f"token may not see it (HTTP 404).{said} Look at the name, or run the same command again."
+                f"token may not see it (HTTP 404).{answer} Look at the name, or run the same command again."
             )
         case 409 | 412:
             return RepositoryChanged(
-                f"{repo}: the repository was changed meanwhile (HTTP {status}), so nothing was changed.{said} Run the "
+                f"{repo}: the repository was changed meanwhile (HTTP {status}), so nothing was changed.{answer} Run the "
                 "same command again: it compares anew."
             )
         case 429:
@@ -156,10 +156,10 @@ def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
             )
         case _ if status >= 500:
             return ResponseLost(
-                f"{repo}: {what}: the Hub answered with an error of its own (HTTP {status}).{said} Run the same "
+                f"{repo}: {what}: the Hub answered with an error of its own (HTTP {status}).{answer} Run the same "
                 "command again later: it looks at what is there, and sends what is missing."
             )
-    return PublishError(f"{repo}: the Hub refuses {what} (HTTP {status}).{said}")
+    return PublishError(f"{repo}: the Hub refuses {what} (HTTP {status}).{answer}")
 
 
 def retry_on_rate_limit(call: Callable[[], _Result]) -> _Result:

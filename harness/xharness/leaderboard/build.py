@@ -121,8 +121,8 @@ def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = 
         superseded = _superseded(standings)
         board.supersede(superseded)
         figures = list(reference_entries.rows(shape))
-        for row, cells, told in figures:
-            board.add(rows.line(shape, row, cells, told))
+        for row, cells, task_scores in figures:
+            board.add(rows.line(shape, row, cells, task_scores))
         numbers = long.write(folder / TABLE_FILE, superseded)
         _write_scores(board, folder)
     return Built(
@@ -183,14 +183,14 @@ def _superseded(standings: list[_Standing]) -> dict[str, str]:
     Only one's own can be replaced; and what was checked only by what was checked, so that no claim takes its place.
     """
     known = {each.id: each for each in standings}
-    made: dict[str, str] = {}
+    newer: dict[str, str] = {}
     for each in standings:
         old = known.get(each.supersedes or "")
         if old is None or old is each or each.withdrawn or old.by.casefold() != each.by.casefold():
             continue
         if each.checked or not old.checked:
-            made[old.id] = each.id
-    return made
+            newer[old.id] = each.id
+    return newer
 
 
 def _write_scores(board: BoardBuilder, folder: Path) -> None:
@@ -226,10 +226,10 @@ def _made_whole(to: Path) -> Iterator[Path]:
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         beside = tempfile.mkdtemp(dir=to.parent, prefix=f".{to.name}.", suffix=".part")
-        made = Path(beside) / "new"
-        made.mkdir()
-        yield made
-        _exchange(to, made, Path(beside) / "old")
+        staging = Path(beside) / "new"
+        staging.mkdir()
+        yield staging
+        _exchange(to, staging, Path(beside) / "old")
     except OSError as error:
         raise OutputError(
             f"{to}: cannot be written: {error.strerror or error}. What was there before is kept; make room or choose "
@@ -240,12 +240,12 @@ def _made_whole(to: Path) -> Iterator[Path]:
             shutil.rmtree(beside, ignore_errors=True)
 
 
-def _exchange(to: Path, made: Path, old: Path) -> None:
+def _exchange(to: Path, new: Path, old: Path) -> None:
     """Put a finished folder in its place; what was there goes to ``old``, or back where that fails."""
     if to.is_dir():
         to.rename(old)
     try:
-        made.rename(to)
+        new.rename(to)
     except OSError:
         if old.is_dir():
             old.rename(to)

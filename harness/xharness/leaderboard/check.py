@@ -238,12 +238,12 @@ def comment(checked: Checked, sha: str, *, for_now: bool = False) -> str:
     """
     verdict = checked.verdict
     inside = "\n".join(_lines(checked)).replace("`", "'").replace("<!--", "<! --")
-    said = "The numbers of this submission were recomputed from its predictions."
+    summary = "The numbers of this submission were recomputed from its predictions."
     if not verdict.accepted:
-        said = "This submission cannot be merged as it is. Correct what is listed, and submit it again."
+        summary = "This submission cannot be merged as it is. Correct what is listed, and submit it again."
     elif not verdict.scores:
-        said = "This withdrawal may be merged."
-    return f"**{verdict.verdict}** {said}\n\n```text\n{inside}\n```\n\n{mark(verdict, sha, for_now=for_now)}"
+        summary = "This withdrawal may be merged."
+    return f"**{verdict.verdict}** {summary}\n\n```text\n{inside}\n```\n\n{mark(verdict, sha, for_now=for_now)}"
 
 
 def mark(verdict: Verdict, sha: str, *, for_now: bool = False) -> str:
@@ -252,15 +252,15 @@ def mark(verdict: Verdict, sha: str, *, for_now: bool = False) -> str:
     return f"<!-- xharness {__version__} {word} {sha} {hashlib.sha256(verdict.to_bytes()).hexdigest()} -->"
 
 
-def last_line(said: str) -> str:
+def last_line(text: str) -> str:
     """Return the line of a comment in which a mark stands, if there is one."""
-    return said.rstrip().rpartition("\n")[2]
+    return text.rstrip().rpartition("\n")[2]
 
 
-def is_final_refusal(said: str, sha: str) -> bool:
+def is_final_refusal(text: str, sha: str) -> bool:
     """Whether a comment has the mark of this version for a commit that is refused for what it holds itself."""
     pattern = rf"<!-- xharness {re.escape(__version__)} {REFUSED} {re.escape(sha)} [0-9a-f]{{64}} -->"
-    return re.fullmatch(pattern, last_line(said)) is not None
+    return re.fullmatch(pattern, last_line(text)) is not None
 
 
 def sentence(checked: Checked) -> str:

@@ -72,22 +72,22 @@ def of_runs(folders: Sequence[Path], selected_by: str | None = None) -> Collecte
     Raises:
         SubmissionError: says all that keeps them from being submitted.
     """
-    runs, problems, told = list[Run](), list[str](), dict[Path, list[str]]()
+    runs, problems, reasons = list[Run](), list[str](), dict[Path, list[str]]()
     for folder in folders:
         try:
             if not folder.is_dir():
                 raise SubmissionError(f"{folder}: there is no such folder.{nearest_folder(folder)}")
             run = read_run(folder)
-            found = [*_run_problems(run), *_score_problems(run)]
+            wrong = [*_run_problems(run), *_score_problems(run)]
             if not run.own_files:
                 fitting(run, run.specs())
         except XharnessError as error:
             problems.append(str(error))
             continue
         runs.append(run)
-        told[run.folder] = [f"{folder}: {problem}" for problem in found]
+        reasons[run.folder] = [f"{folder}: {problem}" for problem in wrong]
     runs, notes = (runs, ()) if problems else _of_one_choice(runs, selected_by)
-    problems += [problem for run in runs for problem in told[run.folder]]
+    problems += [problem for run in runs for problem in reasons[run.folder]]
     problems += _unlike(runs)
     if problems:
         raise SubmissionError("\n".join(problems))
@@ -193,8 +193,8 @@ def _unlike(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         first.setdefault(str(run.record.get("model_sha") or run.record.get("model_hash")), run)
     if len(first) > 1:
-        said = "; ".join(f"{run.folder}: {sha[:12]}" for sha, run in first.items())
-        problems.append(f"these RUNs are of {len(first)} checkpoints ({said}). Submit each by itself.")
+        listed = "; ".join(f"{run.folder}: {sha[:12]}" for sha, run in first.items())
+        problems.append(f"these RUNs are of {len(first)} checkpoints ({listed}). Submit each by itself.")
     try:
         check_alike(runs)
     except UsageError as error:
@@ -234,7 +234,9 @@ def _settings(runs: Sequence[Run]) -> dict[str, Any]:
         _, names = by_settings.setdefault(results_runs.digest(_kept(run)), (_kept(run), set()))
         names |= {score.task for score in run.scores}
     parts = list(by_settings.values())
-    made = parts[0][0] if len(parts) == 1 else {"runs": [{**kept, "targets": sorted(names)} for kept, names in parts]}
+    settings = (
+        parts[0][0] if len(parts) == 1 else {"runs": [{**kept, "targets": sorted(names)} for kept, names in parts]}
+    )
     targets: dict[str, dict[str, Any]] = {}
     for run in sorted(runs, key=_seed):
         for score in run.scores:
@@ -249,7 +251,9 @@ def _settings(runs: Sequence[Run]) -> dict[str, Any]:
             target |= {"data_status": sorted(statuses)} if statuses else {}
             if score.tuned.get("status") == "collapsed" and _seed(run) not in target.get("collapsed", []):
                 target.setdefault("collapsed", []).append(_seed(run))
-    shown: dict[str, Any] = _shown(text.shorten_paths({**made, "of_targets": {k: v for k, v in targets.items() if v}}))
+    shown: dict[str, Any] = _shown(
+        text.shorten_paths({**settings, "of_targets": {k: v for k, v in targets.items() if v}})
+    )
     return shown
 
 
@@ -266,11 +270,11 @@ def _shown(value: Any) -> Any:
 
 
 def _versions(scores: Iterable[Score]) -> dict[str, str]:
-    found: dict[str, set[str]] = {}
+    by_name: dict[str, set[str]] = {}
     for score in scores:
         for package, version in score.versions.items():
-            found.setdefault(package, set()).add(version)
-    return {package: ", ".join(sorted(versions))[:LONGEST_TEXT] for package, versions in sorted(found.items())}
+            by_name.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(versions))[:LONGEST_TEXT] for package, versions in sorted(by_name.items())}
 
 
 def of_folder(folder: Path) -> CollectedPredictions:

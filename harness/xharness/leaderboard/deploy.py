@@ -103,33 +103,33 @@ def folder_files(folder: Path) -> tuple[File, ...]:
     return tuple(digests.file(folder, path) for path in paths)
 
 
-def compare(place: Upload) -> UploadPlan:
+def compare(upload: Upload) -> UploadPlan:
     """Return what a place would gain; where the Hub cannot be asked, everything.
 
     Raises:
         ModelError, DataError: the repository may not be read.
     """
     try:
-        standing = hub_repository.repo_state(place.repo, None, repo_type=place.repo_type)
+        state = hub_repository.repo_state(upload.repo, None, repo_type=upload.repo_type)
     except Unreachable:
-        return UploadPlan(place=place, reached=False, standing=None, new=place.files)
-    if standing is None:
-        return UploadPlan(place=place, reached=True, standing=None, new=place.files)
-    return _against(place, standing)
+        return UploadPlan(place=upload, reached=False, standing=None, new=upload.files)
+    if state is None:
+        return UploadPlan(place=upload, reached=True, standing=None, new=upload.files)
+    return _against(upload, state)
 
 
-def _against(place: Upload, standing: RepoState) -> UploadPlan:
-    there: Mapping[str, RemoteFile] = standing.files
-    other = tuple(f for f in place.files if f.path in there and not f.is_same_as(there[f.path]))
-    ours = {file.path for file in place.files}
-    gone = [path for path in there if place.cleared and path.startswith(place.cleared) and path not in ours]
+def _against(upload: Upload, state: RepoState) -> UploadPlan:
+    there: Mapping[str, RemoteFile] = state.files
+    other = tuple(f for f in upload.files if f.path in there and not f.is_same_as(there[f.path]))
+    ours = {file.path for file in upload.files}
+    gone = [path for path in there if upload.cleared and path.startswith(upload.cleared) and path not in ours]
     return UploadPlan(
-        place=place,
+        place=upload,
         reached=True,
-        standing=standing,
-        new=tuple(file for file in place.files if file.path not in there),
-        changed=other if place.replaced else (),
-        kept=() if place.replaced else tuple(file.path for file in other),
+        standing=state,
+        new=tuple(file for file in upload.files if file.path not in there),
+        changed=other if upload.replaced else (),
+        kept=() if upload.replaced else tuple(file.path for file in other),
         deleted=tuple(sorted(gone)),
     )
 
@@ -149,79 +149,79 @@ def send(plan: UploadPlan, say: Callable[[str], None], title: str) -> UploadResu
     Raises:
         PublishError: the Hub could not be asked or refuses something, or holds other content than was sent.
     """
-    place, standing = plan.place, plan.standing
-    url = hub_repository.address(place.repo, place.repo_type)
+    upload, state = plan.place, plan.standing
+    url = hub_repository.address(upload.repo, upload.repo_type)
     if not plan.reached:
         raise PublishError(
-            f"{place.repo}: the Hub cannot be reached, or may not be (HF_HUB_OFFLINE). Nothing was sent."
+            f"{upload.repo}: the Hub cannot be reached, or may not be (HF_HUB_OFFLINE). Nothing was sent."
         )
     if plan.has_nothing:
-        assert standing is not None
-        return UploadResult("unchanged", url, standing.sha)
-    if standing is None:
-        sdk = "static" if place.repo_type == "space" else None
-        hub_write.create_repository(place.repo, private=False, repo_type=place.repo_type, space_sdk=sdk)
-        say(f"{place.repo} ({place.repo_type}) was made.")
+        assert state is not None
+        return UploadResult("unchanged", url, state.sha)
+    if state is None:
+        sdk = "static" if upload.repo_type == "space" else None
+        hub_write.create_repository(upload.repo, private=False, repo_type=upload.repo_type, space_sdk=sdk)
+        say(f"{upload.repo} ({upload.repo_type}) was made.")
         # The Hub puts files of its own into what it makes, a card and a page; they are nobody's work.
-        again = compare(replace(place, replaced=True))
+        again = compare(replace(upload, replaced=True))
         if again.standing is None:
-            raise PublishError(f"{place.repo}: it was made, and cannot be seen. Run the same command again.")
+            raise PublishError(f"{upload.repo}: it was made, and cannot be seen. Run the same command again.")
         return UploadResult("made", url, _commit(again, say, title))
     return UploadResult("updated", url, _commit(plan, say, title))
 
 
 def _commit(plan: UploadPlan, say: Callable[[str], None], title: str) -> str:
-    place, standing = plan.place, plan.standing
-    assert standing is not None
+    upload, state = plan.place, plan.standing
+    assert state is not None
     for file in plan.sent:
         if file.path == CARD and isinstance(file.source, bytes):
-            hub_write.check_card(place.repo, file.source.decode("utf-8"), repo_type=place.repo_type)
-    say(f"Sending {len(plan.sent)} files, {format_bytes(sum(file.size for file in plan.sent))}, to {place.repo}")
+            hub_write.check_card(upload.repo, file.source.decode("utf-8"), repo_type=upload.repo_type)
+    say(f"Sending {len(plan.sent)} files, {format_bytes(sum(file.size for file in plan.sent))}, to {upload.repo}")
     try:
-        made = hub_write.commit(
-            place.repo,
+        sha = hub_write.commit(
+            upload.repo,
             [(file.path, file.source, file.sha256) for file in plan.sent],
             plan.deleted,
             title=title,
             description="",
-            parent=standing.sha,
-            repo_type=place.repo_type,
+            parent=state.sha,
+            repo_type=upload.repo_type,
         ).sha
     except ResponseLost:
         # The answer may be all that was lost; what stands there tells.
-        made = ""
-    after = compare(place)
+        sha = ""
+    after = compare(upload)
     if after.standing is None or after.sent or after.deleted:
         wrong = ", ".join([file.path for file in after.sent[:6]] + list(after.deleted[:6]))
         raise PublishError(
-            f"{place.repo}: not all of it arrived ({strip_controls(wrong) or 'the Hub cannot be asked'}). "
+            f"{upload.repo}: not all of it arrived ({strip_controls(wrong) or 'the Hub cannot be asked'}). "
             "Run the same command again."
         )
-    return made or after.standing.sha
+    return sha or after.standing.sha
 
 
 def table(plans: list[UploadPlan]) -> str:
     """Return what would be sent where, file by file; of many alike in one folder their number."""
     parts = []
     for plan in plans:
-        place = plan.place
+        upload = plan.place
         rows = [(f.path, format_bytes(f.size), "new" if plan.reached else "to send") for f in plan.new]
         rows += [(f.path, format_bytes(f.size), "changed") for f in plan.changed]
         rows += [(path, "", "kept as it is") for path in plan.kept]
         rows += [(path, "", "removed") for path in plan.deleted]
-        shown = sorted(row for row in rows if not _is_one_of_many(row[0], place))
-        many = [row for row in rows if _is_one_of_many(row[0], place)]
+        shown = sorted(row for row in rows if not _is_one_of_many(row[0], upload))
+        many = [row for row in rows if _is_one_of_many(row[0], upload)]
         shown += [
-            (f"{place.cleared} ({sum(row[2] == state for row in many):,} files)", "", state)
+            (f"{upload.cleared} ({sum(row[2] == state for row in many):,} files)", "", state)
             for state in dict.fromkeys(row[2] for row in many)
         ]
-        head = f"{hub_repository.address(place.repo, place.repo_type)} ({_state(plan)})"
+        head = f"{hub_repository.address(upload.repo, upload.repo_type)} ({_state(plan)})"
         parts.append("\n".join([head, tabulate(shown, tablefmt="plain", disable_numparse=True)] if shown else [head]))
     return strip_controls("\n\n".join(parts))
 
 
-def _is_one_of_many(path: str, place: Upload) -> bool:
-    return bool(place.cleared) and path.startswith(place.cleared)
+def _is_one_of_many(path: str, upload: Upload) -> bool:
+    return bool(upload.cleared) and path.startswith(upload.cleared)
 
 
 def _state(plan: UploadPlan) -> str:

@@ -52,7 +52,7 @@ def numbers(merged: StoredSubmission, shape: BoardSchema) -> tuple[Numbers, list
     """
     submission = merged.submission
     by_seed = _claims(submission, shape) if merged.verdict is None else merged.verdict.scores
-    made: dict[str, dict[str, dict[int, CheckedScore]]] = {}
+    checked: dict[str, dict[str, dict[int, CheckedScore]]] = {}
     left_out: dict[str, list[str]] = {}
     for seed in submission.seeds:
         for task, by_language in by_seed.get(str(seed), {}).items():
@@ -62,12 +62,12 @@ def numbers(merged: StoredSubmission, shape: BoardSchema) -> tuple[Numbers, list
                 if problem:
                     left_out.setdefault(problem, []).append(f"{task}/{code}")
                 else:
-                    made.setdefault(task, {}).setdefault(code, {})[seed] = scores
+                    checked.setdefault(task, {}).setdefault(code, {})[seed] = scores
     notes = [
         f"{submission.id}: {', '.join(dict.fromkeys(places[:6]))}{' ...' if len(places) > 6 else ''}: {why}"
         for why, places in left_out.items()
     ]
-    return made, notes
+    return checked, notes
 
 
 def _problem(shape: BoardSchema, spec: TaskSpec | None, code: str, scores: CheckedScore) -> str:
@@ -84,13 +84,13 @@ def _problem(shape: BoardSchema, spec: TaskSpec | None, code: str, scores: Check
 
 def _claims(submission: Submission, shape: BoardSchema) -> dict[str, dict[str, dict[str, CheckedScore]]]:
     """Return what a submitter claims, in the form of a verdict's scores."""
-    made: dict[str, dict[str, dict[str, CheckedScore]]] = {}
+    claims: dict[str, dict[str, dict[str, CheckedScore]]] = {}
     for seed, tasks in submission.scores.items():
         for task, by_language in tasks.items():
             for code, scores in by_language.items():
                 data, spec = submission.data[task][code], shape.tasks.get(task)
                 known = spec is not None and code in spec.languages
-                made.setdefault(seed, {}).setdefault(task, {})[code] = CheckedScore.model_construct(
+                claims.setdefault(seed, {}).setdefault(task, {})[code] = CheckedScore.model_construct(
                     scores=scores,
                     n=data.n,
                     expected_n=spec.expected_count(code, "test") if spec is not None and known else None,
@@ -105,20 +105,20 @@ def _claims(submission: Submission, shape: BoardSchema) -> dict[str, dict[str, d
                     counts={},
                     cut_training=submission.cut_training(task),
                 )
-    return made
+    return claims
 
 
 def cells(merged: StoredSubmission, numbers: Numbers, shape: BoardSchema) -> list[Cell]:
     """Return the numbers of a row: each the mean over its seeds."""
-    made = []
+    cells_of_row = []
     for task, spec in shape.tasks.items():
         by_language = numbers.get(task, {})
         # Another target may have fewer seeds; within one, all languages are of the same.
         runs = {seed for each in by_language.values() for seed in each}
-        made += [
+        cells_of_row += [
             _cell(merged, shape, spec, code, by_language[code], runs) for code in spec.languages if code in by_language
         ]
-    return made
+    return cells_of_row
 
 
 def _cell(
@@ -154,7 +154,7 @@ def _cell(
         tuned={"data_status": first.cut_training} if first.cut_training else {},
         predictions_sha256=merged.digest,
     )
-    whole = (
+    complete = (
         score.whole
         and all(part.whole and not part.cut_training for part in parts)
         and set(by_seed) == runs
@@ -165,7 +165,7 @@ def _cell(
     keys = spec.score_keys
     values = {seed: _mean([part.scores[key] for key in keys]) for seed, part in by_seed.items()}
     data = Data(first.data_hash, first.spec_hash, first.data_source, first.data_revision, first.data_status)
-    return Cell(score, seeds.spread(list(values.values())).deviation, _ends(keys, parts), whole, data, values)
+    return Cell(score, seeds.spread(list(values.values())).deviation, _ends(keys, parts), complete, data, values)
 
 
 def _mean(values: list[float]) -> float:

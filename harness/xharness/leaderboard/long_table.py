@@ -83,9 +83,9 @@ def part(merged: StoredSubmission, numbers: Numbers, cells: Iterable[Cell]) -> P
         numbers: its scores under each seed.
         cells: the same over its seeds. They say what is whole: a seed alone does not know what the others lack.
     """
-    whole = {(cell.score.task, cell.score.language): cell.whole for cell in cells}
+    complete = {(cell.score.task, cell.score.language): cell.whole for cell in cells}
     columns: dict[str, list[Any]] = {name: [] for name in _HELD.names}
-    for values in _numbers(merged, numbers, whole):
+    for values in _numbers(merged, numbers, complete):
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
     return Part(_about(merged), pa.table(columns, schema=_HELD))
@@ -149,7 +149,7 @@ def _about(merged: StoredSubmission) -> dict[str, Any]:
 
 
 def _numbers(
-    merged: StoredSubmission, numbers: Numbers, whole: Mapping[tuple[str, str], bool]
+    merged: StoredSubmission, numbers: Numbers, complete: Mapping[tuple[str, str], bool]
 ) -> Iterator[tuple[Any, ...]]:
     for seed in merged.submission.seeds:
         for task, by_language in numbers.items():
@@ -160,6 +160,6 @@ def _numbers(
                 for metric, value in part.scores.items():
                     low, high = part.intervals.get(metric, (None, None))
                     yield (
-                        *(seed, task, code, metric, value, low, high, part.n, part.expected_n, whole[task, code]),
+                        *(seed, task, code, metric, value, low, high, part.n, part.expected_n, complete[task, code]),
                         *(part.data_hash, part.data_status, part.data_source, part.data_revision, part.spec_hash),
                     )

@@ -133,7 +133,7 @@ def pack(
         raise SubmissionError("\n".join(untrue))
     files = [written(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
     files += [written(f"{SUBMISSIONS}/{submission.id}/{path}", scored.packed[path]) for path in submission.files]
-    notes = [*collected.notes, *(f"the board will note: {said}" for said in rules.warnings_of(submission))]
+    notes = [*collected.notes, *(f"the board will note: {warning}" for warning in rules.warnings_of(submission))]
     if submission.model.parameters is None:
         notes.append("its number of parameters is not given (--parameters)")
     return Package(submission, tuple(files), (*notes, *_partial(scored.scores)))
@@ -141,14 +141,14 @@ def pack(
 
 def _track(collected: CollectedPredictions, given: SubmitterInfo) -> dict[str, Any]:
     """Return what kind of experiment it is; what RUNs say cannot be said otherwise."""
-    made = {}
+    track = {}
     for name, usual in (("phase", "tuned"), ("training", ZERO_SHOT), ("selected_by", "unknown")):
-        recorded, said = getattr(collected, name), getattr(given, name)
-        if None not in (recorded, said) and recorded != said:
+        recorded, declared = getattr(collected, name), getattr(given, name)
+        if None not in (recorded, declared) and recorded != declared:
             flag = name.replace("_", "-")
-            raise UsageError(f"--{flag}: '{said}', but the RUNs say '{recorded}'. Leave --{flag} out.")
-        made[name] = recorded or said or usual
-    return made
+            raise UsageError(f"--{flag}: '{declared}', but the RUNs say '{recorded}'. Leave --{flag} out.")
+        track[name] = recorded or declared or usual
+    return track
 
 
 def _score_cell(scored: _Scored, origins: list[PredictionSource], language: str, data_dir: Path | None) -> None:

@@ -133,7 +133,7 @@ def _inline(value: Any) -> str:
 
 def _tops(board: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, float]]]]:
     """Return title of a benchmark -> (name, track, average) of its best checked rows, for readers without scripts."""
-    made = []
+    tops = []
     for benchmark in board["benchmarks"]:
         name = benchmark["name"]
         ranked = [
@@ -148,8 +148,8 @@ def _tops(board: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, floa
         ]
         # Tracks are not ranked together: each has its own lines.
         ranked.sort(key=lambda line: (line[1], -line[2], line[0]))
-        made.append((benchmark["title"], _first_of_each(ranked)))
-    return made
+        tops.append((benchmark["title"], _first_of_each(ranked)))
+    return tops
 
 
 def _first_of_each(ranked: Sequence[tuple[str, str, float]]) -> list[tuple[str, str, float]]:

@@ -65,10 +65,10 @@ def _columns(
     at = row[known], place[known]
 
     def column(name: str, kind: type, absent: float) -> npt.NDArray[Any]:
-        made: npt.NDArray[Any] = np.full(shape, absent, dtype=kind)
+        array: npt.NDArray[Any] = np.full(shape, absent, dtype=kind)
         values = np.asarray(cells[name], dtype=np.float64)[known]
-        made[at] = _hundredths(values) if kind is np.uint16 else np.where(np.isnan(values), absent, values)
-        return made
+        array[at] = _hundredths(values) if kind is np.uint16 else np.where(np.isnan(values), absent, values)
+        return array
 
     return {
         "score": column("score", np.float64, np.nan),
@@ -98,13 +98,13 @@ def _metrics(
     Cells that have one are left as they are: it is the score itself.
     """
     width = max(widths, default=1)
-    made: npt.NDArray[np.uint16] = np.full((*shape, width), _ABSENT, dtype=np.uint16)
+    array: npt.NDArray[np.uint16] = np.full((*shape, width), _ABSENT, dtype=np.uint16)
     for wide in range(2, width + 1):
         chosen = [i for i, cell in enumerate(known) if widths[cell] == wide]
         if chosen:
             numbers = np.asarray([values[known[i]] for i in chosen], dtype=np.float64)
-            made[at[0][chosen], at[1][chosen], :wide] = _hundredths(numbers)
-    return made
+            array[at[0][chosen], at[1][chosen], :wide] = _hundredths(numbers)
+    return array
 
 
 _MOSTLY_ALIKE = ("metrics", "n", "whole", "data")
@@ -149,11 +149,11 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what only the build knows: benchmark -> tasks whose mean is the benchmark's, and means without cells."""
     complete: dict[str, list[str]] = {}
     means: dict[str, dict[str, float]] = {}
-    for task, told in (row.get("task_scores") or {}).items():
-        for benchmark, is_complete in (told.get("complete") or {}).items():
+    for task, scores in (row.get("task_scores") or {}).items():
+        for benchmark, is_complete in (scores.get("complete") or {}).items():
             if is_complete:
                 complete.setdefault(benchmark, []).append(task)
-        for benchmark, mean in told.items():
+        for benchmark, mean in scores.items():
             if row["kind"] == "reported" and isinstance(mean, int | float):
                 means.setdefault(benchmark, {})[task] = mean
     return {"complete": complete, "means": means}
@@ -174,11 +174,11 @@ def _detail(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[st
 
 def _by_seed(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
     """Return the scores of each seed as seeds by slots; None of one seed."""
-    told = row.get("by_seed")
-    if not told:
+    by_seed = row.get("by_seed")
+    if not by_seed:
         return None
     none = (None,) * len(row["seeds"])
-    by_slot = np.array([told.get(task, {}).get(code, none) for task, code in slots], dtype=np.float64)
+    by_slot = np.array([by_seed.get(task, {}).get(code, none) for task, code in slots], dtype=np.float64)
     # Means are made of them, so no hundredths; half the room of what the averages are made of is exact enough.
     return _packed(by_slot.T.astype(np.float32), shared=False)
 
@@ -196,11 +196,11 @@ def _cleaned(value: Any) -> Any:
 
 def _pairs(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield name and value of settings, as text, those of nested ones as ``outer.inner``."""
-    waiting, made = [(for_page(key), each) for key, each in value.items()], 0
-    while waiting and made < _PAIRS:
+    waiting, count = [(for_page(key), each) for key, each in value.items()], 0
+    while waiting and count < _PAIRS:
         name, each = waiting.pop(0)
         if isinstance(each, Mapping) and each:
             waiting[:0] = [(for_page(f"{name}.{key}"), inner) for key, inner in list(each.items())[:_PAIRS]]
             continue
-        made += 1
+        count += 1
         yield name, for_page(each if isinstance(each, str) else json.dumps(each, ensure_ascii=False, default=str))

@@ -197,13 +197,13 @@ def _unpacked(source: Any, path: str, file: PredictionFile, packed: Any) -> Iter
         packed.update(piece)
         while piece and not unpacker.eof:
             try:
-                made = unpacker.decompress(piece, _UNPACKED_AT_ONCE)
+                unpacked = unpacker.decompress(piece, _UNPACKED_AT_ONCE)
             except zlib.error as error:
                 raise SubmissionError(f"{path}: is no whole gzip file ({error}).") from None
-            left -= len(made)
+            left -= len(unpacked)
             if left < 0:
                 raise SubmissionError(f"{path}: unpacks to more than the {file.content_bytes:,} bytes that it may.")
-            yield made
+            yield unpacked
             piece = unpacker.unconsumed_tail
         if unpacker.eof and (piece or unpacker.unused_data):
             raise SubmissionError(f"{path}: something stands behind the end of the gzip file.")

@@ -37,8 +37,8 @@ def rows(shape: BoardSchema) -> Iterator[tuple[Row, list[Cell], Told]]:
 def _row(name: str, reference: Reference, figures: Figures, benchmark: Benchmark, shape: BoardSchema) -> Row:
     settings = ", ".join(f"{key} {value}" for key, value in figures.settings.items())
     paper = "reported in the paper" if re.search(r"\bpaper\b", figures.source) else None
-    made = ", ".join(_made_here(figures, shape))
-    parts = [paper, figures.note, settings, *_other_scores(figures, shape), made and f"made here: {made}"]
+    description = ", ".join(_made_here(figures, shape))
+    parts = [paper, figures.note, settings, *_other_scores(figures, shape), description and f"made here: {description}"]
     return Row(
         id=f"reported-{name}-{slug(figures.source)}",
         name=reference.title,
@@ -86,7 +86,7 @@ def _all_of(keys: tuple[str, ...]) -> str:
 
 
 def _cells(reference: Reference, figures: Figures, shape: BoardSchema) -> list[Cell]:
-    made = []
+    cells = []
     for task, by_language in figures.languages.items():
         spec = shape.tasks[task]
         known = {code for codes in shape.members[task].values() for code in codes}
@@ -110,8 +110,8 @@ def _cells(reference: Reference, figures: Figures, shape: BoardSchema) -> list[C
                 spec_hash=shape.hashes[task],
                 predictions_sha256="",
             )
-            made.append(Cell(score, None, None, True, None))
-    return made
+            cells.append(Cell(score, None, None, True, None))
+    return cells
 
 
 def _has_all(keys: tuple[str, ...], values: Mapping[str, float]) -> bool:

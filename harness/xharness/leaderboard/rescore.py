@@ -205,12 +205,12 @@ def _score_file(
             raise SubmissionError(
                 f"{path}: {score.counts['unknown']:,} ids stand there that the gold data does not have."
             )
-        golds, made = scoring.read(spec, loaded, plain, None)
-        strange = _strange_name(spec.kind, loaded, made)
+        golds, predictions = scoring.read(spec, loaded, plain, None)
+        strange = _strange_name(spec.kind, loaded, predictions)
         if strange is not None:
             raise SubmissionError(f"{path}: the data has nothing called {show_line(strange[:60])}.")
         ids = [example.id for example in loaded.examples]
-        return score, replicates(spec.metric, spec.score_keys, golds, made, language, ids)
+        return score, replicates(spec.metric, spec.score_keys, golds, predictions, language, ids)
     except PredictionError as error:
         raise PredictionError(str(error).replace(str(plain), path)) from None
     finally:

@@ -175,7 +175,7 @@ def queue(repo: str, me: str | None) -> Queue:
             continue
         if pull.status == "draft":
             drafts.append(proposal.number)
-        elif any(a == me and leaderboard_check.is_final_refusal(said, proposal.sha) for a, said in pull.comments):
+        elif any(a == me and leaderboard_check.is_final_refusal(text, proposal.sha) for a, text in pull.comments):
             refused.append(proposal.number)
         else:
             waiting.append(pull)
@@ -242,7 +242,7 @@ def _commit(pull_check: PullChecked) -> str | None:
                 f"{repo}: other submissions were merged since the check; nothing was merged. Check it again."
             )
         try:
-            made = hub_write.commit(
+            commit = hub_write.commit(
                 repo,
                 [(file.path, file.source, file.sha256) for file in wanted],
                 [],
@@ -260,7 +260,7 @@ def _commit(pull_check: PullChecked) -> str | None:
             if _lacking(wanted, repo, sha, verdict.id):
                 raise
             return sha
-        return made.sha
+        return commit.sha
     raise AssertionError("the last attempt returns or raises")
 
 

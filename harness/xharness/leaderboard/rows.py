@@ -130,7 +130,7 @@ class BoardRow:
 
 
 def line(
-    shape: BoardSchema, row: Row, cells: Iterable[Cell], told: Mapping[str, Mapping[str, float]] | None = None
+    shape: BoardSchema, row: Row, cells: Iterable[Cell], task_scores: Mapping[str, Mapping[str, float]] | None = None
 ) -> BoardRow:
     """Return a row of the board.
 
@@ -138,10 +138,10 @@ def line(
         shape: what the board has columns for.
         row: what is said of it.
         cells: its numbers, of targets and languages that the layout has.
-        told: benchmark -> target -> the target's mean, where a source gives that alone.
+        task_scores: benchmark -> target -> the target's mean, where a source gives that alone.
     """
     cells = list(cells)
-    values = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(shape, cells, told or {})}
+    values = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(shape, cells, task_scores or {})}
     return BoardRow(values, tuple(_numbers(shape, cell) for cell in cells))
 
 
@@ -152,11 +152,11 @@ def _by_seed(row: Row, cells: Iterable[Cell]) -> dict[str, dict[str, tuple[float
     """
     if len(row.seeds) < 2:
         return None
-    made: dict[str, dict[str, tuple[float | None, ...]]] = {}
+    by_seed: dict[str, dict[str, tuple[float | None, ...]]] = {}
     for cell in cells:
         values = tuple(cell.by_seed.get(seed) for seed in row.seeds)
-        made.setdefault(cell.score.task, {})[cell.score.language] = values
-    return made
+        by_seed.setdefault(cell.score.task, {})[cell.score.language] = values
+    return by_seed
 
 
 def _numbers(shape: BoardSchema, cell: Cell) -> tuple[Any, ...]:
@@ -239,7 +239,9 @@ class BoardBuilder:
 _OF_LANGUAGES = ("name", "family", "script", "joshi_class", "cc100_gib")
 
 
-def averages(shape: BoardSchema, cells: Iterable[Cell], told: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def averages(
+    shape: BoardSchema, cells: Iterable[Cell], given_means: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
     """Return ``overall`` and ``task_scores`` of a row, by the rules of ``xharness report``.
 
     A benchmark's own average is there only where all its targets and languages are, each of them whole; the mean of a
@@ -256,7 +258,7 @@ def averages(shape: BoardSchema, cells: Iterable[Cell], told: Mapping[str, Mappi
             value, whole = _task_mean(shape.tasks[task], by_task.get(task, {}), name)
             if value is None:
                 # A source's mean is of the whole target, or the note beside it says otherwise.
-                value = told.get(name, {}).get(task)
+                value = given_means.get(name, {}).get(task)
                 whole = value is not None
             if value is None:
                 continue

@@ -186,17 +186,17 @@ def _setting_problems(submission: Submission) -> Iterator[str]:
 
 def _track_problems(submission: Submission) -> Iterator[str]:
     """Yield where track and declarations exclude each other: tracks are told apart by them."""
-    track, told = submission.track, submission.declarations
+    track, declared = submission.track, submission.declarations
     # However it is written: "Test", "dev,test", "test-set".
     parts = re.split(r"[^\w-]+", track.selected_by.casefold())
     if any(part == ON_TEST or part.startswith((f"{ON_TEST}-", f"{ON_TEST}_")) for part in parts):
         yield "track.selected_by: 'test' says that it was chosen on the very data that is scored."
-    if track.training == TRANSLATE_TRAIN and not told.translated_data:
+    if track.training == TRANSLATE_TRAIN and not declared.translated_data:
         yield (
             f"declarations.translated_data: false, but track.training is '{TRANSLATE_TRAIN}', which is training on "
             "translations."
         )
-    if track.training == ZERO_SHOT and told.translated_data:
+    if track.training == ZERO_SHOT and declared.translated_data:
         yield (
             f"track.training: '{ZERO_SHOT}', but declarations.translated_data is true. Training on translations of "
             f"the target's training data is '{TRANSLATE_TRAIN}'."
@@ -206,10 +206,10 @@ def _track_problems(submission: Submission) -> Iterator[str]:
 
 
 def _warnings(submission: Submission) -> Iterator[str]:
-    track, told = submission.track, submission.declarations
-    if told.saw_test_data == "yes":
+    track, declared = submission.track, submission.declarations
+    if declared.saw_test_data == "yes":
         yield "declarations: it saw the test data, so it is shown and never ranked."
-    elif told.saw_test_data == "unknown":
+    elif declared.saw_test_data == "unknown":
         yield "declarations: nobody knows whether it saw the test data."
     if track.phase == "prompted" and submission.model.architecture == "encoder":
         yield "track: an encoder that is prompted is unusual; look whether the architecture is right."

@@ -58,11 +58,11 @@ def places(repo: str, board: BoardFile, scratch: Path) -> list[Upload]:
         written(BOARD_FILE, board.to_bytes()),
         *(built[path] for path in OF_DATA),
     ]
-    made = [Upload(repo=repo, repo_type="dataset", files=tuple(data), replaced=False)]
+    uploads = [Upload(repo=repo, repo_type="dataset", files=tuple(data), replaced=False)]
     if board.space is not None:
         page = (written(CARD, space_card(repo, board).encode()), built[PAGE_FILE])
-        made.append(Upload(repo=board.space, repo_type="space", files=page, replaced=False))
-    return made
+        uploads.append(Upload(repo=board.space, repo_type="space", files=page, replaced=False))
+    return uploads
 
 
 def built_places(repo: str, space: str | None, folder: Path) -> list[Upload]:
@@ -75,11 +75,11 @@ def built_places(repo: str, space: str | None, folder: Path) -> list[Upload]:
     """
     built = deploy.folder_files(folder)
     data = tuple(file for file in built if file.path in OF_DATA)
-    made = [Upload(repo=repo, repo_type="dataset", files=data, replaced=True)]
+    uploads = [Upload(repo=repo, repo_type="dataset", files=data, replaced=True)]
     if space is not None:
         page = tuple(file for file in built if file.path not in OF_DATA)
-        made.append(Upload(repo=space, repo_type="space", files=page, replaced=True, cleared=f"{REPLICATES}/"))
-    return made
+        uploads.append(Upload(repo=space, repo_type="space", files=page, replaced=True, cleared=f"{REPLICATES}/"))
+    return uploads
 
 
 def dataset_card(repo: str, board: BoardFile) -> str:

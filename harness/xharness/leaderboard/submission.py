@@ -203,8 +203,8 @@ class Submission(Strict):
         value: Any = self.settings
         for name in ("of_targets", task, "data_status"):
             value = value.get(name) if isinstance(value, dict) else None
-        told = value if isinstance(value, list) else [value]
-        return sorted({status for status in ("sample", "stand-in") if status in told})
+        values = value if isinstance(value, list) else [value]
+        return sorted({status for status in ("sample", "stand-in") if status in values})
 
     @property
     def cells(self) -> list[tuple[str, str]]:

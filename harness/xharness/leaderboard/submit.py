@@ -65,7 +65,7 @@ def of_package(package: Package) -> SubmissionUpload:
     """Return what is sent of a submission."""
     submission = package.submission
     targets = dict.fromkeys(task for task, _ in submission.cells)
-    said = [
+    lines = [
         f"{submission.name}: {submission.group}",
         f"{len(submission.cells)} scores in {len(targets)} targets ({', '.join(targets)}), seeds "
         + ", ".join(map(str, submission.seeds)),
@@ -76,7 +76,7 @@ def of_package(package: Package) -> SubmissionUpload:
         title=f"Submission: {submission.name} ({submission.id})",
         id=submission.id,
         files=package.files,
-        description="\n\n".join(said),
+        description="\n\n".join(lines),
         supersedes=submission.supersedes,
     )
 
@@ -134,11 +134,11 @@ class SubmitResult:
     number: int | None = None
 
 
-def compare(parcel: SubmissionUpload, repo: str, who: Account | None, said_user: str | None = None) -> SubmitPlan:
+def compare(upload: SubmissionUpload, repo: str, who: Account | None, said_user: str | None = None) -> SubmitPlan:
     """Return what sending a parcel to a leaderboard would do.
 
     Args:
-        parcel: what is sent.
+        upload: what is sent.
         repo: the leaderboard's data set, ``org/name``.
         who: whose pull requests are looked for; None: not known, so none is.
         said_user: who is said to submit, where it is not known.
@@ -148,47 +148,47 @@ def compare(parcel: SubmissionUpload, repo: str, who: Account | None, said_user:
         SubmissionError: what is withdrawn or superseded is not on the board, or of somebody else.
     """
     # A board has a hundred files for each submission: only those that matter here are listed.
-    folders = [f"{SUBMISSIONS}/{name}" for name in (parcel.id, parcel.supersedes) if name is not None]
+    folders = [f"{SUBMISSIONS}/{name}" for name in (upload.id, upload.supersedes) if name is not None]
     try:
         standing = hub_repository.repo_state(repo, None, repo_type="dataset", folders=folders)
         top = [] if standing is None else hub_diff.names(repo, standing.sha, "", "dataset")
     except Unreachable:
-        said = "not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)"
-        return SubmitPlan(parcel=parcel, repo=repo, reached=False, notes=(said,))
+        reason = "not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)"
+        return SubmitPlan(parcel=upload, repo=repo, reached=False, notes=(reason,))
     if standing is None or BOARD_FILE not in top:
         lacks = f"it has no {BOARD_FILE}"
         why = lacks if standing is not None else "there is no such data set (or this token may not see it)"
         raise PublishError(
             f"{repo}: {why}, so it is no leaderboard. Its maintainers make one with `xharness leaderboard init {repo}`."
         )
-    _check_older(parcel, repo, standing, who.name if who is not None else said_user)
+    _check_older(upload, repo, standing, who.name if who is not None else said_user)
     there = standing.files
-    withdrawn = f"{SUBMISSIONS}/{parcel.id}/{WITHDRAWN}" in there
-    merged = all(file.path in there and file.is_same_as(there[file.path]) for file in parcel.files)
+    withdrawn = f"{SUBMISSIONS}/{upload.id}/{WITHDRAWN}" in there
+    merged = all(file.path in there and file.is_same_as(there[file.path]) for file in upload.files)
     notes = []
-    if withdrawn and merged and not parcel.withdraws:
+    if withdrawn and merged and not upload.withdraws:
         notes.append("it was withdrawn: change something, such as --note, to submit it anew")
     if withdrawn and not merged:
         notes.append("it is withdrawn already, for another reason")
     if merged or withdrawn:
-        return SubmitPlan(parcel=parcel, repo=repo, state=MERGED, standing=standing, notes=tuple(notes))
-    proposal = None if who is None else _open(parcel, repo, who)
+        return SubmitPlan(parcel=upload, repo=repo, state=MERGED, standing=standing, notes=tuple(notes))
+    proposal = None if who is None else _open(upload, repo, who)
     state = NEW if proposal is None else PROPOSED
-    return SubmitPlan(parcel=parcel, repo=repo, state=state, standing=standing, proposal=proposal)
+    return SubmitPlan(parcel=upload, repo=repo, state=state, standing=standing, proposal=proposal)
 
 
-def _check_older(parcel: SubmissionUpload, repo: str, standing: RepoState, user: str | None) -> None:
+def _check_older(upload: SubmissionUpload, repo: str, state: RepoState, user: str | None) -> None:
     """Raise SubmissionError if what is withdrawn or superseded is not on the board, or of somebody else."""
-    name = parcel.id if parcel.withdraws else parcel.supersedes
+    name = upload.id if upload.withdraws else upload.supersedes
     if name is None:
         return
     path = f"{SUBMISSIONS}/{name}/{RECORD}"
-    if path not in standing.files:
-        hint = strip_controls(did_you_mean(name, hub_diff.names(repo, standing.sha, SUBMISSIONS, "dataset")))
+    if path not in state.files:
+        hint = strip_controls(did_you_mean(name, hub_diff.names(repo, state.sha, SUBMISSIONS, "dataset")))
         raise SubmissionError(f"{repo}: there is no submission '{name}' on this board.{hint}")
     if user is None:
         return
-    older = _record_there(repo, path, standing)
+    older = _record_there(repo, path, state)
     if older.submitted_by.casefold() != user.casefold():
         raise SubmissionError(
             f"{repo}: '{name}' was submitted by {older.submitted_by}, and not by {user}. Only whoever "
@@ -196,28 +196,28 @@ def _check_older(parcel: SubmissionUpload, repo: str, standing: RepoState, user:
         )
 
 
-def _record_there(repo: str, path: str, standing: RepoState) -> Submission:
-    remote = standing.files[path]
+def _record_there(repo: str, path: str, state: RepoState) -> Submission:
+    remote = state.files[path]
     if remote.size > LARGEST_RECORD:
         raise SubmissionError(f"{repo}: {path} has {remote.size:,} bytes; at most {LARGEST_RECORD:,} are read.")
     # Not by the client's cache, which keeps a damaged file for good.
     with TemporaryDirectory() as to:
-        found = hub_read.download_file(repo, standing.sha, path, "dataset", Path(to))
-        return read_submission(found.read_bytes(), f"{repo}: {path}")
+        local_path = hub_read.download_file(repo, state.sha, path, "dataset", Path(to))
+        return read_submission(local_path.read_bytes(), f"{repo}: {path}")
 
 
-def _open(parcel: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
+def _open(upload: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
     """Return the newest open pull request of this user with the same content."""
-    for proposal in hub_repository.proposals(repo, parcel.title, repo_type="dataset"):
-        if proposal.author.casefold() == who.name.casefold() and not _lacking(parcel, repo, proposal.ref):
+    for proposal in hub_repository.proposals(repo, upload.title, repo_type="dataset"):
+        if proposal.author.casefold() == who.name.casefold() and not _lacking(upload, repo, proposal.ref):
             return proposal
     return None
 
 
-def _lacking(parcel: SubmissionUpload, repo: str, revision: str) -> list[str]:
+def _lacking(upload: SubmissionUpload, repo: str, revision: str) -> list[str]:
     """Return the paths of a parcel's files that a commit does not hold as they are here."""
-    there = hub_read.list_files(repo, revision, "dataset", f"{SUBMISSIONS}/{parcel.id}")
-    return [file.path for file in parcel.files if file.path not in there or not file.is_same_as(there[file.path])]
+    there = hub_read.list_files(repo, revision, "dataset", f"{SUBMISSIONS}/{upload.id}")
+    return [file.path for file in upload.files if file.path not in there or not file.is_same_as(there[file.path])]
 
 
 def send(plan: SubmitPlan, who: Account, say: Callable[[str], None]) -> SubmitResult:
@@ -231,48 +231,48 @@ def send(plan: SubmitPlan, who: Account, say: Callable[[str], None]) -> SubmitRe
     Raises:
         PublishError: the Hub could not be asked or refuses something, or holds other content than was sent.
     """
-    parcel, repo = plan.parcel, plan.repo
+    upload, repo = plan.parcel, plan.repo
     if plan.standing is None:
         raise PublishError(f"{repo}: {'; '.join(plan.notes)}. Nothing was sent.")
     if plan.state == MERGED:
         return SubmitResult(
-            "unchanged", f"{hub_repository.address(repo, 'dataset')}/tree/main/{SUBMISSIONS}/{parcel.id}"
+            "unchanged", f"{hub_repository.address(repo, 'dataset')}/tree/main/{SUBMISSIONS}/{upload.id}"
         )
     if plan.proposal is not None:
         return SubmitResult("unchanged", plan.proposal.url, plan.proposal.number)
-    files = f"{len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}"
-    say(f"Sending {files}, {format_bytes(parcel.size)}, to {repo}")
+    files = f"{len(upload.files)} file{'s' if len(upload.files) > 1 else ''}"
+    say(f"Sending {files}, {format_bytes(upload.size)}, to {repo}")
     try:
-        made = hub_write.commit(
+        commit = hub_write.commit(
             repo,
-            [(file.path, file.source, file.sha256) for file in parcel.files],
+            [(file.path, file.source, file.sha256) for file in upload.files],
             (),
-            title=parcel.title,
-            description=parcel.description,
+            title=upload.title,
+            description=upload.description,
             parent=plan.standing.sha,
             create_pr=True,
             repo_type="dataset",
         )
     except XharnessError:
         # The answer may be all that was lost.
-        recovered = _after_failure(parcel, repo, who)
+        recovered = _after_failure(upload, repo, who)
         if recovered is None:
             raise
         say("The answer to the commit was lost; the pull request is there.")
         return SubmitResult("proposed", recovered.url, recovered.number)
-    if made.ref is None or made.pull_request is None:
+    if commit.ref is None or commit.pull_request is None:
         raise PublishError(f"{repo}: the Hub opened no pull request. Run the same command again.")
-    lacking = _lacking(parcel, repo, made.ref)
+    lacking = _lacking(upload, repo, commit.ref)
     if lacking:
         raise PublishError(
-            f"{made.pull_request}: the Hub holds other content than was sent: "
+            f"{commit.pull_request}: the Hub holds other content than was sent: "
             f"{strip_controls(', '.join(lacking[:6]))}. Close it there, and run the same command again."
         )
-    return SubmitResult("proposed", made.pull_request, int(made.ref.rpartition("/")[2]))
+    return SubmitResult("proposed", commit.pull_request, int(commit.ref.rpartition("/")[2]))
 
 
-def _after_failure(parcel: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
+def _after_failure(upload: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
     try:
-        return _open(parcel, repo, who)
+        return _open(upload, repo, who)
     except XharnessError:
         return None

@@ -14,8 +14,8 @@ from xharness.text import format_bytes, strip_controls
 
 def plan_table(plan: SubmitPlan, package: Package | None) -> str:
     """Return what would be sent, file by file, what it is, and where it would go; ``package`` where it is one."""
-    parcel = plan.parcel
-    rows = [[file.path, format_bytes(file.size), file.sha256[:12]] for file in parcel.files]
+    upload = plan.parcel
+    rows = [[file.path, format_bytes(file.size), file.sha256[:12]] for file in upload.files]
     lines = [tabulate(rows, headers=["file", "size", "sha256"], disable_numparse=True), ""]
     if package is not None:
         submission = package.submission
@@ -26,14 +26,14 @@ def plan_table(plan: SubmitPlan, package: Package | None) -> str:
             f"model: {_model(package)}",
         ]
     to = address(plan.repo, "dataset")
-    whole = f"{len(parcel.files)} file{'s' if len(parcel.files) > 1 else ''}, {format_bytes(parcel.size)}"
+    total = f"{len(upload.files)} file{'s' if len(upload.files) > 1 else ''}, {format_bytes(upload.size)}"
     match plan.state:
         case state if state == MERGED:
             lines.append(f"nothing to do: it is on the board ({to})")
         case state if state == PROPOSED and plan.proposal is not None:
             lines.append(f"nothing to do: the pull request {plan.proposal.url} is open with the same content")
         case _:
-            lines.append(f"to send: {whole}, to {to}, as a new pull request '{parcel.title}'")
+            lines.append(f"to send: {total}, to {to}, as a new pull request '{upload.title}'")
     return strip_controls("\n".join(lines))
 
 
@@ -52,7 +52,7 @@ def plan_notes(plan: SubmitPlan, package: Package | None) -> list[str]:
 
 def plan_json(plan: SubmitPlan, package: Package | None) -> dict[str, Any]:
     """Return the plan for machines."""
-    parcel = plan.parcel
+    upload = plan.parcel
     of_package = {}
     if package is not None:
         submission = package.submission
@@ -66,13 +66,13 @@ def plan_json(plan: SubmitPlan, package: Package | None) -> dict[str, Any]:
     return {
         "repo": plan.repo,
         "url": plan.proposal.url if plan.proposal is not None else address(plan.repo, "dataset"),
-        "id": parcel.id,
+        "id": upload.id,
         **of_package,
-        "title": parcel.title,
+        "title": upload.title,
         "compared": plan.reached,
         "there": plan.state,
-        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in parcel.files],
-        "bytes": parcel.size,
+        "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in upload.files],
+        "bytes": upload.size,
         "notes": plan_notes(plan, package),
     }
 

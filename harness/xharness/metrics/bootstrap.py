@@ -43,7 +43,7 @@ class BootstrapUnits:
         return {name: float(values[0]) for name, values in self.scores(self.rows.sum(axis=0, keepdims=True)).items()}
 
 
-def bootstrap_interval(metric: str, golds: Any, made: Any, language: str) -> dict[str, tuple[float, float]]:
+def bootstrap_interval(metric: str, golds: Any, predictions: Any, language: str) -> dict[str, tuple[float, float]]:
     """Return the 95 % confidence interval of each score, in percent, by the percentile bootstrap over examples.
 
     1,000 times, as many examples are drawn with replacement as there are, and scored (Efron and Tibshirani 1993; for
@@ -60,7 +60,7 @@ def bootstrap_interval(metric: str, golds: Any, made: Any, language: str) -> dic
     Args:
         metric: one of ``METRICS``.
         golds: as the metric takes them.
-        made: predictions that the metric has scored, as it takes them.
+        predictions: predictions that the metric has scored, as it takes them.
         language: two-letter code.
 
     Returns:
@@ -69,7 +69,7 @@ def bootstrap_interval(metric: str, golds: Any, made: Any, language: str) -> dic
         none.
     """
     intervals: dict[str, tuple[float, float]] = {}
-    for each in units(metric, golds, made, language):
+    for each in units(metric, golds, predictions, language):
         if len(each.rows) >= 2:
             intervals |= _percentiles(each)
     return intervals
@@ -93,36 +93,36 @@ def _percentiles(of: BootstrapUnits) -> dict[str, tuple[float, float]]:
     return {name: (round(float(low), _DIGITS), round(float(high), _DIGITS)) for name, (low, high) in ends.items()}
 
 
-def units(metric: str, golds: Any, made: Any, language: str) -> list[BootstrapUnits]:
+def units(metric: str, golds: Any, predictions: Any, language: str) -> list[BootstrapUnits]:
     """Return what the scores of a metric are made of; [] where that is not known.
 
     Scores of different columns stand apart: the fewer different rows there are, the faster they are drawn.
     """
     match metric:
         case "entity_f1":
-            return [_entities(golds, made)]
+            return [_entities(golds, predictions)]
         case "udpos_f1":
-            return [_entities(golds, made), _words(golds, made)]
+            return [_entities(golds, predictions), _words(golds, predictions)]
         case "token_accuracy":
-            return [_words(golds, made)]
+            return [_words(golds, predictions)]
         case "bucc_f1":
-            return [_pairs(golds, made)]
+            return [_pairs(golds, predictions)]
         case "accuracy_f1":
-            return [*_means("accuracy", golds, made, language), _labels(golds, made)]
+            return [*_means("accuracy", golds, predictions, language), _labels(golds, predictions)]
         case _ if metric in METRICS:
-            return _means(metric, golds, made, language)
+            return _means(metric, golds, predictions, language)
         case _:
             return []
 
 
-def _means(metric: str, golds: Any, made: Any, language: str) -> list[BootstrapUnits]:
+def _means(metric: str, golds: Any, predictions: Any, language: str) -> list[BootstrapUnits]:
     """Return the units of scores that are means over examples: what the metric says of each example alone."""
     measure = METRICS[metric]
     if isinstance(golds, Mapping):
-        alone = [({key: gold}, {key: made[key]} if key in made else {}) for key, gold in golds.items()]
+        alone = [({key: gold}, {key: predictions[key]} if key in predictions else {}) for key, gold in golds.items()]
         of_examples = [measure(gold, predicted, language).scores for gold, predicted in alone]
     else:
-        of_examples = [measure([gold], [each], language).scores for gold, each in zip(golds, made, strict=True)]
+        of_examples = [measure([gold], [each], language).scores for gold, each in zip(golds, predictions, strict=True)]
     names = [name for name in of_examples[0] if all(name in scores for scores in of_examples)]
     return [
         BootstrapUnits(np.array([[scores[name]] for scores in of_examples]), _mean_called(name, len(of_examples)))
@@ -134,9 +134,9 @@ def _mean_called(name: str, examples: int) -> Callable[[Floats], dict[str, Float
     return lambda sums: {name: sums[:, 0] / examples}
 
 
-def _entities(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> BootstrapUnits:
+def _entities(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> BootstrapUnits:
     """Return right, predicted and gold entities by sentence; an entity is of the sentence in which it ends."""
-    gold, predicted = chunks(golds), chunks(made)
+    gold, predicted = chunks(golds), chunks(predictions)
     # ``chunks`` counts one more place after each sentence.
     ends = np.cumsum([len(tags) + 1 for tags in golds])
     counts = [
@@ -146,9 +146,9 @@ def _entities(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> 
     return BootstrapUnits(np.stack(counts, axis=1).astype(np.float64), _overlap)
 
 
-def _pairs(golds: Collection[tuple[str, str]], made: Collection[tuple[str, str]]) -> BootstrapUnits:
+def _pairs(golds: Collection[tuple[str, str]], predictions: Collection[tuple[str, str]]) -> BootstrapUnits:
     """Return right, predicted and gold pairs by sentence of the other language."""
-    gold, predicted = set(golds), set(made)
+    gold, predicted = set(golds), set(predictions)
     place = {source: number for number, source in enumerate(sorted({source for source, _ in gold | predicted}))}
     rows = np.zeros((len(place), 3))
     for column, pairs in enumerate((gold & predicted, predicted, gold)):
@@ -157,18 +157,18 @@ def _pairs(golds: Collection[tuple[str, str]], made: Collection[tuple[str, str]]
     return BootstrapUnits(rows, _overlap)
 
 
-def _labels(golds: Sequence[str], made: Sequence[str]) -> BootstrapUnits:
+def _labels(golds: Sequence[str], predictions: Sequence[str]) -> BootstrapUnits:
     """Return by example whether the label that is looked for was found, predicted and there."""
-    there = np.array([[each in POSITIVE for each in labels] for labels in (made, golds)], dtype=np.float64)
-    right = [gold == each and gold in POSITIVE for gold, each in zip(golds, made, strict=True)]
+    there = np.array([[each in POSITIVE for each in labels] for labels in (predictions, golds)], dtype=np.float64)
+    right = [gold == each and gold in POSITIVE for gold, each in zip(golds, predictions, strict=True)]
     return BootstrapUnits(np.array([right, *there], dtype=np.float64).T, lambda sums: {"f1": _overlap(sums)["f1"]})
 
 
-def _words(golds: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> BootstrapUnits:
+def _words(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> BootstrapUnits:
     """Return right tags and words by sentence."""
     rows = [
         (sum(gold == tag for gold, tag in zip(tags, predicted, strict=True)), len(tags))
-        for tags, predicted in zip(golds, made, strict=True)
+        for tags, predicted in zip(golds, predictions, strict=True)
     ]
     return BootstrapUnits(
         np.array(rows, dtype=np.float64), lambda sums: {"token_accuracy": _share(sums[:, 0], sums[:, 1])}

@@ -66,12 +66,12 @@ def compute(
     # A module may print, and stdout is for data alone.
     with contextlib.redirect_stdout(sys.stderr):
         loaded = _load(module)
-        references, made, counts = _SHAPES[kind](golds, predictions)
+        references, predicted, counts = _SHAPES[kind](golds, predictions)
         if kind != "span_qa" and _wants_numbers(loaded.features):
             numbers = {g: int(g) for g in golds} if kind == "retrieval" else {x: i for i, x in enumerate(labels)}
-            references, made = _numbered(references, made, numbers)
+            references, predicted = _numbered(references, predicted, numbers)
         try:
-            values = loaded.compute(predictions=made, references=references, **(options or {}))
+            values = loaded.compute(predictions=predicted, references=references, **(options or {}))
         except (Exception, SystemExit) as error:
             raise UsageError(
                 f"evaluate:{module} cannot measure this task ({kind}): {_first_line(error)}. Check metric and "
@@ -208,10 +208,10 @@ def _answers(golds: Any, predictions: Any) -> tuple[Any, Any, dict[str, int]]:
         {"id": question, "answers": {"text": list(answers), "answer_start": [-1] * len(answers)}}
         for question, answers in golds.items()
     ]
-    made = [{"id": question, "prediction_text": predictions.get(question, "")} for question in golds]
+    predicted = [{"id": question, "prediction_text": predictions.get(question, "")} for question in golds]
     missing = sum(question not in predictions for question in golds)
     unknown = sum(question not in golds for question in predictions)
-    return references, made, {"missing": missing, "unknown": unknown}
+    return references, predicted, {"missing": missing, "unknown": unknown}
 
 
 _SHAPES: dict[str, Callable[[Any, Any], tuple[Any, Any, dict[str, int]]]] = {

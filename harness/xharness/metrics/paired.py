@@ -44,7 +44,7 @@ _POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(20)])
 
 
 def replicates(
-    metric: str, score_keys: Sequence[str], golds: Any, made: Any, language: str, ids: Sequence[str]
+    metric: str, score_keys: Sequence[str], golds: Any, predictions: Any, language: str, ids: Sequence[str]
 ) -> Floats | None:
     """Return the number that enters the target's mean, in percent, of each resample; None where it cannot be drawn.
 
@@ -52,13 +52,13 @@ def replicates(
         metric: the target's, by name.
         score_keys: the scores that enter the target's mean; none for a metric whose scores are not drawn here.
         golds: its gold, in the order of the data, as ``scoring.gold`` gives it.
-        made: predictions that the metric has scored, as it takes them.
+        predictions: predictions that the metric has scored, as it takes them.
         language: two-letter code.
         ids: of the examples, in the order of the data.
     """
-    units = bootstrap.units(metric, golds, made, language)
+    units = bootstrap.units(metric, golds, predictions, language)
     if metric == "bucc_f1":
-        ids = sorted({source for source, _ in {*golds, *made}})  # the order of the units
+        ids = sorted({source for source, _ in {*golds, *predictions}})  # the order of the units
     elif isinstance(golds, Mapping):
         ids = list(golds)
     if not ids or not units or any(len(each.rows) != len(ids) for each in units):

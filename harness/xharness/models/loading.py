@@ -188,8 +188,10 @@ def _as_model_error(name: str) -> Iterator[None]:
         ):
             raise ModelError(f"{name}: a file of the checkpoint is damaged: {error}. Download it again.") from error
         if type(error).__module__.split(".")[0] in ("huggingface_hub", "transformers"):
-            said = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ModelError(f"{name}: cannot be loaded by transformers {transformers.__version__}: {said}") from error
+            message = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ModelError(
+                f"{name}: cannot be loaded by transformers {transformers.__version__}: {message}"
+            ) from error
         raise
 
 

@@ -141,8 +141,8 @@ def build(path: Path, name: str, plans: Sequence[HeadSpec], seed: int, *, trust_
         if plan.kind == MASKED_LM:
             shell = _masked_lm(path, name)
         elif plan.keep:
-            kept = loading.load(path, KINDS[plan.kind], name=name, device=torch.device("cpu"), dtype="float32")
-            shell = kept.model
+            base = loading.load(path, KINDS[plan.kind], name=name, device=torch.device("cpu"), dtype="float32")
+            shell = base.model
         else:
             shell = _fresh(encoder, plan, seed, name)
         pooler = getattr(shell.base_model, "pooler", None)
@@ -225,8 +225,8 @@ def encoder_weights(encoder: Any) -> dict[str, torch.Tensor]:
         if ".lora_" in name:
             continue
         plain = name.replace(".base_layer.", ".")
-        whole = value + deltas[plain].to(value.dtype) if plain in deltas else value
-        weights[plain] = whole.detach().cpu().contiguous().clone()
+        merged = value + deltas[plain].to(value.dtype) if plain in deltas else value
+        weights[plain] = merged.detach().cpu().contiguous().clone()
     return weights
 
 

@@ -176,8 +176,8 @@ def pack(mask: torch.Tensor, device: torch.device) -> Packing:
 
 def _real(mask: torch.Tensor) -> torch.Tensor:
     """Return a mask on the CPU; a GPU is waited for unless the caller has said what the mask holds."""
-    told = _ON_CPU.get()
-    return told if told is not None and told.shape == mask.shape else mask.cpu()
+    on_cpu = _ON_CPU.get()
+    return on_cpu if on_cpu is not None and on_cpu.shape == mask.shape else mask.cpu()
 
 
 def _mask(*args: Any, **kwargs: Any) -> Any:

@@ -133,17 +133,17 @@ def prepare(
     if problems:
         raise PublishError("\n".join(problems))
     local = [digests.file(folder, path) for path in [*parts, *pictures]]
-    made = [written(path, text) for path, text in content.items()]
+    written_files = [written(path, text) for path, text in content.items()]
     return Bundle(
         repo=repo,
         folder=folder,
         checkpoint=checkpoint,
         record=record,
         card=content[CARD].decode(),
-        files=tuple(sorted([*local, *made], key=lambda file: file.path)),
+        files=tuple(sorted([*local, *written_files], key=lambda file: file.path)),
         parts=frozenset(parts),
         shas=frozenset(collected.shas),
-        notes=(*collected.notes, *_folder_notes(folder, {file.path for file in [*local, *made]})),
+        notes=(*collected.notes, *_folder_notes(folder, {file.path for file in [*local, *written_files]})),
     )
 
 
@@ -191,8 +191,8 @@ def _wrong_results(folder: Path, results: Sequence[Path], no_results: bool, coll
 
 def _wrong_name(repo: str) -> list[str]:
     owner, slash, name = repo.partition("/")
-    whole = slash and _NAME.fullmatch(owner) and _NAME.fullmatch(name) and len(repo) <= 96
-    if whole and "--" not in repo and ".." not in repo and not repo.endswith(".git"):
+    valid = slash and _NAME.fullmatch(owner) and _NAME.fullmatch(name) and len(repo) <= 96
+    if valid and "--" not in repo and ".." not in repo and not repo.endswith(".git"):
         return []
     return [
         f"{repo!a} cannot be the name of a repository. Give ORG/NAME (or USER/NAME), of letters, digits, '-', '_' "

@@ -148,23 +148,23 @@ def compare(publication: Bundle, target: Target, who: Account | None = None) -> 
     """
     target.check()
     try:
-        standing = hub_repository.repo_state(publication.repo, target.branch)
+        state = hub_repository.repo_state(publication.repo, target.branch)
     except Unreachable:
         notes = ("not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)",)
         return PublishPlan(
             publication=publication, target=target, difference=Difference(publication.files), reached=False, notes=notes
         )
-    if standing is None:
+    if state is None:
         return _first(publication, target)
-    changes = difference(publication, target, standing.files)
-    tagged = None if target.tag is None else standing.tags.get(target.tag)
-    problems = _taken(publication, target, standing) + _other_model(publication, standing)
-    if target.private and not standing.private:
+    changes = difference(publication, target, state.files)
+    tagged = None if target.tag is None else state.tags.get(target.tag)
+    problems = _taken(publication, target, state) + _other_model(publication, state)
+    if target.private and not state.private:
         problems.append(
             f"{publication.repo}: --private is for new repositories, and this one is there and public. Make it private "
             "in its settings on the Hub, or leave --private out."
         )
-    if tagged is not None and (changes or tagged != standing.sha):
+    if tagged is not None and (changes or tagged != state.sha):
         problems.append(
             f"{publication.repo}: the tag '{target.tag}' stands at another commit ({tagged[:12]}), and a tag that "
             "others rely on is not moved. Choose another."
@@ -175,17 +175,17 @@ def compare(publication: Bundle, target: Target, who: Account | None = None) -> 
     if proposal is not None:
         changes = difference(publication, target, hub_read.list_files(publication.repo, proposal.ref, "model"))
     remarks = []
-    if target.branch is not None and not standing.has_branch:
+    if target.branch is not None and not state.has_branch:
         remarks.append(f"the branch '{target.branch}' will be made, from main")
-    if standing.private and not target.private:
+    if state.private and not target.private:
         remarks.append("the repository is private, and stays so")
     return PublishPlan(
         publication=publication,
         target=target,
         difference=changes,
-        standing=standing,
+        standing=state,
         proposal=proposal,
-        to_branch=target.branch is not None and not standing.has_branch,
+        to_branch=target.branch is not None and not state.has_branch,
         to_tag=target.tag is not None and tagged is None,
         to_collect=_to_collect(publication.repo, target),
         notes=tuple(remarks),
@@ -234,10 +234,10 @@ def _is_one_of(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(path, pattern) and ("/" in pattern or "/" not in path) for pattern in patterns)
 
 
-def _taken(publication: Bundle, target: Target, standing: RepoState) -> list[str]:
+def _taken(publication: Bundle, target: Target, state: RepoState) -> list[str]:
     """Return a sentence if the repository holds something else than this training's checkpoint."""
-    models = sorted(path for path in standing.files if not _is_one_of(path, _NO_MODEL))
-    if target.replace or not models or _is_same_training(publication, standing):
+    models = sorted(path for path in state.files if not _is_one_of(path, _NO_MODEL))
+    if target.replace or not models or _is_same_training(publication, state):
         return []
     return [
         f"{publication.repo}: this name is taken: the repository holds {len(models)} files that are not of this "
@@ -246,8 +246,8 @@ def _taken(publication: Bundle, target: Target, standing: RepoState) -> list[str
     ]
 
 
-def _is_same_training(publication: Bundle, standing: RepoState) -> bool:
-    files = standing.files
+def _is_same_training(publication: Bundle, state: RepoState) -> bool:
+    files = state.files
     if publication.record is None:
         # Nobody says how an adopted checkpoint was trained, so its weights have to be those that are there.
         weights = [file for file in publication.files if file.path.endswith(".safetensors")]
@@ -257,7 +257,7 @@ def _is_same_training(publication: Bundle, standing: RepoState) -> bool:
     if training_record.FILE not in files or heads.FILE not in files:
         return False
     try:
-        then = json.loads(_record_there(publication.repo, standing))
+        then = json.loads(_record_there(publication.repo, state))
         published = (then["key"], then["seed"], then["request"]["base"]["id"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
@@ -265,22 +265,22 @@ def _is_same_training(publication: Bundle, standing: RepoState) -> bool:
     return published == (now.key, now.seed, now.request["base"]["id"])
 
 
-def _record_there(repo: str, standing: RepoState) -> bytes:
+def _record_there(repo: str, state: RepoState) -> bytes:
     """Return the training.json of a repository, proved by its digest: a damaged one says nothing of what is there."""
     # Not by the client's cache, which keeps a damaged file for good.
     with TemporaryDirectory() as to:
-        path = hub_read.download_file(repo, standing.sha, training_record.FILE, "model", Path(to))
-        if not standing.files[training_record.FILE].is_at(path):
+        path = hub_read.download_file(repo, state.sha, training_record.FILE, "model", Path(to))
+        if not state.files[training_record.FILE].is_at(path):
             raise ModelError(f"{repo}: its {training_record.FILE} came damaged. Run the same command again.")
         return path.read_bytes()
 
 
-def _other_model(publication: Bundle, standing: RepoState) -> list[str]:
+def _other_model(publication: Bundle, state: RepoState) -> list[str]:
     """Return a sentence for each commit that results were made with, and that held another model than the folder."""
     problems = []
     ours = {file.path: file for file in publication.files if file.path in publication.parts}
     for sha in sorted(publication.shas):
-        there = standing.files if sha == standing.sha else hub_read.list_files(publication.repo, sha, "model")
+        there = state.files if sha == state.sha else hub_read.list_files(publication.repo, sha, "model")
         parts = {*checkpoints_files.find_parts(path for path in there if "/" not in path)}
         parts |= {path for path in there if path in ours or _is_one_of(path, ("heads/*.safetensors",))}
         others = {path for path in parts & ours.keys() if not ours[path].is_same_as(there[path])}

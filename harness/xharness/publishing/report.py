@@ -37,13 +37,13 @@ def _summary(plan: PublishPlan) -> str:
     to = address(publication.repo) + (f" ({target.branch})" if target.branch else "")
     if target.create_pr:
         to += f", pull request {plan.proposal.url}" if plan.proposal is not None else ", as a new pull request"
-    whole = f"{len(publication.files)} files, {format_bytes(publication.size)}"
+    total = f"{len(publication.files)} files, {format_bytes(publication.size)}"
     if plan.has_nothing:
-        return f"nothing to change: {whole}, all at {to}"
+        return f"nothing to change: {total}, all at {to}"
     if not plan.difference:
-        return f"no file to send: {whole}, all at {to}"
+        return f"no file to send: {total}, all at {to}"
     size = format_bytes(sum(file.size for file in sent))
-    return f"to send: {len(sent)} files, {size} (of {whole}), to {to}"
+    return f"to send: {len(sent)} files, {size} (of {total}), to {to}"
 
 
 def plan_notes(plan: PublishPlan) -> list[str]:
@@ -92,13 +92,15 @@ def outcome_sentence(plan: PublishPlan, outcome: PublishResult) -> str:
     """Return what was done in one line, with the address to look at."""
     repo, at = plan.publication.repo, outcome.sha[:12]
     if outcome.state == "published":
-        said = f"published: {outcome.url} at {at} ({outcome.commit})"
+        sentence = f"published: {outcome.url} at {at} ({outcome.commit})"
     elif outcome.state == "proposed":
-        said = f"proposed: {outcome.pull_request}"
+        sentence = f"proposed: {outcome.pull_request}"
     elif outcome.pull_request is not None:
-        said = f"nothing changed: the pull request {outcome.pull_request} is as {plan.publication.folder} is, at {at}"
+        sentence = (
+            f"nothing changed: the pull request {outcome.pull_request} is as {plan.publication.folder} is, at {at}"
+        )
     else:
         word = "nothing" if plan.has_nothing else "no file"
-        said = f"{word} changed: {repo} is as {plan.publication.folder} is, at {at}"
+        sentence = f"{word} changed: {repo} is as {plan.publication.folder} is, at {at}"
     tag = f"; tag '{outcome.tag}'" if outcome.tag is not None else ""
-    return said + tag + (f"; in the collection {outcome.collection}" if outcome.collection is not None else "")
+    return sentence + tag + (f"; in the collection {outcome.collection}" if outcome.collection is not None else "")

@@ -39,17 +39,17 @@ class Collected:
     @property
     def notes(self) -> list[str]:
         """What was left out, and what is not a whole score, as sentences."""
-        said = [f"left out: {count} RUN{'s' if count > 1 else ''}: {why}" for why, count in self.left_out.items()]
+        lines = [f"left out: {count} RUN{'s' if count > 1 else ''}: {why}" for why, count in self.left_out.items()]
         scores = [score for run in self.runs for score in run.scores]
         partial = [score for score in scores if not score.whole or score.data_status != "complete"]
         if partial:
             names = list(dict.fromkeys(f"{score.task}/{score.language}" for score in partial))
             listed = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-            said.append(
+            lines.append(
                 f"partial: {len(partial)} of {len(scores)} scores are not of the whole, real test data ({listed}); the "
                 "card marks them, and they are not in the metadata"
             )
-        return said
+        return lines
 
 
 def collect(paths: Sequence[Path], checkpoint: Checkpoint, repo: str) -> Collected:
@@ -89,9 +89,9 @@ def _add(collected: Collected, folder: Path, named: bool, checkpoint: Checkpoint
         record = run_record(folder)
         why = _foreign(record, checkpoint, repo) or _unfit(folder, record)
         if why is not None:
-            short, whole = why
+            short, long = why
             if named:
-                collected.problems.append(f"{folder}: {whole}")
+                collected.problems.append(f"{folder}: {long}")
             else:
                 collected.left_out[short] += 1
             return
@@ -155,17 +155,17 @@ def _check_scores(run: Run) -> None:
 def _twice(runs: Sequence[Run]) -> list[str]:
     """Return a sentence for each score that stands in two RUNs of the same settings and seed."""
     first: dict[str, Path] = {}
-    said = []
+    problems = []
     for run in runs:
         for score in run.scores:
             path = run.files[score.task, score.language]
             other = first.setdefault(place(run, score), path)
             if other is not path:
-                said.append(
+                problems.append(
                     f"{path} and {other} are both a score of {score.task} in {score.language} with the same settings "
                     "and seed. Give one of them."
                 )
-    return said
+    return problems
 
 
 def place(run: Run, score: Score | None = None) -> str:
@@ -181,14 +181,14 @@ def copies(runs: Sequence[Run]) -> dict[str, bytes]:
     Two RUNs of the same settings and seed, of which one was made with the folder and one with its published copy, have
     one run.json, which names the targets of both.
     """
-    made: dict[str, bytes] = {}
+    copies_by_path: dict[str, bytes] = {}
     records: dict[str, dict[str, Any]] = {}
     for run in runs:
         record = records.setdefault(place(run), dict(run.record))
         record["targets"] = {**record.get("targets", {}), **run.own_files}
         for score in run.scores:
-            made[place(run, score)] = as_json(asdict(score))
-    return {**{path: as_json(record) for path, record in records.items()}, **made}
+            copies_by_path[place(run, score)] = as_json(asdict(score))
+    return {**{path: as_json(record) for path, record in records.items()}, **copies_by_path}
 
 
 def as_json(content: Any) -> bytes:

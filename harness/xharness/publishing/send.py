@@ -56,17 +56,17 @@ def send(plan: PublishPlan, who: Account, say: Callable[[str], None]) -> Publish
     publication, target = plan.publication, plan.target
     if not plan.reached:
         raise PublishError(f"{publication.repo}: {'; '.join(plan.notes)}. Nothing was sent.")
-    made = None
+    commit = None
     if not plan.has_nothing:
         exists = plan.standing is not None
         hub_repository.check_rights(who, publication.repo, exists=exists, proposing=target.create_pr)
     if plan.difference:
         hub_write.check_card(publication.repo, publication.card)
-        made = _commit(plan, _parent(plan, say), say)
+        commit = _commit(plan, _parent(plan, say), say)
     elif plan.to_branch:
         _parent(plan, say)
     before = plan.proposal or plan.standing
-    sha = made.sha if made is not None else before.sha if before is not None else ""
+    sha = commit.sha if commit is not None else before.sha if before is not None else ""
     tag = collection = None
     if plan.to_tag and target.tag is not None:
         hub_write.create_tag(publication.repo, target.tag, sha)
@@ -76,11 +76,11 @@ def send(plan: PublishPlan, who: Account, say: Callable[[str], None]) -> Publish
         collection = hub_write.add_to_collection(owner, target.collection, publication.repo, private=target.private)
     opened = plan.proposal.url if plan.proposal is not None else None
     return PublishResult(
-        state="unchanged" if made is None else "proposed" if target.create_pr else "published",
+        state="unchanged" if commit is None else "proposed" if target.create_pr else "published",
         sha=sha,
         url=hub_repository.address(publication.repo),
-        commit=made.url if made is not None else None,
-        pull_request=opened or (made.pull_request if made is not None else None),
+        commit=commit.url if commit is not None else None,
+        pull_request=opened or (commit.pull_request if commit is not None else None),
         collection=collection,
         tag=tag,
     )
@@ -91,16 +91,16 @@ def _parent(plan: PublishPlan, say: Callable[[str], None]) -> str:
     repo, branch = plan.publication.repo, plan.target.branch
     if plan.proposal is not None:
         return plan.proposal.sha
-    standing = plan.standing
-    if standing is None:
+    state = plan.standing
+    if state is None:
         hub_write.create_repository(repo, private=plan.target.private)
         say(f"{repo} was made.")
-        standing = hub_repository.repo_state(repo, branch)
-        if standing is None:
+        state = hub_repository.repo_state(repo, branch)
+        if state is None:
             raise PublishError(f"{repo}: it was made, and cannot be seen. Run the same command again.")
-    if branch is not None and not standing.has_branch:
-        hub_write.create_branch(repo, branch, standing.sha)
-    return standing.sha
+    if branch is not None and not state.has_branch:
+        hub_write.create_branch(repo, branch, state.sha)
+    return state.sha
 
 
 def _commit(plan: PublishPlan, parent: str, say: Callable[[str], None]) -> Commit:
@@ -110,7 +110,7 @@ def _commit(plan: PublishPlan, parent: str, say: Callable[[str], None]) -> Commi
     _check_still(publication)
     say(f"Sending {len(sent)} files, {format_bytes(sum(file.size for file in sent))}, to {publication.repo}")
     try:
-        made = hub_write.commit(
+        info = hub_write.commit(
             publication.repo,
             [(file.path, file.source, file.sha256) for file in sent],
             plan.difference.deleted,
@@ -125,20 +125,20 @@ def _commit(plan: PublishPlan, parent: str, say: Callable[[str], None]) -> Commi
         if commit is None:
             raise type(error)(f"{error}\n{left}") from None
         say("The answer to the commit was lost; the commit is there.")
-        made = commit
+        info = commit
     _check_still(publication)
-    ref = plan.proposal.ref if plan.proposal is not None else made.ref
-    there = hub_read.list_files(publication.repo, ref or made.sha, "model")
+    ref = plan.proposal.ref if plan.proposal is not None else info.ref
+    there = hub_read.list_files(publication.repo, ref or info.sha, "model")
     wrong = difference(publication, target, there)
     if wrong:
         paths = [file.path for file in wrong.sent] + list(wrong.deleted)
         ignored = " Its .gitignore may keep them out." if ".gitignore" in there else ""
         raise PublishError(
-            f"{publication.repo}: the commit {made.sha[:12]} was made, but the Hub holds other content than was sent: "
+            f"{publication.repo}: the commit {info.sha[:12]} was made, but the Hub holds other content than was sent: "
             f"{strip_controls(', '.join(paths[:6]))}{' ...' if len(paths) > 6 else ''}.{ignored} "
             "Run the same command again."
         )
-    return made
+    return info
 
 
 def _after_failure(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
@@ -150,17 +150,17 @@ def _after_failure(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
             for pull_request in hub_repository.proposals(repo, publication.title):
                 if not difference(publication, target, hub_read.list_files(repo, pull_request.ref, "model")):
                     return Commit(pull_request.sha, pull_request.url, pull_request.url, pull_request.ref), ""
-        standing = hub_repository.repo_state(repo, target.branch)
+        state = hub_repository.repo_state(repo, target.branch)
     except XharnessError:
         return None, f"Where {repo} stands now is not known, since the Hub cannot be asked."
-    if standing is None:
+    if state is None:
         return None, f"{repo} is not there."
-    if not target.create_pr and not difference(publication, target, standing.files):
-        return Commit(standing.sha, f"{hub_repository.address(repo)}/commit/{standing.sha}"), ""
-    if target.create_pr or standing.sha == parent:
+    if not target.create_pr and not difference(publication, target, state.files):
+        return Commit(state.sha, f"{hub_repository.address(repo)}/commit/{state.sha}"), ""
+    if target.create_pr or state.sha == parent:
         empty = " and is empty" if plan.standing is None else ""
-        return None, f"{repo} stands at its previous commit ({standing.sha[:12]}){empty}; the same command finishes."
-    return None, f"{repo} was changed by somebody else meanwhile ({standing.sha[:12]}); the same command compares anew."
+        return None, f"{repo} stands at its previous commit ({state.sha[:12]}){empty}; the same command finishes."
+    return None, f"{repo} was changed by somebody else meanwhile ({state.sha[:12]}); the same command compares anew."
 
 
 def _check_still(publication: Bundle) -> None:

@@ -219,10 +219,10 @@ def _average(members: Iterable[str], tasks: Mapping[str, TaskResult], benchmark:
         return None
     score = mean_of(tasks[m].mean["score"] for m in there)
     # Languages beyond the benchmark's (XQuAD's Romanian in XTREME) make a mean that is not the benchmark's.
-    whole = len(there) == len(members) and all(
+    complete = len(there) == len(members) and all(
         tasks[m].complete and list(tasks[m].languages) == tasks[m].spec.languages_in(benchmark) for m in there
     )
-    return Average(score, whole, there, tuple(m for m in members if m not in tasks))
+    return Average(score, complete, there, tuple(m for m in members if m not in tasks))
 
 
 def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | None) -> TaskResult:

@@ -133,18 +133,18 @@ def _tuning(score: Score) -> list[str]:
     """Return what a tuned checkpoint was trained on and how."""
     if score.phase != TUNED:
         return []
-    told = score.tuned
-    codes = " ".join(told.get("languages", ()))
-    size = f", {told['n']:,} examples" if "n" in told else ""
-    after = f", after {told['after']}" if "after" in told else ""
-    end = ", COLLAPSED in training" if told.get("status") == "collapsed" else ""
-    partial = {"sample", "stand-in"} & set(told.get("data_status", ()))
+    tuned = score.tuned
+    codes = " ".join(tuned.get("languages", ()))
+    size = f", {tuned['n']:,} examples" if "n" in tuned else ""
+    after = f", after {tuned['after']}" if "after" in tuned else ""
+    end = ", COLLAPSED in training" if tuned.get("status") == "collapsed" else ""
+    partial = {"sample", "stand-in"} & set(tuned.get("data_status", ()))
     kind = f" ({' and '.join(sorted(partial))} data)" if partial else ""
-    state = f"state of step {told.get('step', 'not known')}"
-    if "of" in told:
-        state = f"average of the states of steps {', '.join(map(str, told['of']))}"
-    how = f"recipe {told.get('recipe', 'not known')}, seed {told['seed']}, {state}"
-    return [f"tuned, {score.track}: on {told['training_set']} ({codes}){size}{kind}{after}, {how}{end}"]
+    state = f"state of step {tuned.get('step', 'not known')}"
+    if "of" in tuned:
+        state = f"average of the states of steps {', '.join(map(str, tuned['of']))}"
+    how = f"recipe {tuned.get('recipe', 'not known')}, seed {tuned['seed']}, {state}"
+    return [f"tuned, {score.track}: on {tuned['training_set']} ({codes}){size}{kind}{after}, {how}{end}"]
 
 
 def _threshold(score: Score) -> tuple[str, str]:

@@ -274,19 +274,21 @@ def _decode_pairs(path: Path, text: str, gold: Shape) -> list[tuple[str, str]]:
 
 
 def _encode_rankings(predictions: Mapping[str, Ranking]) -> str:
-    made: dict[str, Any] = {}
+    encoded: dict[str, Any] = {}
     for query, ranking in predictions.items():
         candidates = list(ranking.candidates)
         # A plain list is Mewsli-X's official format; LAReQA has none, and ours holds the ranks for the uncut mean too.
-        made[query] = candidates if ranking.ranks is None else {"candidates": candidates, "ranks": list(ranking.ranks)}
-    return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
+        encoded[query] = (
+            candidates if ranking.ranks is None else {"candidates": candidates, "ranks": list(ranking.ranks)}
+        )
+    return json.dumps(encoded, ensure_ascii=False, indent=1) + "\n"
 
 
 def _decode_rankings(path: Path, text: str, gold: Shape) -> dict[str, Ranking]:
     content = _json(path, text, "expected one object of id: candidates")
     if not isinstance(content, dict):
         raise PredictionError(f"{path}: found a JSON {type(content).__name__}, expected one object of id: candidates.")
-    made = {}
+    rankings = {}
     for query, given in content.items():
         candidates, ranks = (given.get("candidates"), given.get("ranks")) if isinstance(given, dict) else (given, None)
         if not isinstance(candidates, list) or not all(isinstance(candidate, str) for candidate in candidates):
@@ -295,8 +297,8 @@ def _decode_rankings(path: Path, text: str, gold: Shape) -> dict[str, Ranking]:
             isinstance(ranks, list) and all(isinstance(r, int) and not isinstance(r, bool) for r in ranks)
         ):
             raise PredictionError(f"{path}: '{query}': expected 'ranks' to be a list of whole numbers from 1 on.")
-        made[query] = Ranking(tuple(candidates), None if ranks is None else tuple(ranks))
-    return made
+        rankings[query] = Ranking(tuple(candidates), None if ranks is None else tuple(ranks))
+    return rankings
 
 
 def _json(path: Path, text: str, expected: str, line: int | None = None) -> Any:

@@ -57,53 +57,53 @@ def _shape(spec: TaskSpec, golds: Any) -> predictions.Shape:
     return predictions.Shape()
 
 
-def in_file_order(examples: Sequence[Example], made: Any) -> Any:
+def in_file_order(examples: Sequence[Example], predictions: Any) -> Any:
     """Return predictions as their file holds them: made in the data's order, bitext re-ordered, QA as a mapping."""
     first = examples[0]
     if isinstance(first, Question):
-        return dict(made)
+        return dict(predictions)
     if isinstance(first, Bitext):
-        return [made[i] for i in english_order([e for e in examples if isinstance(e, Bitext)])]
-    return made
+        return [predictions[i] for i in english_order([e for e in examples if isinstance(e, Bitext)])]
+    return predictions
 
 
-def measure(spec: DataSpec, golds: Any, made: Any, language: str) -> MetricResult:
+def measure(spec: DataSpec, golds: Any, predictions: Any, language: str) -> MetricResult:
     """Return the scores of predictions that are in the order of ``gold``."""
     if spec.kind == "retrieval":
-        golds, made = [str(g) for g in golds], [str(p) for p in made]
+        golds, predictions = [str(g) for g in golds], [str(p) for p in predictions]
     if spec.metric.startswith(HF_EVALUATE):
         return huggingface.compute(
             spec.metric.removeprefix(HF_EVALUATE),
             golds,
-            made,
+            predictions,
             kind=spec.kind,
             keys=spec.metric_scores,
             scale=spec.metric_scale,
             options=spec.metric_options,
             labels=spec.labels,
         )
-    return METRICS[spec.metric](golds, made, language)
+    return METRICS[spec.metric](golds, predictions, language)
 
 
 def score_file(
     spec: TaskSpec, language: str, split: Split, loaded: Data, path: Path, limit: int | None = None
 ) -> Score:
     """Score one prediction file against the gold."""
-    golds, made = read(spec, loaded, path, limit)
+    golds, predictions = read(spec, loaded, path, limit)
     known = {*spec.labels, *spec.tolerated_labels}
-    measured = measure(spec, golds, made, language)
+    measured = measure(spec, golds, predictions, language)
     return Score(
         task=spec.name,
         language=language,
         split=split,
         scores=measured.scores,
-        intervals=_intervals(spec, golds, made, language),
+        intervals=_intervals(spec, golds, predictions, language),
         n=len(golds),
         expected_n=loaded.expected_n,
         counts={
             **{k: v for k, v in loaded.counts.items() if v},
             **measured.counts,
-            **_unknown_labels(spec.kind, made, known),
+            **_unknown_labels(spec.kind, predictions, known),
         },
         metric=spec.metric,
         data_hash=loaded.hash,
@@ -125,8 +125,11 @@ def intervals_of(
     return _intervals(spec, *read(spec, loaded, path, limit), language)
 
 
-def _intervals(spec: TaskSpec, golds: Any, made: Any, language: str) -> dict[str, list[float]]:
-    return {name: list(ends) for name, ends in bootstrap.bootstrap_interval(spec.metric, golds, made, language).items()}
+def _intervals(spec: TaskSpec, golds: Any, predictions: Any, language: str) -> dict[str, list[float]]:
+    return {
+        name: list(ends)
+        for name, ends in bootstrap.bootstrap_interval(spec.metric, golds, predictions, language).items()
+    }
 
 
 def read(spec: TaskSpec, loaded: Data, path: Path, limit: int | None) -> tuple[Any, Any]:
@@ -223,12 +226,12 @@ def score(
     return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)
 
 
-def _unknown_labels(kind: str, made: Any, known: set[str]) -> dict[str, int]:
+def _unknown_labels(kind: str, predictions: Any, known: set[str]) -> dict[str, int]:
     """Return how many predicted labels are none of the task's (they are wrong, as officially), if there are any."""
     if kind in ("classification", "multiple_choice"):
-        count = sum(label not in known for label in made)
+        count = sum(label not in known for label in predictions)
     elif kind == "tagging":
-        count = sum(tag not in known for tags in made for tag in tags)
+        count = sum(tag not in known for tags in predictions for tag in tags)
     else:
         count = 0
     return {"unknown_labels": count} if count else {}

@@ -97,8 +97,8 @@ def _title(name: str, results: Results, format: Format) -> str:
 def _averages(results: Results, format: Format) -> str:
     rows = [[_words(name), *_average(group)] for name, group in results.groups.items()]
     if results.average is not None:
-        whole = results.average.complete
-        rows.append([f"{'all' if whole else 'what is there'} of {results.benchmark}", *_average(results.average)])
+        complete = results.average.complete
+        rows.append([f"{'all' if complete else 'what is there'} of {results.benchmark}", *_average(results.average)])
     if not rows:
         return ""
     head = ["group", "score", "of"]

@@ -130,9 +130,9 @@ class Recipe(Strict):
             for task in self.tasks
             if task not in known
         ]
-        said = {kind: self.kinds[kind].model_fields_set if kind in self.kinds else set() for kind in _KINDS}
+        given = {kind: self.kinds[kind].model_fields_set if kind in self.kinds else set() for kind in _KINDS}
         for name in Values.model_fields:
-            without = [kind for kind in _KINDS if name not in said[kind] | self.default.model_fields_set]
+            without = [kind for kind in _KINDS if name not in given[kind] | self.default.model_fields_set]
             if without:
                 problems.append(f"default.{name}: field required, as it is not set for {', '.join(without)}.")
         if problems:

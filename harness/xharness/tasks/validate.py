@@ -69,9 +69,9 @@ class Coverage:
     @property
     def verdict(self) -> str:
         """Whether the benchmark is complete, in one line."""
-        whole = sum(not target.problem for target in self.targets)
+        complete = sum(not target.problem for target in self.targets)
         state = "not complete" if self.problems else "complete"
-        counts = f"{whole} of {len(self.targets)} targets, {self.languages} of {self.expected_languages} languages"
+        counts = f"{complete} of {len(self.targets)} targets, {self.languages} of {self.expected_languages} languages"
         return f"{self.benchmark}: {state}: {counts}"
 
     def to_json(self) -> dict[str, Any]:

@@ -135,8 +135,8 @@ class _Collected:
         """Add the candidates of a language."""
         # The count is of all of them together, whatever files they are in.
         pattern = source.raw or source.config
-        whole = candidates.scope == "language" or not _is_of_language(pattern)
-        expected = candidates.expected.get("dev" if split == "dev" else "test") if whole else None
+        all_languages = candidates.scope == "language" or not _is_of_language(pattern)
+        expected = candidates.expected.get("dev" if split == "dev" else "test") if all_languages else None
         if source.raw is not None:
             config = f"{code} candidates" if _is_of_language(pattern) else "candidates"
             self._add_raw(Use(spec, code, split, expected, None), source, config)

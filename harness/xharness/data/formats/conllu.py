@@ -101,14 +101,14 @@ def fuse(sentence: Sentence, precedence: Sequence[str]) -> tuple[list[str], list
     tokens: list[str] = []
     tags: list[str] = []
     done = 0
-    for whole in sentence.ranges:
-        tokens += [*sentence.forms[done : whole.first - 1], whole.form]
-        tags += [*sentence.tags[done : whole.first - 1], sentence.tags[_head(sentence, whole, precedence) - 1]]
-        done = whole.last
+    for multiword in sentence.ranges:
+        tokens += [*sentence.forms[done : multiword.first - 1], multiword.form]
+        tags += [*sentence.tags[done : multiword.first - 1], sentence.tags[_head(sentence, multiword, precedence) - 1]]
+        done = multiword.last
     return [token.strip() for token in [*tokens, *sentence.forms[done:]]], [*tags, *sentence.tags[done:]]
 
 
-def _head(sentence: Sentence, whole: Range, precedence: Sequence[str]) -> int:
+def _head(sentence: Sentence, multiword: Range, precedence: Sequence[str]) -> int:
     """Return the word that gives its tag to a multi-word token: that with the fewest ancestors."""
 
     def rank(word: int) -> tuple[int, int]:
@@ -117,7 +117,7 @@ def _head(sentence: Sentence, whole: Range, precedence: Sequence[str]) -> int:
         place = precedence.index(tag) if tag in precedence else len(precedence)
         return len(ancestors(sentence.heads, word)), place
 
-    return min(range(whole.first, whole.last + 1), key=rank)
+    return min(range(multiword.first, multiword.last + 1), key=rank)
 
 
 def ancestors(heads: Sequence[Collection[int]], word: int) -> set[int]:
@@ -155,20 +155,20 @@ def _add(sentence: Sentence, columns: Sequence[str], number: int, where: str) ->
         sentence.heads.append(_heads(head, enhanced, where))
         sentence.lines.append(number)
     elif match["first"]:
-        whole = Range(int(match["first"]), int(match["last"]), form, number)
-        _check_range(whole, sentence, expected, where)
-        sentence.ranges.append(whole)
+        multiword = Range(int(match["first"]), int(match["last"]), form, number)
+        _check_range(multiword, sentence, expected, where)
+        sentence.ranges.append(multiword)
 
 
-def _check_range(whole: Range, sentence: Sentence, expected: int, where: str) -> None:
-    name = f"{whole.first}-{whole.last}"
-    if whole.first > whole.last:
+def _check_range(multiword: Range, sentence: Sentence, expected: int, where: str) -> None:
+    name = f"{multiword.first}-{multiword.last}"
+    if multiword.first > multiword.last:
         raise DataError(f"{where}: the range {name} ends before it begins.")
-    if sentence.ranges and whole.first <= sentence.ranges[-1].last:
+    if sentence.ranges and multiword.first <= sentence.ranges[-1].last:
         before = sentence.ranges[-1]
         raise DataError(f"{where}: the range {name} overlaps with {before.first}-{before.last}.")
-    if whole.first != expected:
-        raise DataError(f"{where}: the range {name} must stand right before word {whole.first}, not {expected}.")
+    if multiword.first != expected:
+        raise DataError(f"{where}: the range {name} must stand right before word {multiword.first}, not {expected}.")
 
 
 def _heads(head: str, enhanced: str, where: str) -> set[int]:
@@ -193,10 +193,10 @@ def _checked(sentence: Sentence, path: Path) -> Sentence:
             raise DataError(
                 f"{path}: line {line}: the head is word {max(heads)}, but the sentence has {count}. Fetch it again."
             )
-    for whole in sentence.ranges:
-        if whole.last > count:
+    for multiword in sentence.ranges:
+        if multiword.last > count:
             raise DataError(
-                f"{path}: line {whole.line}: the range {whole.first}-{whole.last} names words that are not there; the "
+                f"{path}: line {multiword.line}: the range {multiword.first}-{multiword.last} names words that are not there; the "
                 f"sentence has {count}. Fetch it again."
             )
     return sentence

@@ -291,10 +291,10 @@ def _value(record: Any, key: str, where: str) -> Any:
     return record[key]
 
 
-def _typed(record: Any, key: str, where: str, kind: type, said: str) -> Any:
+def _typed(record: Any, key: str, where: str, kind: type, expected: str) -> Any:
     value = _value(record, key, where)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"{where}: '{key}' is {str(value)[:60]!r}, expected {said}. Fetch it again.")
+        raise DataError(f"{where}: '{key}' is {str(value)[:60]!r}, expected {expected}. Fetch it again.")
     return value
 
 

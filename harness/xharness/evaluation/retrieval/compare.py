@@ -83,9 +83,9 @@ def resolve_layer(asked: int | str | None, settings: RetrievalInput, depth: int)
 
 def described(settings: RetrievalInput, layer: int, depth: int) -> dict[str, Any]:
     """Return how a text became a vector, for the result file."""
-    kept = settings.model_dump(exclude={"layer", "layer_dev", "neighbours", "top_k"}, exclude_none=True)
+    described_settings = settings.model_dump(exclude={"layer", "layer_dev", "neighbours", "top_k"}, exclude_none=True)
     place = {} if settings.pooling == "pooler" else {"layer": layer}
-    return {**place, "layers": depth, **kept}
+    return {**place, "layers": depth, **described_settings}
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ class _Request:
         )
 
     def _side(self, side: Side, *, unit: bool) -> Array:
-        settings, comparer = self.spec.input, self.comparer
+        settings, predictor = self.spec.input, self.comparer
         wanted = settings.candidate_max_length if side.candidate else None
         longest = wanted or settings.max_length
         if self.encoder.max_positions is not None:
@@ -290,18 +290,18 @@ class _Request:
             exclude={"layer", "layer_dev", "neighbours", "top_k", "center", "whiten"}, mode="json"
         )
         # Not the budget: vectors that are there hold for all languages and layers, though the budget may be another.
-        digest = digest_of(comparer.identity, self.encoder.dtype, side.digest, len(side.texts), longest, kept, unit)
+        digest = digest_of(predictor.identity, self.encoder.dtype, side.digest, len(side.texts), longest, kept, unit)
         # A folder per type: where one language needs float32, the vectors of the others stay.
-        folder = comparer.folder / self.spec.name / self.encoder.dtype
+        folder = predictor.folder / self.spec.name / self.encoder.dtype
         layer = -1 if settings.pooling == "pooler" else self.layer
         vectors = embeddings.open_vectors(folder, side.name, digest, layer)
         if vectors is None:
             layers: tuple[int, ...] = () if layer == -1 else (layer,)
-            if comparer.every_layer and layers:
+            if predictor.every_layer and layers:
                 layers = tuple(range(self.encoder.layers + 1))
             job = EmbeddingJob(side.name, side.texts, digest, layers, settings.vectors, unit)
             context = Context(self.encoder.tokenizer, longest, settings, layers=layers)
-            with bar(f"{self.spec.name} {side.name}", len(side.texts), comparer.progress, unit="texts") as shown:
+            with bar(f"{self.spec.name} {side.name}", len(side.texts), predictor.progress, unit="texts") as shown:
                 embeddings.embed(job, folder, self.encoder, context, self.budget, shown)
             vectors = embeddings.open_vectors(folder, side.name, digest, layer)
             assert vectors is not None, "the vectors have just been written"

@@ -191,7 +191,7 @@ def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, cen
     changed: list[Array] = []
     for (path, raw, parts), mean in zip(sides, means, strict=True):
         _check_room(path.parent, path.stem, raw.nbytes)
-        made = _new(path, raw.shape, raw.dtype)
+        output = _new(path, raw.shape, raw.dtype)
         for start, block in _blocks(raw, mean, parts):
             block = block @ turn if turn is not None else block
             lengths = np.linalg.norm(block, axis=1, keepdims=True)
@@ -199,8 +199,8 @@ def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, cen
                 raise ModelError(
                     "Centring or whitening leaves a vector of zeros: one text alone, or all alike, have no direction."
                 )
-            made[start : start + len(block)] = block / lengths
-        made.flush()
+            output[start : start + len(block)] = block / lengths
+        output.flush()
         changed.append(np.load(path, mmap_mode="r"))
     return changed
 

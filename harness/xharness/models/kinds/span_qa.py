@@ -146,11 +146,11 @@ def decode(
         if settings.no_answer:
             null[window.example] = min(null[window.example], float(logits[0, 0]) + float(logits[1, 0]))
             logits = logits[:, 1:]
-        found = _best_span(logits, window, settings.n_best, settings.max_answer_length)
+        candidate = _best_span(logits, window, settings.n_best, settings.max_answer_length)
         known = best[window.example]
         # Strictly better: of equal spans the earlier window's is kept, as by the stable sort of the original.
-        if found is not None and (known is None or found[0] > known[0]):
-            best[window.example] = (found[0], row, found[1], found[2])
+        if candidate is not None and (known is None or candidate[0] > known[0]):
+            best[window.example] = (candidate[0], row, candidate[1], candidate[2])
     if settings.no_answer:
         best = [
             span if span is not None and score - span[0] <= settings.null_threshold else None
@@ -217,10 +217,10 @@ def make_targets(examples: Sequence[Question], features: Features, context: Cont
     targets: list[tuple[int, int]] = []
     split = {index for index, span in enumerate(spans) if span not in (None, NOWHERE)}
     for row, window in enumerate(features.rows):
-        whole = spans[window.example]
-        if whole is None:
+        example_spans = spans[window.example]
+        if example_spans is None:
             continue
-        first, last = whole[0] - window.start, whole[1] - window.start
+        first, last = example_spans[0] - window.start, example_spans[1] - window.start
         held = first >= 0 and last < len(window.spans)
         units.append((row,))
         targets.append((window.offset + first, window.offset + last) if held else (0, 0))

@@ -125,21 +125,21 @@ def _warnings(
     record: Record | None, training: Training, allow_collapsed: bool, public: bool, lacking: MissingFacts
 ) -> list[str]:
     """Return what a reader has to know before anything else."""
-    told = [] if public else ["This repository was private when it was published: log in first (hf auth login)."]
+    warnings = [] if public else ["This repository was private when it was published: log in first (hf auth login)."]
     if record is not None:
-        told += _status(record, allow_collapsed, lacking)
-    told += card_training.other_data(record) if record is not None else []
+        warnings += _status(record, allow_collapsed, lacking)
+    warnings += card_training.other_data(record) if record is not None else []
     if training.partial:
-        told.append(f"Trained on partial data: {training.partial}. It is no checkpoint of the whole training set.")
-    return told
+        warnings.append(f"Trained on partial data: {training.partial}. It is no checkpoint of the whole training set.")
+    return warnings
 
 
 def _of_record(record: Record, facts: Facts, lacking: MissingFacts) -> Training:
     """Return how it was trained by its record, and note what the record cannot say or says otherwise."""
-    said = [name for name in OF_RECORDS if getattr(facts, name) not in (None, [])]
-    if said:
+    given = [name for name in OF_RECORDS if getattr(facts, name) not in (None, [])]
+    if given:
         lacking.problems.append(
-            f"{', '.join(said)}: {training_record.FILE} says this already. Take it out of the file of facts."
+            f"{', '.join(given)}: {training_record.FILE} says this already. Take it out of the file of facts."
         )
     device = str(record.hardware.get("device"))
     if facts.watts is None and find_gpu(device) is None:

@@ -112,8 +112,8 @@ def eval_results(card: Card, repo: str, *, revision: str = "main") -> dict[str, 
 
 
 def _tags(card: Card) -> list[str]:
-    whole = {n for n, section in card.scores.headline.items() if any(c.official for c in section.cells[n].values())}
-    scored = [name for name, benchmark in benchmarks().items() if whole.intersection(benchmark.tasks)]
+    official = {n for n, section in card.scores.headline.items() if any(c.official for c in section.cells[n].values())}
+    scored = [name for name, benchmark in benchmarks().items() if official.intersection(benchmark.tasks)]
     own = "target-tuned" if card.phase == "target" else "intermediate-training"
     zero_shot = ["zero-shot"] if card.languages == ("en",) else []
     return ["xharness", "cross-lingual-transfer", *zero_shot, own, *scored, *card.prose.tags]
@@ -150,7 +150,7 @@ def _results(card: Card) -> Iterator[Any]:
 
 def _arguments(section: Section, cell: Cell, metric: str) -> dict[str, Any]:
     spread, interval = cell.spreads[metric], cell.intervals[metric]
-    told: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "n": cell.first.n,
         "seeds": list(cell.scores) if section.phase == TUNED else None,
         "phase": section.phase,
@@ -162,7 +162,7 @@ def _arguments(section: Section, cell: Cell, metric: str) -> dict[str, Any]:
         "deviation": None if spread.deviation is None else round(spread.deviation, _DIGITS),
         "interval_95": None if interval is None else [round(end, _DIGITS) for end in interval],
     }
-    return {name: _harmless(value) for name, value in told.items() if value is not None}
+    return {name: _harmless(value) for name, value in arguments.items() if value is not None}
 
 
 def _harmless(value: Any) -> Any:
@@ -188,7 +188,7 @@ def _entries(card: Card, repo: str, revision: str, benchmark: str) -> Iterator[d
     def entry(task_id: str, value: float, url: str, notes: str) -> dict[str, Any]:
         from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-        made = EvalResultEntry(
+        entry_data = EvalResultEntry(
             dataset_id=dataset,
             task_id=task_id,
             value=round(value, _DIGITS),
@@ -196,7 +196,7 @@ def _entries(card: Card, repo: str, revision: str, benchmark: str) -> Iterator[d
             source_name="result files of xharness",
             notes=notes,
         )
-        content: dict[str, Any] = eval_result_entries_to_yaml([made])[0]
+        content: dict[str, Any] = eval_result_entries_to_yaml([entry_data])[0]
         return content
 
     if results.overall is not None:
@@ -234,15 +234,15 @@ def _deviation(spec: TaskSpec, cells: Mapping[str, Cell], seeds: Iterable[int]) 
 
 def _notes(section: Section, cells: Sequence[Cell], states: Sequence[str], deviation: float | None) -> str:
     scores = [cell.first for cell in cells]
-    told = [_how(section), f"{sum(score.n for score in scores):,} examples"]
+    notes = [_how(section), f"{sum(score.n for score in scores):,} examples"]
     if section.phase == TUNED:
-        told.append(f"{len(states)} seed{'s' if len(states) > 1 else ''}")
+        notes.append(f"{len(states)} seed{'s' if len(states) > 1 else ''}")
     if COLLAPSED in states:
-        told.append(f"{states.count(COLLAPSED)} of them collapsed in training")
+        notes.append(f"{states.count(COLLAPSED)} of them collapsed in training")
     if deviation is not None:
-        told.append(f"sd {deviation:.2f}")
+        notes.append(f"sd {deviation:.2f}")
     if section.phase == TUNED:
-        told.append(f"state chosen by {' and '.join(dict.fromkeys(score.selected_by for score in scores))}")
-    told += dict.fromkeys(score.dtype for score in scores if score.dtype)
-    told += [f"{name} {value}" for name, value in changed(section.settings).items()]
-    return one_line(", ".join(told))
+        notes.append(f"state chosen by {' and '.join(dict.fromkeys(score.selected_by for score in scores))}")
+    notes += dict.fromkeys(score.dtype for score in scores if score.dtype)
+    notes += [f"{name} {value}" for name, value in changed(section.settings).items()]
+    return one_line(", ".join(notes))

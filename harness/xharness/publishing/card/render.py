@@ -77,15 +77,15 @@ def render(card: Card) -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(assets.MODEL_CARDS),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # markdown: what others wrote goes through `escape_markdown` or `code`
     )
-    made.filters |= {"plain": escape_markdown, "python": _literal, "wrapped": _wrapped}
-    return made
+    environment.filters |= {"plain": escape_markdown, "python": _literal, "wrapped": _wrapped}
+    return environment
 
 
 def _literal(value: Any) -> str:
@@ -105,14 +105,14 @@ def _answerless(card: Card) -> bool:
 
 
 def _headline_words(card: Card) -> str:
-    told: dict[bool, list[str]] = {True: [], False: []}
+    words: dict[bool, list[str]] = {True: [], False: []}
     for name, section in card.scores.headline.items():
-        told[section.phase == TUNED].append(section.results.tasks[name].spec.title)
+        words[section.phase == TUNED].append(section.results.tasks[name].spec.title)
     parts = []
-    if told[True]:
-        parts.append(f"of scores tuned in zero-shot for {', '.join(map(escape_markdown, told[True]))}")
-    if told[False]:
-        parts.append(f"of scores as it is for {', '.join(map(escape_markdown, told[False]))}")
+    if words[True]:
+        parts.append(f"of scores tuned in zero-shot for {', '.join(map(escape_markdown, words[True]))}")
+    if words[False]:
+        parts.append(f"of scores as it is for {', '.join(map(escape_markdown, words[False]))}")
     return f"Means over the languages other than English: {'; '.join(parts)}."
 
 

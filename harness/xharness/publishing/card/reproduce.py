@@ -20,7 +20,7 @@ _OF_TUNING = {"shots", "train_n", "max_steps", "average_last", "lora", *Values.m
 
 def of(card: Card) -> list[str]:
     """Return the commands that make the scores of the card, with every option that is not the usual one."""
-    made = dict[str, None]()
+    commands = dict[str, None]()
     for section in card.scores.sections:
         groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
         for name, cells in section.cells.items():
@@ -29,31 +29,31 @@ def of(card: Card) -> list[str]:
             groups.setdefault((codes, seeds if section.phase == TUNED else ()), []).append(name)
         for (codes, seeds), names in groups.items():
             own = [name for name in names if name in (section.settings.get("task_files") or {})]
-            made |= dict.fromkeys(f"# {name}.yaml is a task file of the publisher's own" for name in own)
+            commands |= dict.fromkeys(f"# {name}.yaml is a task file of the publisher's own" for name in own)
             targets = ",".join(f"{name}.yaml" if name in own else name for name in names)
             languages_option = [f"--languages {codes}"] if codes else []
             words = [_EVAL, card.repo, "--targets", targets, *languages_option, *_options(card, section, seeds, names)]
-            made[" ".join(words)] = None
-    return list(made) or [f"{_EVAL} {card.repo} --targets xtreme"]
+            commands[" ".join(words)] = None
+    return list(commands) or [f"{_EVAL} {card.repo} --targets xtreme"]
 
 
 def _options(card: Card, section: Section, seeds: tuple[int, ...], names: Sequence[str]) -> Iterator[str]:
     """Yield the options of `xharness eval` that stand for a section's settings."""
     settings, tune = section.settings, section.settings.get("tune") or {}
-    told = {name: settings.get(name) for name in _SAID}
-    told["label_map"] = ",".join(f"{name}={own}" for name, own in (settings.get("label_map") or {}).items()) or None
+    values = {name: settings.get(name) for name in _SAID}
+    values["label_map"] = ",".join(f"{name}={own}" for name, own in (settings.get("label_map") or {}).items()) or None
     yield from (f"--{'' if settings[name] else 'no-'}{_flag(name)}" for name in _SWITCHES if name in settings)
     if section.phase == TUNED:
         kinds = {card.kind, *(head.kind for head in card.heads)}
         fresh = any(section.results.tasks[name].spec.kind in kinds for name in names)
         yield f"--tune{' --fresh-head' if fresh else ''} --seeds {','.join(map(str, seeds))}"
-        told |= {name: value for name, value in changed(settings).items() if name in _OF_TUNING}
+        values |= {name: value for name, value in changed(settings).items() if name in _OF_TUNING}
         recipe = str(tune.get("recipe", DEFAULT))
         if recipe != DEFAULT:
-            told["recipe"] = recipe if recipe in list_recipes() else f"{recipe}.yaml"
+            values["recipe"] = recipe if recipe in list_recipes() else f"{recipe}.yaml"
         if tune.get("languages", list(TUNING_LANGUAGES)) != list(TUNING_LANGUAGES):
-            told["tune_language"] = ",".join(tune["languages"])
-    yield from (f"--{_flag(name)} {_quoted(value)}" for name, value in told.items() if value is not None)
+            values["tune_language"] = ",".join(tune["languages"])
+    yield from (f"--{_flag(name)} {_quoted(value)}" for name, value in values.items() if value is not None)
 
 
 def _flag(name: str) -> str:

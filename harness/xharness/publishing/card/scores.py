@@ -82,13 +82,13 @@ def changed(settings: Mapping[str, Any]) -> dict[str, Any]:
     The type of computation is not among them: it is the machine's choice.
     """
     silent = {"dtype", "tune"}
-    told = {k: v for k, v in settings.items() if k not in silent}
+    values = {k: v for k, v in settings.items() if k not in silent}
     tune: Mapping[str, Any] = settings.get("tune") or {}
     usual = {"recipe": DEFAULT, "languages": list(TUNING_LANGUAGES), "average_last": TUNING_AVERAGE_LAST}
     names = ("recipe", "languages", "shots", "train_n", "max_steps", "lora", "average_last")
-    told |= {name: tune[name] for name in names if name in tune and tune[name] != usual.get(name)}
-    told |= tune.get("given") or {}
-    return {k: v for k, v in told.items() if v not in (None, {}, "test")}
+    values |= {name: tune[name] for name in names if name in tune and tune[name] != usual.get(name)}
+    values |= tune.get("given") or {}
+    return {k: v for k, v in values.items() if v not in (None, {}, "test")}
 
 
 def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
@@ -107,8 +107,8 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
     }
     merged = [_merged(cell) for of_task in cells.values() for cell in of_task.values()]
     by_seed = {seed: aggregate(scores, specs) for seed, scores in (runs if phase == TUNED else [(runs[0][0], merged)])}
-    told = dict.fromkeys(line for each in by_seed.values() for line in footnotes.notes(each, marks=False))
-    told |= dict.fromkeys(_gaps(cells, by_seed))
+    notes = dict.fromkeys(line for each in by_seed.values() for line in footnotes.notes(each, marks=False))
+    notes |= dict.fromkeys(_gaps(cells, by_seed))
     return Section(
         phase=phase,
         track=track or None,
@@ -133,7 +133,7 @@ def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
             )
             for name in specs
         },
-        notes=tuple(sorted(told, key=lambda line: _first(line, list(specs)))),
+        notes=tuple(sorted(notes, key=lambda line: _first(line, list(specs)))),
     )
 
 

@@ -210,20 +210,20 @@ def overview(section: Section) -> str:
 
 def remarks(section: Section) -> list[str]:
     """Return what has to stand with the means of a section: why one is partial, and which seeds failed."""
-    told = []
+    lines = []
     for name, task in section.results.tasks.items():
         title, failed = escape_markdown(task.spec.title), failed_seeds(section.summaries[name])
         if not task.complete:
-            told.append(f"{title} is **{PARTIAL}**: {escape_markdown(_short(task.why))}.")
-        told += [f"{title}: {failed}."] if failed else []
-        told += [f"{title}: {escape_markdown(note)}" for note in _of_target(section, name) if note.startswith("seed ")]
-    return told
+            lines.append(f"{title} is **{PARTIAL}**: {escape_markdown(_short(task.why))}.")
+        lines += [f"{title}: {failed}."] if failed else []
+        lines += [f"{title}: {escape_markdown(note)}" for note in _of_target(section, name) if note.startswith("seed ")]
+    return lines
 
 
 def details(section: Section, name: str) -> list[str]:
     """Return what else a target's scores depend on: data, heads, layers, thresholds, and what happened on the way."""
-    said = ("seed ", "chosen by english-dev")
-    return [escape_markdown(note) for note in _of_target(section, name) if not note.startswith(said)]
+    ignored = ("seed ", "chosen by english-dev")
+    return [escape_markdown(note) for note in _of_target(section, name) if not note.startswith(ignored)]
 
 
 def _of_target(section: Section, name: str) -> list[str]:
@@ -352,10 +352,10 @@ def licence_line(card: Card) -> str:
 
 def means(task: TaskResult) -> str:
     """Return the means of a target over its languages, as a sentence."""
-    told = [f"{metric_name(key)} {format_score(task.mean[key])}" for key in task.spec.score_keys]
+    parts = [f"{metric_name(key)} {format_score(task.mean[key])}" for key in task.spec.score_keys]
     over = "questions" if task.spec.average == "examples" else f"{len(task.languages)} languages"
-    text = f"Mean over {over}: {', '.join(told)}"
-    if len(told) > 1:
+    text = f"Mean over {over}: {', '.join(parts)}"
+    if len(parts) > 1:
         text += f"; score {format_score(task.mean['score'])}"
     if task.spec.metric == "udpos_f1":
         text += " (of runs of equal tags, as the benchmark counts)"

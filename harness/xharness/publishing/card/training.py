@@ -77,7 +77,7 @@ def spec_of(task: str) -> TrainingSpec | None:
 
 def other_data(record: Record) -> list[str]:
     """Return a sentence where other data was read than the shipped task of that name has."""
-    told = []
+    lines = []
     for name, sources in _sources(record).items():
         spec = spec_of(name)
         own = {source.name for source in spec.sources} if spec else set()
@@ -86,10 +86,10 @@ def other_data(record: Record) -> list[str]:
         ]
         if spec and own and strange:
             listed = ", ".join(dict.fromkeys(str(text.shorten_paths(source)) for source in strange))
-            told.append(
+            lines.append(
                 f"What is called {spec.title} here was read from {listed}, which is not where xharness has it from."
             )
-    return told
+    return lines
 
 
 def _sources(record: Record) -> dict[str, list[tuple[str, str]]]:
@@ -136,15 +136,15 @@ def _each_once(sets: Sequence[TrainingSet]) -> tuple[TrainingSet, ...]:
 
 
 def _partial(sets: Sequence[TrainingSet]) -> str:
-    told = []
+    parts = []
     for status in _PARTIAL:
         titles = dict.fromkeys(each.title for each in sets if each.status == status)
         if titles:
-            told.append(f"{status} data of {'; '.join(titles)}")
+            parts.append(f"{status} data of {'; '.join(titles)}")
     cut = dict.fromkeys(each.title for each in sets if each.used != each.available)
     if cut:
-        told.append(f"a part of the examples of {'; '.join(cut)}")
-    return ", ".join(told)
+        parts.append(f"a part of the examples of {'; '.join(cut)}")
+    return ", ".join(parts)
 
 
 def _settings(record: Record) -> tuple[tuple[tuple[str, str, str], ...], tuple[tuple[str, ...], ...]]:
@@ -189,7 +189,7 @@ def _mixture(entry: dict[str, Any]) -> tuple[str, str, str]:
 def _further(record: Record) -> list[tuple[str, str]]:
     """Return what the whole run was given beside the settings of its tasks, where it was."""
     request = record.request
-    told = {
+    facts = {
         "examples of each training set at most": request.get("train_n"),
         "examples of each training set (few-shot)": request.get("shots"),
         "optimiser steps at most": request.get("max_steps"),
@@ -198,9 +198,9 @@ def _further(record: Record) -> list[tuple[str, str]]:
         "states averaged at the end": request.get("average_last") or None,
     }
     if len(request["tasks"]) > 1:
-        told["examples of a task that count for how often it is drawn, at most"] = request.get("cap")
-        told["temperature of the mixture"] = request.get("temperature")
-    return [(words, _shown(value)) for words, value in told.items() if value is not None]
+        facts["examples of a task that count for how often it is drawn, at most"] = request.get("cap")
+        facts["temperature of the mixture"] = request.get("temperature")
+    return [(words, _shown(value)) for words, value in facts.items() if value is not None]
 
 
 def _words(name: str) -> str:
@@ -222,7 +222,7 @@ def _origin(origin: str | None, recipe: str) -> str:
 def _facts(record: Record, watts: float | None) -> list[tuple[str, str]]:
     hardware, processes = record.hardware, int(record.hardware.get("processes", 1))
     gpu = find_gpu(str(hardware["device"]))
-    told = [
+    facts = [
         ("recipe", str(record.request.get("recipe", "not recorded"))),
         ("training seed", str(record.seed)),
         ("seeds that failed before it", "; ".join(map(_attempt, record.attempts)) or "none"),
@@ -240,15 +240,15 @@ def _facts(record: Record, watts: float | None) -> list[tuple[str, str]]:
     if draw is not None:
         used = draw * processes * record.seconds / 3.6e6
         source = "its data sheet's most for the board" if gpu else "the publisher's figure"
-        told.append(
+        facts.append(
             (
                 "energy, estimated from above",
                 f"{format_energy(used)}: {draw:g} W ({source}) x {processes} x {format_duration(record.seconds)}, "
                 "without the rest of the machine, its cooling, and what the wall time leaves out",
             )
         )
-    told.append(("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())))
-    return told
+    facts.append(("versions", ", ".join(f"{name} {version}" for name, version in record.versions.items())))
+    return facts
 
 
 def _state(record: Record) -> str:
