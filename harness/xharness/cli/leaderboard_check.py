@@ -69,7 +69,7 @@ def check(
     if number is not None or every_open:
         if repo is None or name is not None or every:
             raise UsageError("--pr and --open need --of ORG/NAME, and go with neither --id nor --all.")
-        checker = _desk(repo, data_dir, workers, record, **asked)
+        checker = _checker(repo, data_dir, workers, record, **asked)
         if number is None:
             _check_open(checker, as_json)
         else:
@@ -127,7 +127,7 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
 
 
 @dataclass(frozen=True)
-class _Desk:
+class _Checker:
     """What is done with pull requests: to which board, and what is asked beside the check.
 
     Attributes:
@@ -161,16 +161,18 @@ class _Desk:
             return pull_check.checked, outcome
 
 
-def _desk(repo: str, data_dir: Path | None, workers: int, record: Path | None, *, comment: bool, merge: bool) -> _Desk:
+def _checker(
+    repo: str, data_dir: Path | None, workers: int, record: Path | None, *, comment: bool, merge: bool
+) -> _Checker:
     from xharness.hub import repository as hub_repository
     from xharness.leaderboard.pull_request import BoardIndex
 
     # Asked first: who may not comment need not wait for the check.
     me = hub_repository.account(repo).name if comment else None
-    return _Desk(repo, data_dir, workers, record, me, merge, BoardIndex(repo))
+    return _Checker(repo, data_dir, workers, record, me, merge, BoardIndex(repo))
 
 
-def _check_one(checker: _Desk, number: int, as_json: bool) -> None:
+def _check_one(checker: _Checker, number: int, as_json: bool) -> None:
     checked, outcome = checker.handle(number)
     if as_json:
         print_json({**checked.verdict.to_json(), **outcome})
@@ -180,7 +182,7 @@ def _check_one(checker: _Desk, number: int, as_json: bool) -> None:
     _fail_if_refused([checked])
 
 
-def _check_open(checker: _Desk, as_json: bool) -> None:
+def _check_open(checker: _Checker, as_json: bool) -> None:
     """Check all open pull requests; one that cannot be checked does not hold up the others."""
     from xharness.leaderboard import review
 

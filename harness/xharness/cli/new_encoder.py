@@ -71,6 +71,7 @@ def new_encoder(
         )
         return
     click.echo(
-        f"{encoder.folder}: {chosen.layers} layers of width {chosen.width}, {encoder.pieces:,} pieces from {encoder.texts:,} "
+        f"{encoder.folder}: {chosen.layers} layers of width {chosen.width}, {encoder.pieces:,} pieces from "
+        f"{encoder.texts:,} "
         f"texts, {encoder.parameters:,} random weights (seed {seed})"
     )

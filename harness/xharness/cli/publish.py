@@ -100,7 +100,7 @@ def publish(
             click.echo(publishing_report.outcome_sentence(plan, outcome))
         return
     if who is not None:
-        hub_repository.check_rights(who, repo, exists=plan.standing is not None, proposing=target.create_pr)
+        hub_repository.check_rights(who, repo, exists=plan.repo_state is not None, proposing=target.create_pr)
     if as_json:
         print_json({"state": "planned", **publishing_report.plan_json(plan)})
     else:

@@ -190,7 +190,8 @@ def _reading(spec: DataSpec, what: str, advise: Callable[[list[BaseException]], 
 def check_columns(spec: DataSpec, columns: dict[str, str], existing: list[str], where: str) -> None:
     """Raise DataError if a table lacks a column that the spec names."""
     problems = [
-        f"{spec.name}: {where} has no column '{column}' (the spec's fields.{canonical}).{did_you_mean(column, existing)}"
+        f"{spec.name}: {where} has no column '{column}' (the spec's "
+        f"fields.{canonical}).{did_you_mean(column, existing)}"
         f" Columns there: {', '.join(existing)}."
         for canonical, column in columns.items()
         if column not in existing

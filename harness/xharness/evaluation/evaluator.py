@@ -117,8 +117,8 @@ class Evaluator:
         self._checkpoint = prepared.checkpoint
         self._options = prepared.options
         self._folder = folder
-        self._shelf = model_cache
-        self._comparer = predictor
+        self._model_cache = model_cache
+        self._predictor = predictor
         self._device = model_cache.device
         self._dtype = model_cache.dtype
         self._say = say
@@ -129,7 +129,7 @@ class Evaluator:
         """Return the score of a target in a language: from disk if it is there and fits, else computed and kept."""
         assert step.spec is not None
         spec = with_overrides(step.spec, self._options)
-        loaded = self._comparer.load(step.spec, language, self._options.split)
+        loaded = self._predictor.load(step.spec, language, self._options.split)
         score_path = self._folder / "results" / spec.name / f"{language}.json"
         made_path = predictions.path(self._folder / "predictions", spec.name, spec.kind, language, self._options.split)
         limit = self._options.limit
@@ -174,8 +174,8 @@ class Evaluator:
         with suppress(OSError):  # another language has begun
             budget_file.parent.rmdir()
             budget_file.parent.parent.rmdir()
-        if not self._comparer.every_layer:
-            self._comparer.clear_cache(spec.name, language)
+        if not self._predictor.every_layer:
+            self._predictor.clear_cache(spec.name, language)
         return score
 
     def _kept(
@@ -241,7 +241,7 @@ class Evaluator:
             if (score.layer, recorded) != (choice.layer, choice.record):
                 return False
         if spec.kind == "mining" and self._options.split == "test":
-            return bool(score.selection.get("dev_hash") == self._comparer.load(spec, language, "dev").hash)
+            return bool(score.selection.get("dev_hash") == self._predictor.load(spec, language, "dev").hash)
         return True
 
     def _predict(
@@ -253,7 +253,7 @@ class Evaluator:
         before = bar.n
         budget = 0
         while True:
-            encoder = self._shelf.encoder(spec, dtype)
+            encoder = self._model_cache.encoder(spec, dtype)
             budget = budget or self._budget(spec, language, encoder)
             try:
                 if KINDS[spec.kind].decode is None:
@@ -314,7 +314,7 @@ class Evaluator:
         asked = choice.layer if choice is not None else self._options.layer
         layer = resolve_layer(asked, spec.input, encoder.layers)
         split = self._options.split
-        work = self._comparer.work(spec, language, split, examples, loaded, encoder, layer, budget)
+        work = self._predictor.work(spec, language, split, examples, loaded, encoder, layer, budget)
         selection = {**work.selection, **(choice.record if choice is not None else {})}
         encoding = described(spec.input, layer, encoder.layers)
         used = None if spec.input.pooling == "pooler" else layer

@@ -146,7 +146,8 @@ def _answered(status: int, server: str, repo: str, what: str) -> XharnessError:
             )
         case 409 | 412:
             return RepositoryChanged(
-                f"{repo}: the repository was changed meanwhile (HTTP {status}), so nothing was changed.{answer} Run the "
+                f"{repo}: the repository was changed meanwhile (HTTP {status}), so nothing was changed.{answer} Run "
+                "the "
                 "same command again: it compares anew."
             )
         case 429:

@@ -81,7 +81,7 @@ class _Standing:
 class _Prepared:
     """A submission as a build takes it."""
 
-    standing: _Standing
+    repo_state: _Standing
     line: BoardRow
     part: Part
     notes: tuple[str, ...]
@@ -117,7 +117,7 @@ def build(source: Path, to: Path, *, repo: str | None = None, sha: str | None = 
             board.add(each.line)
             long.add(each.part)
             notes += each.notes
-            standings.append(each.standing)
+            standings.append(each.repo_state)
         superseded = _superseded(standings)
         board.supersede(superseded)
         figures = list(reference_entries.rows(shape))
@@ -168,7 +168,7 @@ def _prepare(source: Path, shape: BoardSchema, scripts: Path, name: str) -> _Pre
         script = page.replicates_script(submission.id, index.cells, index.resamples, each.replicates)
         _write(scripts / f"{submission.id}.js", script)
     return _Prepared(
-        standing=_Standing(
+        repo_state=_Standing(
             submission.id, submission.submitted_by, submission.supersedes, each.checked, each.withdrawn is not None
         ),
         line=rows.line(shape, entries.row(each), cells),

@@ -45,7 +45,7 @@ class UploadPlan:
     """What a place would gain.
 
     Attributes:
-        place: where.
+        upload: where.
         reached: whether the Hub was asked.
         standing: what stands there; None: nothing yet, or not asked.
         new, changed: files to send.
@@ -53,9 +53,9 @@ class UploadPlan:
         deleted: paths that go.
     """
 
-    place: Upload
+    upload: Upload
     reached: bool
-    standing: RepoState | None
+    repo_state: RepoState | None
     new: tuple[File, ...]
     changed: tuple[File, ...] = ()
     kept: tuple[str, ...] = ()
@@ -69,16 +69,16 @@ class UploadPlan:
     @property
     def has_nothing(self) -> bool:
         """Whether nothing has to be done."""
-        return not (self.sent or self.deleted) and (self.standing is not None or not self.reached)
+        return not (self.sent or self.deleted) and (self.repo_state is not None or not self.reached)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan for machines."""
         return {
-            "repo": self.place.repo,
-            "repo_type": self.place.repo_type,
-            "url": hub_repository.address(self.place.repo, self.place.repo_type),
+            "repo": self.upload.repo,
+            "repo_type": self.upload.repo_type,
+            "url": hub_repository.address(self.upload.repo, self.upload.repo_type),
             "compared": self.reached,
-            "exists": self.standing is not None if self.reached else None,
+            "exists": self.repo_state is not None if self.reached else None,
             "new": [file.path for file in self.new],
             "changed": [file.path for file in self.changed],
             "removed": list(self.deleted),
@@ -112,9 +112,9 @@ def compare(upload: Upload) -> UploadPlan:
     try:
         state = hub_repository.repo_state(upload.repo, None, repo_type=upload.repo_type)
     except Unreachable:
-        return UploadPlan(place=upload, reached=False, standing=None, new=upload.files)
+        return UploadPlan(upload=upload, reached=False, repo_state=None, new=upload.files)
     if state is None:
-        return UploadPlan(place=upload, reached=True, standing=None, new=upload.files)
+        return UploadPlan(upload=upload, reached=True, repo_state=None, new=upload.files)
     return _against(upload, state)
 
 
@@ -124,9 +124,9 @@ def _against(upload: Upload, state: RepoState) -> UploadPlan:
     ours = {file.path for file in upload.files}
     gone = [path for path in there if upload.cleared and path.startswith(upload.cleared) and path not in ours]
     return UploadPlan(
-        place=upload,
+        upload=upload,
         reached=True,
-        standing=state,
+        repo_state=state,
         new=tuple(file for file in upload.files if file.path not in there),
         changed=other if upload.replaced else (),
         kept=() if upload.replaced else tuple(file.path for file in other),
@@ -137,9 +137,9 @@ def _against(upload: Upload, state: RepoState) -> UploadPlan:
 def check_rights(plan: UploadPlan, who: Account) -> None:
     """Raise PublishError where it is known that a token may not do what a plan says."""
     if not plan.has_nothing:
-        exists = plan.standing is not None
+        exists = plan.repo_state is not None
         hub_repository.check_rights(
-            who, plan.place.repo, exists=exists, proposing=False, repo_type=plan.place.repo_type
+            who, plan.upload.repo, exists=exists, proposing=False, repo_type=plan.upload.repo_type
         )
 
 
@@ -149,7 +149,7 @@ def send(plan: UploadPlan, say: Callable[[str], None], title: str) -> UploadResu
     Raises:
         PublishError: the Hub could not be asked or refuses something, or holds other content than was sent.
     """
-    upload, state = plan.place, plan.standing
+    upload, state = plan.upload, plan.repo_state
     url = hub_repository.address(upload.repo, upload.repo_type)
     if not plan.reached:
         raise PublishError(
@@ -164,14 +164,14 @@ def send(plan: UploadPlan, say: Callable[[str], None], title: str) -> UploadResu
         say(f"{upload.repo} ({upload.repo_type}) was made.")
         # The Hub puts files of its own into what it makes, a card and a page; they are nobody's work.
         again = compare(replace(upload, replaced=True))
-        if again.standing is None:
+        if again.repo_state is None:
             raise PublishError(f"{upload.repo}: it was made, and cannot be seen. Run the same command again.")
         return UploadResult("made", url, _commit(again, say, title))
     return UploadResult("updated", url, _commit(plan, say, title))
 
 
 def _commit(plan: UploadPlan, say: Callable[[str], None], title: str) -> str:
-    upload, state = plan.place, plan.standing
+    upload, state = plan.upload, plan.repo_state
     assert state is not None
     for file in plan.sent:
         if file.path == CARD and isinstance(file.source, bytes):
@@ -191,20 +191,20 @@ def _commit(plan: UploadPlan, say: Callable[[str], None], title: str) -> str:
         # The answer may be all that was lost; what stands there tells.
         sha = ""
     after = compare(upload)
-    if after.standing is None or after.sent or after.deleted:
+    if after.repo_state is None or after.sent or after.deleted:
         wrong = ", ".join([file.path for file in after.sent[:6]] + list(after.deleted[:6]))
         raise PublishError(
             f"{upload.repo}: not all of it arrived ({strip_controls(wrong) or 'the Hub cannot be asked'}). "
             "Run the same command again."
         )
-    return sha or after.standing.sha
+    return sha or after.repo_state.sha
 
 
 def table(plans: list[UploadPlan]) -> str:
     """Return what would be sent where, file by file; of many alike in one folder their number."""
     parts = []
     for plan in plans:
-        upload = plan.place
+        upload = plan.upload
         rows = [(f.path, format_bytes(f.size), "new" if plan.reached else "to send") for f in plan.new]
         rows += [(f.path, format_bytes(f.size), "changed") for f in plan.changed]
         rows += [(path, "", "kept as it is") for path in plan.kept]
@@ -225,9 +225,9 @@ def _is_one_of_many(path: str, upload: Upload) -> bool:
 
 
 def _state(plan: UploadPlan) -> str:
-    what = "data set" if plan.place.repo_type == "dataset" else "static Space"
+    what = "data set" if plan.upload.repo_type == "dataset" else "static Space"
     if not plan.reached:
         return f"{what}, not compared with the Hub"
-    if plan.standing is None:
+    if plan.repo_state is None:
         return f"{what}, to be made"
     return f"{what}, nothing to do" if plan.has_nothing else what

@@ -235,7 +235,8 @@ def _author_problems(proposed: PullRequestChange, submission: Submission) -> Ite
     author = proposed.pull.proposal.author
     if submission.submitted_by.casefold() != author.casefold():
         yield (
-            f"{RECORD}: submitted_by: found {submission.submitted_by}, but {show_line(author)} opened the pull request. "
+            f"{RECORD}: submitted_by: found {submission.submitted_by}, but {show_line(author)} opened the pull "
+            "request. "
             "Everyone submits in their own name."
         )
 

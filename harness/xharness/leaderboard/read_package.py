@@ -123,7 +123,10 @@ def _kind(mode: int) -> str:
 
 def _id_problems(submission: Submission, name: str | None) -> Iterator[str]:
     if submission.id != submission.right_id:
-        yield f"{RECORD}: id: found {submission.id}, but what it holds has the id {submission.right_id}. It was changed since."
+        yield (
+            f"{RECORD}: id: found {submission.id}, but what it holds has the id {submission.right_id}. It was changed "
+            "since."
+        )
     if name not in (None, submission.id):
         yield f"{RECORD}: id: found {submission.id}, but the folder is called {show_line(str(name))}."
 

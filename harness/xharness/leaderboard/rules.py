@@ -101,7 +101,8 @@ def compare_with_existing(
         problems.append(f"supersedes: there is no submission {submission.supersedes} on the board.")
     elif replaced is not None and not _same_user(replaced, mine):
         problems.append(
-            f"supersedes: {replaced.id} was submitted by {replaced.submitted_by}, and {submission.submitted_by} may replace "
+            f"supersedes: {replaced.id} was submitted by {replaced.submitted_by}, and {submission.submitted_by} may "
+            "replace "
             "own submissions only."
         )
     return ([], [*problems, *warnings]) if accepted_before else (problems, warnings)

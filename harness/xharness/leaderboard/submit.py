@@ -116,11 +116,11 @@ class SubmitPlan:
         notes: sentences on what stands there.
     """
 
-    parcel: SubmissionUpload
+    upload: SubmissionUpload
     repo: str
     state: str = NEW
     reached: bool = True
-    standing: RepoState | None = None
+    repo_state: RepoState | None = None
     proposal: PullRequestRef | None = None
     notes: tuple[str, ...] = ()
 
@@ -150,19 +150,19 @@ def compare(upload: SubmissionUpload, repo: str, who: Account | None, said_user:
     # A board has a hundred files for each submission: only those that matter here are listed.
     folders = [f"{SUBMISSIONS}/{name}" for name in (upload.id, upload.supersedes) if name is not None]
     try:
-        standing = hub_repository.repo_state(repo, None, repo_type="dataset", folders=folders)
-        top = [] if standing is None else hub_diff.names(repo, standing.sha, "", "dataset")
+        repo_state = hub_repository.repo_state(repo, None, repo_type="dataset", folders=folders)
+        top = [] if repo_state is None else hub_diff.names(repo, repo_state.sha, "", "dataset")
     except Unreachable:
         reason = "not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)"
-        return SubmitPlan(parcel=upload, repo=repo, reached=False, notes=(reason,))
-    if standing is None or BOARD_FILE not in top:
+        return SubmitPlan(upload=upload, repo=repo, reached=False, notes=(reason,))
+    if repo_state is None or BOARD_FILE not in top:
         lacks = f"it has no {BOARD_FILE}"
-        why = lacks if standing is not None else "there is no such data set (or this token may not see it)"
+        why = lacks if repo_state is not None else "there is no such data set (or this token may not see it)"
         raise PublishError(
             f"{repo}: {why}, so it is no leaderboard. Its maintainers make one with `xharness leaderboard init {repo}`."
         )
-    _check_older(upload, repo, standing, who.name if who is not None else said_user)
-    there = standing.files
+    _check_older(upload, repo, repo_state, who.name if who is not None else said_user)
+    there = repo_state.files
     withdrawn = f"{SUBMISSIONS}/{upload.id}/{WITHDRAWN}" in there
     merged = all(file.path in there and file.is_same_as(there[file.path]) for file in upload.files)
     notes = []
@@ -171,10 +171,10 @@ def compare(upload: SubmissionUpload, repo: str, who: Account | None, said_user:
     if withdrawn and not merged:
         notes.append("it is withdrawn already, for another reason")
     if merged or withdrawn:
-        return SubmitPlan(parcel=upload, repo=repo, state=MERGED, standing=standing, notes=tuple(notes))
+        return SubmitPlan(upload=upload, repo=repo, state=MERGED, repo_state=repo_state, notes=tuple(notes))
     proposal = None if who is None else _open(upload, repo, who)
     state = NEW if proposal is None else PROPOSED
-    return SubmitPlan(parcel=upload, repo=repo, state=state, standing=standing, proposal=proposal)
+    return SubmitPlan(upload=upload, repo=repo, state=state, repo_state=repo_state, proposal=proposal)
 
 
 def _check_older(upload: SubmissionUpload, repo: str, state: RepoState, user: str | None) -> None:
@@ -231,8 +231,8 @@ def send(plan: SubmitPlan, who: Account, say: Callable[[str], None]) -> SubmitRe
     Raises:
         PublishError: the Hub could not be asked or refuses something, or holds other content than was sent.
     """
-    upload, repo = plan.parcel, plan.repo
-    if plan.standing is None:
+    upload, repo = plan.upload, plan.repo
+    if plan.repo_state is None:
         raise PublishError(f"{repo}: {'; '.join(plan.notes)}. Nothing was sent.")
     if plan.state == MERGED:
         return SubmitResult(
@@ -249,7 +249,7 @@ def send(plan: SubmitPlan, who: Account, say: Callable[[str], None]) -> SubmitRe
             (),
             title=upload.title,
             description=upload.description,
-            parent=plan.standing.sha,
+            parent=plan.repo_state.sha,
             create_pr=True,
             repo_type="dataset",
         )

@@ -14,7 +14,7 @@ from xharness.text import format_bytes, strip_controls
 
 def plan_table(plan: SubmitPlan, package: Package | None) -> str:
     """Return what would be sent, file by file, what it is, and where it would go; ``package`` where it is one."""
-    upload = plan.parcel
+    upload = plan.upload
     rows = [[file.path, format_bytes(file.size), file.sha256[:12]] for file in upload.files]
     lines = [tabulate(rows, headers=["file", "size", "sha256"], disable_numparse=True), ""]
     if package is not None:
@@ -52,7 +52,7 @@ def plan_notes(plan: SubmitPlan, package: Package | None) -> list[str]:
 
 def plan_json(plan: SubmitPlan, package: Package | None) -> dict[str, Any]:
     """Return the plan for machines."""
-    upload = plan.parcel
+    upload = plan.upload
     of_package = {}
     if package is not None:
         submission = package.submission

@@ -119,7 +119,7 @@ class PublishPlan:
     target: Target
     difference: Difference
     reached: bool = True
-    standing: RepoState | None = None
+    repo_state: RepoState | None = None
     proposal: PullRequestRef | None = None
     to_branch: bool = False
     to_tag: bool = False
@@ -183,7 +183,7 @@ def compare(publication: Bundle, target: Target, who: Account | None = None) -> 
         publication=publication,
         target=target,
         difference=changes,
-        standing=state,
+        repo_state=state,
         proposal=proposal,
         to_branch=target.branch is not None and not state.has_branch,
         to_tag=target.tag is not None and tagged is None,

@@ -69,7 +69,7 @@ def plan_json(plan: PublishPlan) -> dict[str, Any]:
         "folder": publication.folder.name,
         "content_hash": publication.checkpoint.content_hash,
         "compared": plan.reached,
-        "at": plan.standing.sha if plan.standing is not None else None,
+        "at": plan.repo_state.sha if plan.repo_state is not None else None,
         "pull_request": plan.proposal.url if plan.proposal is not None else None,
         "target": asdict(plan.target),
         "files": [

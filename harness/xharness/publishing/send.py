@@ -58,14 +58,14 @@ def send(plan: PublishPlan, who: Account, say: Callable[[str], None]) -> Publish
         raise PublishError(f"{publication.repo}: {'; '.join(plan.notes)}. Nothing was sent.")
     commit = None
     if not plan.has_nothing:
-        exists = plan.standing is not None
+        exists = plan.repo_state is not None
         hub_repository.check_rights(who, publication.repo, exists=exists, proposing=target.create_pr)
     if plan.difference:
         hub_write.check_card(publication.repo, publication.card)
         commit = _commit(plan, _parent(plan, say), say)
     elif plan.to_branch:
         _parent(plan, say)
-    before = plan.proposal or plan.standing
+    before = plan.proposal or plan.repo_state
     sha = commit.sha if commit is not None else before.sha if before is not None else ""
     tag = collection = None
     if plan.to_tag and target.tag is not None:
@@ -91,7 +91,7 @@ def _parent(plan: PublishPlan, say: Callable[[str], None]) -> str:
     repo, branch = plan.publication.repo, plan.target.branch
     if plan.proposal is not None:
         return plan.proposal.sha
-    state = plan.standing
+    state = plan.repo_state
     if state is None:
         hub_write.create_repository(repo, private=plan.target.private)
         say(f"{repo} was made.")
@@ -158,7 +158,7 @@ def _after_failure(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
     if not target.create_pr and not difference(publication, target, state.files):
         return Commit(state.sha, f"{hub_repository.address(repo)}/commit/{state.sha}"), ""
     if target.create_pr or state.sha == parent:
-        empty = " and is empty" if plan.standing is None else ""
+        empty = " and is empty" if plan.repo_state is None else ""
         return None, f"{repo} stands at its previous commit ({state.sha[:12]}){empty}; the same command finishes."
     return None, f"{repo} was changed by somebody else meanwhile ({state.sha[:12]}); the same command compares anew."
 

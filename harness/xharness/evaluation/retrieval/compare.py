@@ -162,7 +162,7 @@ class RetrievalPredictor:
 class _Request:
     """One task, layer and budget, while its texts are made into vectors and compared."""
 
-    comparer: RetrievalPredictor
+    predictor: RetrievalPredictor
     spec: TaskSpec
     encoder: LoadedModel
     layer: int
@@ -179,7 +179,7 @@ class _Request:
         other = Side(f"{language}-{split}", [e.text for e in examples], digest, [len(examples)], candidate=True)
         english = Side(f"{language}-{split}-english", [e.english for e in examples], digest, [len(examples)])
         sources, queries = self._vectors([other, english])
-        near = search.search(queries, sources, 2, device=str(self.comparer.device))
+        near = search.search(queries, sources, 2, device=str(self.predictor.device))
         ties = int((near.scores[:, 0] == near.scores[:, -1]).sum()) if near.scores.shape[1] > 1 else 0
         return RetrievalOutput([int(i) for i in near.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
 
@@ -191,7 +191,7 @@ class _Request:
         name = "candidates" if self._shared else f"{language}-{split}-candidates"
         searched = Side(name, _Texts(pool.candidates), pool.hash, pool.parts, candidate=True)
         queries, candidates = self._vectors([texts, searched])
-        device = str(self.comparer.device)
+        device = str(self.predictor.device)
         with self._search_bar(queries, candidates) as shown:
             near = search.search(queries, candidates, self.spec.input.top_k, device=device, tick=shown.update)
         ranks: list[tuple[int, ...] | None] = [None] * len(examples)
@@ -213,7 +213,7 @@ class _Request:
         if split == "dev":
             tuned = mining.tune(pairs, right)
         else:
-            dev = self.comparer.load(self.spec, language, "dev")
+            dev = self.predictor.load(self.spec, language, "dev")
             of_dev, _ = self._pairs(language, "dev", dev.examples, dev)
             right = gold(self.spec, dev.examples)
             tuned = mining.tune(of_dev, right)
@@ -250,7 +250,7 @@ class _Request:
         ours, english = self._vectors(sides)
         with self._search_bar(ours, english) as shown:
             forward, backward = search.search_both(
-                ours, english, self.spec.input.neighbours, device=str(self.comparer.device), tick=shown.update
+                ours, english, self.spec.input.neighbours, device=str(self.predictor.device), tick=shown.update
             )
         return mining.with_ids(mining.mine(forward, backward), first, second, first_ids, pool.ids)
 
@@ -260,7 +260,7 @@ class _Request:
 
     def _search_bar(self, queries: Array, candidates: Array) -> Any:
         size = len(queries) * len(candidates)
-        return bar(f"{self.spec.name} search", size, self.comparer.progress and size >= LONG_SEARCH, unit="pairs")
+        return bar(f"{self.spec.name} search", size, self.predictor.progress and size >= LONG_SEARCH, unit="pairs")
 
     def _vectors(self, sides: Sequence[Side]) -> list[Array]:
         """Return the vectors [texts, width] of each side, of length one, memory-mapped."""
@@ -269,7 +269,7 @@ class _Request:
         raw = [self._side(side, unit=not changed) for side in sides]
         if not changed:
             return raw
-        folder = self.comparer.folder / self.spec.name / self.encoder.dtype
+        folder = self.predictor.folder / self.spec.name / self.encoder.dtype
         # A pool that is shared is changed beside each language's queries anew: with whitening it depends on them.
         targets = [folder / f"{sides[0].name}-{place}.changed.npy" for place in range(len(sides))]
         return embeddings.center_and_whiten(
@@ -279,7 +279,7 @@ class _Request:
         )
 
     def _side(self, side: Side, *, unit: bool) -> Array:
-        settings, predictor = self.spec.input, self.comparer
+        settings, predictor = self.spec.input, self.predictor
         wanted = settings.candidate_max_length if side.candidate else None
         longest = wanted or settings.max_length
         if self.encoder.max_positions is not None:
