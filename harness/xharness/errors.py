@@ -27,7 +27,7 @@ class XharnessError(Exception):
 
 
 class UsageError(XharnessError):
-    """An unknown name, or flags that cannot be meant together."""
+    """An unknown name, or flags that cannot be used together."""
 
     exit_code = 2
 

@@ -1,7 +1,7 @@
 """GPU data sheets and encoder shapes: FLOPs, memory and the minimum time of a training step.
 
 A *bound* is the time that no program for this GPU can beat: matrix products at the full rate of its data sheet, and the
-optimiser's reading and writing at its full memory bandwidth, one after the other.
+optimizer's reading and writing at its full memory bandwidth, one after the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 BATCH_TOKENS = {"cpu": 16_384, "cuda": 32_768}
-"""Sub-words that one process of a training computes at once, where none are given."""
+"""Tokens that one process of a training computes at once, where none are given."""
 ASSUMED_SHARE = 0.8
 """The share of the bound that plans assume until a run was measured: the aim of the project, not a measurement."""
 _FLOAT32 = 4
@@ -79,7 +79,7 @@ class EncoderShape(Strict):
 
     @property
     def layer_parameters(self) -> int:
-        """The weights of all layers: those that every sub-word is multiplied with."""
+        """The weights of all layers: those that every token is multiplied with."""
         width, inner = self.hidden_size, self.intermediate_size
         one = 4 * width * width + 2 * width * inner + 9 * width + inner
         last_norm = 2 * width if self.model_type == "xlm-roberta-xl" else 0
@@ -87,7 +87,7 @@ class EncoderShape(Strict):
 
     @property
     def embedding_parameters(self) -> int:
-        """The weights of the embeddings, of which a step looks up few rows and the optimiser touches all."""
+        """The weights of the embeddings, of which a step looks up few rows and the optimizer touches all."""
         rows = self.vocab_size + self.max_position_embeddings + self.type_vocab_size
         norm = 0 if self.model_type == "xlm-roberta-xl" else 2
         return (rows + norm) * self.hidden_size
@@ -104,20 +104,20 @@ _SHAPE = [field for field in EncoderShape.model_fields if field != "names"]
 
 @dataclass(frozen=True)
 class Bound:
-    """The least time of one optimiser step, in seconds.
+    """The least time of one optimizer step, in seconds.
 
     Attributes:
         matrix: the matrix products, forward and backward.
-        optimiser: the optimiser's traffic from and to memory.
+        optimizer: the optimizer's traffic from and to memory.
     """
 
     matrix: float
-    optimiser: float
+    optimizer: float
 
     @property
     def total(self) -> float:
         """Both, one after the other."""
-        return self.matrix + self.optimiser
+        return self.matrix + self.optimizer
 
 
 @dataclass(frozen=True)
@@ -139,27 +139,27 @@ class Memory:
 
 
 def forward_flop(encoder: EncoderShape, tokens: float, length: float) -> float:
-    """Return the operations of a forward pass over ``tokens`` sub-words in rows of ``length`` of them.
+    """Return the operations of a forward pass over ``tokens`` tokens in rows of ``length`` of them.
 
-    Two for each weight of the layers and sub-word, and four x layers x width x length for a sub-word's attention.
+    Two for each weight of the layers and token, and four x layers x width x length for a token's attention.
     """
     attention = 4 * encoder.num_hidden_layers * encoder.hidden_size * length
     return tokens * (2 * encoder.layer_parameters + attention)
 
 
 def training_flop(encoder: EncoderShape, tokens: float, length: float) -> float:
-    """Return the operations of training on ``tokens`` sub-words: those of the forward pass three times.
+    """Return the operations of training on ``tokens`` tokens: those of the forward pass three times.
 
     Work done twice (gradient checkpointing) and on padding is not counted: it teaches nothing.
     """
     return 3 * forward_flop(encoder, tokens, length)
 
 
-def optimiser_bytes(encoder: EncoderShape, *, clipped: bool = True) -> int:
+def optimizer_bytes(encoder: EncoderShape, *, clipped: bool = True) -> int:
     """Return the bytes that one step of fused AdamW in float32 moves for all weights, embeddings among them.
 
     Per weight: the weight and both moments read and written (24), the gradient written by the backward pass and read
-    by the optimiser (8), and read once more for its norm where gradients are clipped (4). What torch does beyond
+    by the optimizer (8), and read once more for its norm where gradients are clipped (4). What torch does beyond
     (scaling gradients in place, zeros, half-precision copies) is not in it, as it could be left out.
     """
     return encoder.parameters * _FLOAT32 * (6 + 2 + (1 if clipped else 0))
@@ -168,26 +168,26 @@ def optimiser_bytes(encoder: EncoderShape, *, clipped: bool = True) -> int:
 def bound(
     encoder: EncoderShape, gpu: Gpu, tokens: float, length: float, *, dtype: Dtype, gpus: int = 1, clipped: bool = True
 ) -> Bound:
-    """Return the least time of an optimiser step.
+    """Return the least time of an optimizer step.
 
     Args:
         encoder: what is trained, with all its weights.
         gpu: what it is trained on.
-        tokens: real sub-words of the step, over all GPUs.
-        length: sub-words of a row, as the mean sub-word meets it.
+        tokens: real tokens of the step, over all GPUs.
+        length: tokens of a row, as the mean token meets it.
         dtype: of the matrix products.
-        gpus: each has its part of the sub-words and the whole optimiser; their talk is not counted.
+        gpus: each has its part of the tokens and the whole optimizer; their talk is not counted.
         clipped: the norm of the gradients is computed.
     """
     matrix = training_flop(encoder, tokens, length) / gpus / gpu.rate(dtype)
-    return Bound(matrix, optimiser_bytes(encoder, clipped=clipped) / (gpu.bandwidth_gb_s * 1e9))
+    return Bound(matrix, optimizer_bytes(encoder, clipped=clipped) / (gpu.bandwidth_gb_s * 1e9))
 
 
 def utilisation(flop: float, seconds: float, gpu: Gpu, *, dtype: Dtype, gpus: int = 1) -> float:
     """Return the model FLOP utilisation: what was computed over what the GPUs' data sheets allow, from 0 to 1.
 
     Args:
-        flop: useful operations, such as `training_flop` of the real sub-words.
+        flop: useful operations, such as `training_flop` of the real tokens.
         seconds: what they took.
         gpu: of which kind the GPUs are.
         dtype: of the matrix products.
@@ -199,9 +199,9 @@ def utilisation(flop: float, seconds: float, gpu: Gpu, *, dtype: Dtype, gpus: in
 
 
 def training_memory(encoder: EncoderShape, tokens: int, *, dtype: Dtype, checkpointing: bool = False) -> Memory:
-    """Return the memory of one GPU that trains on at most ``tokens`` sub-words at once.
+    """Return the memory of one GPU that trains on at most ``tokens`` tokens at once.
 
-    Activations per sub-word and layer are 26 x width + 4 x inner width bytes under bfloat16 autocast and 34 and 8 in
+    Activations per token and layer are 26 x width + 4 x inner width bytes under bfloat16 autocast and 34 and 8 in
     float32, with attention that keeps no scores: counted with ``torch.autograd.graph.saved_tensors_hooks`` on XLM-R of
     transformers 5.23, dropout masks at one byte. With checkpointing each layer keeps its input, and one layer all.
     What the allocator holds beyond, and the heads' outputs, are not in it.
@@ -252,7 +252,7 @@ def load_gpu(name: str) -> Gpu:
         known = ", ".join(gpus())
         raise UsageError(
             f"There is no GPU named '{name}'.{did_you_mean(name, gpus())} Known: {known}. How fast another one or a "
-            "processor is, a short run tells: xharness train prints sub-words a second."
+            "processor is, a short run tells: xharness train prints tokens a second."
         )
     return gpu
 

@@ -25,14 +25,14 @@ def bar(name: str, total: int | None, shown: bool, unit: str = "ex") -> Any:
 
 
 class Ticker:
-    """Moves a bar of examples on by the share of sub-words that are done: long rows come first and cost more."""
+    """Moves a bar of examples on by the share of tokens that are done: long rows come first and cost more."""
 
     def __init__(self, shown: Any, examples: int, tokens: int) -> None:
         self._bar, self._examples, self._tokens = shown, examples, max(tokens, 1)
         self._done, self._shown, self._start = 0, 0, time.perf_counter()
 
     def tick(self, tokens: int) -> None:
-        """Note that so many more sub-words are done."""
+        """Note that so many more tokens are done."""
         self._done += tokens
         share = self._examples * self._done // self._tokens
         self._bar.update(share - self._shown)

@@ -111,7 +111,7 @@ def test_one_language_that_fails_is_said_and_the_rest_is_kept(run, model, data_f
         (["--targets", "xnil"], 2, "no target named 'xnil'. Did you mean 'xnli'?"),
         (["--targets", "xnli", "--languages", "sq"], 2, "None of the chosen targets has the language 'sq'."),
         (["--targets", "xnli", "--limit", "0"], 2, "0 is not in the range"),
-        (["--targets", "xnli", "--batch-tokens", "many"], 2, "give a number of sub-words, or auto"),
+        (["--targets", "xnli", "--batch-tokens", "many"], 2, "give a number of tokens, or auto"),
         (["--targets", "xnli", "--layer", "top"], 2, "give an index into hidden_states"),
         (["--targets", "xnli", "--label-map", "entailment"], 2, "write NAME=LABEL_0,NAME=LABEL_1,..."),
         (["--targets", "xnli", "--label-map", "entail=LABEL_0"], 2, "Did you mean 'entailment'?"),

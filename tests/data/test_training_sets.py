@@ -131,7 +131,7 @@ def test_shots_are_as_many_of_each_label(spec, folder):
 @pytest.mark.parametrize(
     ("asked", "error", "words"),
     [
-        ({"n": 5, "shots": 5}, UsageError, "--train-n and --shots cannot be meant together"),
+        ({"n": 5, "shots": 5}, UsageError, "--train-n and --shots cannot be used together"),
         ({"n": 0}, UsageError, "--train-n: found 0, expected a number above 0."),
         ({"shots": -1}, UsageError, "--shots: found -1, expected a number above 0."),
         ({"n": 40, "languages": ("en", "de", "sw")}, DataError, "there are only 30 in 'de' and 12 in 'sw'."),

@@ -249,7 +249,7 @@ def test_out_of_memory_starts_the_cell_again_with_a_smaller_budget(error, model,
     found = evaluate(model("tatoeba"), "tatoeba", languages=["de"], say=said.append)
     assert budgets == [4096, 2048, 1024, 1024]  # German, then English
     assert found.tasks["tatoeba"].languages["de"].batch_tokens == 1024
-    assert said[-1] == "tatoeba de: out of memory; starting again with 1024 sub-words a batch."
+    assert said[-1] == "tatoeba de: out of memory; starting again with 1024 tokens a batch."
 
 
 def test_out_of_memory_to_the_end(model, evaluate, monkeypatch):
@@ -257,7 +257,7 @@ def test_out_of_memory_to_the_end(model, evaluate, monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(inference, "forward", never)
-    with pytest.raises(ModelError, match="out of memory even with 64 sub-words a batch"):
+    with pytest.raises(ModelError, match="out of memory even with 64 tokens a batch"):
         evaluate(model("tatoeba"), "tatoeba", languages=["de"])
 
 

@@ -23,7 +23,7 @@ class KnownOutputs:
 
     def __init__(self, input_ids: list[list[int]], rows: list[torch.Tensor], wrap: Any) -> None:
         self.known = dict(zip(map(tuple, input_ids), rows, strict=True))
-        # Equal rows of sub-words cannot be told apart, so they must not be asked for different outputs.
+        # Equal rows of tokens cannot be told apart, so they must not be asked for different outputs.
         assert all(
             row is known or torch.equal(row, known)
             for row, known in zip(rows, (self.known[tuple(ids)] for ids in input_ids), strict=True)
@@ -63,7 +63,7 @@ def pieces(tokenizer: Any, word: str) -> list[int]:
 
 
 def gold_tags(examples: list[Tagged], context: Context) -> Any:
-    """Return what makes logits that say the gold at first sub-words, and something else at all others.
+    """Return what makes logits that say the gold at first tokens, and something else at all others.
 
     It walks along the rows word by word, so it fails where a row is cut inside a word.
     """

@@ -67,7 +67,7 @@ def bucc_split(chance: random.Random, language: str, size: int, gold: int) -> di
 
 
 def write_bucc(raw: Path, language: str = "de", size: int = 40, gold: int = 8, splits: Any = ("training", "sample")):
-    """Write the corpora as the organisers pack them; ``training`` is the benchmark's test set, ``sample`` its dev."""
+    """Write the corpora as the organizers pack them; ``training`` is the benchmark's test set, ``sample`` its dev."""
     made = {}
     for split in splits:
         made[split] = bucc_split(random.Random(f"{language} {split}"), language, size, gold)

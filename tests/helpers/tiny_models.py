@@ -263,7 +263,7 @@ def _batch(ids: list[list[int]], rows: list[Any], tags: list[list[int]]) -> tupl
 
 
 def trainer_tags(checkpoint: Path, examples: Sequence[Any], folder: Path) -> list[list[str]]:
-    """Return the tags that Trainer.predict gives at its defaults, read at first sub-words (run_ner.py's way)."""
+    """Return the tags that Trainer.predict gives at its defaults, read at first tokens (run_ner.py's way)."""
     import datasets
 
     model = transformers.AutoModelForTokenClassification.from_pretrained(checkpoint)

@@ -48,7 +48,7 @@ def batch(lengths: list[int], choices: int = 0, width: int | None = None) -> dic
 
 
 def values(output: Any, mask: torch.Tensor) -> torch.Tensor:
-    """Return what the head puts out at real sub-words, or for whole rows."""
+    """Return what the head puts out at real tokens, or for whole rows."""
     found = [output[name] for name in ("logits", "start_logits", "end_logits", "last_hidden_state") if name in output]
     return torch.cat([x[mask.bool()].flatten() if x.shape[:2] == mask.shape else x.flatten() for x in found])
 
@@ -127,7 +127,7 @@ def test_every_real_sub_word_is_packed_once(rows: list[list[bool]]) -> None:
     assert sorted(found.places.tolist()) == mask.flatten().nonzero().flatten().tolist()
     assert [group.start for group in found.groups] + [len(found.places)] == [0, *(g.stop for g in found.groups)]
     for group in found.groups:
-        # The sub-words of a row stay together and in order, at the beginning of its part of the group.
+        # The tokens of a row stay together and in order, at the beginning of its part of the group.
         own = found.places[group.start : group.stop]
         places = torch.arange(group.rows * group.width) if group.places is None else group.places
         for row in range(group.rows):

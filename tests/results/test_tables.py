@@ -125,16 +125,16 @@ def test_how_retrieval_was_done_is_said_below_the_table():
         score("mewslix", "de", pooling="pooler", encoding={"layers": 24, "pooling": "pooler", "center": "none"}),
     ]
     text = results_tables.tables([("org__tiny", aggregate(scores, specs("tatoeba", "bucc2018", "lareqa", "mewslix")))])
-    plain = "layer 14 of 24, mean pooling with special tokens, not centred, at most 512 sub-words"
+    plain = "layer 14 of 24, mean pooling with special tokens, not centered, at most 512 tokens"
     for line in (
         f"tatoeba: {plain}, vectors kept in float16: de.",
-        "tatoeba: layer 14 of 24, mean pooling without special tokens, centred by language, at most 512 sub-words, "
+        "tatoeba: layer 14 of 24, mean pooling without special tokens, centered by language, at most 512 tokens, "
         "vectors kept in float16: ru.",
         "bucc2018: thresholds from dev, in brackets the F1 there: de 1.062 (88.1), fr 1.05 (80.0).",
         "bucc2018: layer chosen on tatoeba-dev (ca cs).",
         "bucc2018: searched among 399 candidates.",
         "lareqa: layer 24, cls pooling: de.",
-        "mewslix: the pooler's output, not centred: de.",
+        "mewslix: the pooler's output, not centered: de.",
         "lareqa: searched among 11,718 candidates: de.",
     ):
         assert line in text.splitlines()

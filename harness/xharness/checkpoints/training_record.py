@@ -63,7 +63,7 @@ class Record:
         request: all that the result depends on: base, tasks, specs, data, recipe, seed ...
         seed: of the attempt that the checkpoint is from.
         attempts: earlier seeds that collapsed or diverged: {seed, learning_rate, status, reason}.
-        steps, planned_steps: optimiser steps done and planned (fewer where training ended early).
+        steps, planned_steps: optimizer steps done and planned (fewer where training ended early).
         data: task -> {train, dev}: for each part its source, revision, split, n, status, origin, hash and counts.
         mixture: task -> {units, batch_size, probability, steps}.
         losses: (step, task, mean loss since the last entry of the task, learning rate).
@@ -71,7 +71,7 @@ class Record:
         probes: probe -> {language, n, of, data_hash, metric, chance}.
         selections: name of a choice -> {step, score, folder}; the first is the checkpoint at the root.
         weights: file -> SHA-256.
-        tokens, seconds, tokens_per_second: real sub-words trained on, time for it (evaluations not counted), rate.
+        tokens, seconds, tokens_per_second: real tokens trained on, time for it (evaluations not counted), rate.
         hardware, versions: what it ran on.
         notes: sentences that must be shown with it.
     """

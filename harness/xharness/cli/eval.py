@@ -27,7 +27,7 @@ def _batch_tokens(context: click.Context, option: click.Parameter, value: str) -
     if value == "auto":
         return None
     if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter("give a number of sub-words, or auto.")
+        raise click.BadParameter("give a number of tokens, or auto.")
     return int(value)
 
 
@@ -159,7 +159,7 @@ def _with_tuning(command: Any) -> Any:
     show_default=True,
     metavar="auto|N",
     callback=_batch_tokens,
-    help="Sub-words per batch, padding included.",
+    help="Tokens per batch, padding included.",
 )
 @click.option(
     "--layer",
@@ -284,7 +284,7 @@ def _tuning_of(context: click.Context, options: dict[str, Any]) -> dict[str, Any
             raise click.UsageError(f"{own[stray[0]]} says how a head is trained: add --tune, or leave it out.", context)
         return None
     if tuning["seeds"] is not None and "seed" in given:
-        raise click.UsageError("--seed and --seeds cannot be meant together: give one of them.", context)
+        raise click.UsageError("--seed and --seeds cannot be used together: give one of them.", context)
     tuning["seeds"] = tuning["seeds"] or (options["seed"],)
     tuning["languages"] = tuple(names(tuning.pop("tune_language")) or [])
     tuning["root"] = tuning.pop("tuned_dir")

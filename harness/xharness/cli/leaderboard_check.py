@@ -78,7 +78,7 @@ def check(
     if repo is not None or any(asked.values()):
         raise UsageError("--of, --comment and --merge are for pull requests. Give --pr N or --open, or leave them out.")
     if name is not None and every:
-        raise UsageError("--id and --all cannot be meant together. Leave one out.")
+        raise UsageError("--id and --all cannot be used together. Leave one out.")
     assert path is not None
     verdicts = list(_checked(path, name, every, data_dir, workers))
     for each in verdicts:

@@ -31,8 +31,8 @@ RECIPE = [
     ),
     click.option("--learning-rate", type=float, metavar="RATE", help="In place of the recipe's."),
     click.option("--epochs", type=float, metavar="N", help="In place of the recipe's."),
-    click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Examples per optimiser step."),
-    click.option("--max-length", type=click.IntRange(min=8), metavar="N", help="Sub-words per row."),
+    click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Examples per optimizer step."),
+    click.option("--max-length", type=click.IntRange(min=8), metavar="N", help="Tokens per row."),
     click.option(
         "--warmup", type=click.FloatRange(min=0), metavar="X", help="A share of the steps (below 1), or steps."
     ),
@@ -40,7 +40,7 @@ RECIPE = [
     click.option(
         "--eval-examples", type=click.IntRange(min=1), metavar="N", help="Examples of each set that an evaluation sees."
     ),
-    click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many optimiser steps."),
+    click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many optimizer steps."),
     click.option(
         "--train-n",
         type=click.IntRange(min=1),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def plan() -> None:
-    """Say what training, tuning and evaluation cost on a GPU: steps, sub-words, memory, disk and hours.
+    """Say what training, tuning and evaluation cost on a GPU: steps, tokens, memory, disk and hours.
 
     Nothing is downloaded and nothing is run. Sizes are those of the task files, the shapes of well-known encoders and
     the rates of GPUs those of tasks/encoders.yaml and tasks/gpus.yaml.
@@ -72,7 +72,7 @@ _MACHINE = [
 ]
 _TRAINING = [
     click.option("--recipe", default="jiant", show_default=True, metavar="NAME", help="As for train."),
-    click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Sub-words on a GPU at once."),
+    click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens on a GPU at once."),
     click.option("--gradient-checkpointing", is_flag=True, help="Less memory for a third more arithmetic."),
 ]
 

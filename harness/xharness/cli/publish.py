@@ -71,7 +71,7 @@ def publish(
     from xharness.publishing.card.facts import Facts, read_facts
 
     if results and no_results:
-        raise UsageError("--results and --no-results cannot be meant together. Leave one out.")
+        raise UsageError("--results and --no-results cannot be used together. Leave one out.")
     target = publishing_plan.Target(branch=options.pop("revision"), **options)
     target.check()
     prepared = bundle.prepare(

@@ -73,7 +73,7 @@ def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ..
     show_default=True,
     help="bfloat16 computes in it and keeps float32 weights.",
 )
-@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Sub-words computed at once.")
+@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens computed at once.")
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the base. Read it first.")
 @DATA_DIR
 @click.option("--dry-run", is_flag=True, help="Print what would be trained and stop.")

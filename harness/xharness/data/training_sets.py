@@ -113,7 +113,7 @@ def load_train(
         DataError: data is missing or wrong, or a language has fewer examples than are to be drawn.
     """
     if n is not None and shots is not None:
-        raise UsageError("--train-n and --shots cannot be meant together: give one of them.")
+        raise UsageError("--train-n and --shots cannot be used together: give one of them.")
     for flag, value in (("--train-n", n), ("--shots", shots)):
         if value is not None and value < 1:
             raise UsageError(f"{flag}: found {value}, expected a number above 0.")

@@ -58,7 +58,7 @@ def vocabulary(pairs: list[tuple[str, str, str]]) -> list[tuple[str, float]]:
 
 
 def encode_parallel(tokenizer: Any, pairs: list[tuple[str, str, str]]) -> list[tuple[list[int], list[int]]]:
-    """Return sub-words of sentence and translation, each pair also split into words as tagging data is."""
+    """Return tokens of sentence and translation, each pair also split into words as tagging data is."""
     lexicon = demo_lexicon.load()
     both = []
     for language, text, english in pairs:
@@ -77,14 +77,14 @@ def labels(task: str) -> list[str]:
 
 
 def encode_nli(tokenizer: Any, rows: Rows) -> list[tuple[list[int], int]]:
-    """Return sub-words and label for each pair."""
+    """Return tokens and label for each pair."""
     names = labels("demo_nli")
     ids = tokenizer([r["premise"] for r in rows], [r["hypothesis"] for r in rows])["input_ids"]
     return [(row_ids, names.index(row["label"])) for row_ids, row in zip(ids, rows, strict=True)]
 
 
 def encode_ner(tokenizer: Any, rows: Rows) -> list[tuple[list[int], list[int]]]:
-    """Put each word's tag on its first sub-word and nothing (-100) on the others."""
+    """Put each word's tag on its first token and nothing (-100) on the others."""
     tags = labels("demo_ner")
     encoded = tokenizer([r["tokens"] for r in rows], is_split_into_words=True)
     sequences = []
@@ -97,7 +97,7 @@ def encode_ner(tokenizer: Any, rows: Rows) -> list[tuple[list[int], list[int]]]:
 
 
 def encode_qa(tokenizer: Any, rows: Rows) -> list[tuple[list[int], int, int]]:
-    """Return sub-words, and the places of the answer's first and last one, for each question."""
+    """Return tokens, and the places of the answer's first and last one, for each question."""
     encoded = tokenizer([r["question"] for r in rows], [r["context"] for r in rows])
     sequences = []
     for i, row in enumerate(rows):

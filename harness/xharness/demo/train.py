@@ -81,7 +81,7 @@ def train_checkpoints(
         torch.manual_seed(seed)
         chance = random.Random(seed)
         pairs = list(encode.parallel(data))
-        # Two positions are lost before the first sub-word, as in all of RoBERTa's family.
+        # Two positions are lost before the first token, as in all of RoBERTa's family.
         tokenizer = XLMRobertaTokenizer(encode.vocabulary(pairs), model_max_length=settings.positions - 2)
         ids = encode.encode_parallel(tokenizer, pairs)
         pupils = _new_pupils(settings, len(tokenizer))

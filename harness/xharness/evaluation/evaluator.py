@@ -275,12 +275,12 @@ class Evaluator:
                     raise
                 if budget // 2 < inference.SMALLEST_BUDGET:
                     raise ModelError(
-                        f"{spec.name} {language}: out of memory even with {budget} sub-words a batch. "
+                        f"{spec.name} {language}: out of memory even with {budget} tokens a batch. "
                         "Use --device cpu, or a machine with more memory."
                     ) from None
                 budget //= 2
                 files.write_json(self._budget_file(spec, language), {"batch_tokens": budget})
-                self._say(f"{spec.name} {language}: out of memory; starting again with {budget} sub-words a batch.")
+                self._say(f"{spec.name} {language}: out of memory; starting again with {budget} tokens a batch.")
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             bar.update(before - bar.n)

@@ -139,7 +139,7 @@ def choose(
     """Return target -> the layer that is best on development data, and the targets for which there is none.
 
     The data is that of the first of the spec's ``layer_dev`` that is there: Tatoeba in languages outside both
-    benchmarks, or BUCC's development set. Pooling, centring and so on are those of the target. Of equally good
+    benchmarks, or BUCC's development set. Pooling, centering and so on are those of the target. Of equally good
     layers the lowest is taken.
     """
     chosen: dict[str, Choice] = {}

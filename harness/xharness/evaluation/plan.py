@@ -29,7 +29,7 @@ class Step:
         languages: codes that will be scored.
         left_out: code -> why its data cannot be had.
         examples: number of examples; None where a count is not known for sure.
-        tokens: estimated sub-words, None where not known.
+        tokens: estimated tokens, None where not known.
         labels: canonical label per output of the head; () without labels.
         head: name of the checkpoint's head that predicts, where its heads have names.
     """
@@ -144,7 +144,7 @@ def _step(
 
 
 def _tokens(spec: TaskSpec, examples: int | None, languages: Sequence[str], split: Split) -> int | None:
-    """Return the estimated sub-words of a target, those of its candidates among them; None where not known."""
+    """Return the estimated tokens of a target, those of its candidates among them; None where not known."""
     characters = None if examples is None else examples * spec.mean_characters
     if spec.candidates is not None and characters is not None:
         pool = spec.candidates.expected.get(split) if split != "train" else None
@@ -189,7 +189,7 @@ def plan_table(steps: Sequence[Step]) -> str:
         if step.languages:
             sizes = [str(len(step.languages)), _number(step.examples), _number(step.tokens, about=True)]
         rows.append([step.task, step.state, *sizes, _reasons(step)])
-    head = ["target", "state", "languages", "examples", "sub-words (est.)", ""]
+    head = ["target", "state", "languages", "examples", "tokens (est.)", ""]
     return tabulate(rows, head, tablefmt="simple", disable_numparse=True, maxcolwidths=[None] * 5 + [70])
 
 

@@ -128,7 +128,7 @@ def _check(options: Options) -> None:
     if options.limit is not None and options.limit < 1:
         raise UsageError(f"--limit is {options.limit}: give a number of examples, 1 or more.")
     if options.batch_tokens is not None and options.batch_tokens < 1:
-        raise UsageError(f"--batch-tokens is {options.batch_tokens}: give a number of sub-words, 1 or more, or auto.")
+        raise UsageError(f"--batch-tokens is {options.batch_tokens}: give a number of tokens, 1 or more, or auto.")
     if not 0 <= options.seed < 2**63:
         raise UsageError(f"--seed is {options.seed}: give a number from 0 to 2**63 - 1.")
     if isinstance(options.layer, str) and options.layer not in ("last", "dev", "all"):

@@ -134,7 +134,7 @@ def _is_punctuation(character: str) -> bool:
 
 
 def word_f1(predicted: str, correct: str) -> float:
-    """Return the F1 (0 to 1) of two normalised answers as bags of words.
+    """Return the F1 (0 to 1) of two normalized answers as bags of words.
 
     It is 0 where both are empty, although they match exactly: SQuAD v1.1 has it so.
     """

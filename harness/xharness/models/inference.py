@@ -14,12 +14,12 @@ from xharness.models.loading import LoadedModel
 # busy anyway, and rows of one length need no padding and no mask.
 FULL_ENOUGH = 8
 
-# Budgets are halved after out-of-memory down to so many sub-words.
+# Budgets are halved after out-of-memory down to so many tokens.
 SMALLEST_BUDGET = 64
 
 
 def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Return batches of row numbers, longest rows first; each holds at most ``budget`` sub-words, padding included.
+    """Return batches of row numbers, longest rows first; each holds at most ``budget`` tokens, padding included.
 
     A pure function of its arguments, so that a resumed run computes the very same batches: kernels round by shape.
     A row longer than the budget makes a batch of its own.
@@ -68,8 +68,8 @@ def forward(
         kind: says how model output becomes one small array per row.
         features: the rows.
         context: passed to the kind.
-        budget: sub-words per batch, padding included.
-        tick: called after each batch with the number of sub-words done (padding not counted).
+        budget: tokens per batch, padding included.
+        tick: called after each batch with the number of tokens done (padding not counted).
 
     Raises:
         NonFiniteOutput: the model put out NaN or infinity.

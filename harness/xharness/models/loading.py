@@ -33,7 +33,7 @@ class LoadedModel:
         tokenizer: its tokenizer.
         device: where it is.
         dtype: name of the type of its weights.
-        max_positions: sub-words that a row may have, special tokens included; None where there is no limit.
+        max_positions: tokens that a row may have, special tokens included; None where there is no limit.
         layers: number of layers of the encoder.
     """
 
@@ -135,12 +135,12 @@ def _check_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
     largest = max(ids, default=-1)
     if largest >= rows:
         raise ModelError(
-            f"{name}: the tokenizer's ids go up to {largest}, but the model has embeddings for {rows} sub-words only. "
+            f"{name}: the tokenizer's ids go up to {largest}, but the model has embeddings for {rows} tokens only. "
             "Is the tokenizer that of this model?"
         )
     if len(ids) * 100 < rows:
         raise ModelError(
-            f"{name}: the tokenizer knows {len(ids)} sub-words, but the model has embeddings for {rows}: its "
+            f"{name}: the tokenizer knows {len(ids)} tokens, but the model has embeddings for {rows}: its "
             "vocabulary is missing. Save the tokenizer that the model was trained with beside it."
         )
 

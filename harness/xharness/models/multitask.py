@@ -88,7 +88,7 @@ class MultitaskModel(torch.nn.Module):
     def forward(self, task: str, **inputs: torch.Tensor) -> Any:
         """Return what the stock model of a task gives, the loss among it where labels are.
 
-        Answers are looked for among real sub-words only. The stock loss would also share out probability to padding, so
+        Answers are looked for among real tokens only. The stock loss would also share out probability to padding, so
         that it would depend on which rows are computed together.
         """
         places = [inputs.pop(name) for name in ("start_positions", "end_positions") if name in inputs]
@@ -106,7 +106,7 @@ class MultitaskModel(torch.nn.Module):
 
 @dataclass(frozen=True)
 class Built:
-    """A model to train, with its tokenizer and the sub-words that a row may have (None: no limit)."""
+    """A model to train, with its tokenizer and the tokens that a row may have (None: no limit)."""
 
     model: MultitaskModel
     tokenizer: Any

@@ -42,12 +42,12 @@ class Group:
     """Rows of like length that attention works on side by side.
 
     Attributes:
-        start: first of its sub-words among the packed ones.
-        stop: first sub-word that is not its own.
+        start: first of its tokens among the packed ones.
+        stop: first token that is not its own.
         rows: how many rows.
         width: length of the longest.
-        places: where each of its sub-words lies in ``[rows * width]``; None where all rows are of one length.
-        mask: ``[rows, 1, 1, width]``, true at real sub-words; None where all rows are of one length.
+        places: where each of its tokens lies in ``[rows * width]``; None where all rows are of one length.
+        mask: ``[rows, 1, 1, width]``, true at real tokens; None where all rows are of one length.
     """
 
     start: int
@@ -63,9 +63,9 @@ class Packing:
     """How the rows of a batch are packed; it goes where the attention mask goes.
 
     Attributes:
-        mask: ``[B, L]``, true at real sub-words.
-        places: ``[T]``, where each packed sub-word lies in ``[B * L]``.
-        groups: the packed sub-words in order.
+        mask: ``[B, L]``, true at real tokens.
+        places: ``[T]``, where each packed token lies in ``[B * L]``.
+        groups: the packed tokens in order.
     """
 
     mask: torch.Tensor
@@ -147,7 +147,7 @@ def pack(mask: torch.Tensor, device: torch.device) -> Packing:
     """Return how the rows of a batch are packed.
 
     Args:
-        mask: ``[B, L]`` in the processor's memory, true (or 1) at real sub-words, wherever they stand in their row.
+        mask: ``[B, L]`` in the processor's memory, true (or 1) at real tokens, wherever they stand in their row.
             Rows may be empty.
         device: where the model is.
     """
@@ -239,7 +239,7 @@ def _attend(
 
 
 def _attend_group(group: Group, parts: list[torch.Tensor], dropout: float, scaling: float | None) -> torch.Tensor:
-    """Return the group's ``[sub-words, heads, size]`` of query, key and value ``[T, heads, size]``."""
+    """Return the group's ``[tokens, heads, size]`` of query, key and value ``[T, heads, size]``."""
     own = [part[group.start : group.stop] for part in parts]
     heads, size = own[0].shape[1:]
     if group.places is not None:

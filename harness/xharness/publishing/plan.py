@@ -59,7 +59,7 @@ class Target:
     collection: str | None = None
 
     def check(self) -> None:
-        """Raise UsageError where the parts cannot be meant together, or a name is none."""
+        """Raise UsageError where the parts cannot be used together, or a name is none."""
         for flag, value in {"--revision": self.branch, "--tag": self.tag, "--private": self.private}.items():
             if self.create_pr and value:
                 raise UsageError(f"--create-pr and {flag} cannot go together: a pull request changes main once merged.")
@@ -141,7 +141,7 @@ def compare(publication: Bundle, target: Target, who: Account | None = None) -> 
         who: whose pull requests are gone on with; None: anybody's.
 
     Raises:
-        UsageError: the target's parts cannot be meant together.
+        UsageError: the target's parts cannot be used together.
         PublishError: the name is taken by something else, the tag stands elsewhere, results are of another model than
             the repository held, or there is no repository to propose anything to.
         ModelError: the Hub refuses to tell.

@@ -103,14 +103,14 @@ def encoding(score: Score) -> str:
             pooling += f" with{'' if how['special_tokens'] else 'out'} special tokens"
         parts = [f"layer {how['layer']}{depth}", pooling]
     if "center" in how:
-        parts.append("not centred" if how["center"] == "none" else f"centred by {how['center']}")
+        parts.append("not centered" if how["center"] == "none" else f"centered by {how['center']}")
     if how.get("whiten"):
         parts.append("whitened")
     if how.get("prefix"):
         parts.append(f"prefix {how['prefix']!r}")
     if how.get("max_length"):
         of_candidates = f", {how['candidate_max_length']} of a candidate" if how.get("candidate_max_length") else ""
-        parts.append(f"at most {how['max_length']} sub-words{of_candidates}")
+        parts.append(f"at most {how['max_length']} tokens{of_candidates}")
     if how.get("vectors", "float32") != "float32":
         parts.append(f"vectors kept in {how['vectors']}")
     return ", ".join(parts)

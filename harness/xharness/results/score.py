@@ -75,7 +75,7 @@ class Score:
             (``training_set``, ``key``, ``seed``), and what made it (recipe, languages, hashes, step, status).
         predictions_sha256: hash of the prediction file that the scores were computed from.
         versions: package -> version.
-        seconds, tokens: time and sub-words (padding not counted) of the forward passes and all around them.
+        seconds, tokens: time and tokens (padding not counted) of the forward passes and all around them.
         notes: sentences that must be shown with the number.
     """
 

@@ -20,7 +20,7 @@ class ClassificationInput(Strict):
 
 
 class TaggingInput(Strict):
-    """How a sentence of words is put before the encoder; labels sit on first sub-words."""
+    """How a sentence of words is put before the encoder; labels sit on first tokens."""
 
     max_length: Positive = 128
     double_separator: bool = False
@@ -34,11 +34,11 @@ class SpanInput(Strict):
 
     max_length: Positive = 384
     doc_stride: Positive = 128
-    """Distance between the starts of two windows, in sub-words (not their overlap)."""
+    """Distance between the starts of two windows, in tokens (not their overlap)."""
     max_query_length: Positive = 64
     n_best: Positive = 20
     max_answer_length: Positive = 30
-    """In sub-words."""
+    """In tokens."""
     lowercase: bool = False
     """The paper-era scripts lower-cased the input, for XLM-R too (google-research/xtreme, before 2021-08).
 

@@ -50,7 +50,7 @@ class Values(Strict):
     learning_rate: Above
     """The highest, at the end of the warm-up."""
     batch_size: Count
-    """Examples per optimiser step."""
+    """Examples per optimizer step."""
     epochs: Above
     warmup: NotBelow
     """Below 1 a share of all steps, else steps."""
@@ -62,7 +62,7 @@ class Values(Strict):
     max_grad_norm: Above
     """Gradients that are longer are made this long."""
     max_length: Count
-    """Sub-words of a row, special tokens among them."""
+    """Tokens of a row, special tokens among them."""
     eval_every: Count
     """Steps from one evaluation to the next."""
     eval_examples: Count | None

@@ -21,7 +21,7 @@ from xharness.tasks.registry import (
 )
 from xharness.tasks.task_spec import TaskSpec, TrainingSpec
 
-# Only for the estimate of work: multilingual sub-words of the XTREME languages are a little under four characters
+# Only for the estimate of work: multilingual tokens of the XTREME languages are a little under four characters
 # long on average, fewer in scripts without spaces. The true number stands in each result.
 CHARACTERS_PER_TOKEN = 3.5
 

@@ -1,4 +1,4 @@
-"""Vectors of many texts: equal to the bare model's, made once and gone on with, centred and whitened by hand."""
+"""Vectors of many texts: equal to the bare model's, made once and gone on with, centered and whitened by hand."""
 
 from __future__ import annotations
 
@@ -273,23 +273,23 @@ def test_centring_and_whitening_by_hand(stored, near, block, tmp_path, monkeypat
     given, raw = sides(tmp_path, stored)
     split = [raw[0][:40], raw[0][40:], raw[1]]
     split = [vectors.astype(np.float64) for vectors in split]
-    centred = [vectors - vectors.mean(0) for vectors in split]
+    centered = [vectors - vectors.mean(0) for vectors in split]
     # Before they are made one long: no mean is left in any language, and no correlation over all.
     means = [embeddings._means(vectors, parts) for _, vectors, parts in given]
     taken = [
         np.concatenate([block for _, block in embeddings._blocks(vectors, mean, parts)])
         for (_, vectors, parts), mean in zip(given, means, strict=True)
     ]
-    np.testing.assert_allclose(np.concatenate(taken), np.concatenate(centred), atol=1e-5)
+    np.testing.assert_allclose(np.concatenate(taken), np.concatenate(centered), atol=1e-5)
     for vectors in (taken[0][:40], taken[0][40:], taken[1]):
         np.testing.assert_allclose(vectors.mean(0), 0, atol=1e-5)
     for center in (True, False):
         kept = means if center else [None, None]
         turn = embeddings._whitening([(v, m, p) for (_, v, p), m in zip(given, kept, strict=True)])
-        turned = np.concatenate(centred if center else split) @ turn
+        turned = np.concatenate(centered if center else split) @ turn
         np.testing.assert_allclose(np.cov(turned.T, bias=True), np.eye(6), atol=1e-4)
         for whiten in (False, True):
-            expected = [np.concatenate((centred if center else split)[:2]), (centred if center else split)[2]]
+            expected = [np.concatenate((centered if center else split)[:2]), (centered if center else split)[2]]
             expected = [vectors @ turn if whiten else vectors for vectors in expected]
             found = embeddings.center_and_whiten(given, center=center, whiten=whiten)
             for made, right in zip(found, expected, strict=True):

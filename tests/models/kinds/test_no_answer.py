@@ -25,7 +25,7 @@ CONTEXT = "Three rivers meet near the small town of Porto, but only the Alma run
 
 @st.composite
 def outputs(draw: st.DrawFn) -> list[tuple[span_qa.Window, np.ndarray]]:
-    """Return 1 to 3 windows on one text, each with logits [2, 1 + sub-words], the first of position 0."""
+    """Return 1 to 3 windows on one text, each with logits [2, 1 + tokens], the first of position 0."""
     found = []
     for _ in range(draw(st.integers(1, 3))):
         size = draw(st.integers(0, 7))

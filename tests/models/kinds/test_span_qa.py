@@ -118,7 +118,7 @@ def test_the_span_that_is_learned_is_read_as_the_answer(text, place, family, low
     learned, read = taught(Question("q", "Who?", text, (answer,), (start,)), context)
     if learned.counts["unaligned"]:
         assert not read
-        # Nothing that a sub-word could be made of.
+        # Nothing that a token could be made of.
         assert not context.tokenizer(answer, add_special_tokens=False)["input_ids"] or not answer.strip()
         return
     assert learned.counts["unanswerable"] == 0
@@ -130,7 +130,7 @@ def test_the_span_that_is_learned_is_read_as_the_answer(text, place, family, low
         assert (found is not None) <= held
         if found is not None:
             assert answer.strip() in found
-            # No sub-word that lies wholly outside, such as the next word that begins with the answer's last blank.
+            # No token that lies wholly outside, such as the next word that begins with the answer's last blank.
             assert len(found.split()) <= len(answer.split())
 
 
@@ -157,7 +157,7 @@ def test_of_several_answers_the_first_is_learned(tiny_tokenizer):
 def test_real_answers_are_learned_as_they_are_read(task, mirror):
     spec = load_training(task)
     examples = data_loading.load(spec, "en", "train", mirror).examples[:1000]
-    # Signs apart, as every real tokenizer has them: nearly all answers begin and end with a sub-word.
+    # Signs apart, as every real tokenizer has them: nearly all answers begin and end with a token.
     context = Context(tiny_models.tokenizer("bert"), 384, SpanInput())
     exact = total = 0
     for example in examples:

@@ -36,9 +36,9 @@ def test_the_figures_that_the_project_was_planned_with():
     step = hardware.bound(LARGE, H200, 32 * 53, 53, dtype="bfloat16")
     assert step.matrix == pytest.approx(3.1e-3, abs=5e-5)
     # The plan says 4.4 ms of traffic; 36 bytes a weight, which none can do without, are 4.2 ms.
-    assert step.optimiser == pytest.approx(4.19e-3, abs=5e-5)
-    assert hardware.optimiser_bytes(LARGE) == 36 * LARGE.parameters
-    assert hardware.optimiser_bytes(LARGE, clipped=False) == 32 * LARGE.parameters
+    assert step.optimizer == pytest.approx(4.19e-3, abs=5e-5)
+    assert hardware.optimizer_bytes(LARGE) == 36 * LARGE.parameters
+    assert hardware.optimizer_bytes(LARGE, clipped=False) == 32 * LARGE.parameters
 
 
 @given(TOKENS, TOKENS, LENGTHS)
@@ -76,7 +76,7 @@ def test_a_larger_encoder_costs_more(layers, heads, vocabulary, model_type):
     small = shape()
     for field in ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size"):
         large = shape(**{field: 2 * getattr(small, field)})
-        assert hardware.optimiser_bytes(large) > hardware.optimiser_bytes(small)
+        assert hardware.optimizer_bytes(large) > hardware.optimizer_bytes(small)
         assert hardware.exported_bytes(large) > hardware.exported_bytes(small)
         assert hardware.resume_bytes(large) > hardware.resume_bytes(small)
         assert hardware.training_flop(large, 1000, 50) >= hardware.training_flop(small, 1000, 50)

@@ -72,7 +72,7 @@ def open_vectors(folder: Path, name: str, digest: str, layer: int) -> Array | No
 
 
 def tokens_of(folder: Path, name: str) -> int:
-    """Return the sub-words of the texts whose vectors are there."""
+    """Return the tokens of the texts whose vectors are there."""
     return int(_state(folder / f"{name}.json").get("tokens", 0))
 
 
@@ -84,7 +84,7 @@ def embed(
     budget: int,
     shown: Any,
 ) -> int:
-    """Write the vectors of a job's texts to ``folder/<name>.<layer>.npy`` and return how many sub-words they hold.
+    """Write the vectors of a job's texts to ``folder/<name>.<layer>.npy`` and return how many tokens they hold.
 
     After every chunk it is written down how far it came; the same job goes on from there, if the budget is the same:
     kernels round by shape. ``shown`` is the bar of texts that is moved on.
@@ -173,7 +173,7 @@ def _new(path: Path, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, center: bool, whiten: bool) -> list[Array]:
-    """Return vectors of length one after centring and whitening, memory-mapped from files of their own.
+    """Return vectors of length one after centering and whitening, memory-mapped from files of their own.
 
     Args:
         sides: (file to write, raw vectors [n, width], number of vectors of each language in order) for each side.

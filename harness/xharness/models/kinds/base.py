@@ -21,10 +21,10 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Features:
-    """Rows of sub-words, ready to be batched; one example may own several rows, or share none.
+    """Rows of tokens, ready to be batched; one example may own several rows, or share none.
 
     Attributes:
-        input_ids: one list of sub-word ids per row, special tokens included, no padding.
+        input_ids: one list of token ids per row, special tokens included, no padding.
         token_type_ids: the same shape, or None for encoders that do not read them.
         rows: per row, what ``decode`` needs to find its way back (the kind decides).
         counts: things that happened on the way (``truncated`` texts, ``unknown_words`` ...).
@@ -37,7 +37,7 @@ class Features:
 
     @cached_property
     def lengths(self) -> list[int]:
-        """Sub-words per row."""
+        """Tokens per row."""
         return [len(ids) for ids in self.input_ids]
 
 
@@ -49,7 +49,7 @@ class Targets:
         units: rows of each unit of training: one row, or all choices of one example. Rows from which nothing can be
             learned are in no unit.
         targets: one per unit. Classification and multiple choice: the number of the label or choice; tagging: a list
-            as long as the row, with the number of the tag at first sub-words and ``IGNORED`` elsewhere; span_qa:
+            as long as the row, with the number of the tag at first tokens and ``IGNORED`` elsewhere; span_qa:
             (start, end) in positions of the row, (0, 0) where the row has no answer.
         counts: things that happened on the way (``unaligned`` answers ...).
     """
@@ -65,7 +65,7 @@ class Context:
 
     Attributes:
         tokenizer: the checkpoint's own (a transformers tokenizer).
-        max_length: sub-words per row, special tokens included: the spec's, or fewer where the encoder has fewer
+        max_length: tokens per row, special tokens included: the spec's, or fewer where the encoder has fewer
             positions.
         input: the spec's input settings of this kind.
         labels: canonical label per output of the head; () for kinds without labels.

@@ -14,7 +14,7 @@ from xharness.errors import ModelError
 from xharness.models.kinds.base import Array, Context, Features, Kind, Targets, finite
 from xharness.models.kinds.span_qa_legacy import answer_in_words
 
-# First and last sub-word of an answer that there is not: they lie in no window.
+# First and last token of an answer that there is not: they lie in no window.
 NOWHERE = (-1, -1)
 
 
@@ -24,10 +24,10 @@ class Window:
 
     Attributes:
         example: index of the question.
-        start: number in the context of the first sub-word that stands here.
-        offset: position in the row of the first context sub-word.
-        spans: [sub-words, 2] first and one-past-last character of each context sub-word.
-        own: [sub-words] whether this window is the one with most context around the sub-word.
+        start: number in the context of the first token that stands here.
+        offset: position in the row of the first context token.
+        spans: [tokens, 2] first and one-past-last character of each context token.
+        own: [tokens] whether this window is the one with most context around the token.
     """
 
     example: int
@@ -41,7 +41,7 @@ def encode(examples: Sequence[Question], context: Context) -> Features:
     """Return one row per window: question, then a stretch of the context, ``doc_stride`` apart."""
     if not context.tokenizer.is_fast:
         raise ModelError(
-            "Question answering needs the place of each sub-word in the text, and this checkpoint's tokenizer gives "
+            "Question answering needs the place of each token in the text, and this checkpoint's tokenizer gives "
             "none (no tokenizer.json). Use a checkpoint with a fast tokenizer, or leave the QA targets out."
         )
     settings = context.input
@@ -84,7 +84,7 @@ def _lowered(text: str) -> str:
 
 
 def _stretches(length: int, room: int, stride: int) -> list[tuple[int, int]]:
-    """Return (start, length) of the windows over a context of ``length`` sub-words.
+    """Return (start, length) of the windows over a context of ``length`` tokens.
 
     >>> _stretches(10, 6, 3)
     [(0, 6), (3, 6), (6, 4)]
@@ -100,7 +100,7 @@ def _stretches(length: int, room: int, stride: int) -> list[tuple[int, int]]:
 
 
 def _owners(stretches: list[tuple[int, int]], length: int) -> Array:
-    """Return, per sub-word of a context, the number of the window where it has most context on its poorer side.
+    """Return, per token of a context, the number of the window where it has most context on its poorer side.
 
     The rule of the original BERT SQuAD code: the smaller of left and right context, plus a hundredth of the window's
     length; the first window wins a tie.
@@ -117,7 +117,7 @@ def _owners(stretches: list[tuple[int, int]], length: int) -> Array:
 
 
 def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
-    """Return, per row, start and end logits [2, sub-words of the context] in float32.
+    """Return, per row, start and end logits [2, tokens of the context] in float32.
 
     With ``no_answer`` those of the row's first position, which stands for it, come before them.
     """
@@ -163,10 +163,10 @@ def decode(
 
 
 def _best_span(logits: Array, window: Window, n_best: int, longest: int) -> tuple[float, int, int] | None:
-    """Return (start logit + end logit, first, last sub-word) of the best span of a window.
+    """Return (start logit + end logit, first, last token) of the best span of a window.
 
     Candidates are the ``n_best`` best starts and ends; a start must have its maximal context in this window, and a
-    span may be at most ``longest`` sub-words long.
+    span may be at most ``longest`` tokens long.
     """
     if not len(window.spans):
         return None
@@ -231,7 +231,7 @@ def make_targets(examples: Sequence[Question], features: Features, context: Cont
 
 
 def _places(examples: int, windows: list[Window]) -> list[Array]:
-    """Return, per example, the first and one-past-last characters of all sub-words of its context, from its windows."""
+    """Return, per example, the first and one-past-last characters of all tokens of its context, from its windows."""
     parts: list[list[Array]] = [[np.empty((0, 2), dtype=np.int64)] for _ in range(examples)]
     known = [0] * examples
     for window in windows:
@@ -241,7 +241,7 @@ def _places(examples: int, windows: list[Window]) -> list[Array]:
 
 
 def _covering(example: Question, places: Array) -> tuple[int, int] | None:
-    """Return the numbers of the first and last sub-words that hold a character of the first answer; None if none do."""
+    """Return the numbers of the first and last tokens that hold a character of the first answer; None if none do."""
     answer, start = example.answers[0], example.starts[0]
     if start < 0 or not answer.strip():
         return None

@@ -25,7 +25,7 @@ def answer_in_words(context: str, start: int, stop: int, piece: str, lowercase: 
     """Return the answer for the characters ``start:stop`` of a context, recovered the old way.
 
     The whole words around the span are joined by one space. A copy of them is taken apart as BERT's basic tokenizer
-    does it (punctuation and Chinese characters between spaces), and the piece that the sub-words spell is looked for
+    does it (punctuation and Chinese characters between spaces), and the piece that the tokens spell is looked for
     in the copy. If it is there, and both texts have as many characters apart from spaces, the words are cut back to
     it; else they are returned whole. In Chinese a piece of two characters is never found in a copy that has spaces
     between them, so whole clauses are returned: the main reason why the published numbers for zh are low.
@@ -35,7 +35,7 @@ def answer_in_words(context: str, start: int, stop: int, piece: str, lowercase: 
     Args:
         context: where the span is.
         start, stop: its characters.
-        piece: what its sub-words spell (``convert_tokens_to_string``).
+        piece: what its tokens spell (``convert_tokens_to_string``).
         lowercase: the input was lower-cased, so the copy is, too, and loses its accents.
     """
     while start < stop and context[start] in _BLANK:

@@ -16,9 +16,9 @@ from xharness.models.kinds.base import IGNORED, Array, Context, Features, Kind, 
 def encode(examples: Sequence[Tagged], context: Context) -> Features:
     """Return one or more rows per sentence, split between words only.
 
-    A word without sub-words, or with more than fit into a row, becomes the unknown token, so that every word keeps
+    A word without tokens, or with more than fit into a row, becomes the unknown token, so that every word keeps
     a place to read its tag from (google-research/xtreme, utils_tag.py). ``rows`` holds, per row, the index of its
-    sentence and the positions of the first sub-words.
+    sentence and the positions of the first tokens.
     """
     template = context.template
     after = list(template.after)
@@ -35,7 +35,7 @@ def encode(examples: Sequence[Tagged], context: Context) -> Features:
         for word in words:
             if not word or len(word) > room:
                 if context.tokenizer.unk_token_id is None:
-                    raise ModelError("The tokenizer has no unknown token, which a word without sub-words needs.")
+                    raise ModelError("The tokenizer has no unknown token, which a word without tokens needs.")
                 counts["unknown_words"] += 1
                 word = [context.tokenizer.unk_token_id]
             if len(body) + len(word) > room:
@@ -53,7 +53,7 @@ def encode(examples: Sequence[Tagged], context: Context) -> Features:
 
 
 def _words(sentences: list[tuple[str, ...]], tokenizer: Any) -> list[list[list[int]]]:
-    """Return the sub-words of each word of each sentence."""
+    """Return the tokens of each word of each sentence."""
     if not tokenizer.is_fast:
         return [[list(tokenizer(w, add_special_tokens=False)["input_ids"]) for w in words] for words in sentences]
     encoded = tokenizer(
@@ -72,7 +72,7 @@ def _words(sentences: list[tuple[str, ...]], tokenizer: Any) -> list[list[list[i
 
 
 def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
-    """Return, per row, the index of the largest of the logits [batch, length, labels] at each first sub-word."""
+    """Return, per row, the index of the largest of the logits [batch, length, labels] at each first token."""
     # The largest of a padded position may be anything; only real ones are looked at.
     logits = output.logits
     finite(logits[mask.bool()] if not bool(mask.all()) else logits)
@@ -91,7 +91,7 @@ def decode(
 
 
 def make_targets(examples: Sequence[Tagged], features: Features, context: Context) -> Targets:
-    """Return one unit per row, with the numbers of the tags at first sub-words; rows without words are left out."""
+    """Return one unit per row, with the numbers of the tags at first tokens; rows without words are left out."""
     units: list[tuple[int, ...]] = []
     targets: list[list[int]] = []
     learned = [0] * len(examples)

@@ -192,7 +192,7 @@ def _further(record: Record) -> list[tuple[str, str]]:
     facts = {
         "examples of each training set at most": request.get("train_n"),
         "examples of each training set (few-shot)": request.get("shots"),
-        "optimiser steps at most": request.get("max_steps"),
+        "optimizer steps at most": request.get("max_steps"),
         "masked language modelling beside it, share of the steps": (request.get("mlm") or {}).get("share"),
         "LoRA, rank of the adapters (added into the weights)": (request.get("lora") or {}).get("r"),
         "states averaged at the end": request.get("average_last") or None,
@@ -226,9 +226,9 @@ def _facts(record: Record, watts: float | None) -> list[tuple[str, str]]:
         ("recipe", str(record.request.get("recipe", "not recorded"))),
         ("training seed", str(record.seed)),
         ("seeds that failed before it", "; ".join(map(_attempt, record.attempts)) or "none"),
-        ("optimiser steps", f"{record.steps:,} of {record.planned_steps:,} planned"),
+        ("optimizer steps", f"{record.steps:,} of {record.planned_steps:,} planned"),
         ("state that is published", _state(record)),
-        ("sub-words trained on", f"{record.tokens:,} (padding not counted)"),
+        ("tokens trained on", f"{record.tokens:,} (padding not counted)"),
         ("type of the matrix products", str(record.request.get("dtype", "not recorded"))),
         ("hardware", f"{processes} x {gpu.title if gpu else hardware['device']}"),
         (

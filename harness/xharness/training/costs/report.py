@@ -58,7 +58,7 @@ def _run_line(run: Run, cost: Cost, tuned: bool) -> list[str]:
     name = f"{run.name} (after {run.after})" if run.after else run.name
     figures = [_UNKNOWN] * 5
     if run.steps:
-        step = f"{cost.step.matrix * 1e3:.1f} + {cost.step.optimiser * 1e3:.1f}"
+        step = f"{cost.step.matrix * 1e3:.1f} + {cost.step.optimizer * 1e3:.1f}"
         figures = [
             _least(f"{run.steps:,}", run.whole),
             _least(_big(run.tokens), run.whole),
@@ -222,7 +222,7 @@ def _run_json(run: Run, cost: Cost) -> dict[str, Any]:
         "whole": run.whole,
         "flop": cost.flop,
         "matrix_seconds_per_step": cost.step.matrix,
-        "optimiser_seconds_per_step": cost.step.optimiser,
+        "optimiser_seconds_per_step": cost.step.optimizer,
         "seconds": cost.seconds,
         "state_bytes": cost.memory.state,
         "activation_bytes": cost.memory.activations,
