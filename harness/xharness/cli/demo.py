@@ -15,14 +15,14 @@ from xharness.cli.options import AS_JSON, print_json, say
     type=click.Path(path_type=Path),
     default=Path("demo-results"),
     show_default=True,
-    help="Folder for all of it.",
+    help="Folder for data, checkpoint and results.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @AS_JSON
 def demo(output: Path, seed: int, as_json: bool) -> None:
-    """Train a tiny encoder on sentences that come with xharness, and evaluate it: no network, no weights.
+    """Train a tiny encoder on made-up sentences and evaluate it: no network, no weights.
 
-    Takes about two minutes on two CPU cores, and shows four kinds of problem, the tables and the result files.
+    Takes about two minutes on two CPU cores, and shows four task kinds, the tables and the result files.
     """
     from xharness.demo import run as demo_run
     from xharness.results import tables as results_tables

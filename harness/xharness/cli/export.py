@@ -12,7 +12,7 @@ from xharness.errors import Incomplete
 
 @click.group()
 def export() -> None:
-    """Write RUNs in the forms of others.
+    """Write run folders in the formats of other tools.
 
     \b
     xharness export xtreme results/*/*/*/seed0 --to submission
@@ -22,12 +22,16 @@ def export() -> None:
 
 @export.command("xtreme")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The submission's folder.")
-@click.option("--benchmark", metavar="xtreme|xtreme-r", help="What should be whole; else judged by the targets.")
+@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="Folder of the submission.")
+@click.option(
+    "--benchmark",
+    metavar="xtreme|xtreme-r",
+    help="Benchmark that should be complete. Default: inferred from the targets.",
+)
 def export_xtreme(runs: tuple[Path, ...], to: Path, benchmark: str | None) -> None:
     """Write the submission folder of XTREME and XTREME-R: <task>/test-<xx>.<ext>, as the official evaluate.py reads it.
 
-    Several RUNs are put together, one per target for example. Prints the files that it holds.
+    Several run folders are combined, for example one per target. Prints the files it wrote.
 
     \b
     xharness export xtreme results/*/*/*/seed0 --to submission
@@ -42,15 +46,15 @@ def export_xtreme(runs: tuple[Path, ...], to: Path, benchmark: str | None) -> No
         click.echo(str(to / name))
     if submission.missing:
         listed = "\n".join(f"  {sentence}" for sentence in submission.missing)
-        raise Incomplete(f"{to} is no whole submission to {submission.benchmark}:\n{listed}")
+        raise Incomplete(f"{to} is not a complete submission to {submission.benchmark}:\n{listed}")
 
 
 @export.command("lm-eval")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The JSON file to write.")
-@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Whose languages the means are over.")
+@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Average over this benchmark's languages.")
 def export_lm_eval(run: Path, to: Path, benchmark: str | None) -> None:
-    """Write the scores of a RUN in the shape of lm-evaluation-harness' results file.
+    """Write the scores of a run folder as a results file of lm-evaluation-harness.
 
     \b
     xharness export lm-eval results/org__xlmr-squad/0123456789ab/ba9876543210/seed0 --to results.json

@@ -16,7 +16,7 @@ from xharness.cli.options import AS_JSON, LANGUAGES, names, print_json
     default="xtreme",
     show_default=True,
     metavar="NAMES",
-    help="As for eval; training sets by name too.",
+    help="As for eval; also names of training sets.",
 )
 @LANGUAGES
 @click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The data folder to fill.")
@@ -25,22 +25,22 @@ from xharness.cli.options import AS_JSON, LANGUAGES, names, print_json
     "splits",
     multiple=True,
     type=click.Choice(["test", "dev", "train"]),
-    help="Which splits; all if not given.",
+    help="Splits to fetch. Default: all.",
 )
 @click.option(
     "--from",
     "archives",
     multiple=True,
     metavar="PATH_OR_URL[#sha256=HEX|#md5=HEX]",
-    help="A file to use in place of the download of the same name; may be given several times.",
+    help="Use this file instead of the download of the same name; repeatable.",
 )
 @AS_JSON
 def fetch(
     targets: str, languages: str | None, to: Path, splits: tuple[Any, ...], archives: tuple[str, ...], as_json: bool
 ) -> None:
-    """Fill a data folder from the Hub and from where other data is published, for machines without network.
+    """Fill a data folder for machines without network, from the Hub and other original sources.
 
-    Goes on where it stopped, and writes a MANIFEST.tsv that says what is there and how complete it is.
+    Continues where it stopped. Writes MANIFEST.tsv with the source and completeness of every split.
 
     \b
     xharness fetch --targets xtreme --to /data/hub

@@ -38,10 +38,10 @@ def models(context: click.Context) -> None:
     "--zoo",
     "folder",
     type=click.Path(path_type=Path),
-    help="A folder of this machine with a folder for each checkpoint.",
+    help="A local folder with one folder per checkpoint.",
 )
 @click.option("--encoder", metavar="NAME", help="Only the checkpoints of this encoder, such as xlmr-base.")
-@click.option("--names", is_flag=True, help="Print only training set and name of each, for scripts.")
+@click.option("--names", is_flag=True, help="Print only the training set and name of each checkpoint.")
 @AS_JSON
 def models_list(
     org: str | None = None,
@@ -50,9 +50,9 @@ def models_list(
     names: bool = False,
     as_json: bool = False,
 ) -> None:
-    """List the zoo's checkpoints: which are on this machine or on the Hub, at which commit, how large, and how good.
+    """List the checkpoints of the zoo: on this machine or on the Hub, commit, size and score.
 
-    The score of one that is published is its benchmarks' mean where the card claims one, else the score on development
+    The score of a published checkpoint is its benchmark average if the card has one, else the score on development
     data that it was chosen by. Sizes of those that are nowhere are reckoned from the encoder's shape.
     """
     from xharness.checkpoints import listing as checkpoints_listing
@@ -74,7 +74,7 @@ def models_list(
 @click.argument("name", metavar=f"{_WHAT}|DIR")
 @AS_JSON
 def models_show(name: str, as_json: bool) -> None:
-    """Print the card of a checkpoint; with --json its front matter and the commit."""
+    """Print the model card of a checkpoint; with --json its front matter and commit."""
     from xharness.publishing.card.show import read_card
 
     card = read_card(name)
@@ -86,12 +86,12 @@ def models_show(name: str, as_json: bool) -> None:
 
 @models.command("pull")
 @click.argument("name", metavar=_WHAT)
-@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The folder; it is made.")
+@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="Folder to create.")
 @AS_JSON
 def models_pull(name: str, to: Path, as_json: bool) -> None:
-    """Bring a checkpoint from the Hub into a folder, at one commit, with its card and its results.
+    """Download a checkpoint from the Hub at one commit, with its card and results.
 
-    Every file is compared with its checksum before it stands under its name. Safetensors weights only; no pickles
+    Every file is verified before it gets its final name. Safetensors weights only; no pickles
     and no code. After an interruption the same command goes on where it was.
 
     \b
@@ -107,13 +107,13 @@ def models_pull(name: str, to: Path, as_json: bool) -> None:
         print_json(pulled.to_json())
     elif pulled.downloaded:
         click.echo(
-            f"{pulled.folder}: {pulled.repo} at {pulled.sha}, {len(pulled.files)} files, {pulled.size:,} bytes, all as "
-            f"their checksums say; {len(pulled.downloaded)} were downloaded."
+            f"{pulled.folder}: {pulled.repo} at {pulled.sha}, {len(pulled.files)} files, {pulled.size:,} bytes, all "
+            f"verified; {len(pulled.downloaded)} were downloaded."
         )
     else:
         click.echo(
-            f"Nothing to do: {pulled.folder} holds {pulled.repo} at {pulled.sha}; all {len(pulled.files)} files are as "
-            "their checksums say."
+            f"Nothing to do: {pulled.folder} holds {pulled.repo} at {pulled.sha}; all {len(pulled.files)} files are "
+            "verified."
         )
 
 
@@ -121,7 +121,7 @@ def models_pull(name: str, to: Path, as_json: bool) -> None:
 @_ORG
 @click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The zoo file to write.")
 def models_pin(org: str | None, to: Path) -> None:
-    """Write a zoo file in which every checkpoint that ORG has on the Hub is pinned at its newest commit.
+    """Write a zoo file that pins every checkpoint of ORG on the Hub at its newest commit.
 
     If the file is there it is changed, its comments stay; else it begins as the one that XHARNESS_ZOO names, or the one
     that comes with xharness. Use it with XHARNESS_ZOO=FILE.
@@ -132,5 +132,5 @@ def models_pin(org: str | None, to: Path) -> None:
     for name, sha in pinned.revisions.items():
         click.echo(f"{pinned.org}/{name}: {sha}")
     if pinned.missing:
-        say(f"Not there, or not to be seen with this token: {', '.join(pinned.missing)}.")
+        say(f"Not found, or not visible with this token: {', '.join(pinned.missing)}.")
     say(f"{len(pinned.revisions)} of {len(pinned.revisions) + len(pinned.missing)} checkpoints are pinned in {to}.")

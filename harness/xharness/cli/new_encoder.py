@@ -10,11 +10,11 @@ from xharness.cli.options import AS_JSON, DATA_DIR, names, print_json
 
 
 @click.command("new-encoder")
-@click.option("--size", default="tiny", show_default=True, metavar="NAME", help="One of tasks/encoder_sizes.yaml.")
+@click.option("--size", default="tiny", show_default=True, metavar="NAME", help="A size of tasks/encoder_sizes.yaml.")
 @click.option(
     "--texts-of",
     metavar="TASK[,TASK...]",
-    help="Training sets; the vocabulary is trained on their English texts.",
+    help="Training sets whose English texts the vocabulary is trained on.",
 )
 @click.option(
     "--text",
@@ -22,11 +22,13 @@ from xharness.cli.options import AS_JSON, DATA_DIR, names, print_json
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Your own text for the vocabulary, in any language, one sentence or paragraph a line; repeatable.",
+    help="Your own text for the vocabulary, in any language, one sentence or paragraph per line; repeatable.",
 )
-@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The new folder.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the weights.")
-@click.option("--vocabulary", type=click.IntRange(min=1), metavar="N", help="Pieces; else as the size says.")
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to create.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the weights.")
+@click.option(
+    "--vocabulary", type=click.IntRange(min=1), metavar="N", help="Vocabulary size. Default: that of the size."
+)
 @DATA_DIR
 @AS_JSON
 def new_encoder(
@@ -39,9 +41,9 @@ def new_encoder(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Make an encoder with random weights, of XLM-R's form, with a vocabulary trained on the texts you name.
+    """Create an encoder of XLM-R's architecture with random weights and a vocabulary trained on your texts.
 
-    It knows nothing: it is for smoke runs, and for research on what model size does.
+    For smoke tests, and for research on model size.
 
     \b
     xharness new-encoder --size tiny --texts-of ud_en_hub --to tiny

@@ -17,60 +17,72 @@ DATA_DIR = click.option(
     type=click.Path(path_type=Path),
     envvar="XHARNESS_DATA_DIR",
     help="Folder laid out like the Hub (DIR/<org>/<name>/...), for machines without network. "
-    "Also from XHARNESS_DATA_DIR.",
+    "Also read from XHARNESS_DATA_DIR.",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-LANGUAGES = click.option("--languages", metavar="de,sw,...", help="Two-letter codes; all of each target if not given.")
+LANGUAGES = click.option(
+    "--languages", metavar="de,sw,...", help="Language codes. Default: all languages of each target."
+)
+DEFAULT_RECIPE = "jiant"
+"""As `tasks.recipes.DEFAULT`, which would import pydantic here."""
 RECIPE = [
     click.option(
         "--recipe",
-        default="jiant",
+        default=DEFAULT_RECIPE,
         show_default=True,
         metavar="NAME|FILE",
-        help="Settings by name: jiant (the method's authors) or xtreme (the benchmark's scripts), or a YAML file.",
+        help="Hyperparameters: jiant (the authors of the method), xtreme (the benchmark's scripts), or a YAML file.",
     ),
-    click.option("--learning-rate", type=float, metavar="RATE", help="In place of the recipe's."),
-    click.option("--epochs", type=float, metavar="N", help="In place of the recipe's."),
+    click.option("--learning-rate", type=float, metavar="RATE", help="Overrides the recipe."),
+    click.option("--epochs", type=float, metavar="N", help="Overrides the recipe."),
     click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Examples per optimizer step."),
-    click.option("--max-length", type=click.IntRange(min=8), metavar="N", help="Tokens per row."),
+    click.option("--max-length", type=click.IntRange(min=8), metavar="N", help="Tokens per sequence."),
     click.option(
-        "--warmup", type=click.FloatRange(min=0), metavar="X", help="A share of the steps (below 1), or steps."
+        "--warmup",
+        type=click.FloatRange(min=0),
+        metavar="X",
+        help="Warm-up: a fraction of all steps (below 1), or a number of steps.",
     ),
-    click.option("--eval-every", type=click.IntRange(min=1), metavar="N", help="Steps between evaluations."),
+    click.option("--eval-every", type=click.IntRange(min=1), metavar="N", help="Steps between two evaluations."),
     click.option(
-        "--eval-examples", type=click.IntRange(min=1), metavar="N", help="Examples of each set that an evaluation sees."
+        "--eval-examples",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Examples of each development set that are scored at an evaluation.",
     ),
-    click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Stop after so many optimizer steps."),
+    click.option("--max-steps", type=click.IntRange(min=1), metavar="N", help="Stop after N optimizer steps."),
     click.option(
         "--train-n",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Train on N examples, drawn by the seed.",
+        help="Train on N examples, sampled by the seed.",
     ),
-    click.option("--lora", type=click.IntRange(min=1), metavar="RANK", help="Train low-rank adapters and merge them."),
-    click.option("--gradient-checkpointing", is_flag=True, help="Less memory for more time."),
+    click.option(
+        "--lora", type=click.IntRange(min=1), metavar="RANK", help="Train LoRA adapters of this rank and merge them."
+    ),
+    click.option("--gradient-checkpointing", is_flag=True, help="Use less memory for more time."),
 ]
 GIVEN = ("learning_rate", "epochs", "batch_size", "max_length", "warmup", "eval_every", "eval_examples")
-"""Options that stand in place of a recipe's settings."""
+"""Options that override a recipe's settings."""
 
 
 def names(value: str | None) -> list[str] | None:
-    """Return the names of an option that takes several with commas between; None where it was not given."""
+    """Return the names of a comma-separated option; None if it was not given."""
     return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
 
 
 def say(sentence: str) -> None:
-    """Print a message, on stderr."""
+    """Print a message to stderr."""
     click.echo(sentence, err=True)
 
 
 def print_json(content: Any) -> None:
-    """Print data for machines, on stdout."""
+    """Print JSON to stdout."""
     click.echo(json.dumps(content, ensure_ascii=False, indent=2))
 
 
 def show(results: Any, name: str, as_json: bool) -> None:
-    """Print ``Results`` as JSON or as a table in which they are called ``name``."""
+    """Print ``Results`` as JSON, or as a table titled ``name``."""
     from xharness.results import tables as results_tables
 
     if as_json:
@@ -80,26 +92,26 @@ def show(results: Any, name: str, as_json: bool) -> None:
 
 
 def fail_if_incomplete(failures: Sequence[str]) -> None:
-    """Raise Incomplete with all ``failures``, if there are any."""
+    """Raise Incomplete if there are ``failures``."""
     if failures:
         listed = "\n".join(f"  {line}" for line in failures)
-        raise Incomplete(f"{len(failures)} of the scores that were asked for are missing:\n{listed}")
+        raise Incomplete(f"{len(failures)} of the requested scores are missing:\n{listed}")
 
 
 def with_recipe(command: Any) -> Any:
-    """Add the options of recipes to a command."""
+    """Add the recipe options to a command."""
     for option in reversed(RECIPE):
         command = option(command)
     return command
 
 
 def given_of(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the recipe's settings that the user gave out of a command's options."""
+    """Remove the recipe options from a command's and return those that the user gave."""
     values = {name: options.pop(name) for name in GIVEN}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def needs_accelerate() -> None:
-    """Refuse to train where accelerate is not installed, with what to install."""
+    """Raise UsageError if accelerate is not installed."""
     if find_spec("accelerate") is None:
         raise UsageError("Training needs the package accelerate: pip install 'xharness[train]'.")

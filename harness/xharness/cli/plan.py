@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xharness.cli.options import AS_JSON, LANGUAGES, names, print_json
+from xharness.cli.options import AS_JSON, DEFAULT_RECIPE, LANGUAGES, names, print_json
 
 if TYPE_CHECKING:
     from xharness.training.costs.estimate import Machine
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @click.group()
 def plan() -> None:
-    """Say what training, tuning and evaluation cost on a GPU: steps, tokens, memory, disk and hours.
+    """Estimate what training, tuning and evaluation cost on a GPU: steps, tokens, memory, disk and hours.
 
-    Nothing is downloaded and nothing is run. Sizes are those of the task files, the shapes of well-known encoders and
+    Nothing is downloaded or run. Sizes are those of the task files, the shapes of well-known encoders and
     the rates of GPUs those of tasks/encoders.yaml and tasks/gpus.yaml.
 
     \b
@@ -30,7 +30,7 @@ def plan() -> None:
 
 
 def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """Return a decorator that gives a command several options, shown in this order."""
+    """Return a decorator that adds several options to a command, shown in this order."""
 
     def add(command: Any) -> Any:
         for option in reversed(options):
@@ -41,12 +41,12 @@ def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
 
 
 def _encoder(flag: str) -> Callable[[Any], Any]:
-    meaning = "An encoder of known shape, a checkpoint of the zoo, or a local folder with its config.json."
+    meaning = "A well-known encoder, a checkpoint of the zoo, or a local folder with config.json."
     return click.option(flag, "encoder", required=True, metavar="NAME_OR_PATH", help=meaning, callback=_base)
 
 
 def _base(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    """Return the encoder that a checkpoint of the zoo was made of; other names as they are."""
+    """Return the base encoder of a zoo checkpoint; other names unchanged."""
     from xharness.checkpoints.zoo import base_of
 
     return base_of(name)
@@ -55,8 +55,8 @@ def _base(_context: click.Context, _option: click.Parameter, name: str) -> str:
 _TARGETS = click.option("--targets", default="xtreme-r", show_default=True, metavar="NAMES", help="As for eval.")
 _SEEDS = click.option("--seeds", default="1", show_default=True, metavar="1,2,...", help="Seeds of each tuning run.")
 _MACHINE = [
-    click.option("--gpu", required=True, metavar="NAME", help="One of tasks/gpus.yaml, such as h200."),
-    click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="How many of them."),
+    click.option("--gpu", required=True, metavar="NAME", help="A GPU of tasks/gpus.yaml, such as h200."),
+    click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="Number of GPUs."),
     click.option(
         "--dtype",
         type=click.Choice(["auto", "bfloat16", "float32"]),
@@ -67,13 +67,13 @@ _MACHINE = [
     click.option(
         "--share",
         type=click.FloatRange(0, 1, min_open=True),
-        help="The share of the bound that is reached, if a run told you; else the project's aim is assumed.",
+        help="Fraction of the hardware limit that your runs reach, if you measured it.",
     ),
 ]
 _TRAINING = [
-    click.option("--recipe", default="jiant", show_default=True, metavar="NAME", help="As for train."),
-    click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens on a GPU at once."),
-    click.option("--gradient-checkpointing", is_flag=True, help="Less memory for a third more arithmetic."),
+    click.option("--recipe", default=DEFAULT_RECIPE, show_default=True, metavar="NAME", help="As for train."),
+    click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens per forward pass on a GPU."),
+    click.option("--gradient-checkpointing", is_flag=True, help="Use less memory for a third more computation."),
 ]
 
 
@@ -98,15 +98,17 @@ def _machine(
 @plan.command("train")
 @click.argument("tasks", metavar="TASK[,TASK...]|multitask")
 @_with([_encoder("--base"), *_MACHINE, *_TRAINING])
-@click.option("--cap", type=click.IntRange(min=1), help="Of several tasks: examples of one that count for its share.")
 @click.option(
-    "--temperature", type=click.FloatRange(0, min_open=True), help="Of several tasks: evens out their shares."
+    "--cap", type=click.IntRange(min=1), help="Several tasks: cap on the examples of a task when shares are computed."
+)
+@click.option(
+    "--temperature", type=click.FloatRange(0, min_open=True), help="Several tasks: higher values even out their shares."
 )
 @AS_JSON
 def plan_train(
     tasks: str, encoder: str, recipe: str, cap: int | None, temperature: float | None, as_json: bool, **machine: Any
 ) -> None:
-    """Plan what `xharness train` does with the same tasks: one checkpoint, also of several tasks."""
+    """Estimate `xharness train` on the same tasks: one checkpoint, of one or several tasks."""
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
     from xharness.training.costs import report as costs_report
@@ -129,7 +131,7 @@ def plan_train(
 @_with([_TARGETS, _encoder("--base"), *_MACHINE, *_TRAINING, _SEEDS])
 @AS_JSON
 def plan_tune(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool, **machine: Any) -> None:
-    """Plan the training of heads for targets on one checkpoint, as `xharness eval --tune` does it."""
+    """Estimate `xharness eval --tune`: tuning one checkpoint for each target."""
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
     from xharness.tasks.selection import select
@@ -158,7 +160,7 @@ def plan_tune(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool
 @click.option("--split", type=click.Choice(["test", "dev"]), default="test", show_default=True)
 @AS_JSON
 def plan_eval(targets: str, encoder: str, languages: str | None, split: Any, as_json: bool, **machine: Any) -> None:
-    """Plan the scoring of one checkpoint that has, or was tuned to have, all heads."""
+    """Estimate the scoring of one checkpoint that has all heads."""
     from xharness.hardware import load_encoder
     from xharness.tasks.selection import select
     from xharness.training.costs import report as costs_report
@@ -181,7 +183,7 @@ def plan_eval(targets: str, encoder: str, languages: str | None, split: Any, as_
 @_with([_TARGETS, _encoder("--base"), *_MACHINE, *_TRAINING, _SEEDS])
 @AS_JSON
 def plan_all(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool, **machine: Any) -> None:
-    """Plan the whole table: all intermediate checkpoints, and the tuning and evaluation of each."""
+    """Estimate the whole table: all intermediate checkpoints, and the tuning and evaluation of each."""
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
     from xharness.tasks.registry import MIXTURE, list_intermediate
@@ -230,11 +232,11 @@ def _intermediate(tasks: str, recipe: Any, cap: int | None, temperature: float |
 
     wanted = names(tasks) or []
     if not wanted:
-        raise UsageError(f"No task was named. Name training sets with commas between, or {MIXTURE}.")
+        raise UsageError(f"No task was named. Name training sets separated by commas, or {MIXTURE}.")
     if wanted == [MIXTURE]:
         return workload.mixture_run(load_mixture(MIXTURE), recipe, cap, temperature)
     if MIXTURE in wanted:
-        raise UsageError(f"'{MIXTURE}' stands for all intermediate tasks and is named alone.")
+        raise UsageError(f"'{MIXTURE}' means all intermediate tasks and must be named alone.")
     specs = [tasks_selection.training_set(name) for name in dict.fromkeys(wanted)]
     if len(specs) == 1:
         return workload.training_run(specs[0].name, specs, recipe)
@@ -253,5 +255,5 @@ def _count(seeds: str) -> int:
 
     parts = names(seeds) or []
     if not parts or not all(seed.isdecimal() for seed in parts) or len(set(parts)) != len(parts):
-        raise UsageError(f"--seeds is '{seeds}': give whole numbers with commas between, each once.")
+        raise UsageError(f"--seeds is '{seeds}': give whole numbers separated by commas, each once.")
     return len(parts)

@@ -19,8 +19,8 @@ from xharness.cli.options import AS_JSON, names, print_json, say
     default="text",
     show_default=True,
 )
-@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Whose languages and groups the means follow.")
-@click.option("--join", is_flag=True, help="Show the RUNs as one result, each with targets of its own.")
+@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Average over this benchmark's languages and groups.")
+@click.option("--join", is_flag=True, help="Show the runs as one result; each must have other targets.")
 @click.option("--against", metavar="NAME,...", help="Compare with published scores, see --list-references.")
 @click.option("--list-references", is_flag=True, help="List the published scores that come with xharness.")
 @AS_JSON
@@ -58,7 +58,7 @@ def report(
     if len(empty) < len(runs):
         runs = tuple(path for path in runs if path not in empty)
         for path in empty:
-            say(f"{path} is left out: it has no result yet.")
+            say(f"{path} is skipped: it has no results yet.")
     published = [] if against is None else references.named(names(against) or [])
     if join:
         named_results = [("joined", results_runs.join(runs, benchmark))]

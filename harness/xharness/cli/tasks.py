@@ -17,7 +17,7 @@ def tasks() -> None:
 @tasks.command("list")
 @AS_JSON
 def tasks_list(as_json: bool) -> None:
-    """List the targets that this version has, with metric, number of languages, and where their data comes from."""
+    """List the targets with their metric, number of languages and data source."""
     from tabulate import tabulate
 
     from xharness.tasks.registry import list_tasks, load_task
@@ -38,7 +38,7 @@ def tasks_list(as_json: bool) -> None:
 @click.argument("name")
 @AS_JSON
 def tasks_show(name: str, as_json: bool) -> None:
-    """Show a target's spec as it is read, with its hash."""
+    """Show the parsed spec of a target, with its hash."""
     import yaml
 
     from xharness.tasks.registry import load_task
@@ -55,9 +55,9 @@ def tasks_show(name: str, as_json: bool) -> None:
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @AS_JSON
 def tasks_check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check all task files that come with xharness, or the FILES given (one's own targets).
+    """Check all shipped task files, or FILES (your own targets).
 
-    All errors of all files are said at once, each with file, field and the nearest name. Without FILES the targets
+    Reports all errors of all files at once, each with file, field and nearest name. Without FILES the targets
     are counted against the benchmarks, and what is missing from them is an error, too.
 
     \b
@@ -77,7 +77,7 @@ def tasks_check(files: tuple[Path, ...], as_json: bool) -> None:
 @tasks.command("pin")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 def tasks_pin(files: tuple[Path, ...]) -> None:
-    """Write the sha that each source's revision stands for today into the task files (needs the Hub)."""
+    """Replace branches in task files by their current commits (needs the Hub)."""
     from xharness import assets
     from xharness.tasks.pin import pin
 

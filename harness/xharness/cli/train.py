@@ -29,20 +29,22 @@ def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ..
 
 @click.command()
 @click.argument("tasks", metavar="TASK[,TASK...]|multitask")
-@click.option("--base", required=True, metavar="PATH_OR_ID[@REVISION]", help="The encoder to begin with.")
+@click.option("--base", required=True, metavar="PATH_OR_ID[@REVISION]", help="The encoder to start from.")
 @click.option(
-    "--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The checkpoint's folder."
+    "--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the trained checkpoint."
 )
 @with_recipe
-@click.option("--seed", type=int, default=0, show_default=True, help="Of order, fresh heads and dropout.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of data order, new heads and dropout.")
 @click.option(
     "--retries",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Further seeds to try after one that collapsed or diverged.",
+    help="Number of further seeds to try if training collapses or diverges.",
 )
-@click.option("--source-language", metavar="CODES", help="Languages to train on, with commas between; else English.")
+@click.option(
+    "--source-language", metavar="CODES", help="Languages to train on, separated by commas. Default: English."
+)
 @click.option(
     "--source-data",
     multiple=True,
@@ -50,20 +52,25 @@ def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ..
     callback=_pairs,
     help="Your own training data in a language (jsonl, json, csv, tsv, parquet ...); repeatable.",
 )
-@click.option("--cap", type=click.IntRange(min=1), metavar="N", help="Several tasks: examples of each that count.")
-@click.option("--temperature", type=float, metavar="T", help="Several tasks: 1 is in proportion to their sizes.")
+@click.option(
+    "--cap",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Several tasks: cap on the examples of a task when shares are computed.",
+)
+@click.option("--temperature", type=float, metavar="T", help="Several tasks: 1 samples in proportion to their sizes.")
 @click.option(
     "--mlm",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Go on with masked language modelling on this text, one sentence or paragraph a line.",
+    help="Also train masked language modeling on this text, one sentence or paragraph per line.",
 )
 @click.option(
     "--mlm-share",
     type=float,
     default=0.2,
     show_default=True,
-    help="Of the steps; the default is ours.",
+    help="Fraction of the steps for masked language modeling; the default is our choice.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @click.option(
@@ -71,12 +78,14 @@ def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ..
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="bfloat16 computes in it and keeps float32 weights.",
+    help="bfloat16: mixed precision with float32 weights.",
 )
-@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens computed at once.")
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the base. Read it first.")
+@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens per forward pass.")
+@click.option(
+    "--trust-remote-code", is_flag=True, help="Run Python code that comes with the base. Read that code first."
+)
 @DATA_DIR
-@click.option("--dry-run", is_flag=True, help="Print what would be trained and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the training plan and stop.")
 @AS_JSON
 def train(
     tasks: str,
@@ -89,10 +98,10 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train an encoder on intermediate tasks, English unless said otherwise.
+    """Train an encoder on intermediate tasks, in English by default.
 
-    One task gives a plain transformers checkpoint with its head; several give an encoder with heads/<task>.safetensors.
-    A run that was stopped goes on where it was when the same command is given again. On several GPUs:
+    One task gives a plain transformers checkpoint with its head; several give an encoder and heads/<task>.safetensors.
+    A run that was stopped continues when the same command is given again. On several GPUs:
     torchrun --nproc-per-node 4 -m xharness train ...
 
     \b
@@ -107,7 +116,7 @@ def train(
     languages = tuple(names(source_language) or source_data or ("en",))
     options |= {"given": given_of(options), "languages": languages, "files": source_data}
     plan = prepare(names(tasks) or [], base, data_dir=data_dir, options=Options(**options))
-    first = os.environ.get("RANK", "0") == "0"  # one process of several speaks
+    first = os.environ.get("RANK", "0") == "0"  # only one of several processes prints
     for note in plan.checkpoint.notes if first else ():
         say(note)
     if dry_run:
