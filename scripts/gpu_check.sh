@@ -8,13 +8,13 @@
 #   --data-dir FOLDER   with MNLI and XNLI; by default XHARNESS_DATA_DIR
 #   --steps N           of training (300)
 #   --figures-only      without the tests and the benchmark
-#   --to FILE           for the figures, by default docs/benchmarks/<date>-gpu-check.md
+#   --to FILE           for the figures, by default docs/performance/<date>-gpu-check.md
 #
 # Ends with 2 where there is no GPU, and with 1 if something failed; the figures of the rest are written all the same.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-base='' steps=300 all=yes to=$checkout/docs/benchmarks/$(date +%F)-gpu-check.md
+base='' steps=300 all=yes to=$checkout/docs/performance/$(date +%F)-gpu-check.md
 while (($#)); do
   case $1 in
     -h | --help) help_of "${BASH_SOURCE[0]}"; exit 0 ;;
