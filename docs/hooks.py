@@ -29,6 +29,7 @@ NOTEBOOK = "examples/first_hour.ipynb"
 PAGES = {
     "tasks/README.md": "tasks.md",
     "model_cards/README.md": "model_cards.md",
+    "harness/README.md": "layout.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     NOTEBOOK: "first_hour.md",
@@ -54,7 +55,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=notebook_text(text) if source == NOTEBOOK else text))
-    for page, text in {**room_pages(), "reference/cli.md": command_page()}.items():
+    made = {**room_pages(), "reference/cli.md": command_page(), "reference/errors.md": error_page()}
+    for page, text in made.items():
         files.append(File.generated(config, page, content=text))
     return files
 
@@ -77,7 +79,7 @@ def _target(link: re.Match[str], source: str, here: str, repository: str) -> str
     path = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
     anchor = link[2] or ""
     page = PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
-    if page and page.endswith(".md"):
+    if page:
         # Whether it exists, with the anchor, is for MkDocs to say.
         return posixpath.relpath(page, posixpath.dirname(here) or ".") + anchor
     if not (ROOT / path).exists():
@@ -99,7 +101,7 @@ def _cell(cell: dict[str, Any]) -> list[str]:
         data = output.get("data", {})
         if "image/png" in data:
             image = "".join(data["image/png"]).replace("\n", "")
-            parts.append(f'<img alt="{data.get("text/plain", ["a plot"])[0]}" src="data:image/png;base64,{image}">')
+            parts.append(f'<img alt="what the code above draws" src="data:image/png;base64,{image}">')
         else:
             shown = "".join(output.get("text") or data.get("text/plain", []))
             parts.append(f"```text\n{shown.rstrip()}\n```")
@@ -125,6 +127,14 @@ def room_pages() -> dict[str, str]:
         first = about.split("\n\n")[0]
         pages[f"{ROOMS}/{room}.md"] = "\n\n".join([f"# {room}", first, table, *entries]) + "\n"
     return pages
+
+
+def error_page() -> str:
+    """Return the table of exit codes that the module of errors opens with, and each error."""
+    tree = ast.parse((PACKAGE / "errors.py").read_text(encoding="utf-8"))
+    first, _, table = _docstring(tree).partition("\n\n")
+    entries = [f"::: xharness.errors.{node.name}" for node in tree.body if isinstance(node, ast.ClassDef)]
+    return "\n\n".join(["# Errors", first, f"```text\n{table}\n```", *entries]) + "\n"
 
 
 def command_page() -> str:
