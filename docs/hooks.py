@@ -40,7 +40,8 @@ ROOMS = "reference/rooms"
 
 # A link's target: after ](, and not a web address or an anchor of the same page.
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
-_FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+# Code, in a block or in a line; links in it are none.
+_CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -66,12 +67,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     here = page.file.src_uri
     source = SOURCES.get(here, f"docs/{here}")
     text, start = [], 0
-    for fence in [*_FENCE.finditer(markdown), None]:
-        end = fence.start() if fence else len(markdown)
+    for code in [*_CODE.finditer(markdown), None]:
+        end = code.start() if code else len(markdown)
         text.append(_LINK.sub(lambda m: _target(m, source, here, str(config.repo_url)), markdown[start:end]))
-        if fence:
-            text.append(fence.group())
-            start = fence.end()
+        if code:
+            text.append(code.group())
+            start = code.end()
     return "".join(text)
 
 
