@@ -121,7 +121,8 @@ def room_pages() -> dict[str, str]:
             if any(isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AnnAssign | ast.Assign) for node in tree.body):
                 # On one line, and without a bar, which would end the cell of the table.
                 first = _docstring(tree).split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-                rows.append(f"| [`{name.removeprefix('xharness.')}`](#{name}) | {first} |")
+                short = name.removeprefix(f"xharness.{room}.").removeprefix("xharness.")
+                rows.append(f"| [`{short}`](#{name}) | {first} |")
                 entries.append(f"::: {name}")
         about = _docstring(ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8")))
         table = "\n".join(["| module | what it is for |", "|---|---|", *rows])
