@@ -5,8 +5,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# constraints.txt pins the versions that are tested, torch first of all.
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+# constraints.txt pins the versions that are tested, torch first of all; another file (CONSTRAINTS=) other ones.
+CONSTRAINTS ?= constraints.txt
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONSTRAINTS)
 PYTEST := $(BIN)/python -m pytest
 BENCH := PYTHONPATH=$(CURDIR)/harness:$(CURDIR)/tests $(BIN)/python -m performance
 
@@ -22,13 +23,16 @@ endif
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench clean
+.PHONY: help demo test test-all test-oldest check docs bench clean
 
 help:
 	@echo "make demo      train a tiny encoder and evaluate it; no network needed after the installation"
 	@echo "make test      the fast tests"
 	@echo "make test-all  the slow ones too, and those with a published checkpoint"
+	@echo "make test-oldest VENV=DIR CONSTRAINTS=constraints-oldest.txt"
+	@echo "               the fast tests with the oldest supported versions"
 	@echo "make check     ruff, format and types"
+	@echo "make docs      the documentation site, into build/site; a dead link fails"
 	@echo "make bench     speed of eval and training beside Trainer, of search beside faiss"
 	@echo "make clean     remove $(VENV) and what tools left behind"
 
@@ -42,10 +46,18 @@ test: $(VENV)/.installed-dev
 test-all: $(VENV)/.installed-weights
 	$(PYTEST) -m "not gpu and not network" --hypothesis-profile=thorough
 
+# Old versions warn of what is new elsewhere, and ModernBERT's config is not read again by transformers 5.14.
+test-oldest: $(VENV)/.installed-dev
+	$(PYTEST) -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -W default -k "not modernbert"
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Without --quiet, which would hide the warnings from --strict.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed-bench
 	$(BENCH).eval_speed
@@ -62,7 +74,7 @@ clean:
 	find harness tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: installed again only when one of the two files changes.
-PINS := pyproject.toml constraints.txt
+PINS := pyproject.toml $(CONSTRAINTS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -80,6 +92,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV) ..."
 	@$(INSTALL) --upgrade "pip>=25.1"
 	@$(INSTALL) --group dev
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "Installing what the documentation site needs into $(VENV) ..."
+	@$(INSTALL) --upgrade "pip>=25.1"
+	@$(INSTALL) --group docs
 	@touch $@
 
 $(VENV)/.installed-weights: $(VENV)/.installed-dev

@@ -29,8 +29,8 @@ TUNING = [
     click.option(
         "--tune",
         is_flag=True,
-        help="Fine-tune the checkpoint with a new head for each target that needs one, once per seed. Tuned checkpoints are "
-        "kept in a cache. The options below say how.",
+        help="Fine-tune the checkpoint with a new head for each target that needs one, once per seed. Tuned checkpoints "
+        "are kept in a cache. The options below say how.",
     ),
     click.option("--fresh-head", is_flag=True, help="Also tune for targets that the checkpoint's own head fits."),
     click.option(
@@ -41,7 +41,7 @@ TUNING = [
         default="en",
         show_default=True,
         metavar="en|CODES|all",
-        help="Languages to train on (native or machine-translated data, whichever the training set has). Not zero-shot.",
+        help="Languages to train on (native or machine-translated data, as the training set has it). Not zero-shot.",
     ),
     click.option(
         "--shots",
