@@ -1,7 +1,7 @@
 # xharness on CPUs:
 #   docker build -t xharness .
 #   docker run --rm xharness demo
-# Downloads and results that last: -v xharness-cache:/cache -v "$PWD:/work" --user "$(id -u):$(id -g)"
+# Downloads and results that last: -v xharness-cache:/cache -v "$PWD:/workspace" --user "$(id -u):$(id -g)"
 FROM python:3.11-slim
 
 # The CPU build of torch; PyPI's brings CUDA libraries of some gigabytes.
@@ -23,11 +23,11 @@ COPY leaderboard leaderboard
 RUN pip install -c constraints.txt ".[train]" \
     && useradd --create-home --uid 1000 xharness \
     # Also another user than ours (--user) may write there.
-    && mkdir /cache /work && chmod 777 /cache /work \
+    && mkdir /cache /workspace && chmod 777 /cache /workspace \
     && rm -rf /source
 
 USER 1000
-WORKDIR /work
+WORKDIR /workspace
 VOLUME ["/cache"]
 ENTRYPOINT ["xharness"]
 CMD ["--help"]

@@ -149,6 +149,18 @@ def test_no_circles_among_modules():
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def test_modules_and_functions_fit_on_a_few_screens():
+    long = []
+    for module, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        long += [f"{module} has {lines} lines"] if (lines := text.count("\n")) > 350 else []
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                long += [f"{module}.{node.name} has {lines} lines"] if lines > 70 else []
+    assert not long
+
+
 def python(code: str, *arguments: str) -> str:
     finished = subprocess.run(
         [sys.executable, "-c", code, *arguments],
