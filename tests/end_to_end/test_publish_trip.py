@@ -73,9 +73,9 @@ class Scene:
         given: dict[str, Any] = {"data_dir": self.folder / "targets", "dtype": "float32", "device": "cpu"}
         return xharness.evaluate(str(model), targets=targets, output=to, **given)
 
-    def publish(self, task: str, *options: str) -> dict[str, Any]:
+    def publish(self, task: str, *options: str, to: str | None = None) -> dict[str, Any]:
         known = ("--results", self.folder / "results", "--facts", self.folder / "facts.yaml", "--allow-collapsed")
-        return json.loads(self.run("publish", self.folder / "zoo" / task, repo(task), *known, "--json", *options))
+        return json.loads(self.run("publish", self.folder / "zoo" / task, to or repo(task), *known, "--json", *options))
 
 
 ENTRIES = {e.task: e for e in zoo.load().entries if e.encoder.name == "xlmr" and e.phase == "intermediate"}
@@ -145,27 +145,27 @@ def test_ten_go_out_come_back_and_score_what_their_cards_say(scene: Scene, tmp_p
 
 
 def test_a_pull_request_is_merged_and_pulled(scene: Scene, tmp_path: Path) -> None:
-    task = "mnli"
-    if scene.publish(task, "--yes")["state"] == "published":
-        assert scene.hub.repository("models", repo(task)).resolve("main")
-    before = scene.hub.repository("models", repo(task)).resolve("main")
-    scene.run("models", "pull", repo(task), "--to", tmp_path / "pulled")
+    task, own = "mnli", "org/proposed-mnli"
+    if scene.publish(task, "--yes", to=own)["state"] == "published":
+        assert scene.hub.repository("models", own).resolve("main")
+    before = scene.hub.repository("models", own).resolve("main")
+    scene.run("models", "pull", own, "--to", tmp_path / "pulled")
     facts = scene.folder / "facts.yaml"
     facts.write_text(FACTS + "contact: tests@example.org\n", encoding="utf-8")
     try:
-        proposed = scene.publish(task, "--create-pr", "--yes")
+        proposed = scene.publish(task, "--create-pr", "--yes", to=own)
         assert proposed["state"] == "proposed"
         number = int(proposed["pull_request"].rpartition("/")[2])
-        assert scene.publish(task, "--create-pr", "--yes")["state"] == "unchanged"
-        assert scene.hub.repository("models", repo(task)).resolve("main") == before
+        assert scene.publish(task, "--create-pr", "--yes", to=own)["state"] == "unchanged"
+        assert scene.hub.repository("models", own).resolve("main") == before
         merge = "from huggingface_hub import HfApi\nHfApi().merge_pull_request(repo, number)"
-        scene.client.run(merge, repo=repo(task), number=number)
-        assert scene.publish(task, "--yes")["state"] == "unchanged"
+        scene.client.run(merge, repo=own, number=number)
+        assert scene.publish(task, "--yes", to=own)["state"] == "unchanged"
     finally:
         facts.write_text(FACTS, encoding="utf-8")
-    told = json.loads(scene.run("models", "pull", repo(task), "--to", tmp_path / "pulled", "--json"))
+    told = json.loads(scene.run("models", "pull", own, "--to", tmp_path / "pulled", "--json"))
     assert told["sha"] == before, "a folder does not move to another commit by itself"
-    scene.run("models", "pull", repo(task), "--to", tmp_path / "merged")
+    scene.run("models", "pull", own, "--to", tmp_path / "merged")
     assert "tests@example.org" in (tmp_path / "merged" / "README.md").read_text(encoding="utf-8")
     published = scores(tmp_path / "merged")
     assert published == scores(scene.folder / "results", next(iter(published.values()))["model_hash"])
