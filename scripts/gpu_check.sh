@@ -47,7 +47,7 @@ use() { # the card's use and memory, once a second, while a command runs
   local watcher=$! code=0
   "$@" || code=$?
   kill "$watcher" || true
-  awk -F', ' '{u += $1; if ($2 > m) m = $2; w += $3; n++} END {if (n) printf "\nutilisation %.0f %% on average, " \
+  awk -F', ' '{u += $1; if ($2 > m) m = $2; w += $3; n++} END {if (n) printf "\nutilization %.0f %% on average, " \
     "memory %.1f GiB at most, %.0f W on average, over %d s\n", u/n, m/1024, w/n, n}' "$work/use"
   return "$code"
 }

@@ -24,8 +24,9 @@ from xharness.results.score import FEW_SHOT, NATIVE, TRANSLATE_TRAIN, ZERO_SHOT
 from xharness.tasks.recipes import DEFAULT, TUNING_AVERAGE_LAST, TUNING_LANGUAGES, load_recipe
 from xharness.tasks.registry import list_tasks, load_task, load_training, parts_of
 from xharness.tasks.task_spec import TaskSpec, TrainingSpec
-from xharness.training.plan import Options, TrainingPlan, full_request, key_of
+from xharness.training.plan import Options, TrainingPlan
 from xharness.training.plan import prepare as prepare_training
+from xharness.training.request import full_request, key_of
 
 TARGET_DEV = "target-dev"
 ALSO = (LAST, AVERAGE, TARGET_DEV)
@@ -176,7 +177,7 @@ class TuneJob:
         """Return the hash of specs, data, recipe and all that is watched: what the checkpoint is found again by."""
         watched = {w.name: [w.spec.hash, w.data_hash, len(w.examples)] for w in self.watched}
         choices = {w.choice: [w.name] for w in self.watched} if self.choices else {}
-        own = key_of(full_request(plan, dtype, choices, watched))
+        own = key_of(full_request(plan.request(), dtype, choices, watched))
         if self.after is None:
             return own
         before = self.after.key(self.after.seeded(plan.options.seed), dtype)

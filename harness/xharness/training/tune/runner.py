@@ -203,7 +203,9 @@ class TuningRun:
             )
             if record is None:
                 self.say(f"Training {number}: {job.training_set}, seed {seed}, into {folder}.")
-                record = training_runner.train(training_plan, folder, watch=watch, say=self.say, progress=self.progress)
+                record = training_runner.train(
+                    training_plan, folder, selection=watch, say=self.say, progress=self.progress
+                )
             else:
                 self.say(f"{job.training_set}, seed {seed}: trained already, {folder}.")
         except OutputError:
