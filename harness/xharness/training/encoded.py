@@ -187,7 +187,7 @@ def _encode(kind: str, examples: Sequence[Any], context: Context, tick: Callable
 
 
 def _arrays(kind: str, features: Features, targets: Targets) -> dict[str, Array]:
-    """Return a chunk as arrays: token ids, types, row lengths, rows per unit, and targets, in the order of the units."""
+    """Return a chunk as arrays: token ids, types, row lengths, rows per unit and targets, by unit."""
     rows = list(chain.from_iterable(targets.units))
     values = chain.from_iterable(targets.targets) if kind in ("tagging", "span_qa") else targets.targets
     flat = np.fromiter(values, dtype=np.int32)

@@ -146,7 +146,7 @@ class TrainingFolder:
             )
 
     def finish(self, record: Record) -> None:
-        """Move the selected checkpoints to their final folders; training.json, written last, marks the run as finished."""
+        """Move the selected checkpoints to their final folders; training.json, written last, marks the run finished."""
         if not self.writes:
             return
         selections = {}
