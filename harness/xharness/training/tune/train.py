@@ -101,8 +101,8 @@ def train_job(
         again = f" To train it again, remove {folder}." if record.status == DIVERGED else ""
         say(f"{job.training_set}, seed {seed} {record.status}: {record.reason}. It is kept and shown.{again}")
     if record.status == DIVERGED:
-        error = ModelError(f"{job.training_set}, seed {seed} diverged: {record.reason}")
-        _add_failure(failures, job, trained, error)
+        diverged = ModelError(f"{job.training_set}, seed {seed} diverged: {record.reason}")
+        _add_failure(failures, job, trained, diverged)
     return TunedCheckpoint(job, plan, folder, record, trained)
 
 
