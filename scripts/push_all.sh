@@ -45,7 +45,8 @@ while read -r task name; do
 done <<<"$names"
 ((${#checkpoints[@]})) || usage "There is no checkpoint in $zoo (a folder per task with training.json)."
 for name in ${only//,/ }; do
-  [[ " ${checkpoints[*]}" == *" $name="* ]] || usage "--only: there is no '$name' in $zoo. There are: ${checkpoints[*]%%=*}."
+  [[ " ${checkpoints[*]}" == *" $name="* ]] ||
+    usage "--only: there is no '$name' in $zoo. There are: ${checkpoints[*]%%=*}."
 done
 
 logs=$(mktemp -d)

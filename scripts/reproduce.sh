@@ -53,7 +53,8 @@ if [[ -n $smoke && -z $rows ]]; then
   done
 fi
 for name in ${rows//,/ }; do
-  [[ " ${checkpoints[*]-} " == *" $name "* ]] || usage "--rows: there is no '$name' in $zoo. There are: ${checkpoints[*]-none}."
+  [[ " ${checkpoints[*]-} " == *" $name "* ]] ||
+    usage "--rows: there is no '$name' in $zoo. There are: ${checkpoints[*]-none}."
 done
 mkdir -p "$to/logs"
 
