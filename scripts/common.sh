@@ -1,12 +1,12 @@
-# What the scripts of this folder share; each of them reads it.
+# Shared by the scripts of this folder, which source it.
 # shellcheck shell=bash
-# shellcheck disable=SC2034  # most of it is used by those scripts
+# shellcheck disable=SC2034  # the variables are used by those scripts
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-$checkout/.venv/bin/python}
 command -v "$python" >/dev/null || python=python3
 export PYTHONPATH=$checkout/harness${PYTHONPATH:+:$PYTHONPATH} PYTHONDONTWRITEBYTECODE=1
-# XHARNESS may be another command, such as "torchrun --nproc-per-node 4 -m xharness".
+# XHARNESS may name another command, such as "torchrun --nproc-per-node 4 -m xharness".
 read -ra xharness <<<"${XHARNESS:-$python -m xharness}"
 
 # The comment at the top of a script is its help.
@@ -18,12 +18,12 @@ intermediate_tasks() {
   sed -n 's/^tasks: \[\(.*\)\]$/\1/p' "$checkout/tasks/intermediate/multitask.yaml" | tr -d ' ' | tr ',' '\n'
 }
 
-# Make ready for --smoke below a folder: a tiny encoder with random weights, on the data folder or, without one, on the
-# sentences that come with xharness. Sets base, tasks (name=training sets), targets,
-# languages and more (options of both trainings).
+# Prepare --smoke below a folder: a tiny encoder with random weights, and the data folder or, without one, the sentences
+# that come with xharness. Sets base, tasks (name=training sets), targets, languages, and more (options of both
+# trainings).
 smoke() {
   local demo=$checkout/tasks/demo texts=mnli,qqp,panx_en,ud_en_hub,tydiqa_en kind set
-  # The matrices are small: more threads would wait for each other.
+  # The matrices are small: more threads would only wait for each other.
   export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
   mkdir -p "$1" && base=$(cd "$1" && pwd)/tiny
   targets=udpos-hub,panx,xnli,tydiqa languages=en,de,ko,tr

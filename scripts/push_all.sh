@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Publish all checkpoints of a zoo on the Hugging Face Hub, or propose them; nothing is sent without --yes.
+# Publish all checkpoints of a zoo on the Hugging Face Hub, directly or as pull requests; sends nothing without --yes.
 #
-#   scripts/push_all.sh --zoo zoo --org my-org --results results --facts facts.yaml        shows what would be sent
+#   scripts/push_all.sh --zoo zoo --org my-org --results results --facts facts.yaml        show what would be sent
 #   scripts/push_all.sh --zoo zoo --org my-org --results results --facts facts.yaml --yes
 #
-#   --zoo FOLDER        what train_zoo.sh made: a folder per checkpoint
-#   --org NAME          the user or organisation on the Hub
-#   --encoder NAME      the encoder, as `xharness models` calls it: xlmr (the default) gives xlmr-squad, ...
-#   --prefix NAME       how the names begin, where the encoder is none of the zoo's list: tiny gives tiny-squad, ...
-#   --results FOLDER    what reproduce.sh or `xharness eval` made; each checkpoint takes its own results from there
-#   --only NAME,...     some of them, by their folders, such as mnli,multitask
+#   --zoo FOLDER        output of train_zoo.sh: a folder per checkpoint
+#   --org NAME          the user or organization on the Hub
+#   --encoder NAME      the encoder, as named by `xharness models`: xlmr (the default) gives xlmr-squad, ...
+#   --prefix NAME       prefix of the names, for an encoder that is not in the zoo: tiny gives tiny-squad, ...
+#   --results FOLDER    output of reproduce.sh or `xharness eval`; each checkpoint takes its own results from there
+#   --only NAME,...     only these folders, such as mnli,multitask
 #   --collection TITLE  the collection that groups them
-#   --yes               send; without it every card is rendered and checked, and that is all
-# All other options are given to each `xharness publish`, such as --facts FILE, --create-pr, --private, --tag v1 or
+#   --yes               send; without it every card is only rendered and checked
+# All other options are passed to each `xharness publish`, such as --facts FILE, --create-pr, --private, --tag v1 or
 # --no-results.
 #
-# What is on the Hub already is not sent again, so after a stop the same command goes on. Ends with 1 if one could not
-# be published; the others are.
+# What is on the Hub already is not sent again, so the same command continues after a stop. Exits with 1 if one
+# checkpoint could not be published; the others are.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -34,30 +34,31 @@ while (($#)); do
     *) options+=("$1"); shift ;;
   esac
 done
-[[ -n $zoo && -d $zoo ]] || usage "Give --zoo FOLDER, as train_zoo.sh made it."
-[[ -n $org ]] || usage "Whose are they? Give --org NAME."
+[[ -n $zoo && -d $zoo ]] || usage "Give --zoo FOLDER, the output of train_zoo.sh."
+[[ -n $org ]] || usage "Give --org NAME, the user or organization on the Hub."
 
-# Task and name of each of the encoder's checkpoints, as the zoo list has them.
+# Task and name of each checkpoint of the encoder in the zoo.
 names=$("${xharness[@]}" models list --encoder "$encoder" --names)
-there=()
+checkpoints=()
 while read -r task name; do
-  [[ ! -e $zoo/$task/training.json ]] || there+=("$task=${prefix:-$encoder}${name#"$encoder"}")
+  [[ ! -e $zoo/$task/training.json ]] || checkpoints+=("$task=${prefix:-$encoder}${name#"$encoder"}")
 done <<<"$names"
-((${#there[@]})) || usage "There is no checkpoint in $zoo (a folder per task with training.json)."
+((${#checkpoints[@]})) || usage "There is no checkpoint in $zoo (a folder per task with training.json)."
 for name in ${only//,/ }; do
-  [[ " ${there[*]}" == *" $name="* ]] || usage "--only: there is no '$name' in $zoo. There are: ${there[*]%%=*}."
+  [[ " ${checkpoints[*]}" == *" $name="* ]] ||
+    usage "--only: there is no '$name' in $zoo. There are: ${checkpoints[*]%%=*}."
 done
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 failed=0 rows=()
-for entry in "${there[@]}"; do
+for entry in "${checkpoints[@]}"; do
   task=${entry%%=*} name=${entry#*=} code=0
   [[ -z $only || ",$only," == *",$task,"* ]] || continue
   echo "== $zoo/$task -> $org/$name" >&2
   publish=("${xharness[@]}" publish "$zoo/$task" "$org/$name" ${results[@]+"${results[@]}"})
   publish+=(${collection[@]+"${collection[@]}"} ${options[@]+"${options[@]}"} ${yes[@]+"${yes[@]}"})
-  # What it says is seen as it comes, and kept, since the table shows the reason of a failure.
+  # Messages are shown at once, and stored because the table shows the reason of a failure.
   { "${publish[@]}" 2>&1 >&3 | tee "$logs/err" >&2; } 3>"$logs/out" || code=$?
   cat "$logs/out"
   if ((code)); then
@@ -66,6 +67,6 @@ for entry in "${there[@]}"; do
     rows+=("$(printf '%-28s %s' "$name" "$(tail -n 1 "$logs/out")")")
   fi
 done
-printf '\n%-28s %s\n' repository 'what came of it'
+printf '\n%-28s %s\n' repository result
 printf '%s\n' "${rows[@]}"
 exit $failed

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Reproduce the table, or one row of it: train a head for each target on English, and evaluate it in all languages.
+# Reproduce the score table, or rows of it: train a head for each target on English, and evaluate it in all languages.
 #
 #   scripts/reproduce.sh --zoo zoo --base FacebookAI/xlm-roberta-large --to results --targets xtreme --seeds 1,2,3
 #   scripts/reproduce.sh --zoo zoo --rows squad_v1 --to results --targets xquad,mlqa
 #   scripts/reproduce.sh --smoke --zoo /tmp/zoo --to /tmp/results      after train_zoo.sh --smoke --to /tmp/zoo
 #
-#   --zoo FOLDER        what train_zoo.sh made: every checkpoint in it is a row
-#   --base MODEL        also a row, the first one: the encoder without an intermediate task
-#   --rows NAME,...     some of the zoo's checkpoints, and base
+#   --zoo FOLDER        output of train_zoo.sh: every checkpoint in it is a row
+#   --base MODEL        adds the first row: the encoder without an intermediate task
+#   --rows NAME,...     only these checkpoints of the zoo, or base
 #   --targets NAME,...  targets, or a benchmark (xtreme)
-#   --to FOLDER         for results and predictions; what is there already is not made again
-#   --own-heads         score with a checkpoint's own head where it fits (SQuAD's on XQuAD), and train none there;
-#                       without it all targets get a fresh head, in every row, as the method has it
-#   --jobs N            so many rows at once (1; with --smoke 2)
-#   --smoke             settings and targets for a zoo that was made with --smoke; by default the rows base, mnli and
+#   --to FOLDER         results and predictions; existing ones are not computed again
+#   --own-heads         score with a checkpoint's own head where it matches (SQuAD's on XQuAD) instead of training one;
+#                       without it every target gets a fresh head in every row, as in the paper's method
+#   --jobs N            number of rows at once (1; with --smoke 2)
+#   --smoke             settings and targets for a zoo of train_zoo.sh --smoke; by default the rows base, mnli and
 #                       multitask, in four languages
-# All other options are given to each `xharness eval --tune`, such as --recipe xtreme or --data-dir.
+# All other options are passed to each `xharness eval --tune`, such as --recipe xtreme or --data-dir.
 #
-# Ends with 8 if a row is not complete; the table shows what there is.
+# Exits with 8 if a row is not complete; the table shows the scores that exist.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -34,30 +34,31 @@ while (($#)); do
     *) options+=("$1"); shift ;;
   esac
 done
-[[ -n $zoo && -d $zoo ]] || usage "Give --zoo FOLDER, as train_zoo.sh made it."
-[[ -n $to ]] || usage "Where to? Give --to FOLDER."
+[[ -n $zoo && -d $zoo ]] || usage "Give --zoo FOLDER, the output of train_zoo.sh."
+[[ -n $to ]] || usage "Give --to FOLDER, for results and predictions."
 own=$targets
-[[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || usage "--jobs is '$jobs': give a number from 1 on."
+[[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || usage "--jobs is '$jobs': give 1 or more."
 [[ -z $smoke ]] || { smoke "$zoo"; jobs=${jobs:-2} more+=(--also none --languages "$languages"); }
 targets=${own:-$targets}
-[[ -n $targets ]] || usage "Which targets? Give --targets, such as xtreme or xquad,mlqa."
+[[ -n $targets ]] || usage "Give --targets, such as xtreme or xquad,mlqa."
 
-there=()
+checkpoints=()
 for record in "$zoo"/*/training.json; do
-  [[ ! -e $record ]] || there+=("$(basename "$(dirname "$record")")")
+  [[ ! -e $record ]] || checkpoints+=("$(basename "$(dirname "$record")")")
 done
-[[ -z $base ]] || there=(base ${there[@]+"${there[@]}"})
+[[ -z $base ]] || checkpoints=(base ${checkpoints[@]+"${checkpoints[@]}"})
 if [[ -n $smoke && -z $rows ]]; then
-  for name in ${there[@]+"${there[@]}"}; do
+  for name in ${checkpoints[@]+"${checkpoints[@]}"}; do
     case $name in base | mnli | demo_nli | *multitask) rows+=${rows:+,}$name ;; esac
   done
 fi
 for name in ${rows//,/ }; do
-  [[ " ${there[*]-} " == *" $name "* ]] || usage "--rows: there is no '$name' in $zoo. There are: ${there[*]-none}."
+  [[ " ${checkpoints[*]-} " == *" $name "* ]] ||
+    usage "--rows: there is no '$name' in $zoo. There are: ${checkpoints[*]-none}."
 done
 mkdir -p "$to/logs"
 
-trap 'kill $(jobs -p) 2>/dev/null; wait; echo "Stopped; the same command goes on from there." >&2; exit 130' INT TERM
+trap 'kill $(jobs -p) 2>/dev/null; wait; echo "Stopped; the same command continues from here." >&2; exit 130' INT TERM
 row() { # name
   local code=0 log=$to/logs/$1 model=$zoo/$1
   [[ $1 != base ]] || model=$base
@@ -70,7 +71,7 @@ row() { # name
 }
 
 chosen=() failed=() runs=()
-for name in ${there[@]+"${there[@]}"}; do
+for name in ${checkpoints[@]+"${checkpoints[@]}"}; do
   [[ -z $rows || ",$rows," == *",$name,"* ]] || continue
   chosen+=("$name")
   while (($(jobs -rp | wc -l) >= ${jobs:-1})); do wait -n || true; done

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Train the ten checkpoints: one per intermediate task, and one on all of them together.
+# Train the ten checkpoints: one per intermediate task, and one on all of them.
 #
 #   scripts/train_zoo.sh --base FacebookAI/xlm-roberta-large --to zoo --data-dir /data/hub
 #   scripts/train_zoo.sh --smoke --to /tmp/zoo              a tiny encoder with random weights, minutes on two CPU cores
 #
-#   --base MODEL        the encoder to begin with
-#   --to FOLDER         each checkpoint is a folder in it; what is there already is not trained again
-#   --only NAME,...     some of them, such as mnli,multitask
-#   --jobs N            so many trainings at once (1; with --smoke 2)
-#   --smoke             see above; on XHARNESS_DATA_DIR, or else on sentences that come with xharness; where training
-#                       sets are whole and not samples, add --max-steps 300
-# All other options are given to each `xharness train`, such as --retries 2 or --seed 1.
+#   --base MODEL        the encoder to start from
+#   --to FOLDER         each checkpoint is a folder in it; existing ones are not trained again
+#   --only NAME,...     only these, such as mnli,multitask
+#   --jobs N            number of trainings at once (1; with --smoke 2)
+#   --smoke             see above; on XHARNESS_DATA_DIR, or else on sentences that come with xharness; if training sets
+#                       are complete and not samples, add --max-steps 300
+# All other options are passed to each `xharness train`, such as --retries 2 or --seed 1.
 #
-# A task whose data is not there (CCG is licensed by the LDC) is left out, and a training that collapsed is kept; the
-# table at the end says so. Ends with 1 if a training failed, and with 8 if one collapsed (not with --smoke).
+# A task without data (CCG is licensed by the LDC) is left out, and a checkpoint that collapsed is kept; the table at
+# the end says so. Exits with 1 if a training failed, and with 8 if one collapsed (not with --smoke).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -27,9 +27,9 @@ while (($#)); do
     *) options+=("$1"); shift ;;
   esac
 done
-[[ -n $to ]] || usage "Where to? Give --to FOLDER."
-[[ -n $base || -n $smoke ]] || usage "Which encoder? Give --base MODEL."
-[[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || usage "--jobs is '$jobs': give a number from 1 on."
+[[ -n $to ]] || usage "Give --to FOLDER, for the checkpoints."
+[[ -n $base || -n $smoke ]] || usage "Give --base MODEL, the encoder to start from."
+[[ ${jobs:-1} =~ ^[1-9][0-9]*$ ]] || usage "--jobs is '$jobs': give 1 or more."
 
 while read -r name; do tasks+=("$name=$name"); done < <(intermediate_tasks; echo multitask)
 [[ -z $smoke ]] || { smoke "$to"; jobs=${jobs:-2} more+=(--cap 1000); }
@@ -38,7 +38,7 @@ for name in ${only//,/ }; do
 done
 mkdir -p "$to/logs"
 
-trap 'kill $(jobs -p) 2>/dev/null; wait; echo "Stopped; the same command goes on from there." >&2; exit 130' INT TERM
+trap 'kill $(jobs -p) 2>/dev/null; wait; echo "Stopped; the same command continues from here." >&2; exit 130' INT TERM
 train() { # name, training sets
   local code=0 log=$to/logs/$1
   "${xharness[@]}" train "$2" --base "$base" --output "$to/$1" ${more[@]+"${more[@]}"} ${options[@]+"${options[@]}"} \
@@ -48,7 +48,7 @@ train() { # name, training sets
   echo "$code" >"$log.code"
   echo "$1: $(row "$1")" >&2
 }
-row() { # what came of a training, with its development scores
+row() { # the result of a training, with its development scores
   local log=$to/logs/$1 scores
   scores=$(awk '/^---/ {on = 1; next} !NF {on = 0} on {printf "%s%s %s (chance %s)", s, $1, $3, $4; s = "; "}' \
     "$log.txt")
@@ -60,12 +60,12 @@ row() { # what came of a training, with its development scores
   esac
 }
 
-begun=$SECONDS chosen=()
+started=$SECONDS chosen=()
 for task in "${tasks[@]}"; do
   name=${task%%=*}
   [[ -z $only || ",$only," == *",$name,"* ]] || continue
   chosen+=("$name")
-  # A mixture reads what the others have encoded, so it waits for them.
+  # A mixture reads what the other trainings encoded, so it waits for them.
   [[ $name != *multitask ]] || wait
   while (($(jobs -rp | wc -l) >= ${jobs:-1})); do wait -n || true; done
   echo "$name: training ..." >&2
@@ -73,9 +73,9 @@ for task in "${tasks[@]}"; do
 done
 wait
 
-printf '\n%-16s %s\n' checkpoint 'what came of it'
+printf '\n%-16s %s\n' checkpoint result
 for name in "${chosen[@]}"; do printf '%-16s %s\n' "$name" "$(row "$name")"; done
-echo "$((SECONDS - begun)) s; checkpoints and logs are in $to."
+echo "$((SECONDS - started)) s; checkpoints and logs are in $to."
 cd "$to/logs"
 grep -qvxE '0|4|8' "${chosen[@]/%/.code}" -h && exit 1
 if [[ -z $smoke ]] && grep -qx 8 "${chosen[@]/%/.code}"; then exit 8; fi

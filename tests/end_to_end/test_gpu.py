@@ -181,4 +181,4 @@ def test_gpu_check_writes_its_figures_down(mirror, tmp_path):
     assert done.returncode == 0, done.stderr
     text = page.read_text()
     assert "tokens/s" in text
-    assert "utilisation" in text
+    assert "utilization" in text

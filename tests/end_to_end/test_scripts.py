@@ -122,7 +122,7 @@ def test_what_the_zoo_refuses(run):
         ("--base", "x"): "--to FOLDER",
         ("--to", "zoo"): "--base MODEL",
         ("--to", "zoo", "--base", "x", "--only", "mlni"): "there is no 'mlni'. There are: anli mnli",
-        ("--to", "zoo", "--base", "x", "--jobs", "0"): "a number from 1 on",
+        ("--to", "zoo", "--base", "x", "--jobs", "0"): "give 1 or more",
         ("--to", "zoo", "--base", "x", "--output", "y"): "single `xharness train`",
     }.items():
         done, calls = run("train_zoo.sh", *words)

@@ -17,10 +17,10 @@ FAST: dict[str, Any] = {"learning_rate": 3e-3, "eval_every": 10, "batch_size": 1
 
 def run(tasks: str, base: Path, folder: Path, output: Path, **options: Any) -> training_record.Record:
     given = {**FAST, **options.pop("given", {})}
-    watch = options.pop("watch", None)
+    selection = options.pop("selection", None)
     known = {"device": "cpu", "dtype": "float32", "max_steps": 30, "given": given, **options}
     plan = prepare(tasks.split(","), str(base), data_dir=folder, options=Options(**known))
-    return training_runner.train(plan, output, watch=watch, progress=False)
+    return training_runner.train(plan, output, selection=selection, progress=False)
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:

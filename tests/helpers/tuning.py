@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xharness.results.aggregate import Results
-from xharness.training.tune.report import TuneResult
+from xharness.training.tune.result import TuneResult
 
 FAST: dict[str, Any] = {"learning_rate": 3e-3, "eval_every": 10, "batch_size": 16, "eval_examples": 12}
 

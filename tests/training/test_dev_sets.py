@@ -47,5 +47,5 @@ def test_chance_of_choices_tags_and_answers() -> None:
 def test_a_score_within_two_standard_errors_is_at_chance(n: int, score: float, expected: bool) -> None:
     labels = ["neutral", "entailment", "contradiction"] * (n // 3 + 1)
     spec = load_training("mnli")
-    probe = DevSet("mnli", "mnli", spec, "en", pairs(labels[:n]), tuple(spec.labels), "h", n)
-    assert probe.at_chance(score) is expected
+    dev_set = DevSet("mnli", "mnli", spec, "en", pairs(labels[:n]), tuple(spec.labels), "h", n)
+    assert dev_set.at_chance(score) is expected

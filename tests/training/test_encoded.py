@@ -209,7 +209,7 @@ def test_lessons_are_found_again(kind, family, data_folder, tmp_path, monkeypatc
     plain = encode(kind, examples, context)
     folder = tmp_path / "cache" / "lessons"
     first = encode(kind, examples, context, folder=folder, digest="d")
-    monkeypatch.setattr(encoded, "_encoded", None)
+    monkeypatch.setattr(encoded, "_encode", None)
     done: list[int] = []
     again = encode(kind, examples, context, folder=folder, digest="d", tick=done.append)
     assert done == [len(examples)]
@@ -297,7 +297,7 @@ def test_a_break_while_writing_leaves_what_was_there(at, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(f"xharness.training.encoded.{at}", broken)
         with pytest.raises(KeyboardInterrupt):
-            encoded._keep(encode("classification", PAIRS[:1], pairs()), folder, "after")
+            encoded._store(encode("classification", PAIRS[:1], pairs()), folder, "after")
     found = find(folder, "classification", "before")
     assert found is not None
     same(found, before)
@@ -322,12 +322,12 @@ def test_a_quicker_process_with_the_same_is_no_error(tmp_path, monkeypatch):
 
     def overtaken(path: Path, content: Any) -> None:
         monkeypatch.setattr(encoded, "write_json", write)
-        encoded._keep(made, folder, "d")
+        encoded._store(made, folder, "d")
         monkeypatch.setattr(Path, "exists", lambda path: False)
         write(path, content)
 
     monkeypatch.setattr(encoded, "write_json", overtaken)
-    encoded._keep(made, folder, "d")
+    encoded._store(made, folder, "d")
     monkeypatch.undo()
     assert find(folder, "classification", "d") is not None
     assert list(tmp_path.iterdir()) == [folder]

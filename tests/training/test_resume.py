@@ -16,10 +16,11 @@ from helpers.trainings import FAST, run, same, text_file
 from xharness.checkpoints import training_record
 from xharness.errors import ModelError, OutputError
 from xharness.models import multitask
-from xharness.training import output_folder, trainer
+from xharness.training import output_folder, resume, trainer
 from xharness.training import runner as training_runner
 from xharness.training import selection as training_selection
 from xharness.training.plan import Options, prepare
+from xharness.training.resume import TrainingState
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_thread")]
 
@@ -117,21 +118,21 @@ def test_room_that_the_run_has_taken_already_is_not_asked_for_again(
     place = output_folder.TrainingFolder(tmp_path / "out", {}, writes=True)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=5000))
     with pytest.raises(OutputError, match="Make room"):
-        place.check_room(1000, 1)
+        place.check_space(1000, 1)
     (place.run / "state").mkdir(parents=True)
     (place.run / "state" / "model.safetensors").write_bytes(b"0" * 3500)
-    place.check_room(1000, 1)
+    place.check_space(1000, 1)
 
 
 def test_a_state_cut_short_by_a_kill_is_not_read(base: Path, folder: Path, tmp_path: Path) -> None:
     place = tmp_path / "run"
     (place / ".new").mkdir(parents=True)
     (place / ".new" / "state.json").write_text("{")
-    assert trainer.saved_state(place) is None
+    assert resume.load_state(place) is None
     (place / ".old").mkdir()
     (place / ".old" / "state.json").write_text('{"step": 3}')
     (place / ".old" / "sizes.json").write_text('{"state.json": 11}')
-    assert trainer.saved_state(place) == {"step": 3}
+    assert resume.load_state(place) == TrainingState(step=3)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_a_damaged_state_is_named(
         run("mnli", base, folder, tmp_path / "out")
     monkeypatch.setattr(trainer.MultitaskTrainer, "training_step", plain)
     damage(tmp_path / "out" / ".run" / "state")
-    with pytest.raises(ModelError, match=r"run is damaged.*Remove .*\.run"):
+    with pytest.raises(ModelError, match=r"to resume from is damaged.*Remove .*\.run"):
         run("mnli", base, folder, tmp_path / "out")
 
 

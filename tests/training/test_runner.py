@@ -29,7 +29,8 @@ from xharness.tasks.registry import load_mixture, load_training
 from xharness.training import dev_sets, output_folder
 from xharness.training import runner as training_runner
 from xharness.training.dev_sets import DevSet
-from xharness.training.plan import Options, differences, prepare
+from xharness.training.plan import Options, prepare
+from xharness.training.request import differences
 
 ONE_EACH = ("mnli", "commonsenseqa", "ud_en_hub", "squad_v1")
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("one_thread")]
@@ -173,9 +174,9 @@ def test_patience_ends_a_run_and_the_best_state_is_kept(base: Path, folder: Path
 def test_what_is_watched_is_scored_and_chosen_by(base: Path, folder: Path, tmp_path: Path) -> None:
     spec = load_training("mnli")
     examples = list(data_loading.load(spec, "en", "dev", folder).examples)[:10]
-    probe = DevSet("xnli/xx", "mnli", spec, "en", examples, tuple(spec.labels), "h", 10)
-    watch = training_runner.SelectionPlan([probe], {"target-dev:xnli/xx": ["xnli/xx"]})
-    record = run("mnli", base, folder, tmp_path / "out", watch=watch, average_last=2, max_steps=30)
+    dev_set = DevSet("xnli/xx", "mnli", spec, "en", examples, tuple(spec.labels), "h", 10)
+    selection = training_runner.SelectionPlan([dev_set], {"target-dev:xnli/xx": ["xnli/xx"]})
+    record = run("mnli", base, folder, tmp_path / "out", selection=selection, average_last=2, max_steps=30)
     assert set(record.selections) == {"english-dev", "target-dev:xnli/xx", "last", "average"}
     assert all("xnli/xx" in entry["scores"] for entry in record.evaluations)
     for selection in record.selections.values():

@@ -22,23 +22,23 @@ from xharness.results.scoring import gold, in_file_order, measure
 from xharness.tasks.dataset_spec import DataSpec
 
 MANY = 400
-"""Examples from which a share's standard error is small enough to say that a score is not above chance."""
+"""From so many examples on, the standard error of a share is small enough to tell a score from chance."""
 
 
 @dataclass(frozen=True)
 class DevSet:
-    """Examples that are scored at every evaluation of a run.
+    """Examples that are scored at every evaluation of a training run.
 
     Attributes:
-        name: of the training set (``mnli``), or of a target and a language (``xnli/de``).
-        head: the task whose head reads them.
-        spec: says kind, metric and input.
+        name: the training set (``mnli``), or target and language (``xnli/de``).
+        head: the task whose head predicts them.
+        spec: task kind, metric and input.
         language: two-letter code.
         examples: the fixed development examples.
         labels: canonical label per output of the head.
-        data_hash: of the whole development set that they are from.
-        whole: examples of that set.
-        spec_hash: of the spec as it is written, where ``spec`` is a copy with another length.
+        data_hash: hash of the complete development set.
+        full_size: number of examples in the complete development set.
+        spec_hash: hash of the original spec, where ``spec`` is a copy with another length; "": that of ``spec``.
     """
 
     name: str
@@ -48,39 +48,40 @@ class DevSet:
     examples: Sequence[Example]
     labels: tuple[str, ...]
     data_hash: str
-    whole: int
+    full_size: int
     spec_hash: str = ""
     _features: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def chance(self) -> float:
-        """What the best constant answer scores, in percent; 0 for entities."""
+        """Score of the best constant answer, in percent; 0 for entities."""
         return chance(self.spec, self.examples)
 
-    def at_chance(self, score_dev_set: float) -> bool:
-        """Whether a score is no better than chance: by two standard errors of a share, where examples are many.
+    def at_chance(self, score: float) -> bool:
+        """Return whether a score (in percent) is no better than chance plus two standard errors of a share.
 
-        Of few examples (COPA has 100) so much is more than an honest model may gain; there chance itself is the bound.
+        With few examples (COPA has 100) two standard errors are more than a model that learned something may gain;
+        there the bound is chance itself.
         """
         share = min(max(self.chance / 100, 0.0), 1.0)
         few = len(self.examples) < MANY
-        return score_dev_set <= self.chance + (0.0 if few else 200 * sqrt(share * (1 - share) / len(self.examples)))
+        return score <= self.chance + (0.0 if few else 200 * sqrt(share * (1 - share) / len(self.examples)))
 
 
 def chance(spec: DataSpec, examples: Sequence[Example]) -> float:
-    """Return what the best constant answer scores under a task's metric, in percent."""
+    """Return the score of the best constant answer under the metric of a task, in percent."""
     if spec.metric == "entity_f1":
         return 0.0
     if spec.kind == "span_qa":
-        # No answer, the whole text, and its beginning: what a head that learned nothing amounts to.
-        asked = [e for e in examples if isinstance(e, Question)]
+        # No answer, the whole text, and its beginning: what a head that learned nothing predicts.
+        questions = [e for e in examples if isinstance(e, Question)]
         constant_answers: list[Callable[[str], str]] = [
             lambda text: "",
             lambda text: text,
             lambda text: " ".join(text.split()[:5]),
         ]
         measured = [
-            measure(spec, gold(spec, asked), {e.id: answer(e.context) for e in asked}, "en").scores
+            measure(spec, gold(spec, questions), {e.id: answer(e.context) for e in questions}, "en").scores
             for answer in constant_answers
         ]
         return max(task_score(spec.score_keys, scores) for scores in measured)
@@ -98,34 +99,36 @@ def chance(spec: DataSpec, examples: Sequence[Example]) -> float:
 
 
 def score_dev_set(
-    probe: DevSet, model: MultitaskModel, tokenizer: Any, positions: int | None, device: torch.device, bf16: bool
+    dev_set: DevSet, model: MultitaskModel, tokenizer: Any, positions: int | None, device: torch.device, bf16: bool
 ) -> dict[str, float]:
-    """Return the scores of a probe by the metric of its spec, and ``score_dev_set``, the mean of those that count.
+    """Return the scores of a development set by the metric of its spec, and ``score``, the mean of those that count.
 
-    Scores are NaN-free: a model that puts out NaN or infinity scores 0, and the run sees it in its loss.
+    A model that puts out NaN or infinity scores 0; the run sees it in its loss.
     """
-    kind = KINDS[probe.spec.kind]
+    kind = KINDS[dev_set.spec.kind]
     assert kind.decode is not None
     was_training = model.training
     model.eval()
     try:
-        with model.shell(probe.head) as shell:
-            context = _context(probe, tokenizer, positions)
-            features: Features = probe._features.setdefault("features", kind.encode(probe.examples, context))
+        with model.shell(dev_set.head) as task_model:
+            context = _context(dev_set, tokenizer, positions)
+            features: Features = dev_set._features.setdefault("features", kind.encode(dev_set.examples, context))
             layers = int(model.encoder.config.num_hidden_layers)
-            encoder = LoadedModel(shell, tokenizer, device, "bfloat16" if bf16 else "float32", positions, layers)
+            dtype = "bfloat16" if bf16 else "float32"
+            encoder = LoadedModel(task_model, tokenizer, device, dtype, positions, layers)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 arrays = inference.forward(encoder, kind, features, context, inference.default_budget(encoder))
-        made = kind.decode(probe.examples, features, arrays, context)
+        predictions = kind.decode(dev_set.examples, features, arrays, context)
     except NonFiniteOutput:
         return {"score": 0.0}
     finally:
         model.train(was_training)
-    scores = measure(probe.spec, gold(probe.spec, probe.examples), in_file_order(probe.examples, made), probe.language)
-    return {**scores.scores, "score": task_score(probe.spec.score_keys, scores.scores)}
+    ordered = in_file_order(dev_set.examples, predictions)
+    scores = measure(dev_set.spec, gold(dev_set.spec, dev_set.examples), ordered, dev_set.language).scores
+    return {**scores, "score": task_score(dev_set.spec.score_keys, scores)}
 
 
-def _context(probe: DevSet, tokenizer: Any, positions: int | None) -> Context:
-    settings: Any = getattr(probe.spec, "input")  # noqa: B009 - targets and training sets have it, their base has not
+def _context(dev_set: DevSet, tokenizer: Any, positions: int | None) -> Context:
+    settings: Any = getattr(dev_set.spec, "input")  # noqa: B009 - targets and training sets have it, their base has not
     longest = settings.max_length if positions is None else min(settings.max_length, positions)
-    return Context(tokenizer, longest, settings, probe.labels)
+    return Context(tokenizer, longest, settings, dev_set.labels)

@@ -32,35 +32,35 @@ Positive = Annotated[int, Field(gt=0)]
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 """The special tokens of XLM-R; the first four have its ids."""
 POSITIONS = 514
-"""Of which two are lost before the first sub-word, as in all of RoBERTa's family."""
+"""The first two are not used, as in all models of the RoBERTa family."""
 POSITION_SCALE = 0.1
 SMALLEST_VOCABULARY = 64
 RUNS_PER_PIECE = 4
-"""So many different words per piece are learned from, the most frequent ones: rare ones cost the most time."""
+"""The vocabulary is trained on so many of the most frequent words per piece; rare words cost the most time."""
 
 
 class Size(Strict):
-    """How large an encoder is."""
+    """Size of an encoder."""
 
     title: str
     layers: Positive
     width: Positive
     heads: Positive
-    """Of attention; they divide the width."""
+    """Attention heads; the width is a multiple of them."""
     intermediate: Positive
     vocabulary: Positive
-    """Pieces that are aimed at."""
+    """Number of pieces to aim at."""
 
 
 @dataclass(frozen=True)
 class NewEncoder:
-    """What was made.
+    """An encoder that was created.
 
     Attributes:
         folder: of the checkpoint.
-        pieces: of its vocabulary, special tokens among them.
-        parameters: of the encoder with its head for masked language modelling.
-        texts: that the vocabulary was trained on.
+        pieces: size of its vocabulary, with special tokens.
+        parameters: of the encoder with its head for masked language modeling.
+        texts: number of texts that the vocabulary was trained on.
     """
 
     folder: Path
@@ -71,7 +71,7 @@ class NewEncoder:
 
 @cache
 def list_sizes() -> tuple[str, ...]:
-    """Return the names of the sizes, from the smallest on."""
+    """Return the names of the sizes, the smallest first."""
     return tuple(_sizes())
 
 
@@ -100,10 +100,10 @@ def _sizes() -> dict[str, Size]:
 
 
 def texts_of(tasks: Sequence[str], data_dir: Path | None) -> Iterator[str]:
-    """Yield the texts of the English examples of training sets; a sentence that is tagged is one text.
+    """Yield the texts of the English examples of training sets; a tagged sentence is one text.
 
     Raises:
-        UsageError: a training set that is not known.
+        UsageError: an unknown training set.
         DataError: its data is missing.
     """
     for name in tasks:
@@ -123,10 +123,10 @@ def _texts(example: Example) -> Iterator[str]:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a text file of the user's own, the empty ones left out.
+    """Yield the lines of a text file of the user, without empty ones.
 
     Raises:
-        DataError: there is no such file, or it is not UTF-8.
+        DataError: the file does not exist, or it is not UTF-8.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -143,16 +143,16 @@ def lines_of(path: Path) -> Iterator[str]:
 def vocabulary(texts: Iterable[str], size: int) -> list[tuple[str, float]]:
     """Return the pieces of a Unigram vocabulary with their log probabilities, XLM-R's special tokens first.
 
-    The trainer of the tokenizers library finds them. No piece holds a sign beside letters, so that an answer before a
-    full stop ends where a piece ends. The same texts give the same list, as far as that trainer does so: scores are
-    rounded, and what has the same score is put in the order of its characters.
+    They are trained with the tokenizers library. No piece mixes punctuation with letters, so that an answer before a
+    full stop ends at the end of a piece. The same texts give the same list, as far as that library is deterministic:
+    scores are rounded, and pieces with the same score are sorted by their characters.
 
     Args:
-        texts: in any script; each character that they have is a piece.
-        size: pieces that are aimed at, special tokens among them; there are more only where there are more characters.
+        texts: in any script; each of their characters is a piece.
+        size: number of pieces to aim at, with special tokens; there are more only where there are more characters.
 
     Raises:
-        DataError: there is no text, or too little to find pieces in.
+        DataError: there is no text, or too little to train on.
     """
     from tokenizers import Tokenizer, trainers
     from tokenizers import models as kinds
@@ -171,43 +171,43 @@ def vocabulary(texts: Iterable[str], size: int) -> list[tuple[str, float]]:
         vocab_size=size, special_tokens=list(SPECIAL), unk_token="<unk>", show_progress=False
     )
     before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # sums in one order
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # always sum in the same order
     try:
-        kept = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: RUNS_PER_PIECE * size]
-        core.train_from_iterator((run for run, n in kept for _ in range(n)), trainer)
-    except Exception as error:  # the library has no class of its own for this
-        raise DataError(f"No vocabulary can be trained on so little text ({error}). Give more.") from None
+        frequent = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: RUNS_PER_PIECE * size]
+        core.train_from_iterator((run for run, n in frequent for _ in range(n)), trainer)
+    except Exception as error:  # the library raises no class of its own
+        raise DataError(f"No vocabulary can be trained on so little text ({error}). Give more text.") from None
     finally:
         if before is None:
             del os.environ["TOKENIZERS_PARALLELISM"]
         else:
             os.environ["TOKENIZERS_PARALLELISM"] = before
-    found = {p: round(score, 4) for p, score in json.loads(core.to_str())["model"]["vocab"] if p not in SPECIAL}
-    longer = sorted(((p, score) for p, score in found.items() if len(p) > 1), key=lambda item: (-item[1], item[0]))
+    scores = {p: round(score, 4) for p, score in json.loads(core.to_str())["model"]["vocab"] if p not in SPECIAL}
+    longer = sorted(((p, score) for p, score in scores.items() if len(p) > 1), key=lambda item: (-item[1], item[0]))
     characters = sorted({c for run in counts for c in run} | {"▁"})
     longer = longer[: max(0, size - len(SPECIAL) - len(characters))]
-    # The trainer numbers the rare characters in no fixed order; here they have one score.
+    # The library orders rare characters at random; here they all have the same score.
     lowest = longer[-1][1] - 1 if longer else -10.0
-    single = [(c, max(found.get(c, lowest), lowest)) for c in characters]
+    single = [(c, max(scores.get(c, lowest), lowest)) for c in characters]
     pieces = sorted([*longer, *single], key=lambda item: (-item[1], item[0]))
     return [*((token, 0.0) for token in SPECIAL[:4]), *pieces, (SPECIAL[4], 0.0)]
 
 
 def _runs(word: str) -> list[str]:
-    """Return the runs of letters and the single signs of a word, the first one with the mark of a word's begin.
+    """Split a word into runs of letters and single punctuation marks; the first one starts with the word-start mark.
 
     >>> _runs("can't.")
     ['▁can', "'", 't', '.']
     """
     runs: list[str] = []
-    apart = True
+    after_punctuation = True
     for character in word:
-        sign = unicodedata.category(character)[0] in "PS"
-        if sign or apart:
+        punctuation = unicodedata.category(character)[0] in "PS"
+        if punctuation or after_punctuation:
             runs.append(character)
         else:
             runs[-1] += character
-        apart = sign
+        after_punctuation = punctuation
     return [f"▁{runs[0]}", *runs[1:]]
 
 
@@ -215,18 +215,18 @@ def _runs(word: str) -> list[str]:
 
 
 def make(size: Size, texts: Iterable[str], to: Path, *, seed: int = 0, pieces: int | None = None) -> NewEncoder:
-    """Save an XLM-R-style encoder with random weights and a vocabulary of the texts, and return what was made.
+    """Save an XLM-R-style encoder with random weights and a vocabulary trained on texts.
 
-    It is saved with a head for masked language modelling (tied to the embeddings), so that it can also be trained on
-    plain text. It has no dropout, its random weights are wide, and its positions are sine waves: what is trained for
-    minutes learns nothing from a start as gentle as that of large models.
+    It is saved with a head for masked language modeling (tied to the embeddings), so that it can also be trained on
+    plain text. It has no dropout, its initial weights have a large variance, and its position embeddings are sine
+    waves: with the small initial weights of large models, a training of minutes would learn nothing.
 
     Args:
         size: of the encoder.
         texts: for the vocabulary.
-        to: folder of the checkpoint; must not hold anything.
+        to: folder of the checkpoint; must be empty or not exist.
         seed: of the weights.
-        pieces: in place of the size's ``vocabulary``.
+        pieces: replaces the size's ``vocabulary``.
 
     Raises:
         UsageError: the folder is not empty, or the vocabulary is too small.
@@ -237,16 +237,16 @@ def make(size: Size, texts: Iterable[str], to: Path, *, seed: int = 0, pieces: i
     if wanted < SMALLEST_VOCABULARY:
         raise UsageError(f"--vocabulary is {wanted}: give {SMALLEST_VOCABULARY} or more.")
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise UsageError(f"{to} is there already and not empty. Choose another folder with --to.")
-    seen = Counted(texts)
-    words = transformers.XLMRobertaTokenizer(vocabulary(seen, wanted), model_max_length=POSITIONS - 2)
-    model = _random(size, len(words), seed)
-    _save(model, words, to)
-    return NewEncoder(to, len(words), sum(p.numel() for p in model.parameters()), seen.n)
+        raise UsageError(f"{to} exists and is not empty. Choose another folder with --to.")
+    seen = _Counted(texts)
+    tokenizer = transformers.XLMRobertaTokenizer(vocabulary(seen, wanted), model_max_length=POSITIONS - 2)
+    model = _random_model(size, len(tokenizer), seed)
+    _save(model, tokenizer, to)
+    return NewEncoder(to, len(tokenizer), sum(p.numel() for p in model.parameters()), seen.n)
 
 
-class Counted:
-    """Counts what is read through it."""
+class _Counted:
+    """Texts that are counted while they are read."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts, self.n = texts, 0
@@ -257,7 +257,7 @@ class Counted:
             yield text
 
 
-def _random(size: Size, pieces: int, seed: int) -> Any:
+def _random_model(size: Size, pieces: int, seed: int) -> Any:
     config = transformers.XLMRobertaConfig(
         vocab_size=pieces,
         hidden_size=size.width,
@@ -284,19 +284,19 @@ def _random(size: Size, pieces: int, seed: int) -> Any:
     return model
 
 
-def _save(model: Any, words: Any, to: Path) -> None:
-    """Write the checkpoint, whole or not at all."""
+def _save(model: Any, tokenizer: Any, to: Path) -> None:
+    """Write the checkpoint atomically."""
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=to.parent, prefix=f".{to.name}.", suffix=".part"))
     except OSError as error:
         raise OutputError(
-            f"{to}: cannot be made: {error.strerror or error}. Choose another folder with --to."
+            f"{to}: cannot be created: {error.strerror or error}. Choose another folder with --to."
         ) from None
     try:
         with models_loading.quiet():
             model.save_pretrained(part)
-            words.save_pretrained(part)
+            tokenizer.save_pretrained(part)
         files.write_text(part / "README.md", CARD)
         part.chmod(0o755)
         os.replace(part, to)
@@ -311,6 +311,6 @@ def _save(model: Any, words: Any, to: Path) -> None:
 CARD = """\
 # An encoder with random weights
 
-Made by `xharness new-encoder`. It has the form of XLM-R and a vocabulary of its own, and it was trained on nothing:
-its weights are random. It is for trying things out and for research on model size.
+Created by `xharness new-encoder`. It has the architecture of XLM-R and a vocabulary of its own, and it was not trained:
+its weights are random. It is meant for smoke tests and for research on model size.
 """

@@ -17,42 +17,44 @@ from xharness.checkpoints.files import check_whole
 from xharness.checkpoints.training_record import RUNNING, Record
 from xharness.errors import ModelError, OutputError, UsageError
 from xharness.training import report
-from xharness.training.plan import comparable, differences
+from xharness.training.request import comparable, differences
+from xharness.training.resume import remove_checkpoint
 
 if sys.platform != "win32":
     import fcntl
 
 
 class TrainingFolder:
-    """Where a run writes: the checkpoint at its root, and below ``.run/`` what is there only while it runs.
+    """The folder that a run writes: the checkpoint at its root, and below ``.run/`` the files of a running training.
 
     Args:
         output: the folder.
-        request: what the run is to be.
-        writes: whether this process is the one of several that writes.
+        request: of the run (see ``training.request``).
+        writes: whether this process of possibly several writes.
     """
 
     def __init__(self, output: Path, request: Mapping[str, Any], writes: bool) -> None:
         self.output, self.request, self.writes = output, dict(request), writes
         self.run = output / RUNNING
-        self._held: IO[str] | None = None
+        self._lock_file: IO[str] | None = None
 
     def finished(self) -> Record | None:
-        """Return the record of a run with the same request that has come to its end, None if there is none.
+        """Return the record of a finished run with the same request; None if there is none.
 
         Raises:
-            UsageError: the run there was another (names the difference).
+            UsageError: the folder holds a run with another request (the message names the difference).
+            ModelError: its weights are not as they were written.
         """
         record = training_record.load(self.output)
         if record is not None:
             self._check(record.request)
             if self.writes:
                 self._check_weights(record)
-                shutil.rmtree(self.run, ignore_errors=True)  # of a call that was killed at its very end
+                shutil.rmtree(self.run, ignore_errors=True)  # left by a call that was killed at its very end
         return record
 
     def reopen(self, record: Record) -> None:
-        """Make a finished run that failed one that goes on with its next seed."""
+        """Turn a finished run that failed into one that continues with the next seed."""
         if not self.writes:
             return
         files.write_json(self.run / "request.json", self.request)
@@ -63,10 +65,10 @@ class TrainingFolder:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def claim(self) -> None:
-        """Take the folder for this run, which may have begun in it before.
+        """Lock the folder for this run, which may have started in it before.
 
         Raises:
-            UsageError: it holds another run, or something else, or another process trains in it now.
+            UsageError: it holds another run or something else, or another process is training in it.
             OutputError: it cannot be written.
         """
         path = self.run / "request.json"
@@ -74,85 +76,89 @@ class TrainingFolder:
             self._check(self._read(path))
         if not self.writes:
             return
-        others = self.output.is_dir() and any(each != self.run for each in self.output.iterdir())
+        others = self.output.is_dir() and any(child != self.run for child in self.output.iterdir())
         if not path.is_file() and (others or (self.output.exists() and not self.output.is_dir())):
-            raise UsageError(f"{self.output} is there and holds no run of `xharness train`. Choose another --output.")
+            raise UsageError(f"{self.output} exists and holds no run of `xharness train`. Choose another --output.")
         self._lock()
 
     def release(self) -> None:
-        """Let other processes in."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        """Release the lock."""
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
 
     def begin(self) -> None:
-        """Write down whose run this folder holds, once it is known that it can run."""
+        """Write the request, once the run is known to be possible."""
         if self.writes and not (self.run / "request.json").is_file():
             files.write_json(self.run / "request.json", self.request)
 
     def _lock(self) -> None:
-        """Keep other processes out until this one ends; a lock goes with its process, also after a kill."""
-        if sys.platform == "win32":  # it has no such locks
+        """Lock the folder until this process ends; the lock is released even after a kill."""
+        if sys.platform == "win32":  # has no flock
             return
         try:
             self.run.mkdir(parents=True, exist_ok=True)
-            self._held = (self.run / "lock").open("w")
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock_file = (self.run / "lock").open("w")
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"Another process trains in {self.output} now. Wait for it, or choose another --output."
+                f"Another process trains in {self.output}. Wait for it to finish, or choose another --output."
             ) from None
         except OSError as error:
             raise OutputError(f"{self.output}: cannot be written: {error.strerror or error}.") from None
 
     def attempts(self) -> list[dict[str, Any]]:
-        """Return the seeds that failed so far."""
+        """Return the failed seeds so far."""
         path = self.run / "attempts.json"
         return list(self._read(path)) if path.is_file() else []
 
-    def put_away(self, attempts: list[dict[str, Any]]) -> None:
-        """Write down the seeds that failed, and remove what the last of them left."""
+    def discard(self, attempts: list[dict[str, Any]]) -> None:
+        """Remove the checkpoints of a failed seed, then write the list of failed seeds."""
         if self.writes:
-            # In this order: a kill in between has the failed seed run once more, and not the next one from its weights.
-            for name in ("state", ".old", "steps"):
-                shutil.rmtree(self.run / name, ignore_errors=True)
+            # In this order: after a kill in between the failed seed runs again; in the other order the next seed would
+            # resume from its weights.
+            remove_checkpoint(self.run)
+            shutil.rmtree(self.run / "steps", ignore_errors=True)
             files.write_json(self.run / "attempts.json", attempts)
 
-    def check_room(self, weights: int, kept: int) -> None:
-        """Raise OutputError where the disk has no room for a run.
+    def check_space(self, weights: int, kept: int) -> None:
+        """Check that the disk has enough space for a run.
 
         Args:
             weights: bytes of all weights.
-            kept: checkpoints that are kept beside the state.
+            kept: number of checkpoints that are kept, without the one to resume from.
+
+        Raises:
+            OutputError: it has not.
         """
         if not self.writes:
             return
-        # The state with both moments twice (the new one is written before the old one goes), and what is kept.
+        # Twice the checkpoint to resume from, with both moments of Adam (the new one is written before the old one is
+        # removed), and the kept checkpoints.
         needed = 2 * 3 * weights + (kept + 1) * weights
         self.run.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.run).free
-        there = sum(path.stat().st_size for path in self.run.rglob("*") if path.is_file())
-        if needed > free + there:
+        used = sum(path.stat().st_size for path in self.run.rglob("*") if path.is_file())
+        if needed > free + used:
             raise OutputError(
-                f"{self.output}: the run needs up to {needed / 2**20:,.1f} MiB for its states and checkpoints, and "
+                f"{self.output}: the run needs up to {needed / 2**20:,.1f} MiB for its checkpoints, and "
                 f"{free / 2**20:,.1f} MiB are free. Make room or choose another --output."
             )
 
     def finish(self, record: Record) -> None:
-        """Put the checkpoints in their places; training.json, written last, says that all is whole."""
+        """Move the selected checkpoints to their final folders; training.json, written last, marks the run finished."""
         if not self.writes:
             return
         selections = {}
         root = next(iter(record.selections.values()))["step"] if record.selections else None
         for name, selection in record.selections.items():
-            at = selection["step"]
-            selections[name] = {**selection, "folder": "." if at == root else f"steps/{at}"}
+            step = selection["step"]
+            selections[name] = {**selection, "folder": "." if step == root else f"steps/{step}"}
         if root is not None and not (self.run / "steps" / str(root) / "model.safetensors").is_file():
             raise OutputError(
-                f"{self.run}: the checkpoint of step {root}, which was chosen, is not there any more. Remove "
-                f"{self.output} and train anew."
+                f"{self.run}: the selected checkpoint (step {root}) is missing. Remove {self.output} and train again."
             )
-        shutil.rmtree(self.output / "steps", ignore_errors=True)  # of a call that was killed here
+        shutil.rmtree(self.output / "steps", ignore_errors=True)  # left by a call that was killed here
         try:
             for folder in sorted({s["folder"] for s in selections.values()}):
                 source = self.run / (f"steps/{root}" if folder == "." else folder)
@@ -167,7 +173,7 @@ class TrainingFolder:
         sums = {path.relative_to(self.output).as_posix(): files.sha256(path) for path in sorted(weights)}
         record = replace(record, selections=selections, weights=sums)
         if report.draw(record, self.output) is None:
-            record.notes.append("no picture of the curves: matplotlib is not installed (pip install 'xharness[train]')")
+            record.notes.append("no plot of the curves: matplotlib is not installed (pip install 'xharness[train]')")
         training_record.save(record, self.output)
         shutil.rmtree(self.run, ignore_errors=True)
 
@@ -175,31 +181,29 @@ class TrainingFolder:
         try:
             training_record.check_weights(record, self.output)
         except ModelError as error:
-            raise ModelError(f"{error} Remove {self.output}, and the same command trains anew.") from None
+            raise ModelError(f"{error} Remove {self.output}, and the same command trains again.") from None
 
     def _check(self, then: Mapping[str, Any]) -> None:
         try:
-            found = list(differences(comparable(then), comparable(self.request)))
+            differing = list(differences(comparable(then), comparable(self.request)))
         except (KeyError, TypeError, AttributeError, ValueError):
+            raise UsageError(f"{self.run / 'request.json'} is damaged. Remove {self.output} and train again.") from None
+        if differing:
+            more = f" (and {len(differing) - 3} more)" if len(differing) > 3 else ""
             raise UsageError(
-                f"{self.run / 'request.json'}: it is damaged. Remove {self.output} and train anew."
-            ) from None
-        if found:
-            more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-            raise UsageError(
-                f"{self.output} holds a run of other settings: {'; '.join(found[:3])}{more}. Choose another --output, "
-                "give the settings of that run, or remove the folder."
+                f"{self.output} holds a run with other settings: {'; '.join(differing[:3])}{more}. Choose another "
+                "--output, give the settings of that run, or remove the folder."
             )
 
     def _read(self, path: Path) -> Any:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: cannot be read ({error}). Remove {self.output} and train anew.") from None
+            raise UsageError(f"{path}: cannot be read ({error}). Remove {self.output} and train again.") from None
 
 
 def failure(record: Record) -> dict[str, Any]:
-    """Return what is kept of a seed that failed."""
+    """Return what a training record stores of a failed seed."""
     return {
         "seed": record.seed,
         "learning_rate": min(task["settings"]["learning_rate"] for task in record.request["tasks"].values()),
@@ -209,16 +213,16 @@ def failure(record: Record) -> dict[str, Any]:
     }
 
 
-def _link(path: Path, place: Path) -> None:
-    """Have a file in a second place, without its bytes twice where the disk can do that; the first one stays.
+def _link(path: Path, target: Path) -> None:
+    """Hard-link a file to a second path, or copy it where the disk cannot; the first one stays.
 
-    What a run needs to come to its end again is so all there until training.json is written.
+    Until training.json is written, the run can so be finished again from ``.run/``.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f".{place.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
     part.unlink(missing_ok=True)
     try:
         os.link(path, part)
     except OSError:
         shutil.copy2(path, part)
-    os.replace(part, place)
+    os.replace(part, target)

@@ -1,4 +1,4 @@
-"""Which task and which examples each optimizer step trains on, random-access by seed."""
+"""Which task and which units each optimizer step trains on, random-access by seed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Indices = npt.NDArray[np.int64]
 
 
 def mixture(sizes: Mapping[str, int], cap: int, temperature: float = 1.0) -> dict[str, float]:
-    """Return the probability of each task: its size, at most ``cap``, to the power of 1 / temperature, over their sum.
+    """Return the probability of each task: its size (at most ``cap``) to the power of 1 / temperature, normalized.
 
-    Temperature 1 is sampling in proportion to capped sizes (T5's examples-proportional mixing with an artificial limit,
+    Temperature 1 samples in proportion to capped sizes (T5's examples-proportional mixing with an artificial limit,
     https://arxiv.org/abs/1910.10683; jiant's ``train_examples_cap``); a large one takes all tasks equally often.
 
     >>> mixture({"mnli": 300, "copa": 100}, cap=200)
@@ -36,7 +36,7 @@ def mixture(sizes: Mapping[str, int], cap: int, temperature: float = 1.0) -> dic
 def count_steps(
     sizes: Mapping[str, int], batch_sizes: Mapping[str, int], epochs: Mapping[str, float], cap: int | None = None
 ) -> int:
-    """Return the optimiser steps of a run: per task its epochs over its size (at most ``cap``), in whole batches.
+    """Return the optimizer steps of a run: for each task, its epochs over its size (at most ``cap``) in full batches.
 
     The rule of jiant: ``max_steps = epochs x sum_t ceil(min(n_t, cap) / batch)``.
 
@@ -52,18 +52,18 @@ def count_steps(
 
 @dataclass(frozen=True)
 class TaskSampler:
-    """What every step of a run holds, known for any step without the ones before, so that a resumed run goes on alike.
+    """Task and units of every step of a run, known without the steps before, so that a resumed run continues alike.
 
-    Each task's units are gone through in random order, all of them before any comes again; the order differs by
-    seed, task and pass.
+    The units of a task come in random order, all of them once before any comes again; the order differs by seed, task
+    and pass.
 
     Attributes:
-        sizes: task -> units.
-        batch_sizes: task -> units per optimiser step.
-        probabilities: task -> how often a step is for it; they sum to 1.
+        sizes: task -> number of units.
+        batch_sizes: task -> units per optimizer step.
+        probabilities: task -> probability of a step; they sum to 1.
         steps: of the whole run.
-        seed: all draws depend on it.
-        units: at most so many units in all, for a single task that ends in the middle of a batch; None: no bound.
+        seed: of all draws.
+        units: upper bound of all units, for a single task that ends in the middle of a batch; None: no bound.
     """
 
     sizes: Mapping[str, int]
@@ -80,11 +80,11 @@ class TaskSampler:
         chances = np.array([self.probabilities[task] for task in tasks], dtype=np.float64)
         chance = np.random.default_rng([self.seed, 0])
         drawn = chance.choice(len(tasks), size=self.steps, p=chances / chances.sum())
-        # How many steps of its task come before each step: the place in the task's own order.
+        # How many steps of the same task come before each step.
         before = np.zeros(self.steps, dtype=np.int64)
         for number in range(len(tasks)):
-            mine = drawn == number
-            before[mine] = np.arange(mine.sum())
+            own = drawn == number
+            before[own] = np.arange(own.sum())
         self._drawn.update(task=drawn.astype(np.int64), before=before)
 
     def __len__(self) -> int:
@@ -104,14 +104,14 @@ class TaskSampler:
         size = self.sizes[task]
         parts = []
         while start < stop:
-            number, place = divmod(start, size)
-            taken = min(stop - start, size - place)
-            parts.append(self._pass(task, number)[place : place + taken])
-            start += taken
+            number, offset = divmod(start, size)
+            count = min(stop - start, size - offset)
+            parts.append(self._pass(task, number)[offset : offset + count])
+            start += count
         return task, np.concatenate(parts)
 
     def steps_per_task(self) -> dict[str, int]:
-        """Return how many steps of the run are for each task."""
+        """Return the number of steps of each task."""
         counts = np.bincount(self._drawn["task"], minlength=len(self.sizes))
         return {task: int(count) for task, count in zip(self.sizes, counts, strict=True)}
 
@@ -120,8 +120,8 @@ class TaskSampler:
         if key not in self._passes:
             for old in [k for k in self._passes if k[0] == task and k[1] < number - 1]:
                 del self._passes[old]
-            place = list(self.sizes).index(task)
-            order = np.random.default_rng([self.seed, 1, place, number]).permutation(self.sizes[task])
+            index = list(self.sizes).index(task)
+            order = np.random.default_rng([self.seed, 1, index, number]).permutation(self.sizes[task])
             self._passes[key] = order.astype(np.int64)
         return self._passes[key]
 
@@ -133,7 +133,7 @@ def _drawn_units(size: int, epochs: float) -> int:
 def single_task(
     task: str, size: int, batch_size: int, epochs: float, seed: int, steps: int | None = None
 ) -> TaskSampler:
-    """Return the schedule of one task; it ends after exactly ``epochs`` passes, or after ``steps``."""
+    """Return the sampler of a single task; it ends after exactly ``epochs`` passes, or after ``steps`` steps."""
     total = steps or count_steps({task: size}, {task: batch_size}, {task: epochs})
     bound = None if steps is not None else _drawn_units(size, epochs)
     return TaskSampler({task: size}, {task: batch_size}, {task: 1.0}, total, seed, bound)

@@ -1,4 +1,4 @@
-"""Checkpoint selection: score development sets, keep the best, last and averaged states."""
+"""Checkpoint selection: score development sets during training, keep the best, last and averaged checkpoints."""
 
 from __future__ import annotations
 
@@ -20,86 +20,86 @@ from xharness.models.multitask import WRITING, HeadSpec, MultitaskModel
 from xharness.tasks.recipes import Settings
 from xharness.training import dev_sets
 from xharness.training.dev_sets import DevSet
-from xharness.training.trainer import TrainingState
+from xharness.training.processes import Processes
+from xharness.training.resume import TrainingState
 
-# A run is given up as collapsed after so many evaluations at chance past the warm-up, if a third of it is done.
+# A run ends as collapsed after so many evaluations at chance past the warm-up, once a third of it is done.
 PATIENCE_AT_CHANCE = 5
 
 
 @dataclass(frozen=True)
 class SelectionPlan:
-    """What is looked at beside the tasks' own development data, and what is chosen by it.
+    """Further development sets that are scored during training, and further checkpoints that are selected by them.
 
     Attributes:
-        probes: scored at every evaluation.
-        choices: name of a choice (``target-dev:xnli/de``) -> the probes whose mean it is made by.
+        dev_sets: scored at every evaluation, beside the tasks' own.
+        criteria: name of a criterion (``target-dev:xnli/de``) -> the development sets whose mean score it maximizes.
     """
 
-    probes: Sequence[DevSet] = ()
-    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    dev_sets: Sequence[DevSet] = ()
+    criteria: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
-    def looked_at(self) -> dict[str, list[Any]]:
-        """Probe -> spec hash, data hash and number of examples: what a run's request holds of it."""
-        return {p.name: [p.spec.hash, p.data_hash, len(p.examples)] for p in self.probes}
+    def dev_set_facts(self) -> dict[str, list[Any]]:
+        """Development set -> spec hash, data hash and number of examples, as the run's request stores them."""
+        return {d.name: [d.spec.hash, d.data_hash, len(d.examples)] for d in self.dev_sets}
 
 
 @dataclass(frozen=True)
 class SelectionContext:
-    """What a run's evaluations need to know of it.
+    """What evaluating a run and saving its checkpoints needs.
 
     Attributes:
-        model: that is trained.
-        tokenizer: its own.
-        positions: sub-words that a row may have; None: no limit.
-        head_plans: of its heads.
-        record: what is said in the checkpoints that are written.
-        settings: of the optimiser.
+        model: the model in training.
+        tokenizer: its tokenizer.
+        positions: longest row in tokens; None: no limit.
+        head_specs: the model's heads.
+        record: written into the checkpoints.
+        settings: of the optimizer.
         steps: of the whole run.
-        folder: where states are kept, below ``steps/``.
-        device, bf16: how it computes.
-        rank, world: which process this is, of how many.
-        wait: until all processes have come here.
-        say: is given sentences.
-        average_last: so many last states are averaged; 0: none.
-        keep_last: whether the last state is a checkpoint of its own where it is not the best.
+        folder: checkpoints are kept below its ``steps/``.
+        device, bf16: where and in which precision it computes.
+        processes: this process and the others.
+        say: called with messages for the user.
+        average_last: number of last checkpoints that are averaged; 0: none.
+        keep_last: whether the last checkpoint is kept where it is not the best.
     """
 
     model: MultitaskModel
     tokenizer: Any
     positions: int | None
-    head_plans: Sequence[HeadSpec]
+    head_specs: Sequence[HeadSpec]
     record: heads.CheckpointRecord
     settings: Settings
     steps: int
     folder: Path
     device: torch.device
     bf16: bool
-    rank: int
-    world: int
-    wait: Callable[[], None]
+    processes: Processes
     say: Callable[[str], None]
     average_last: int
     keep_last: bool
 
 
 class CheckpointSelector:
-    """Scores the probes, and keeps the states that are the best by some choice, or among the last.
+    """Score the development sets, and keep the checkpoints that are the best by a criterion or among the last.
 
     Args:
-        scene: the run.
-        probes: all that are scored.
-        choices: name -> probes whose mean it is made by; ``english-dev`` first, where there is one.
+        context: the run.
+        dev_sets: all that are scored.
+        criteria: name -> development sets whose mean score it maximizes; ``english-dev`` first, where there is one.
     """
 
-    def __init__(self, scene: SelectionContext, probes: Sequence[DevSet], choices: Mapping[str, Sequence[str]]) -> None:
-        self.scene, self.probes, self.choices = scene, probes, choices
+    def __init__(
+        self, context: SelectionContext, dev_sets: Sequence[DevSet], criteria: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.context, self.dev_sets, self.criteria = context, dev_sets, criteria
 
     def evaluate(self, step: int, progress: TrainingState) -> bool:
-        """Score all probes, keep what is worth it, and return whether the run is over."""
-        scene = self.scene
+        """Score all development sets, save the checkpoint, and return whether the run ends here."""
+        context = self.context
         scores = self._scores()
-        chosen = {name: sum(scores[probe]["score"] for probe in own) / len(own) for name, own in self.choices.items()}
+        chosen = {name: sum(scores[d]["score"] for d in own) / len(own) for name, own in self.criteria.items()}
         progress.evaluations.append({"step": step, "scores": scores, "chosen": chosen})
         best: dict[str, dict[str, Any]] = progress.memory.setdefault("best", {})
         gained = False
@@ -108,27 +108,27 @@ class CheckpointSelector:
                 best[name] = {"step": step, "score": value}
                 gained = gained or name == ENGLISH_DEV
         progress.memory["without_gain"] = 0 if gained else progress.memory.get("without_gain", 0) + 1
-        if scene.rank == 0:
-            self._keep(step)
-        scene.wait()
-        patience = scene.settings.patience
-        if patience is not None and ENGLISH_DEV in self.choices and progress.memory["without_gain"] >= patience:
-            scene.say(f"No gain in {patience} evaluations; training ends at step {step:,} of {scene.steps:,}.")
+        if context.processes.is_main:
+            self._save(step)
+        context.processes.wait(cpu=context.device.type == "cpu")
+        patience = context.settings.patience
+        if patience is not None and ENGLISH_DEV in self.criteria and progress.memory["without_gain"] >= patience:
+            context.say(f"No gain in {patience} evaluations; training ends at step {step:,} of {context.steps:,}.")
             return True
-        if self._hopeless(step, progress):
-            scene.say(f"The development scores are at chance at step {step:,}; training ends.")
+        if self._stays_at_chance(step, progress):
+            context.say(f"The development scores are at chance at step {step:,}; training ends.")
             return True
         return False
 
     def _scores(self) -> dict[str, dict[str, float]]:
-        scene = self.scene
+        context = self.context
         scores: dict[str, dict[str, float]] = {}
-        if scene.rank == 0:
-            for probe in self.probes:
-                scores[probe.name] = dev_sets.score_dev_set(
-                    probe, scene.model, scene.tokenizer, scene.positions, scene.device, scene.bf16
+        if context.processes.is_main:
+            for dev_set in self.dev_sets:
+                scores[dev_set.name] = dev_sets.score_dev_set(
+                    dev_set, context.model, context.tokenizer, context.positions, context.device, context.bf16
                 )
-        if scene.world > 1:
+        if context.processes.world > 1:
             from accelerate.utils import broadcast_object_list
 
             scores = broadcast_object_list([scores])[0]
@@ -136,87 +136,90 @@ class CheckpointSelector:
 
     def _needed(self, progress: TrainingState) -> set[int]:
         steps = [entry["step"] for entry in progress.evaluations]
-        recent = steps[-max(self.scene.average_last, 1) :]
-        return {each["step"] for each in progress.memory.get("best", {}).values()} | set(recent)
+        recent = steps[-max(self.context.average_last, 1) :]
+        return {best["step"] for best in progress.memory.get("best", {}).values()} | set(recent)
 
-    def _keep(self, step: int) -> None:
-        """Write this state as a checkpoint."""
-        scene = self.scene
-        part, place = (scene.folder / "steps" / name for name in (f".{step}.part", str(step)))
-        for old in (part, place):  # a kill may have left them
+    def _save(self, step: int) -> None:
+        """Save the model as a checkpoint."""
+        context = self.context
+        part, folder = (context.folder / "steps" / name for name in (f".{step}.part", str(step)))
+        for old in (part, folder):  # a kill may have left them
             shutil.rmtree(old, ignore_errors=True)
-        multitask.export(scene.model, scene.tokenizer, scene.head_plans, scene.record, part)
-        os.replace(part, place)
+        multitask.export(context.model, context.tokenizer, context.head_specs, context.record, part)
+        os.replace(part, folder)
 
     def prune(self, progress: TrainingState) -> None:
-        """Remove the checkpoints that nothing needs any more.
+        """Remove the checkpoints that are no longer needed.
 
-        Only once it is on the disk what is needed: a run that goes on from an earlier state still needs what was.
+        Call it only after the progress was saved: a run that resumes from an earlier checkpoint still needs what was
+        needed then.
         """
         needed = self._needed(progress)
-        for old in (self.scene.folder / "steps").glob("*") if self.scene.rank == 0 else ():
+        for old in (self.context.folder / "steps").glob("*") if self.context.processes.is_main else ():
             if not old.name.isdecimal() or int(old.name) not in needed:
                 shutil.rmtree(old, ignore_errors=True)
 
-    def _at_chance(self, entry: Mapping[str, Any]) -> bool:
-        own = [probe for probe in self.probes if probe.name in self.choices.get(ENGLISH_DEV, ())]
-        return bool(own) and all(probe.at_chance(entry["scores"][probe.name]["score"]) for probe in own)
+    def _at_chance(self, evaluation: Mapping[str, Any]) -> bool:
+        own = [d for d in self.dev_sets if d.name in self.criteria.get(ENGLISH_DEV, ())]
+        return bool(own) and all(d.at_chance(evaluation["scores"][d.name]["score"]) for d in own)
 
-    def _hopeless(self, step: int, progress: TrainingState) -> bool:
-        begin = warmup_steps(self.scene.settings.warmup, self.scene.steps)
-        late = [entry for entry in progress.evaluations if entry["step"] > begin]
+    def _stays_at_chance(self, step: int, progress: TrainingState) -> bool:
+        begin = warmup_steps(self.context.settings.warmup, self.context.steps)
+        late = [evaluation for evaluation in progress.evaluations if evaluation["step"] > begin]
         return (
-            step < self.scene.steps
-            and 3 * step >= self.scene.steps
+            step < self.context.steps
+            and 3 * step >= self.context.steps
             and len(late) >= PATIENCE_AT_CHANCE
-            and all(self._at_chance(entry) for entry in late)
+            and all(self._at_chance(evaluation) for evaluation in late)
         )
 
     def collapsed(self, progress: TrainingState) -> str | None:
-        """Return why a run counts as collapsed: at its best every development score is at chance; None if it does not.
+        """Return why a run collapsed (even at its best, every development score is at chance); None if it did not.
 
         XLM-R does so now and then (transformers #6210: MNLI at 0.318).
         """
-        if ENGLISH_DEV not in self.choices or not progress.evaluations:
+        if ENGLISH_DEV not in self.criteria or not progress.evaluations:
             return None
         best = progress.memory["best"][ENGLISH_DEV]
-        entry = next(e for e in progress.evaluations if e["step"] == best["step"])
-        if not self._at_chance(entry):
+        evaluation = next(e for e in progress.evaluations if e["step"] == best["step"])
+        if not self._at_chance(evaluation):
             return None
-        told = [
-            f"{probe.name} {entry['scores'][probe.name]['score']:.1f} (chance {probe.chance:.1f})"
-            for probe in self.probes
-            if probe.name in self.choices[ENGLISH_DEV]
+        scores = [
+            f"{d.name} {evaluation['scores'][d.name]['score']:.1f} (chance {d.chance:.1f})"
+            for d in self.dev_sets
+            if d.name in self.criteria[ENGLISH_DEV]
         ]
-        rate = self.scene.settings.learning_rate
-        return f"the best development score is at chance: {', '.join(told)}; learning rate {rate:g}"
+        rate = self.context.settings.learning_rate
+        return f"the best development score is at chance: {', '.join(scores)}; learning rate {rate:g}"
 
     def selections(self, progress: TrainingState) -> dict[str, dict[str, Any]]:
-        """Return each choice with its step; the first one is what the checkpoint is."""
+        """Return the step of each selected checkpoint; the first one becomes the result. Write the averaged one."""
         best = progress.memory.get("best", {})
         last = {"step": progress.evaluations[-1]["step"], "score": None}
-        # Without development data of its own a run ends in its last state, whatever else is chosen.
-        found: dict[str, dict[str, Any]] = {} if ENGLISH_DEV in best else {LAST: last}
-        found |= {name: dict(best[name]) for name in self.choices if name in best}
-        if self.scene.keep_last:
-            found[LAST] = last
-        count = self.scene.average_last
+        # Without development data of its own a run results in its last checkpoint, whatever else is selected.
+        selected: dict[str, dict[str, Any]] = {} if ENGLISH_DEV in best else {LAST: last}
+        selected |= {name: dict(best[name]) for name in self.criteria if name in best}
+        if self.context.keep_last:
+            selected[LAST] = last
+        count = self.context.average_last
         if count:
-            steps = [entry["step"] for entry in progress.evaluations][-count:]
-            if self.scene.rank == 0:
-                folder = self.scene.folder / "steps"
+            steps = [evaluation["step"] for evaluation in progress.evaluations][-count:]
+            if self.context.processes.is_main:
+                folder = self.context.folder / "steps"
                 _average([folder / str(s) for s in steps], folder / AVERAGE)
-            found[AVERAGE] = {"step": AVERAGE, "score": None, "of": steps}
-        return found
+            selected[AVERAGE] = {"step": AVERAGE, "score": None, "of": steps}
+        return selected
 
 
 def _average(folders: Sequence[Path], to: Path) -> None:
-    """Write the checkpoint whose every weight is the mean of those of several (https://arxiv.org/abs/2305.16834)."""
+    """Write the average of several checkpoints: each weight is the mean of theirs (https://arxiv.org/abs/2305.16834)."""
     shutil.rmtree(to, ignore_errors=True)
     try:
         _write_mean(folders, to)
     except WRITING as error:
-        raise OutputError(f"{to}: the average cannot be written: {error}. Make room and run the same again.") from None
+        raise OutputError(
+            f"{to}: the averaged checkpoint cannot be written: {error}. Make room and run the same command again."
+        ) from None
 
 
 def _write_mean(folders: Sequence[Path], to: Path) -> None:
@@ -232,7 +235,7 @@ def _write_mean(folders: Sequence[Path], to: Path) -> None:
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
-    """Return the steps of a warm-up that is given as a share of all (below 1), or as steps.
+    """Return the steps of a warm-up that is given as a share of all steps (below 1), or as a number of steps.
 
     >>> warmup_steps(0.1, 25), warmup_steps(500, 1000), warmup_steps(500, 100)
     (3, 500, 100)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,80 +17,56 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers.trainer_callback import PrinterCallback
 
-from xharness import files
 from xharness.errors import ModelError, OutputError
 from xharness.models import devices, inference, packing
 from xharness.models.devices import freed_memory_kept
 from xharness.models.multitask import WRITING, MultitaskModel, tied_names
+from xharness.training import resume
+from xharness.training.resume import TrainingState
 from xharness.training.sampler import Indices, TaskSampler
 
 LOG_EVERY = 10
-STATE = "state.json"
-SIZES = "sizes.json"
 
 
 class Units(Protocol):
-    """What a task is learned from: rows of sub-words with what is to be learned, in units that stay together."""
+    """The training data of a task: token rows with their targets, in units that stay in one batch."""
 
     @property
     def lengths(self) -> Any:
-        """Sub-words per unit."""
+        """Tokens per unit."""
 
     def items(self, units: Sequence[int]) -> int:
-        """Return what the loss of some units is a mean over: units, tags or hidden sub-words."""
+        """Return how many items the loss of some units is a mean over: units, tags or masked tokens."""
 
     def batch(self, units: Sequence[int], pad: int) -> dict[str, torch.Tensor]:
-        """Return the stock model's input for some units."""
+        """Return some units as input of the stock model."""
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Everything that the steps of a run depend on, beside the model.
+    """Everything that the steps of a run depend on, except the model.
 
     Attributes:
-        schedule: which task and units each step is for.
-        units: task -> what it is learned from.
+        sampler: task and units of each step.
+        units: task -> its training data.
         pad: id of the padding token.
-        budget: real sub-words that are computed at once by one process (padded ones where packing is not possible).
-        evaluate_at: steps after which ``evaluate`` is called; the last one is among them.
+        budget: real tokens that one process computes at once (padded ones where packing is not possible).
+        evaluate_at: steps after which the model is evaluated; the last step is one of them.
     """
 
-    schedule: TaskSampler
+    sampler: TaskSampler
     units: Mapping[str, Units]
     pad: int
     budget: int
     evaluate_at: frozenset[int]
 
 
-@dataclass
-class TrainingState:
-    """What a run has come to, kept beside the weights, so that a resumed one goes on with it.
-
-    Attributes:
-        step: steps done.
-        losses: (step, task, mean loss since the task's entry before, learning rate).
-        evaluations: what was found at each evaluation, in order; its caller appends to it.
-        tokens: real sub-words trained on.
-        seconds: of training, evaluations not counted.
-        budget: smaller than the plan's after a batch did not fit.
-        memory: what the caller keeps (which steps are the best so far ...).
-    """
-
-    step: int = 0
-    losses: list[list[Any]] = field(default_factory=list)
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    tokens: int = 0
-    seconds: float = 0.0
-    budget: int = 0
-    memory: dict[str, Any] = field(default_factory=dict)
-
-
 class Diverged(Exception):
     """The loss is NaN or infinite."""
 
 
-class _Numbers:
-    """The numbers of the steps, from where a run goes on."""
+class _StepNumbers:
+    """The numbers of the steps that are left."""
 
     def __init__(self, start: int, total: int) -> None:
         self.start, self.total = start, total
@@ -105,20 +79,20 @@ class _Numbers:
 
 
 class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
-    """Trains a JointModel by a Plan.
+    """Trains a MultitaskModel step by step.
 
-    The gradient of a step is that of the mean loss over all its units, however they are cut and dealt out: parts are
-    weighted by what their own mean is over.
+    The gradient of a step is that of the mean loss over all its units, however they are split into micro-batches and
+    distributed over processes: each micro-batch is weighted by the number of items that its own mean is over.
 
     Args:
-        model: is trained.
+        model: the model to train.
         args: transformers' TrainingArguments.
         plan: the steps.
-        folder: where the state lies from which a killed run goes on.
-        evaluate_now: (step, progress) -> whether to stop; called on every process.
-        saved: is called after the progress was written down.
-        tell: is given the number of steps done, the loss and the rate of sub-words.
-        say: is given sentences.
+        folder: where the checkpoint to resume from is kept.
+        evaluate_now: (step, progress) -> whether to stop; called in every process.
+        on_saved: called after the progress was saved.
+        on_log: called with the number of steps done, the loss and the tokens per second.
+        say: called with messages for the user.
     """
 
     def __init__(
@@ -128,14 +102,14 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
         plan: StepPlan,
         folder: Path,
         evaluate_now: Callable[[int, TrainingState], bool],
-        saved: Callable[[TrainingState], None],
-        tell: Callable[[int, float | None, float], None],
+        on_saved: Callable[[TrainingState], None],
+        on_log: Callable[[int, float | None, float], None],
         say: Callable[[str], None],
     ) -> None:
         super().__init__(model=model, args=args)
         self.remove_callback(PrinterCallback)
         self.plan, self.folder, self.progress = plan, folder, TrainingState(budget=plan.budget)
-        self._evaluate_now, self._saved, self._tell, self._say = evaluate_now, saved, tell, say
+        self._evaluate_now, self._on_saved, self._on_log, self._say = evaluate_now, on_saved, on_log, say
         self.packed = packing.supports(model.encoder)
         self._since_log: list[tuple[str, Any]] = []
         self._started: float | None = None
@@ -145,26 +119,26 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
     # --- Batches ----------------------------------------------------------------------------------
 
     def get_train_dataloader(self) -> Any:
-        """Return the numbers of the steps; a batch is made when its step is due."""
-        return _Numbers(self.progress.step, len(self.plan.schedule))
+        """Return the numbers of the steps; a batch is built when its step is due."""
+        return _StepNumbers(self.progress.step, len(self.plan.sampler))
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], None]:
         """Return the number of the next step."""
         return [step for step in (next(epoch_iterator, None),) if step is not None], None
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Return 0: a step is a number here, and what it costs is reckoned from its sub-words."""
+        """Return 0: the inputs are a step number here; FLOPs are computed from the tokens instead."""
         return 0
 
     def training_step(self, model: Any, inputs: int, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Do forward and backward passes of a step; return its mean loss over all processes' units."""
+        """Run the forward and backward passes of a step; return its mean loss over all units of all processes."""
         step = inputs
         self._stepped = True
-        if self._started is None:  # what comes before the first step is no training
+        if self._started is None:  # time before the first step is not training time
             self._started = time.perf_counter()
-        task, units = self.plan.schedule.step(step)
-        known = self.plan.units[task]
-        source = known.at(step) if hasattr(known, "at") else known
+        task, units = self.plan.sampler.step(step)
+        data = self.plan.units[task]
+        source = data.at(step) if hasattr(data, "at") else data
         while True:
             try:
                 loss = self._passes(model, task, units, source)
@@ -182,33 +156,33 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
             advice = "Give a smaller --batch-tokens."
             if budget < inference.SMALLEST_BUDGET:
                 advice = "Use a machine with more memory."
-            raise ModelError(f"Out of memory with {self.progress.budget} sub-words at once. {advice}") from error
+            raise ModelError(f"Out of memory with {self.progress.budget} tokens at once. {advice}") from error
         self.progress.budget = budget
         self.model.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        self._say(f"A batch does not fit into memory; going on with {budget} sub-words at once.")
+        self._say(f"A batch does not fit into memory; continuing with {budget} tokens at once.")
 
     def _passes(self, model: Any, task: str, units: Indices, source: Any) -> torch.Tensor:
         model.train()
         lengths = np.asarray(source.lengths)[units]
         ordered = units[np.argsort(-lengths, kind="stable")]
         world = self.args.world_size
-        mine = ordered[self.args.process_index :: world]
-        parts = self._parts(mine, np.asarray(source.lengths)) if len(mine) else []
-        if not parts:  # more processes than units: this one only takes part in the exchange of gradients
-            parts = [ordered[:1]]
-        items = source.items([int(unit) for unit in units]) if world > 1 or len(parts) > 1 else None
+        own = ordered[self.args.process_index :: world]
+        micro_batches = self._micro_batches(own, np.asarray(source.lengths)) if len(own) else []
+        if not micro_batches:  # more processes than units: this one only takes part in the exchange of gradients
+            micro_batches = [ordered[:1]]
+        items = source.items([int(unit) for unit in units]) if world > 1 or len(micro_batches) > 1 else None
         total: Any = 0.0
-        for number, part in enumerate(parts):
-            chosen = [int(unit) for unit in part]
-            made = source.batch(chosen, self.plan.pad)
-            tensors = {name: values.to(self.args.device, non_blocking=True) for name, values in made.items()}
+        for number, micro_batch in enumerate(micro_batches):
+            chosen = [int(unit) for unit in micro_batch]
+            batch = source.batch(chosen, self.plan.pad)
+            tensors = {name: values.to(self.args.device, non_blocking=True) for name, values in batch.items()}
             weight = 1.0 if items is None else source.items(chosen) / max(items, 1) * world
-            weight = weight if len(mine) else 0.0
-            last = number == len(parts) - 1
+            weight = weight if len(own) else 0.0
+            last = number == len(micro_batches) - 1
             with nullcontext() if last or world == 1 else self.accelerator.no_sync(model):
-                with self.compute_loss_context_manager(), packing.known(made["attention_mask"]):
+                with self.compute_loss_context_manager(), packing.known(batch["attention_mask"]):
                     loss = model(task, **tensors).loss
                 loss = torch.nan_to_num(loss) * 0.0 if weight == 0.0 else loss * weight
                 self.accelerator.backward(loss)
@@ -216,9 +190,9 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
         self._local_tokens += int(lengths.sum())
         return total  # type: ignore[no-any-return]
 
-    def _parts(self, units: Indices, lengths: Any) -> list[Indices]:
-        """Cut units, longest first, into parts of at most the budget."""
-        parts: list[Indices] = []
+    def _micro_batches(self, units: Indices, lengths: Any) -> list[Indices]:
+        """Split units, longest first, into micro-batches within the token budget."""
+        micro_batches: list[Indices] = []
         current: list[Any] = []
         used = 0
         for unit in units:
@@ -227,32 +201,32 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
                 used + length if self.packed else int(lengths[current[0]] if current else length) * (len(current) + 1)
             )
             if current and cost > self.progress.budget:
-                parts.append(np.array(current))
+                micro_batches.append(np.array(current))
                 current, used = [], 0
             current.append(unit)
             used += length
-        return [*parts, np.array(current)]
+        return [*micro_batches, np.array(current)]
 
     # --- After a step -----------------------------------------------------------------------------
 
     def _maybe_log_save_evaluate(self, tr_loss: Any, *rest: Any, **more: Any) -> None:
-        """Keep the loss, and evaluate and save where the plan says so."""
+        """Log the loss; evaluate and save after the steps that the plan names."""
         step = int(self.state.global_step)
-        if step == self.progress.step:  # the end of an epoch, which we do not have
+        if step == self.progress.step:  # called at the end of an epoch; there are no epochs here
             return
         self.progress.step = step
         due = step in self.plan.evaluate_at
         rate = float(more.get("learning_rate") or self._get_learning_rate())
         if step % LOG_EVERY == 0 or due or step == 1:
             tr_loss -= tr_loss
-            self._note_losses(step, rate)
+            self._log_losses(step, rate)
         if not due:
             return
         self.progress.seconds += self._elapsed()
         stop = self._evaluate_now(step, self.progress)
-        if step < len(self.plan.schedule) and not stop:
+        if step < len(self.plan.sampler) and not stop:
             self._save_checkpoint(None, None)
-            self._saved(self.progress)
+            self._on_saved(self.progress)
         if stop:
             self.control.should_training_stop = True
         self._started = None
@@ -260,8 +234,8 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
     def _elapsed(self) -> float:
         return 0.0 if self._started is None else time.perf_counter() - self._started
 
-    def _note_losses(self, step: int, rate: float) -> None:
-        """Write down the mean loss per task since last time, over all processes; NaN ends the run."""
+    def _log_losses(self, step: int, rate: float) -> None:
+        """Log the mean loss per task since the last call, over all processes; NaN ends the run."""
         if not self._since_log:
             return
         by_task: dict[str, list[Any]] = {}
@@ -277,93 +251,56 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
         spent = self._elapsed() + self.progress.seconds
         self.progress.tokens += self._local_tokens
         self._local_tokens = 0
-        self._tell(step, float(means.mean()), self.progress.tokens / max(spent, 1e-9))
+        self._on_log(step, float(means.mean()), self.progress.tokens / max(spent, 1e-9))
 
-    # --- State ------------------------------------------------------------------------------------
+    # --- Checkpoint to resume from ----------------------------------------------------------------
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write everything that a resumed run needs into a folder of its own, then put it in place of the last one."""
-        new, place = self.folder / ".new", self.folder / "state"
+        """Write everything that a resumed run needs into a new folder, then replace the previous checkpoint by it."""
+        new = self.folder / ".new"
         try:
             if self.args.should_save:
                 shutil.rmtree(new, ignore_errors=True)
                 new.mkdir(parents=True)
                 weights = {name: p.detach().cpu().contiguous() for name, p in tied_names(self.model)}
-                save_file(weights, new / "model.safetensors")
+                save_file(weights, new / resume.WEIGHTS)
             self.accelerator.wait_for_everyone()
             self._save_rng_state(str(new))
             self._save_optimizer_and_scheduler(str(new))
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
                 self.state.save_to_json(str(new / "trainer_state.json"))
-                files.write_json(new / STATE, vars(self.progress))
-                sizes = {path.name: path.stat().st_size for path in new.iterdir()}
-                files.write_json(new / SIZES, sizes)
-                _swap(new, place)
+                resume.write_state(self.progress, new)
+                resume.replace_checkpoint(new, self.folder / resume.FOLDER)
         except WRITING as error:
             raise OutputError(
-                f"{self.folder}: the state of the run cannot be written: {error}. Make room; the "
-                "same command goes on from the state before."
+                f"{self.folder}: the checkpoint to resume from cannot be written: {error}. Make room; the same command "
+                "resumes from the previous one."
             ) from None
         self.accelerator.wait_for_everyone()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Read the weights of a state."""
-        weights = load_file(Path(resume_from_checkpoint) / "model.safetensors")
+        """Load the weights of a checkpoint."""
+        weights = load_file(Path(resume_from_checkpoint) / resume.WEIGHTS)
         with torch.no_grad():
             for name, parameter in tied_names(self.model):
                 parameter.copy_(weights[name])
 
     def resume(self, progress: TrainingState | None) -> None:
-        """Train to the end, from a state if there is one."""
+        """Train to the end, from the checkpoint with this progress; None: from the start."""
         with freed_memory_kept() if self.args.device.type == "cpu" else nullcontext():
             if progress is None:
                 self.train()
                 return
             self.progress = progress
+            checkpoint = self.folder / resume.FOLDER
             try:
-                self.train(resume_from_checkpoint=str(self.folder / "state"))
+                self.train(resume_from_checkpoint=str(checkpoint))
             except Exception as error:
                 if self._stepped:
                     raise
-                first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-                raise _damaged(self.folder / "state", first) from error
-
-
-def _swap(new: Path, place: Path) -> None:
-    """Put a folder in the place of another; after a kill in between, ``saved_state`` finds the old one."""
-    old = place.with_name(".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        os.replace(place, old)
-    os.replace(new, place)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def saved_state(folder: Path) -> dict[str, Any] | None:
-    """Return the content of the state that a run left, None if it left none; mends what a kill left half done."""
-    place, old = folder / "state", folder / ".old"
-    if not place.exists() and old.exists():
-        with suppress(FileNotFoundError):  # another process did it
-            os.replace(old, place)
-    if not (place / STATE).is_file():
-        return None
-    try:
-        sizes = json.loads((place / SIZES).read_text(encoding="utf-8"))
-        for name, size in sizes.items():
-            if not (place / name).is_file() or (place / name).stat().st_size != size:
-                raise _damaged(place, f"{name} is not as it was written")
-        content: dict[str, Any] = json.loads((place / STATE).read_text(encoding="utf-8"))
-        TrainingState(**content)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise _damaged(place, str(error)) from None
-    return content
-
-
-def _damaged(place: Path, why: str) -> ModelError:
-    return ModelError(
-        f"{place}: the state of the run is damaged: {why}. Remove {place.parent}, and the run begins anew."
-    )
+                first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+                raise resume.damaged(checkpoint, first_line) from error
 
 
 def arguments(
@@ -377,8 +314,8 @@ def arguments(
     cpu: bool,
     unused_weights: bool,
 ) -> Any:
-    """Return transformers' TrainingArguments for a run; what we do ourselves (logging, saving ...) is switched off."""
-    made = transformers.TrainingArguments(
+    """Return transformers' TrainingArguments of a run, with its own logging, evaluation and saving turned off."""
+    args = transformers.TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=1,
@@ -403,6 +340,6 @@ def arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    # One process drives one GPU; else several would be driven by threads of this one (DataParallel).
-    made._n_gpu = min(made.n_gpu, 1)
-    return made
+    # One GPU per process; otherwise Trainer would drive several of them by threads (DataParallel).
+    args._n_gpu = min(args.n_gpu, 1)
+    return args

@@ -1,4 +1,4 @@
-"""Plans of training, tuning and evaluation: how steps and sub-words add up, what is printed, and unknown names."""
+"""Plans of training, tuning and evaluation: how steps and tokens add up, what is printed, and unknown names."""
 
 import json
 import math
@@ -61,7 +61,7 @@ def test_sub_words_are_those_of_the_spec():
     each = spec.mean_characters / CHARACTERS_PER_TOKEN + 4
     assert run.tokens == pytest.approx(392702 * settings.epochs * each)
     assert run.steps == math.ceil(392702 * settings.epochs / settings.batch_size)
-    assert run.whole
+    assert run.sizes_known
 
 
 @given(SIZES, SIZES)
@@ -121,7 +121,7 @@ def test_targets_with_one_training_set_share_a_run_and_others_come_after_another
 def test_an_unknown_size_is_said_and_makes_the_sum_a_least_one():
     specs = [of_size("mnli", 392702), of_size("squad_v1", None)]
     run = workload.training_run("both", specs, RECIPE, cap=131072)
-    assert not run.whole
+    assert not run.sizes_known
     assert run.steps == run.parts[0].settings.epochs * 131072 / run.parts[0].settings.batch_size
     assert "not known" in costs_report.mixture_table(run)
     assert "≥ 8,192" in costs_report.runs_table([run], LARGE, H200)
@@ -129,7 +129,7 @@ def test_an_unknown_size_is_said_and_makes_the_sum_a_least_one():
     alone = workload.training_run("squad_v1", specs[1:], RECIPE)
     assert alone.steps == 0
     assert costs_report.runs_table([alone], LARGE, H200).count("not known") == 5
-    assert "in all, 2 seeds, at least" in costs_report.runs_table([run, alone], LARGE, H200, 2)
+    assert "total, 2 seeds, at least" in costs_report.runs_table([run, alone], LARGE, H200, 2)
 
 
 def test_evaluating_on_development_data_is_counted():
@@ -152,7 +152,7 @@ def test_choices_stand_in_rows_of_their_own_and_long_texts_are_cut():
 
 def test_evaluation_counts_candidates_once_per_pool():
     by_name = {each.target: each for each in workload.evaluations(select(["mewslix", "lareqa"]), None, "test")}
-    # All languages search one pool; an entity of Mewsli-X is cut at 64 sub-words.
+    # All languages search one pool; an entity of Mewsli-X is truncated to 64 tokens.
     assert by_name["mewslix"].candidate_tokens == 1_003_893 * 64
     assert by_name["mewslix"].vectors > 4 * 1_003_893
     assert 13_014 * 100 < by_name["lareqa"].candidate_tokens < 13_014 * 256
@@ -164,15 +164,15 @@ def test_evaluation_counts_candidates_once_per_pool():
 def test_evaluation_says_where_sizes_are_not_known():
     unknown = load_task("xquad").model_copy(update={"expected": {"test": None, "dev": None}})
     found = workload.evaluations(Selection(None, (unknown, load_task("xnli"))), None, "test")
-    assert [each.whole for each in found] == [False, True]
+    assert [each.sizes_known for each in found] == [False, True]
     printed = costs_report.evaluations_table(found, LARGE, H200)
     assert "not known" in printed
-    assert "in all, at least" in printed
+    assert "total, at least" in printed
     assert "not confirmed: xquad" in costs_report.evaluation_notes(found, H200)
 
 
 def test_an_xtreme_r_evaluation_is_about_as_large_as_the_project_planned():
-    """9e7 sub-words, of which 6e7 are Mewsli-X candidates."""
+    """9e7 tokens, of which 6e7 are Mewsli-X candidates."""
     command = ("eval", "--targets", "xtreme-r", "--model", "xlm-roberta-large", "--gpu", "h200", "--json")
     evaluation = json.loads(call(*command))["evaluation"]
     mewslix = next(each for each in evaluation["targets"] if each["target"] == "mewslix")

@@ -17,8 +17,9 @@ from helpers.tuning import FAST
 from xharness.evaluation.prepare import Options, prepare
 from xharness.training.tune import plan as tune_plan
 from xharness.training.tune import runner as tune_runner
-from xharness.training.tune.plan import TunePlan, Tuning
-from xharness.training.tune.report import TuneResult
+from xharness.training.tune.options import TuneOptions
+from xharness.training.tune.plan import TunePlan
+from xharness.training.tune.result import TuneResult
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,8 @@ def plan(base: Path, folder: Path, tmp_path: Path) -> Callable[..., TunePlan]:
     def make(targets: str = "xnli", *, options: dict[str, Any] | None = None, model: Path = base, **tuned: Any) -> Any:
         asked = Options(device="cpu", dtype="float32", **(options or {}))
         prepared = prepare(str(model), targets=targets.split(","), data_dir=folder, options=asked)
-        return tune_plan.make(prepared, Tuning(**{"root": tmp_path / "tuned", "given": FAST, "max_steps": 30, **tuned}))
+        tuning = TuneOptions(**{"root": tmp_path / "tuned", "given": FAST, "max_steps": 30, **tuned})
+        return tune_plan.make_plan(prepared, tuning)
 
     return make
 

@@ -22,7 +22,8 @@ from xharness.training import runner as training_runner
 from xharness.training.tune import plan as tune_plan
 from xharness.training.tune import report as tune_report
 from xharness.training.tune import runner as tune_runner
-from xharness.training.tune.plan import TunePlan, Tuning
+from xharness.training.tune.options import TuneOptions
+from xharness.training.tune.plan import TunePlan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -115,7 +116,7 @@ def test_what_comes_before_is_tuned_before_and_its_head_is_kept(plan, folder, tm
     path.write_text(json.dumps({**record, "request": {**record["request"], "base": {"name": "x", "id": "0" * 64}}}))
     said: list[str] = []
     tune_runner.run(made, tmp_path / "out", say=said.append, progress=False)
-    assert any("began with another checkpoint than there is now" in line for line in said)
+    assert any("was trained from another checkpoint than there is now" in line for line in said)
     assert sum("trained already" in line for line in said) == 1
 
 
@@ -136,26 +137,26 @@ def prepared_for(targets: str, **options: Any) -> Prepared:
         ({}, {"languages": ("en", "all")}, "--tune-language: give codes"),
         ({}, {"languages": ()}, "--tune-language: give codes"),
         ({}, {"recipe": "jaint"}, "There is no recipe named 'jaint'. Did you mean 'jiant'?"),
-        ({}, {"seeds": (1, 2, 1)}, "--seeds: 1 stands twice"),
+        ({}, {"seeds": (1, 2, 1)}, "--seeds: 1 is given twice"),
         ({}, {"seeds": ()}, "name at least one seed"),
-        ({}, {"also": ("lats",)}, "There is no choice of a state named 'lats'. Did you mean 'last'?"),
+        ({}, {"also": ("lats",)}, "There is no checkpoint selection named 'lats'. Did you mean 'last'?"),
         ({}, {"average_last": 0}, "--average-last is 0"),
         ({}, {"shots": 4, "train_n": 4}, "--train-n and --shots cannot be meant together"),
         ({}, {"given": {"learning_rat": 1.0}}, "A recipe has no setting 'learning_rat'"),
         (
             {"label_map": {"entailment": "LABEL_0"}},
             {},
-            "--label-map says what the outputs of the checkpoint's own head",
+            "--label-map gives the meaning of the outputs of the checkpoint's own head",
         ),
         ({"layer": "all"}, {}, "leave out --tune"),
         ({"dtype": "float16"}, {}, "not in float16"),
-        ({"head": "mnli"}, {"fresh_head": True}, "--head mnli and --fresh-head cannot be meant together"),
+        ({"head": "mnli"}, {"fresh_head": True}, "--head mnli and --fresh-head cannot be used together"),
     ],
 )
 def test_what_cannot_be_meant(options, asked, words, folder):
     prepared = replace(prepared_for("xnli", **options), data_dir=folder)
     with pytest.raises(UsageError, match=words):
-        tune_plan.make(prepared, Tuning(**asked))
+        tune_plan.make_plan(prepared, TuneOptions(**asked))
 
 
 def test_training_data_that_is_not_there_leaves_the_other_targets(plan):
@@ -201,7 +202,7 @@ def test_the_command_line(command):
     [
         (["--tune", "--seeds", "1,two"], "'two' is none: give numbers from 0 on"),
         (["--tune", "--seeds", "1,-2"], "'-2' is none"),
-        (["--tune", "--seeds", "1,1"], "1 stands twice"),
+        (["--tune", "--seeds", "1,1"], "1 is given twice"),
         (["--tune", "--seeds", "1", "--seed", "2"], "--seed and --seeds cannot be meant together"),
         (["--learning-rate", "0.1"], "--learning-rate says how a head is trained: add --tune, or leave it out"),
         (["--fresh-head"], "--fresh-head says how a head is trained"),

@@ -20,8 +20,9 @@ from xharness.training import runner as training_runner
 from xharness.training.tune import plan as tune_plan
 from xharness.training.tune import report as tune_report
 from xharness.training.tune import runner as tune_runner
-from xharness.training.tune.plan import TunePlan, Tuning
-from xharness.training.tune.report import TuneResult
+from xharness.training.tune.options import TuneOptions
+from xharness.training.tune.plan import TunePlan
+from xharness.training.tune.result import TuneResult
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,7 +41,7 @@ def zero_shot(base: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory
     to = tmp_path_factory.mktemp("zero-shot")
     asked = Options(device="cpu", dtype="float32")
     prepared = prepare(str(base), targets=["xnli", "xquad", "mlqa", "tatoeba"], data_dir=folder, options=asked)
-    made = tune_plan.make(prepared, Tuning(root=to / "tuned", given=FAST, max_steps=30))
+    made = tune_plan.make_plan(prepared, TuneOptions(root=to / "tuned", given=FAST, max_steps=30))
     found = tune_runner.run(made, to / "out", progress=False)
     torch.set_num_threads(before)
     return made, found, to
@@ -123,7 +124,7 @@ def test_the_tables_name_the_choices_and_the_phases(zero_shot):
     for words in (
         "zero-shot, chosen by english-dev)",
         "english-dev    last    average of the last 3    oracle (target-dev)",
-        "How the state was chosen (zero-shot)",
+        "Checkpoint selection (zero-shot)",
         "xnli, languages with dev data",
         "the oracle sees labels of the target language",
         "xnli: tuned, zero-shot: on mnli (en), 96 examples, recipe jiant, seed 0, state of step",
@@ -155,9 +156,11 @@ def test_a_second_call_trains_nothing_and_gives_the_same(zero_shot, monkeypatch)
 
 def test_less_is_found_in_what_was_kept_for_more(zero_shot):
     made, _, _ = zero_shot
-    less = replace(made, tuning=replace(made.tuning, also=()))
+    less = replace(made, options=replace(made.options, also=()))
     job = made.jobs[0]
-    bare = replace(job, choices=False, plan=replace(job.plan, options=replace(job.plan.options, average_last=0)))
+    bare = replace(
+        job, select_by_target_dev=False, plan=replace(job.plan, options=replace(job.plan.options, average_last=0))
+    )
     assert less.folder(bare, 0, "float32") == made.folder(job, 0, "float32")
     assert less.folder(bare, 1, "float32") != made.folder(job, 1, "float32")
 

@@ -17,6 +17,7 @@ from xharness.training import runner as training_runner
 from xharness.training.output_folder import TrainingFolder
 from xharness.training.tune import report as tune_report
 from xharness.training.tune import runner as tune_runner
+from xharness.training.tune import score as tune_score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_stopped_between_training_and_scoring_goes_on(plan, tmp_path, monkeypatch):
     made = plan("xnli", also=())
     with monkeypatch.context() as patch:
-        patch.setattr(tune_runner, "Evaluator", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(tune_score, "Evaluator", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             tune_runner.run(made, tmp_path / "out", progress=False)
     assert made.trained(made.jobs[0]) == [0]
@@ -54,7 +55,7 @@ def test_a_damaged_tuned_checkpoint_is_made_anew(plan, tmp_path):
         damage()
         said: list[str] = []
         found = tune_runner.run(made, tmp_path / "out", say=said.append, progress=False)
-        assert any("The tuned checkpoint is made anew." in line for line in said)
+        assert any("The tuned checkpoint is trained again." in line for line in said)
         assert not found.failures
         assert made.trained(made.jobs[0]) == [0]
 

@@ -1,4 +1,4 @@
-"""What a training run or an evaluation costs on a machine: time, memory and disk; pure, nothing is run."""
+"""Time, memory and disk of a training run or an evaluation on a machine; pure arithmetic."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from xharness import hardware
 from xharness.hardware import Dtype, EncoderShape, Gpu
 from xharness.training.costs.workload import Evaluation, Run
 
-# An id of a sub-word in the encoded training set.
+# A token id in the encoded training set.
 _ID_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the work is done with.
+    """GPUs, and how they are used.
 
     Attributes:
-        gpu: its kind.
-        gpus: how many.
+        gpu: its model.
+        gpus: number of GPUs.
         dtype: of the matrix products.
-        batch_tokens: sub-words on one GPU at once, at most; the examples of a step mostly have fewer.
-        checkpointing: activations are computed again in the backward pass.
-        share: of the bound that is reached, assumed or measured.
+        batch_tokens: tokens on one GPU at once, at most; the examples of a step mostly have fewer.
+        checkpointing: whether activations are computed again in the backward pass.
+        share: share of the bound that is reached, assumed or measured.
     """
 
     gpu: Gpu
@@ -36,15 +36,15 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run costs.
+    """The cost of a run.
 
     Attributes:
-        flop: of training and of evaluating on development data.
-        step: the bound of a mean optimiser step.
-        seconds: with the machine's share of the bound.
+        flop: of training and of evaluation on development data.
+        step: lower bound of the time of a mean optimizer step.
+        seconds: time of the run, with the machine's share of the bound.
         memory: of one GPU, in bytes.
-        disk: bytes while it runs.
-        kept: bytes afterwards, the checkpoint.
+        disk: bytes on disk while it runs.
+        kept: bytes on disk afterwards: the checkpoint.
     """
 
     flop: float
@@ -56,9 +56,9 @@ class Cost:
 
 
 def training_cost(run: Run, encoder: EncoderShape, machine: Machine) -> Cost:
-    """Return what a run costs on a machine.
+    """Return the cost of a run on a machine.
 
-    Reading, encoding and downloading data, talk between GPUs and early stops are not counted.
+    Downloading, reading and encoding data, communication between GPUs and early stopping are not counted.
     """
     gpu, dtype, gpus = machine.gpu, machine.dtype, machine.gpus
     step_tokens = run.tokens / run.steps if run.steps else 0.0
@@ -75,16 +75,16 @@ def training_cost(run: Run, encoder: EncoderShape, machine: Machine) -> Cost:
 
 
 def _tokens_at_once(run: Run, encoder: EncoderShape, machine: Machine) -> int:
-    """Return the most sub-words on one GPU: a step's examples at their longest, or what the budget allows of them."""
-    most = 0
+    """Return the most tokens on one GPU at once: the examples of a step at their longest, within the token budget."""
+    largest = 0
     for part in run.parts:
         example = part.rows.number * min(part.settings.max_length, encoder.max_position_embeddings)
         step = example * math.ceil(part.settings.batch_size / machine.gpus)
-        most = max(most, example, min(step, machine.batch_tokens))
-    return most
+        largest = max(largest, example, min(step, machine.batch_tokens))
+    return largest
 
 
 def evaluation_seconds(evaluation: Evaluation, encoder: EncoderShape, machine: Machine) -> float:
-    """Return the time of scoring a target: the forward passes, without reading, encoding and searching."""
+    """Return the time of the forward passes of a target; reading, encoding and search are not counted."""
     flop = hardware.forward_flop(encoder, evaluation.tokens, evaluation.length)
     return flop / (machine.gpu.rate(machine.dtype) * machine.gpus) / machine.share

@@ -1,4 +1,4 @@
-"""Cost tables of `xharness plan`."""
+"""Cost tables of `xharness plan`, for the terminal and as JSON with all their inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNKNOWN = "not known"
 
 
 def title(name: str, encoder: EncoderShape, machine: Machine, recipe: str | None = None) -> str:
-    """Return the line above all tables: what is trained or scored, on what, and how."""
+    """Return the title of all tables: encoder, machine and recipe."""
     weights = (
         f"{encoder.parameters / 1e6:,.0f} M weights, {encoder.layer_parameters / 1e6:,.0f} M of them in its layers"
     )
@@ -25,11 +25,11 @@ def title(name: str, encoder: EncoderShape, machine: Machine, recipe: str | None
 
 
 def mixture_table(run: Run) -> str:
-    """Return how a run of several training sets is made up."""
+    """Return the training sets of a run with their shares of the steps."""
     body = [
         [
             part.task,
-            _least(f"{part.examples:,}", part.examples_known) if part.examples else _UNKNOWN,
+            _at_least(f"{part.examples:,}", part.examples_known) if part.examples else _UNKNOWN,
             part.settings.batch_size,
             f"{part.settings.epochs:g}",
             f"{part.share:.3f}" if part.examples else "-",
@@ -48,9 +48,9 @@ def runs_table(runs: Sequence[Run], encoder: EncoderShape, machine: Machine, see
     if len(runs) > 1 or seeds > 1:
         disk = f"{_gb(total['disk_bytes'])} / {_gb(total['kept_bytes'])}"
         figures = [f"{total['steps']:,}", _big(total["tokens"]), f"{total['flop']:.1e}", "", _time(total["seconds"])]
-        name = _all(seeds, total["whole"])
+        name = _total(seeds, total["whole"])
         body.append([name, *([""] if tuned else []), *figures, _gb(total["memory_bytes"]), disk])
-    head = ["steps", "sub-words", "FLOP", "ms a step", "time", "memory, GB", "disk / kept, GB"]
+    head = ["steps", "tokens (est.)", "FLOP", "ms per step", "time", "memory, GB", "disk / kept, GB"]
     return _table(body, ["run", *(["for"] if tuned else []), *head], left=2 if tuned else 1)
 
 
@@ -60,72 +60,74 @@ def _run_line(run: Run, cost: Cost, tuned: bool) -> list[str]:
     if run.steps:
         step = f"{cost.step.matrix * 1e3:.1f} + {cost.step.optimizer * 1e3:.1f}"
         figures = [
-            _least(f"{run.steps:,}", run.whole),
-            _least(_big(run.tokens), run.whole),
+            _at_least(f"{run.steps:,}", run.sizes_known),
+            _at_least(_big(run.tokens), run.sizes_known),
             f"{cost.flop:.1e}",
             step,
-            _least(_time(cost.seconds), run.whole),
+            _at_least(_time(cost.seconds), run.sizes_known),
         ]
     disk = f"{_gb(cost.disk)} / {_gb(cost.kept)}"
     return [name, *([" ".join(run.targets)] if tuned else []), *figures, _gb(cost.memory.total), disk]
 
 
 def sum_of(runs: Sequence[Run], encoder: EncoderShape, machine: Machine, seeds: int = 1) -> dict[str, Any]:
-    """Return the sums over runs that are made one after the other, each once per seed.
+    """Return the sums over runs that are done one after the other, each once per seed.
 
-    Memory and the disk that a run needs only while it goes on are those of the largest.
+    Memory, and disk space that a run needs only while it runs, are those of the largest run.
     """
-    found = [training_cost(run, encoder, machine) for run in runs]
-    kept = seeds * sum(cost.kept for cost in found)
+    costs = [training_cost(run, encoder, machine) for run in runs]
+    kept = seeds * sum(cost.kept for cost in costs)
     return {
         "steps": seeds * sum(run.steps for run in runs),
         "tokens": seeds * sum(run.tokens for run in runs),
-        "flop": seeds * sum(cost.flop for cost in found),
-        "seconds": seeds * sum(cost.seconds for cost in found),
-        "memory_bytes": max((cost.memory.total for cost in found), default=0),
-        "disk_bytes": kept + max((cost.disk - cost.kept for cost in found), default=0),
+        "flop": seeds * sum(cost.flop for cost in costs),
+        "seconds": seeds * sum(cost.seconds for cost in costs),
+        "memory_bytes": max((cost.memory.total for cost in costs), default=0),
+        "disk_bytes": kept + max((cost.disk - cost.kept for cost in costs), default=0),
         "kept_bytes": kept,
-        "whole": all(run.whole for run in runs),
+        "whole": all(run.sizes_known for run in runs),
     }
 
 
-def evaluations_table(found: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1) -> str:
+def evaluations_table(targets: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1) -> str:
     """Return one line per target, and their sum; targets with tuned heads count once per seed."""
     body = []
-    for each in found:
-        known = bool(each.tokens)
+    for target in targets:
+        known = bool(target.tokens)
         body.append(
             [
-                each.target,
-                str(each.languages),
-                _least(f"{each.examples:,}", each.examples_known) if each.examples else _UNKNOWN,
-                _least(_big(each.tokens), each.whole) if known else _UNKNOWN,
-                _big(each.candidate_tokens) if each.candidate_tokens else "",
-                _least(_time(evaluation_seconds(each, encoder, machine)), each.whole) if known else _UNKNOWN,
-                _gb(each.vectors * encoder.hidden_size) if each.vectors else "",
+                target.target,
+                str(target.languages),
+                _at_least(f"{target.examples:,}", target.examples_known) if target.examples else _UNKNOWN,
+                _at_least(_big(target.tokens), target.sizes_known) if known else _UNKNOWN,
+                _big(target.candidate_tokens) if target.candidate_tokens else "",
+                _at_least(_time(evaluation_seconds(target, encoder, machine)), target.sizes_known)
+                if known
+                else _UNKNOWN,
+                _gb(target.vectors * encoder.hidden_size) if target.vectors else "",
             ]
         )
-    total = evaluation_sum(found, encoder, machine, seeds)
+    total = evaluation_sum(targets, encoder, machine, seeds)
     figures = [_big(total["tokens"]), _big(total["candidate_tokens"]), _time(total["seconds"])]
-    body.append([_all(seeds, total["whole"]), "", "", *figures, _gb(total["largest_vectors_bytes"])])
-    head = ["target", "languages", "examples", "sub-words", "of candidates", "time", "vectors, GB"]
+    body.append([_total(seeds, total["whole"]), "", "", *figures, _gb(total["largest_vectors_bytes"])])
+    head = ["target", "languages", "examples", "tokens (est.)", "of candidates", "time", "vectors, GB"]
     return _table(body, head, left=1)
 
 
 def evaluation_sum(
-    found: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1
+    targets: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1
 ) -> dict[str, Any]:
     """Return the sums over targets that are scored one after the other, those with tuned heads once per seed."""
 
-    def times(each: Evaluation) -> int:
-        return seeds if each.tuned else 1
+    def times(target: Evaluation) -> int:
+        return seeds if target.tuned else 1
 
     return {
-        "tokens": sum(times(each) * each.tokens for each in found),
-        "candidate_tokens": sum(times(each) * each.candidate_tokens for each in found),
-        "seconds": sum(times(each) * evaluation_seconds(each, encoder, machine) for each in found),
-        "largest_vectors_bytes": max((each.vectors * encoder.hidden_size for each in found), default=0),
-        "whole": all(each.whole for each in found),
+        "tokens": sum(times(target) * target.tokens for target in targets),
+        "candidate_tokens": sum(times(target) * target.candidate_tokens for target in targets),
+        "seconds": sum(times(target) * evaluation_seconds(target, encoder, machine) for target in targets),
+        "largest_vectors_bytes": max((target.vectors * encoder.hidden_size for target in targets), default=0),
+        "whole": all(target.sizes_known for target in targets),
     }
 
 
@@ -137,57 +139,57 @@ def summary(
     machine: Machine,
     seeds: int,
 ) -> str:
-    """Return the times of one row of the table of scores, and of the whole table."""
+    """Return the time of one row of the score table, and of the complete table."""
     training = sum_of(trained, encoder, machine)
     tuning = sum_of(tuned, encoder, machine, seeds)
     scoring = evaluation_sum(scored, encoder, machine, seeds)
     rows = len(trained) + 1
     least = "" if tuning["whole"] and scoring["whole"] else "at least "
-    one, every = (
+    one_row, all_rows = (
         f"{least}{_time(n * tuning['seconds'])} of tuning, {_time(n * scoring['seconds'])} of evaluation"
         for n in (1, rows)
     )
-    first = ("" if training["whole"] else "at least ") + _time(training["seconds"])
+    before = ("" if training["whole"] else "at least ") + _time(training["seconds"])
     return (
-        f"One row of the table, with {_seeds(seeds)}: {one}.\n"
-        f"All {rows} rows, of {len(trained)} checkpoints and the base: {every}, after {first} of training them."
+        f"One row of the table, with {_seeds(seeds)}: {one_row}.\n"
+        f"All {rows} rows, for {len(trained)} checkpoints and the base: {all_rows}, after {before} of training them."
     )
 
 
 def training_notes(runs: Sequence[Run], encoder: EncoderShape, machine: Machine) -> str:
-    """Return what has to be said below tables of runs."""
+    """Return the notes below tables of runs."""
     lines = [
-        "ms a step: matrix products + the optimiser's memory traffic, at the full rates of the data sheet.",
-        f"Times are for {machine.share:.0%} of that bound: assumed, until a run here has told its own.",
-        "FLOP and times take in evaluations on development data. Early stopping may end a run sooner.",
-        f"Sub-words are real ones, not padding, estimated from mean characters ({CHARACTERS_PER_TOKEN} each).",
-        "Not counted: downloading, reading and encoding data; talk between GPUs.",
+        "ms per step: matrix products + memory traffic of the optimizer, at the full rates of the data sheet.",
+        f"Times assume that {machine.share:.0%} of that bound is reached; --share sets the share that a run measured.",
+        "FLOP and times include evaluation on development data. Early stopping may end a run sooner.",
+        f"Tokens are real ones, without padding, estimated from mean characters ({CHARACTERS_PER_TOKEN} per token).",
+        "Not counted: downloading, reading and encoding data; communication between GPUs.",
     ]
-    unsure = sorted({part.task for run in runs for part in run.parts if not part.whole})
+    unsure = sorted({part.task for run in runs for part in run.parts if not part.sizes_known})
     if unsure:
         lines.append(f"Sizes that are not confirmed: {', '.join(unsure)}.")
-    most = max((training_cost(run, encoder, machine).memory.total for run in runs), default=0)
-    if most > machine.gpu.memory_gb * 1e9:
+    largest = max((training_cost(run, encoder, machine).memory.total for run in runs), default=0)
+    if largest > machine.gpu.memory_gb * 1e9:
         lines.append(
-            f"This does not fit: {_gb(most)} GB of {machine.gpu.memory_gb:g} GB. Use a smaller --batch-tokens than "
+            f"This does not fit: {_gb(largest)} GB of {machine.gpu.memory_gb:g} GB. Use a smaller --batch-tokens than "
             f"{machine.batch_tokens}, --gradient-checkpointing, or a larger GPU."
         )
     return "\n".join(lines)
 
 
-def evaluation_notes(found: Sequence[Evaluation], machine: Machine) -> str:
-    """Return what has to be said below the table of evaluations."""
+def evaluation_notes(targets: Sequence[Evaluation], machine: Machine) -> str:
+    """Return the notes below the table of evaluations."""
     lines = [
-        f"Evaluation: the forward passes at {machine.share:.0%} of the data sheet's matrix rate, which is assumed.",
-        "Not counted: downloading, reading and encoding data; the search among vectors.",
+        f"Evaluation: forward passes at {machine.share:.0%} of the matrix rate of the data sheet, which is assumed.",
+        "Not counted: downloading, reading and encoding data; the search over embeddings.",
     ]
-    if unsure := [each.target for each in found if not each.whole]:
+    if unsure := [target.target for target in targets if not target.sizes_known]:
         lines.append(f"Sizes that are not confirmed: {', '.join(unsure)}.")
     return "\n".join(lines)
 
 
 def inputs_json(name: str, encoder: EncoderShape, machine: Machine, recipe: str | None = None) -> dict[str, Any]:
-    """Return what all numbers of a plan are made of."""
+    """Return the inputs of all numbers of a plan."""
     own = encoder.model_dump(mode="json", exclude={"names"})
     counted = {"layer_parameters": encoder.layer_parameters, "parameters": encoder.parameters}
     return {
@@ -203,7 +205,7 @@ def inputs_json(name: str, encoder: EncoderShape, machine: Machine, recipe: str 
 
 
 def runs_json(runs: Sequence[Run], encoder: EncoderShape, machine: Machine, seeds: int = 1) -> dict[str, Any]:
-    """Return runs and their sum for machines; times in seconds, sizes in bytes, ``whole: false`` for least figures."""
+    """Return runs and their sum as JSON; times in seconds, sizes in bytes, ``whole: false`` for lower bounds."""
     return {
         "runs": [_run_json(run, training_cost(run, encoder, machine)) for run in runs],
         "seeds": seeds,
@@ -219,7 +221,7 @@ def _run_json(run: Run, cost: Cost) -> dict[str, Any]:
         "steps": run.steps,
         "tokens": run.tokens,
         "row_length": run.length,
-        "whole": run.whole,
+        "whole": run.sizes_known,
         "flop": cost.flop,
         "matrix_seconds_per_step": cost.step.matrix,
         "optimiser_seconds_per_step": cost.step.optimizer,
@@ -239,7 +241,7 @@ def _run_json(run: Run, cost: Cost) -> dict[str, Any]:
                 "tokens": part.tokens,
                 "dev_tokens": part.dev_tokens,
                 "settings": part.settings.values,
-                "whole": part.whole,
+                "whole": part.sizes_known,
             }
             for part in run.parts
         ],
@@ -247,25 +249,25 @@ def _run_json(run: Run, cost: Cost) -> dict[str, Any]:
 
 
 def evaluations_json(
-    found: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1
+    evaluations: Sequence[Evaluation], encoder: EncoderShape, machine: Machine, seeds: int = 1
 ) -> dict[str, Any]:
-    """Return evaluations and their sum for machines; times in seconds, sizes in bytes."""
+    """Return evaluations and their sum as JSON; times in seconds, sizes in bytes."""
     targets = [
         {
-            "target": each.target,
-            "languages": each.languages,
-            "examples": each.examples,
-            "tokens": each.tokens,
-            "candidate_tokens": each.candidate_tokens,
-            "row_length": each.length,
-            "whole": each.whole,
-            "seconds": evaluation_seconds(each, encoder, machine),
-            "vectors_bytes": each.vectors * encoder.hidden_size,
-            "times": seeds if each.tuned else 1,
+            "target": target.target,
+            "languages": target.languages,
+            "examples": target.examples,
+            "tokens": target.tokens,
+            "candidate_tokens": target.candidate_tokens,
+            "row_length": target.length,
+            "whole": target.sizes_known,
+            "seconds": evaluation_seconds(target, encoder, machine),
+            "vectors_bytes": target.vectors * encoder.hidden_size,
+            "times": seeds if target.tuned else 1,
         }
-        for each in found
+        for target in evaluations
     ]
-    return {"targets": targets, "total": evaluation_sum(found, encoder, machine, seeds)}
+    return {"targets": targets, "total": evaluation_sum(evaluations, encoder, machine, seeds)}
 
 
 def _table(body: Iterable[Sequence[object]], head: Sequence[str], left: int) -> str:
@@ -277,16 +279,16 @@ def _seeds(number: int) -> str:
     return "1 seed" if number == 1 else f"{number} seeds"
 
 
-def _all(seeds: int, whole: bool) -> str:
-    return "in all" + (f", {_seeds(seeds)}" if seeds > 1 else "") + ("" if whole else ", at least")
+def _total(seeds: int, known: bool) -> str:
+    return "total" + (f", {_seeds(seeds)}" if seeds > 1 else "") + ("" if known else ", at least")
 
 
-def _least(text: str, whole: bool) -> str:
-    return text if whole else f"≥ {text}"
+def _at_least(text: str, known: bool) -> str:
+    return text if known else f"≥ {text}"
 
 
 def _big(number: float) -> str:
-    """Return a number of sub-words as it is read in a table.
+    """Return a number of tokens as tables show it.
 
     >>> _big(41_551_000), _big(8_120)
     ('41.6 M', '8,120')
@@ -295,7 +297,7 @@ def _big(number: float) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Return a time in the unit that it is spoken of in.
+    """Return a time in seconds, minutes or hours.
 
     >>> _time(12), _time(660), _time(9000)
     ('12 s', '11 min', '2.5 h')

@@ -1,7 +1,7 @@
-"""Steps, tokens, time, memory and disk of training and evaluation runs.
+"""Steps and tokens of training, tuning and evaluation, estimated from specs and recipes alone.
 
-Sub-words are real ones, special tokens among them and padding not. They are estimated from mean characters, so the true
-number, which stands in every training record and result, is somewhat another one.
+Tokens are real ones: with special tokens, without padding. They are estimated from mean characters, so the true number,
+which every training record and result has, differs somewhat.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from xharness.tasks.selection import CHARACTERS_PER_TOKEN, Selection, choose_lan
 from xharness.tasks.task_spec import MixtureSpec, TaskSpec, TrainingSpec
 from xharness.training import sampler
 
-# Of the characters of an example of multiple choice: those that stand before every choice. Between 0.3 and 0.7 in the
-# five sets that were measured (HellaSwag, COPA, CommonsenseQA, Social IQa, Cosmos QA).
+# Share of a multiple-choice example's characters that come before every choice: between 0.3 and 0.7 in the five sets
+# that were measured (HellaSwag, COPA, CommonsenseQA, Social IQa, Cosmos QA).
 _PROMPT_SHARE = 0.6
 # `<s> a </s></s> b </s>` and `<s> a </s>`.
 _AROUND_A_PAIR, _AROUND_A_TEXT = 4, 2
@@ -26,11 +26,11 @@ _VECTOR_BYTES = {"float32": 4, "float16": 2}
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of sub-words that an example becomes, on average.
+    """The token rows of an example, on average.
 
     Attributes:
-        number: rows of one example.
-        length: sub-words of a row.
+        number: rows per example.
+        length: tokens per row.
     """
 
     number: int
@@ -38,31 +38,31 @@ class Rows:
 
     @property
     def tokens(self) -> float:
-        """Sub-words of an example."""
+        """Tokens of an example."""
         return self.number * self.length
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one training set is in a run.
+    """One training set of a run.
 
     Attributes:
         task: name.
-        examples: as far as the specs say; 0 where they say nothing.
-        examples_known: the specs say how many they are.
-        whole: the specs say that, and the size of the development data.
+        examples: number of examples, as far as the specs give it; 0 where they do not.
+        examples_known: whether the specs give the number of examples.
+        sizes_known: whether they also give the size of the development data.
         rows: of an example.
         settings: of the recipe.
         share: of the run's steps.
-        steps: of the run for this training set.
-        tokens: sub-words of those steps.
-        dev_tokens: sub-words of all evaluations on development data.
+        steps: of the run on this training set.
+        tokens: of those steps.
+        dev_tokens: tokens of all evaluations on development data.
     """
 
     task: str
     examples: int
     examples_known: bool
-    whole: bool
+    sizes_known: bool
     rows: Rows
     settings: Settings
     share: float
@@ -76,11 +76,11 @@ class Run:
     """One training run.
 
     Attributes:
-        name: what it is called.
+        name: of the run.
         parts: its training sets.
+        steps: optimizer steps at most; early stopping may end it sooner.
         targets: the targets that its checkpoint is for; () for an intermediate one.
-        after: the run whose checkpoint it goes on from; None: the base.
-        steps: of the optimiser, at most, as early stopping may end it sooner.
+        after: the run whose checkpoint it starts from; None: the base.
     """
 
     name: str
@@ -91,36 +91,37 @@ class Run:
 
     @property
     def tokens(self) -> float:
-        """Sub-words that are trained on."""
+        """Tokens that are trained on."""
         return sum(part.tokens for part in self.parts)
 
     @property
     def length(self) -> float:
-        """Sub-words of a row, as the mean sub-word meets it: attention costs by this."""
-        weighed = sum(part.tokens * part.rows.length for part in self.parts)
-        return weighed / self.tokens if self.tokens else 0.0
+        """Mean over tokens (not over rows) of the length of their row, which the cost of attention depends on."""
+        weighted = sum(part.tokens * part.rows.length for part in self.parts)
+        return weighted / self.tokens if self.tokens else 0.0
 
     @property
-    def whole(self) -> bool:
-        """Whether the sizes of all training sets are known; else all figures are least ones."""
-        return all(part.whole for part in self.parts)
+    def sizes_known(self) -> bool:
+        """Whether the sizes of all training sets are known; otherwise all figures are lower bounds."""
+        return all(part.sizes_known for part in self.parts)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What scoring one target is.
+    """The evaluation of one target.
 
     Attributes:
         target: name.
-        languages: how many.
-        examples: as far as the specs say.
-        examples_known: the specs say how many they are.
-        tokens: sub-words of examples and candidates.
-        candidate_tokens: those of candidates.
-        length: sub-words of a row, as the mean sub-word meets it.
-        vectors: bytes that its vectors take on disk for each of the encoder's dimensions.
-        whole: the specs say all sizes, that of the candidates among them; else all figures are least ones.
-        tuned: it is scored once per seed of tuning.
+        languages: number of languages.
+        examples: number of examples, as far as the specs give it.
+        examples_known: whether the specs give the number of examples.
+        tokens: of examples and candidates.
+        candidate_tokens: of candidates.
+        length: mean over tokens of the length of their row.
+        vectors: bytes of its embeddings on disk, per dimension of the encoder.
+        sizes_known: whether the specs give all sizes, with that of the candidates; otherwise all figures are lower
+            bounds.
+        tuned: whether it is scored once per seed of tuning.
     """
 
     target: str
@@ -131,14 +132,14 @@ class Evaluation:
     candidate_tokens: float
     length: float
     vectors: int
-    whole: bool
+    sizes_known: bool
     tuned: bool
 
 
 def rows(spec: DataSpec, max_length: int) -> Rows:
-    """Return the rows of an example of a spec that are cut at ``max_length``.
+    """Return the rows of an example, truncated to ``max_length``.
 
-    Further windows of long contexts (QA) and pieces of long sentences (tagging) are not counted.
+    Further windows of long contexts (QA) and further pieces of long sentences (tagging) are not counted.
     """
     texts = spec.mean_characters / CHARACTERS_PER_TOKEN
     number = 1
@@ -155,7 +156,7 @@ def rows(spec: DataSpec, max_length: int) -> Rows:
 
 
 def count_examples(spec: TrainingSpec, split: Split = "train") -> tuple[int, bool]:
-    """Return the number of a training set's examples, as far as the specs say, and whether they say all."""
+    """Return the number of examples of a training set as far as the specs give it, and whether they give all of it."""
     counts = [part.expected_count(c, split) for part in parts_of(spec) for c in part.default_languages]
     return sum(count or 0 for count in counts), None not in counts
 
@@ -170,16 +171,16 @@ def training_run(
     targets: Sequence[str] = (),
     given: Mapping[str, object] | None = None,
 ) -> Run:
-    """Return the run that trains one encoder on one or several training sets by a recipe.
+    """Return the run that trains one encoder on one or several training sets.
 
     Args:
-        name: what the run is called.
+        name: of the run.
         specs: the training sets.
-        recipe: says batch sizes, epochs and lengths.
-        cap: examples of a training set that count for how often it is drawn, where there are several.
-        temperature: of the draw.
+        recipe: gives batch sizes, epochs and lengths.
+        cap: of several training sets: examples of one that count for its share of the steps.
+        temperature: of the mixture.
         targets: what the checkpoint is for.
-        given: settings in place of the recipe's.
+        given: settings that replace those of the recipe.
     """
     settings = {spec.name: recipe.settings(spec, **(given or {})) for spec in specs}
     sizes = {spec.name: count_examples(spec) for spec in specs}
@@ -189,24 +190,24 @@ def training_run(
     steps, shares = _schedule(known, settings, temperature)
     parts = []
     for spec in specs:
-        own, (size, whole) = settings[spec.name], sizes[spec.name]
-        each = rows(spec, own.max_length)
-        mine = shares.get(spec.name, 0.0) * steps
-        # The last batch of a single task is smaller than the others; in a mixture batches are always full.
-        examples = size * own.epochs if len(specs) == 1 else mine * own.batch_size
-        dev_tokens, dev_whole = _dev_tokens(spec, own, steps, each.tokens)
+        own, (size, known_size) = settings[spec.name], sizes[spec.name]
+        example = rows(spec, own.max_length)
         share = shares.get(spec.name, 0.0)
+        own_steps = share * steps
+        # The last batch of a single task is smaller than the others; in a mixture batches are always full.
+        examples = size * own.epochs if len(specs) == 1 else own_steps * own.batch_size
+        dev_tokens, known_dev_size = _dev_tokens(spec, own, steps, example.tokens)
         parts.append(
             Part(
                 task=spec.name,
                 examples=size,
-                examples_known=whole,
-                whole=whole and dev_whole,
-                rows=each,
+                examples_known=known_size,
+                sizes_known=known_size and known_dev_size,
+                rows=example,
                 settings=own,
                 share=share,
-                steps=mine,
-                tokens=examples * each.tokens,
+                steps=own_steps,
+                tokens=examples * example.tokens,
                 dev_tokens=dev_tokens,
             )
         )
@@ -216,7 +217,7 @@ def training_run(
 def _schedule(
     sizes: Mapping[str, int], settings: Mapping[str, Settings], temperature: float
 ) -> tuple[int, dict[str, float]]:
-    """Return the steps of a run over training sets of these capped sizes, and the share of each."""
+    """Return the steps of a run on training sets of these capped sizes, and the share of each."""
     if not sizes:
         return 0, {}
     batches = {task: settings[task].batch_size for task in sizes}
@@ -225,17 +226,17 @@ def _schedule(
 
 
 def _dev_tokens(spec: TrainingSpec, settings: Settings, steps: int, tokens: float) -> tuple[float, bool]:
-    """Return the sub-words of all evaluations of a run on development data, and whether their number is known."""
+    """Return the tokens of all evaluations of a run on development data, and whether their number is known."""
     if spec.dev_split is None:
         return 0.0, True
-    size, whole = count_examples(spec, "dev")
+    size, known = count_examples(spec, "dev")
     if settings.eval_examples is not None:
-        size, whole = (min(size, settings.eval_examples) if whole else settings.eval_examples), True
-    return steps // settings.eval_every * size * tokens, whole
+        size, known = (min(size, settings.eval_examples) if known else settings.eval_examples), True
+    return steps // settings.eval_every * size * tokens, known
 
 
 def mixture_run(spec: MixtureSpec, recipe: Recipe, cap: int | None = None, temperature: float | None = None) -> Run:
-    """Return the run of a mixture, with its own cap and temperature where none are given."""
+    """Return the run of a mixture, with its own cap and temperature unless others are given."""
     return training_run(
         spec.name,
         [load_training(task) for task in spec.tasks],
@@ -246,22 +247,22 @@ def mixture_run(spec: MixtureSpec, recipe: Recipe, cap: int | None = None, tempe
 
 
 def tuning_runs(selection: Selection, recipe: Recipe) -> list[Run]:
-    """Return the runs that train heads for targets, each training set once, and before it those that it comes after."""
+    """Return the runs that train heads for targets: each training set once, and before it those that it depends on."""
     targets: dict[str, list[str]] = {}
     for spec in selection.specs:
         if spec.train is not None and not spec.unavailable:
-            for name in _with_those_before(spec.train):
+            for name in _with_dependencies(spec.train):
                 targets.setdefault(name, []).append(spec.name)
-    return [training_run(name, [load_training(name)], recipe, targets=its) for name, its in targets.items()]
+    return [training_run(name, [load_training(name)], recipe, targets=own) for name, own in targets.items()]
 
 
-def _with_those_before(name: str) -> list[str]:
+def _with_dependencies(name: str) -> list[str]:
     before = load_training(name).after
-    return [*(_with_those_before(before) if before else []), name]
+    return [*(_with_dependencies(before) if before else []), name]
 
 
 def evaluations(selection: Selection, languages: Sequence[str] | None, split: Split) -> list[Evaluation]:
-    """Return what scoring each target is; targets without a spec or without data are left out."""
+    """Return the evaluation of each target; targets without a spec or without data are left out."""
     chosen = choose_languages(selection, languages)
     return [
         _evaluation(spec, chosen[spec.name], split)
@@ -272,36 +273,37 @@ def evaluations(selection: Selection, languages: Sequence[str] | None, split: Sp
 
 def _evaluation(spec: TaskSpec, languages: Sequence[str], split: Split) -> Evaluation:
     counts = [spec.expected_count(code, split) for code in languages]
-    examples, whole = sum(count or 0 for count in counts), None not in counts
-    if not whole and len(languages) == len(spec.languages) and split != "train" and split in spec.total:
-        examples, whole = spec.total[split], True
-    each = rows(spec, spec.input.max_length)
-    examples_known, candidates, candidate_length = whole, 0, 0.0
+    examples, examples_known = sum(count or 0 for count in counts), None not in counts
+    if not examples_known and len(languages) == len(spec.languages) and split != "train" and split in spec.total:
+        examples, examples_known = spec.total[split], True
+    example = rows(spec, spec.input.max_length)
+    sizes_known, candidates, candidate_length = examples_known, 0, 0.0
     if spec.candidates is not None:
-        pool = _pool(spec.candidates, len(languages), split)
-        candidates, whole = pool or 0, whole and pool is not None
+        pool = _pool_size(spec.candidates, len(languages), split)
+        candidates, sizes_known = pool or 0, examples_known and pool is not None
         texts = spec.candidates.mean_characters / CHARACTERS_PER_TOKEN
         longest = spec.input.candidate_max_length or spec.input.max_length
         candidate_length = min(texts + _AROUND_A_TEXT, longest)
-    own, theirs = examples * each.tokens, candidates * candidate_length
-    number = examples * each.number + candidates
+    example_tokens, candidate_tokens = examples * example.tokens, candidates * candidate_length
+    number = examples * example.number + candidates
     vectors = number * _VECTOR_BYTES[spec.input.vectors] if spec.compares_vectors else 0
-    length = (own * each.length + theirs * candidate_length) / (own + theirs) if number else each.length
+    tokens = example_tokens + candidate_tokens
+    weighted = example_tokens * example.length + candidate_tokens * candidate_length
     return Evaluation(
         target=spec.name,
         languages=len(languages),
         examples=examples,
         examples_known=examples_known,
-        tokens=own + theirs,
-        candidate_tokens=theirs,
-        length=length,
+        tokens=tokens,
+        candidate_tokens=candidate_tokens,
+        length=weighted / tokens if number else example.length,
         vectors=vectors,
-        whole=whole,
+        sizes_known=sizes_known,
         tuned=spec.train is not None,
     )
 
 
-def _pool(candidates: CandidateSpec, languages: int, split: Split) -> int | None:
-    """Return how many candidates there are over all languages."""
+def _pool_size(candidates: CandidateSpec, languages: int, split: Split) -> int | None:
+    """Return the number of candidates over all languages; None where it is not known."""
     pool = candidates.expected.get(split) if split != "train" else None
     return None if pool is None else pool * (1 if candidates.scope == "task" else languages)
