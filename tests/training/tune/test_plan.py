@@ -141,7 +141,7 @@ def prepared_for(targets: str, **options: Any) -> Prepared:
         ({}, {"seeds": ()}, "name at least one seed"),
         ({}, {"also": ("lats",)}, "There is no checkpoint selection named 'lats'. Did you mean 'last'?"),
         ({}, {"average_last": 0}, "--average-last is 0"),
-        ({}, {"shots": 4, "train_n": 4}, "--train-n and --shots cannot be meant together"),
+        ({}, {"shots": 4, "train_n": 4}, "--train-n and --shots cannot be used together"),
         ({}, {"given": {"learning_rat": 1.0}}, "A recipe has no setting 'learning_rat'"),
         (
             {"label_map": {"entailment": "LABEL_0"}},
@@ -203,7 +203,7 @@ def test_the_command_line(command):
         (["--tune", "--seeds", "1,two"], "'two' is none: give numbers from 0 on"),
         (["--tune", "--seeds", "1,-2"], "'-2' is none"),
         (["--tune", "--seeds", "1,1"], "1 is given twice"),
-        (["--tune", "--seeds", "1", "--seed", "2"], "--seed and --seeds cannot be meant together"),
+        (["--tune", "--seeds", "1", "--seed", "2"], "--seed and --seeds cannot be used together"),
         (["--learning-rate", "0.1"], "--learning-rate says how a head is trained: add --tune, or leave it out"),
         (["--fresh-head"], "--fresh-head says how a head is trained"),
         (["--tune", "--label-map", "entailment=LABEL_0"], "--label-map"),
