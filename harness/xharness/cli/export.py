@@ -12,7 +12,7 @@ from xharness.errors import Incomplete
 
 @click.group()
 def export() -> None:
-    """Write RUNs in the forms of others.
+    """Export runs in the formats of other tools.
 
     \b
     xharness export xtreme results/*/*/*/seed0 --to submission
@@ -22,12 +22,17 @@ def export() -> None:
 
 @export.command("xtreme")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The submission's folder.")
-@click.option("--benchmark", metavar="xtreme|xtreme-r", help="What should be whole; else judged by the targets.")
+@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="Folder for the submission.")
+@click.option(
+    "--benchmark",
+    metavar="xtreme|xtreme-r",
+    help="Benchmark that the submission is for. Default: judged by its targets.",
+)
 def export_xtreme(runs: tuple[Path, ...], to: Path, benchmark: str | None) -> None:
-    """Write the submission folder of XTREME and XTREME-R: <task>/test-<xx>.<ext>, as the official evaluate.py reads it.
+    """Export predictions in XTREME's submission layout.
 
-    Several RUNs are put together, one per target for example. Prints the files that it holds.
+    The files <task>/test-<xx>.<ext> are those that the official evaluate.py reads. Merges several runs, for example one
+    per target. Prints the paths of the exported files.
 
     \b
     xharness export xtreme results/*/*/*/seed0 --to submission
@@ -42,15 +47,15 @@ def export_xtreme(runs: tuple[Path, ...], to: Path, benchmark: str | None) -> No
         click.echo(str(to / name))
     if submission.missing:
         listed = "\n".join(f"  {sentence}" for sentence in submission.missing)
-        raise Incomplete(f"{to} is no whole submission to {submission.benchmark}:\n{listed}")
+        raise Incomplete(f"{to} is not a complete submission to {submission.benchmark}:\n{listed}")
 
 
 @export.command("lm-eval")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The JSON file to write.")
-@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Whose languages the means are over.")
+@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
+@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Average over the languages of this benchmark.")
 def export_lm_eval(run: Path, to: Path, benchmark: str | None) -> None:
-    """Write the scores of a RUN in the shape of lm-evaluation-harness' results file.
+    """Export scores as a results file of lm-evaluation-harness.
 
     \b
     xharness export lm-eval results/org__xlmr-squad/0123456789ab/ba9876543210/seed0 --to results.json

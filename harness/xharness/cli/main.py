@@ -1,4 +1,4 @@
-"""The command line."""
+"""The `xharness` command: data on stdout, messages on stderr, imports inside commands to keep ``--help`` fast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from xharness.cli.demo import demo
-from xharness.cli.eval import eval_command, score
+from xharness.cli.eval import eval_command
 from xharness.cli.export import export
 from xharness.cli.fetch import fetch
 from xharness.cli.leaderboard import leaderboard
@@ -19,6 +19,7 @@ from xharness.cli.new_encoder import new_encoder
 from xharness.cli.plan import plan
 from xharness.cli.publish import publish
 from xharness.cli.report import report
+from xharness.cli.score import score
 from xharness.cli.submit import submit
 from xharness.cli.tasks import tasks
 from xharness.cli.train import train
@@ -29,18 +30,20 @@ from xharness.version import __version__
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="xharness")
 def cli() -> None:
-    """Zero-shot cross-lingual transfer on XTREME and XTREME-R, with the official metrics.
+    """Evaluate and train encoders for zero-shot cross-lingual transfer on XTREME and XTREME-R.
+
+    Scores are computed with the official metrics of the benchmarks.
 
     \b
-    xharness eval --model deepset/xlm-roberta-large-squad2 --targets xquad   score a checkpoint
-    xharness score predictions/                                              score anyone's predictions
-    xharness train mnli --base FacebookAI/xlm-roberta-base --output mnli     train an English intermediate task
-    xharness plan all --base xlm-roberta-large --gpu h200                    what it would cost, before anything runs
-    xharness publish mnli org/xlmr-mnli --results results/mnli               put it on the Hub, after a look at it
-    xharness models list                                                     the zoo: what can be had
-    xharness submit results/mnli --to org/leaderboard --name "XLM-R MNLI"    put it on a leaderboard, after a look
-    xharness tasks list                                                      what can be scored
-    xharness demo                                                            all of it without network or weights
+    xharness eval --model deepset/xlm-roberta-large-squad2 --targets xquad   evaluate a checkpoint
+    xharness score predictions/                                              score the predictions of any system
+    xharness train mnli --base FacebookAI/xlm-roberta-base --output mnli     train on an English intermediate task
+    xharness plan all --base xlm-roberta-large --gpu h200                    estimate what it costs, before it runs
+    xharness publish mnli org/xlmr-mnli --results results/mnli               preview, then upload to the Hub
+    xharness models list                                                     list the checkpoints of the model zoo
+    xharness submit results/mnli --to org/leaderboard --name "XLM-R MNLI"    preview, then submit to a leaderboard
+    xharness tasks list                                                      list the targets
+    xharness demo                                                            try it offline, in two minutes
     """
 
 
@@ -51,9 +54,9 @@ for command in (*_EVALUATION, *_SHARING, tasks, fetch, demo):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's mistake ends in one sentence and the error's own exit code."""
+    """Run the command line. Errors of the user are shown as one sentence, with the exit code of their class."""
     for stream in (sys.stdout, sys.stderr):
-        # Texts hold every script, and now and then half a surrogate pair; a terminal that cannot show one shows \u....
+        # Texts may hold any script, and even lone surrogates. What a terminal cannot show becomes \uXXXX.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -69,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.ENAMETOOLONG):
             raise
-        click.echo(f"Error: what was asked for cannot be written: {error.strerror}.", err=True)
+        click.echo(f"Error: the output cannot be written: {error.strerror}.", err=True)
         sys.exit(OutputError.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nStopped. What was finished is kept; the same command goes on from there.", err=True)
+        click.echo("\nInterrupted. Finished work is kept. Give the same command again to resume.", err=True)
         sys.exit(130)
