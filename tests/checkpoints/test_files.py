@@ -38,9 +38,9 @@ def test_a_local_folder_with_faults(folder):
     name = str(folder)
     with pytest.raises(ModelError, match="which has no revisions"):
         resolve.read_checkpoint(f"{name}@main")
-    with pytest.raises(ModelError, match="this is a file"):
+    with pytest.raises(ModelError, match=r"is a file\. Give its folder"):
         resolve.read_checkpoint(f"{name}/config.json")
-    with pytest.raises(ModelError, match=r"there is no such folder\. Did you mean 'xlmr-squad'\?"):
+    with pytest.raises(ModelError, match=r"this folder does not exist\. Did you mean 'xlmr-squad'\?"):
         resolve.read_checkpoint(f"{folder.parent}/xlmr-sqad")
     with pytest.raises(ModelError, match="does not exist either"):
         resolve.read_checkpoint("./no/such/folder")

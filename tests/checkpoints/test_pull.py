@@ -306,7 +306,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(server, client, checkpoint,
     assert "model.safetensors" in pull(client, to)["downloaded"]
     assert_whole(to, checkpoint)
     assert [r.status for r in server.requests if r.path.endswith("/model.safetensors")] == [206]
-    assert not [path for path in server.sent() if path.endswith("config.json")], "whole files are kept"
+    assert not [path for path in server.sent() if path.endswith("config.json")], "complete files are kept"
 
 
 def test_after_a_kill_the_rest_is_brought(server, client, home, checkpoint, tmp_path):

@@ -157,14 +157,14 @@ def test_all_that_is_wrong_in_a_zoo_file_is_said_at_once(own):
 def test_pinning_changes_two_values_and_nothing_else(own):
     revisions = {"tiny-mnli": "12345678" * 5, "tiny-paws": "1e10" + "0" * 36}
     for text in (OWN % SHA, (assets.MODEL_CARDS / "zoo.yaml").read_text(encoding="utf-8")):
-        changed = zoo.pinned(text, "else", revisions)
-        assert zoo.pinned(changed, "else", revisions) == changed
+        changed = zoo.replace_pins(text, "else", revisions)
+        assert zoo.replace_pins(changed, "else", revisions) == changed
         before, after = yaml.safe_load(text), yaml.safe_load(changed)
         assert after == {**before, "org": "else", "revisions": revisions}
         kept = [line for line in text.splitlines() if line not in changed.splitlines()]
         assert len(kept) <= 3, "comments and layout stay"
-        assert yaml.safe_load(zoo.pinned(changed, "else", {}))["revisions"] == {}
-    own.write_text(zoo.pinned(OWN % SHA, "else", revisions), encoding="utf-8")
+        assert yaml.safe_load(zoo.replace_pins(changed, "else", {}))["revisions"] == {}
+    own.write_text(zoo.replace_pins(OWN % SHA, "else", revisions), encoding="utf-8")
     assert zoo.load(own).find("tiny-paws").revision == revisions["tiny-paws"]
     assert "# who we are" in own.read_text(encoding="utf-8")
 

@@ -181,7 +181,7 @@ def test_without_a_token_one_may_look_and_not_send(run, gold, machine, board):
     sent = machine.run(*submit(run, gold, board, "--yes"), token=None)
     assert (sent["code"], "no token" in sent["err"]) == (10, True)
     other = machine.run(*submit(run, gold, board, "--submitted-by", "ann", "--yes"))
-    assert (other["code"], "the token is of 'tester'" in other["err"]) == (2, True)
+    assert (other["code"], "the token belongs to 'tester'" in other["err"]) == (2, True)
 
 
 def test_another_systems_predictions_are_submitted(gold, machine, board, tmp_path):

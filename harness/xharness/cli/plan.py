@@ -248,5 +248,5 @@ def _count(seeds: str) -> int:
 
     parts = split_names(seeds) or []
     if not parts or not all(seed.isdecimal() for seed in parts) or len(set(parts)) != len(parts):
-        raise UsageError(f"--seeds is '{seeds}': give different whole numbers, separated by commas.")
+        raise UsageError(f"--seeds is '{seeds}': give whole numbers, separated by commas, each once.")
     return len(parts)
