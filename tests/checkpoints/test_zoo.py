@@ -138,7 +138,7 @@ def test_all_that_is_wrong_in_a_zoo_file_is_said_at_once(own):
         "own.yaml: org: found 'a/b', expected a name",
         "encoders.tiny.model: found 'made by hand', expected ORG/NAME",
         "tuned.mnli: found 'm n', expected a name",
-        "tuned.mnli: stands in 'checkpoints' already",
+        "tuned.mnli: is also in 'checkpoints'",
         "revisions.tiny-mnil: no such checkpoint. Did you mean 'tiny-mnli'?",
         "revisions.tiny-mnil: found 'main', expected a commit",
     ):
@@ -215,7 +215,7 @@ def test_folders_that_cannot_be_read_are_named_and_two_of_one_checkpoint_are_two
     heads.write(shelf / "joint", replace(few, tasks=("mnli", "mine")))
     assert list_checkpoints(found, shelf, None).rows[-1].task == "mnli,mine"
     assert listing.notes[0].startswith("other is left out: ")
-    assert "holds no checkpoint that xharness trained" in list_checkpoints(found, shelf / "logs", None).notes[0]
+    assert "has no checkpoints that xharness trained" in list_checkpoints(found, shelf / "logs", None).notes[0]
 
 
 def test_a_headline_says_what_it_is():

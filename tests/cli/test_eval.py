@@ -139,7 +139,7 @@ def test_mistakes_of_eval(arguments, code, words, run, model):
         ("./tiny-classification@main", "local folder, which has no revisions"),
         ("./empty", "there is no config.json"),
         ("./pickled", "pickles are never loaded"),
-        ("./cut", "the file is cut short"),
+        ("./cut", "the file is truncated"),
         ("org/tiny", "org/tiny"),  # the Hub cannot be reached here
     ],
 )

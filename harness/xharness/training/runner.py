@@ -393,7 +393,7 @@ class TrainingRun:
             length = _length(ready.units)
             tokens, seconds = found.tokens / found.step, found.seconds / found.step
             least = hardware.bound(encoder, gpu, tokens, length, dtype=dtype, gpus=self.world)
-            used = hardware.utilisation(
+            used = hardware.utilization(
                 hardware.training_flop(encoder, found.tokens, length), found.seconds, gpu, dtype=dtype, gpus=self.world
             )
         except XharnessError:
