@@ -1,4 +1,4 @@
-"""xharness: zero-shot cross-lingual transfer on XTREME and XTREME-R, with the official metrics.
+"""Evaluate and train encoders for zero-shot cross-lingual transfer on XTREME and XTREME-R.
 
 >>> import xharness
 >>> xharness.load_task("xquad").metric
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from xharness.tasks.registry import list_tasks, load_task
     from xharness.training.tune.runner import tune
 
-# Imported when first used: torch and datasets take seconds, and `xharness --help` needs neither.
-_WHERE = {
+# Name -> module. Imported at first use: torch and datasets take seconds to import, and `xharness --help` needs neither.
+_MODULES = {
     "Results": "results.aggregate",
     "Score": "results.score",
     "evaluate": "evaluation.runner",
@@ -34,11 +34,11 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module 'xharness' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f"xharness.{_WHERE[name]}"), name)
+    return getattr(import_module(f"xharness.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).resolve().parent
 def folder(name: str) -> Path:
     """Return the folder ``tasks``, ``model_cards`` or ``leaderboard``.
 
-    In a checkout (also when installed editable) it is the one at the top level, so that edits count at once;
-    in a wheel it is ``xharness/_assets/<name>``. It is looked for beside this file only, never on ``sys.path``.
+    In a checkout (also if installed editable) it is the one at the top level, so that edits take effect immediately. In
+    a wheel it is ``xharness/_assets/<name>``. It is located relative to this file, never on ``sys.path``.
     """
     checkout = PACKAGE.parent.parent / name
     if PACKAGE.parent.name == "harness" and checkout.is_dir():

@@ -1,16 +1,16 @@
 """Exceptions shown to the user, each with its exit code and what to do next.
 
-XharnessError          1  anything below, when nothing more exact fits
-├── UsageError         2  an unknown name or a flag that cannot be meant
-├── SpecError          3  a task, benchmark or language file is wrong
-├── DataError          4  a data set is missing, renamed, empty or not what the spec says
-├── ModelError         5  a checkpoint cannot be found, read or used for what was asked
-├── PredictionError    6  a prediction file does not fit the gold data
-├── NothingToDo        7  the plan holds no step that can run
-├── Incomplete         8  some of the steps that were asked for failed; the others are kept
+XharnessError          1  any error without a class of its own
+├── UsageError         2  unknown names; options that are invalid or cannot be used together
+├── SpecError          3  a task, benchmark or language file is invalid
+├── DataError          4  a data set is missing, empty, renamed or does not match its spec
+├── ModelError         5  a checkpoint cannot be found, read or used for a task
+├── PredictionError    6  a prediction file does not match the gold data
+├── NothingToDo        7  no step of the plan can run
+├── Incomplete         8  some steps failed; results of the others are kept
 ├── OutputError        9  results cannot be written (disk full, no permission)
-├── PublishError      10  a checkpoint cannot be published as it is: facts are missing, the name is taken, no rights
-└── SubmissionError   11  a submission to a leaderboard is refused: what it holds or claims is not as it must be
+├── PublishError      10  a checkpoint cannot be published: missing facts, name taken, no permission
+└── SubmissionError   11  a submission to a leaderboard is refused
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class XharnessError(Exception):
 
 
 class UsageError(XharnessError):
-    """An unknown name, or flags that cannot be used together."""
+    """Unknown names, or options that are invalid or cannot be used together."""
 
     exit_code = 2
 
 
 class SpecError(XharnessError):
-    """A YAML file under ``tasks/`` (or the user's own) is wrong; holds all problems of the file."""
+    """A YAML file under ``tasks/`` (or the user's own) is invalid; the message lists all problems of the file."""
 
     exit_code = 3
 
@@ -45,13 +45,13 @@ class DataError(XharnessError):
 
 
 class ModelError(XharnessError):
-    """A checkpoint cannot be found or read, or does not have what a task needs."""
+    """A checkpoint cannot be found or read, or lacks what a task needs."""
 
     exit_code = 5
 
 
 class PredictionError(XharnessError):
-    """A prediction file is missing, cut short, or does not fit the gold data."""
+    """A prediction file is missing, truncated, or does not match the gold data."""
 
     exit_code = 6
 
@@ -63,7 +63,7 @@ class NothingToDo(XharnessError):
 
 
 class Incomplete(XharnessError):
-    """Some steps failed; what succeeded is on disk."""
+    """Some steps failed; results of the others are on disk."""
 
     exit_code = 8
 
@@ -75,19 +75,19 @@ class OutputError(XharnessError):
 
 
 class PublishError(XharnessError):
-    """A checkpoint cannot be published as it is: facts are missing, the name is taken, or the token has no rights."""
+    """A checkpoint cannot be published: facts are missing, the name is taken, or the token has no permission."""
 
     exit_code = 10
 
 
 class SubmissionError(XharnessError):
-    """A submission to a leaderboard is refused; holds all reasons, one a line."""
+    """A submission to a leaderboard is refused; the message lists all reasons, one per line."""
 
     exit_code = 11
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` with the nearest known name, or an empty string.
+    """Return `` Did you mean 'x'?`` with the nearest known name; empty if none is near.
 
     >>> did_you_mean("xnil", ["xnli", "pawsx"])
     " Did you mean 'xnli'?"
@@ -100,7 +100,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def nearest_folder(folder: Path) -> str:
-    """Return `` Did you mean 'x'?`` for a folder that is not there, with the nearest one beside it."""
+    """Return `` Did you mean 'x'?`` for a missing folder, with the nearest name in its parent folder."""
     parent = folder.parent
     if not parent.is_dir():
         return f" The folder '{parent}' does not exist either."
@@ -112,7 +112,7 @@ def nearest_folder(folder: Path) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a name that is not known, with the nearest name or the list of all."""
+    """Return the error for an unknown name, with the nearest name or the list of all."""
     names = sorted(set(known))
     hint = did_you_mean(name, names) or f" Known: {', '.join(names[:60])}."
     return UsageError(f"There is no {what} named '{name}'.{hint}")

@@ -13,7 +13,7 @@ from xharness.errors import OutputError
 
 
 def cache_folder() -> Path:
-    """Return the folder that holds what can be made again: XHARNESS_CACHE, else ``xharness`` in the user's cache."""
+    """Return the cache folder: XHARNESS_CACHE, else ``xharness`` in the user's cache. Its content can be recomputed."""
     given = os.environ.get("XHARNESS_CACHE")
     if given:
         return Path(given)
@@ -21,13 +21,13 @@ def cache_folder() -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 with plain newlines, whole or not at all.
+    """Write ``text`` atomically as UTF-8 with ``\\n`` line ends.
 
-    It goes to a temporary file in the same folder, is flushed to the disk and renamed, so a kill or a full disk
-    leaves the earlier file as it was.
+    The text is written to a temporary file in the same folder, flushed to disk and renamed, so that an existing file
+    stays as it was if the process is killed or the disk is full.
 
     Raises:
-        OutputError: the disk is full, or the folder cannot be written.
+        OutputError: the disk is full, or the folder is not writable.
     """
     temporary: str | None = None
     try:
@@ -39,23 +39,23 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp creates files that only their owner can read
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise OutputError(
-            f"{path}: cannot be written: {error.strerror or error}. What was finished before is kept; "
-            "make room or choose another folder, and run the same command again to go on."
+            f"{path}: cannot be written: {error.strerror or error}. Finished work is kept. Free some space "
+            "or choose another folder, and run the same command again to resume."
         ) from None
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, whole or not at all; NaN and infinity are refused."""
+    """Write ``content`` atomically as indented JSON; raise ValueError for NaN and infinity."""
     write_text(path, json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, read in pieces."""
+    """Return the SHA-256 of a file in hex, reading it in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

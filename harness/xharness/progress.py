@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 
 def bar(name: str, total: int | None, shown: bool, unit: str = "ex") -> Any:
-    """Return a bar that vanishes when it is done; none is shown where stderr is no terminal."""
+    """Return a progress bar that disappears when done; it is hidden if stderr is not a terminal."""
     return tqdm(
         desc=name,
         total=total,
@@ -25,14 +25,14 @@ def bar(name: str, total: int | None, shown: bool, unit: str = "ex") -> Any:
 
 
 class Ticker:
-    """Moves a bar of examples on by the share of tokens that are done: long rows come first and cost more."""
+    """Advances a bar of examples by the share of processed tokens: long rows come first and take longer."""
 
-    def __init__(self, shown: Any, examples: int, tokens: int) -> None:
-        self._bar, self._examples, self._tokens = shown, examples, max(tokens, 1)
+    def __init__(self, progress_bar: Any, examples: int, tokens: int) -> None:
+        self._bar, self._examples, self._tokens = progress_bar, examples, max(tokens, 1)
         self._done, self._shown, self._start = 0, 0, time.perf_counter()
 
     def tick(self, tokens: int) -> None:
-        """Note that so many more tokens are done."""
+        """Advance by a number of processed tokens."""
         self._done += tokens
         share = self._examples * self._done // self._tokens
         self._bar.update(share - self._shown)

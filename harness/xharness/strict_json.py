@@ -16,25 +16,25 @@ from xharness.strict_yaml import Strict
 from xharness.text import strip_controls
 
 DEPTH = 16
-"""How deep objects and lists may stand in each other."""
+"""Maximum nesting of objects and lists."""
 LONGEST_KEY = 300
-_DIGITS = 18
-_MOST_PROBLEMS = 50
+_MAX_DIGITS = 18
+_MAX_PROBLEMS = 50
 _LONGEST_LINE = 400
 
 Model = TypeVar("Model", bound=Strict)
 
 
 def parse(content: bytes, where: str) -> dict[str, Any]:
-    """Return the object that a file holds.
+    """Parse a JSON object.
 
     Args:
-        content: the file, whose size was looked at before.
-        where: what it is called in messages.
+        content: content of the file; the caller checks its size.
+        where: name of the file in messages.
 
     Raises:
-        SubmissionError: it is not UTF-8 or no JSON object, a key stands twice or is too long, a number is not finite
-            or has too many digits, it is nested too deeply, or a text holds half a character (a lone surrogate).
+        SubmissionError: it is not UTF-8 or not a JSON object, a key is given twice or is too long, a number is not
+            finite or has too many digits, it is nested too deeply, or a text contains a lone surrogate.
     """
     try:
         value = json.loads(
@@ -47,7 +47,7 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise SubmissionError(f"{where}: not UTF-8 (byte {error.start + 1}).") from None
     except RecursionError:
-        raise SubmissionError(f"{where}: nested too deeply; {DEPTH} levels are read.") from None
+        raise SubmissionError(f"{where}: nested too deeply; the limit is {DEPTH} levels.") from None
     except ValueError as error:
         raise SubmissionError(f"{where}: not valid JSON: {show_line(str(error))}.") from None
     if not isinstance(value, dict):
@@ -59,17 +59,17 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
 
 
 def record(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
-    """Return an object as a record.
+    """Validate an object and return it as a record.
 
     Raises:
-        SubmissionError: names every field that is wrong, or how many are, where they are very many.
+        SubmissionError: lists every wrong field, or only their number if there are very many.
     """
     try:
         return model.model_validate(dict(content))
     except ValidationError as error:
         wrong = error.error_count()
-    if wrong > _MOST_PROBLEMS:
-        raise SubmissionError(f"{where}: {wrong:,} fields are wrong or not known; it is no such record at all.")
+    if wrong > _MAX_PROBLEMS:
+        raise SubmissionError(f"{where}: {wrong:,} fields are wrong or unknown, so it is not a file of this kind.")
     try:
         return strict_yaml.parse(model, dict(content), where)
     except SpecError as error:
@@ -77,9 +77,9 @@ def record(model: type[Model], content: Mapping[str, Any], where: str) -> Model:
 
 
 def show_line(text: str) -> str:
-    """Return a text of others as messages show it: cut where it is long, and without what a terminal would obey.
+    """Return untrusted text for messages: shortened, and without control characters.
 
-    >>> shown("a\\u202eb")
+    >>> show_line("a\\u202eb")
     'ab'
     """
     begun = text[: _LONGEST_LINE + 1].encode("utf-8", "backslashreplace").decode("utf-8")
@@ -94,18 +94,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:
-            raise ValueError(f"the key '{name[:60]}' stands twice")
+            raise ValueError(f"the key '{name[:60]}' is given twice")
         seen.add(name)
     return unique
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > _DIGITS:
-        raise ValueError(f"the number {digits[:_DIGITS]}... has more than {_DIGITS} digits")
+    if len(digits) > _MAX_DIGITS:
+        raise ValueError(f"the number {digits[:_MAX_DIGITS]}... has more than {_MAX_DIGITS} digits")
     return int(digits)
 
 
@@ -117,28 +117,28 @@ def _finite(digits: str) -> float:
 
 
 def _problem(content: dict[str, Any]) -> str:
-    """Return what is wrong with a value that JSON can spell; '' if nothing is."""
+    """Return what is wrong with a parsed value; '' if nothing is."""
     level: list[Any] = [content]
     for _ in range(DEPTH):
-        below: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                if any(len(key) > LONGEST_KEY for key in each):
+        next_level: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if any(len(key) > LONGEST_KEY for key in value):
                     return f"a key is longer than {LONGEST_KEY} characters"
-                below += [*each, *each.values()]
-            elif isinstance(each, list):
-                below += each
-            elif isinstance(each, str) and not each.isascii() and any("\ud800" <= c <= "\udfff" for c in each):
-                return f"a text holds half a character (a lone surrogate): {each[:40]!a}"
-        if not below:
+                next_level += [*value, *value.values()]
+            elif isinstance(value, list):
+                next_level += value
+            elif isinstance(value, str) and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+                return f"a text contains a lone surrogate: {value[:40]!a}"
+        if not next_level:
             return ""
-        level = below
-    return f"nested too deeply; {DEPTH} levels are read"
+        level = next_level
+    return f"nested too deeply; the limit is {DEPTH} levels"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value of a JSON file has to be: in words, and as a test."""
+    """A rule for a value of a JSON file: a description and a check."""
 
     words: str
     fits: Callable[[Any], bool]
@@ -147,12 +147,12 @@ class Rule:
         return Rule(f"{self.words} or {other.words}", lambda v: self.fits(v) or other.fits(v))
 
     def problem(self, name: str, value: Any) -> str | None:
-        """Return what is wrong with a value, as ``n is "5", expected a whole number``; None if it fits."""
+        """Return what is wrong with a value, as in ``n is "5", expected a whole number``; None if it is valid."""
         return None if self.fits(value) else f"{name} is {show_value(value)}, expected {self.words}"
 
 
 def show_value(value: Any) -> str:
-    """Return a value of a JSON file as an error shows it, cut where it is long."""
+    """Return a value as JSON for messages, shortened."""
     try:
         text = json.dumps(value, ensure_ascii=True)
     except (ValueError, RecursionError):
@@ -161,7 +161,7 @@ def show_value(value: Any) -> str:
 
 
 def _is_text(value: Any) -> bool:
-    # A lone surrogate, which JSON can spell, cannot be printed.
+    # JSON can contain lone surrogates, which cannot be printed.
     return isinstance(value, str) and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value))
 
 
@@ -170,21 +170,21 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    # Bounded, so that no sum or product of them overflows; NaN is smaller than nothing.
+    # Bounded, so that sums and products do not overflow. NaN fails the comparison.
     return _is_whole(value) or (type(value) is float and abs(value) <= 1e100)
 
 
 def _is_plain(value: Any, depth: int = 20) -> bool:
-    """Whether a value of any shape can be written as JSON and shown: finite, and not nested without end."""
+    """Whether a value can be written as JSON and shown: finite numbers, and nested at most ``depth`` levels."""
     if isinstance(value, dict | list) and depth:
         inner = [*value, *value.values()] if isinstance(value, dict) else value
-        return all(_is_plain(each, depth - 1) for each in inner)
+        return all(_is_plain(item, depth - 1) for item in inner)
     return value is None or isinstance(value, bool) or _is_text(value) or _is_number(value)
 
 
 def _mapping(words: str, rule: Rule) -> Rule:
     return Rule(
-        words, lambda v: isinstance(v, dict) and all(_is_text(key) and rule.fits(each) for key, each in v.items())
+        words, lambda v: isinstance(v, dict) and all(_is_text(key) and rule.fits(item) for key, item in v.items())
     )
 
 
@@ -204,7 +204,7 @@ TEXT_LIST = Rule("a list of texts", lambda v: isinstance(v, list) and all(map(_i
 
 
 def problems(content: dict[str, Any], rules: dict[str, Rule], where: str = "") -> Iterator[str]:
-    """Yield what is wrong with the fields that are there; ``where`` stands before their names."""
+    """Yield what is wrong with existing fields; ``where`` is put before their names."""
     for name, rule in rules.items():
         if name in content and (problem := rule.problem(where + name, content[name])):
             yield problem

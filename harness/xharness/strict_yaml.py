@@ -22,7 +22,7 @@ class Strict(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with two traps closed: ``no`` stays Norwegian, and a key written twice is an error."""
+    """YAML without two traps: ``no`` stays Norwegian, and duplicate keys are errors."""
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -30,35 +30,35 @@ class _Loader(yaml.SafeLoader):
             key = str(key_node.value)
             if key in seen:
                 line = key_node.start_mark.line + 1
-                raise ConstructorError(None, None, f"the key '{key}' stands twice (line {line})")
+                raise ConstructorError(None, None, f"the key '{key}' is given twice (line {line})")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
     def get_single_node(self) -> Any:
-        """Compose the document; refuse one whose aliases stand for themselves, or for more than anybody writes."""
+        """Compose the document; refuse recursive aliases, and aliases that expand to too many values."""
         node = super().get_single_node()
-        if node is not None and _written_out(node, {}, set()) > _LARGEST:
-            raise ConstructorError(None, None, f"with its aliases written out it has over {_LARGEST:,} values")
+        if node is not None and _count_expanded(node, {}, set()) > _MAX_VALUES:
+            raise ConstructorError(None, None, f"with its aliases expanded it has over {_MAX_VALUES:,} values")
         return node
 
 
-_LARGEST = 1_000_000
-"""Values that a file may hold, those that aliases repeat counted each time: a few lines of them make billions."""
+_MAX_VALUES = 1_000_000
+"""Maximum values of a file, with aliases expanded: a few lines of aliases can expand to billions."""
 
 
-def _written_out(node: Any, known: dict[int, int], above: set[int]) -> int:
-    """Return how many values a node holds with its aliases written out."""
+def _count_expanded(node: Any, known: dict[int, int], above: set[int]) -> int:
+    """Return how many values a node has with its aliases expanded."""
     if id(node) in known:
         return known[id(node)]
     if id(node) in above:
-        raise ConstructorError(None, None, "an alias stands for what it is a part of", node.start_mark)
+        raise ConstructorError(None, None, "an alias refers to a value that contains it", node.start_mark)
     inner: list[Any] = []
     if isinstance(node, yaml.SequenceNode):
         inner = node.value
     elif isinstance(node, MappingNode):
         inner = [part for pair in node.value for part in pair]
     above.add(id(node))
-    known[id(node)] = 1 + sum(_written_out(part, known, above) for part in inner)
+    known[id(node)] = 1 + sum(_count_expanded(part, known, above) for part in inner)
     above.remove(id(node))
     return known[id(node)]
 
@@ -72,16 +72,16 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|fa
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds; raise SpecError for anything else."""
+    """Return the mapping in a YAML file; raise SpecError for anything else."""
     try:
-        # SafeLoader underneath: no Python object can be made from the file.
+        # Based on SafeLoader: the file cannot create Python objects.
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
-        raise SpecError(f"{path}: there is no such file.") from None
+        raise SpecError(f"{path}: this file does not exist.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read: {error}.") from None
     except RecursionError:
-        raise SpecError(f"{path.name}: not valid YAML: it is nested without end.") from None
+        raise SpecError(f"{path.name}: not valid YAML: it is nested too deeply.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
@@ -95,12 +95,12 @@ Model = TypeVar("Model", bound=Strict)
 
 
 def parse(model: type[Model], content: dict[str, Any], where: str) -> Model:
-    """Return ``content`` as a ``model``; raise one SpecError that names every wrong field.
+    """Validate ``content`` and return it as a ``model``; raise one SpecError that lists every wrong field.
 
     Args:
-        model: the record to make.
-        content: what the file holds.
-        where: the file's name, put before every problem.
+        model: the record type.
+        content: content of the file.
+        where: name of the file, put before every problem.
     """
     try:
         return model.model_validate(content)
@@ -116,12 +116,12 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     value = problem.get("input")
     match problem["type"]:
         case "extra_forbidden":
-            return f"{field}: no such field.{did_you_mean(path[-1], _fields_at(model, path[:-1]))}"
+            return f"{field}: unknown field.{did_you_mean(path[-1], _fields_at(model, path[:-1]))}"
         case "missing":
             return f"{field}: field required."
         case "value_error":
-            # A check of a whole record says its problems itself, one a line: "field: ..." or a sentence.
-            return "\n".join(_below(path, line) for line in str(problem["ctx"]["error"]).splitlines())
+            # Validators of a record list their problems, one per line: "field: ..." or a sentence.
+            return "\n".join(_with_path(path, line) for line in str(problem["ctx"]["error"]).splitlines())
         case "literal_error":
             expected = problem["ctx"]["expected"]
             hint = did_you_mean(str(value), re.findall(r"'([^']+)'", expected))
@@ -131,10 +131,10 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
             return f"{field}: found {value!r} ({type(value).__name__}), expected {message}."
 
 
-def _below(path: list[str], line: str) -> str:
-    """Return a problem of a record as a problem of the file.
+def _with_path(path: list[str], line: str) -> str:
+    """Return a problem of a nested record with its path in the file.
 
-    >>> _below(["sources", "0"], "revision: field required."), _below(["keep"], "give either.")
+    >>> _with_path(["sources", "0"], "revision: field required."), _with_path(["keep"], "give either.")
     ('sources.0.revision: field required.', 'keep: give either.')
     """
     if not path:
@@ -143,7 +143,7 @@ def _below(path: list[str], line: str) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the field names of the record at a path of field names, indexes and keys."""
+    """Return the field names of the record at a path of fields, indexes and keys."""
     current: Any = model
     for part in path:
         if isinstance(current, type) and issubclass(current, BaseModel) and part in current.model_fields:

@@ -6,36 +6,36 @@ import re
 import unicodedata
 from typing import Any
 
-# Whoever wrote it must not move the cursor, set the title of a window, or turn the direction of what follows: controls
-# of C0 but tab and line feed, DEL, those of C1, and Unicode's overrides and isolates of direction.
+# Untrusted text must not move the cursor, set the window title or change the direction of the text after it: C0
+# controls except tab and line feed, DEL, C1 controls, and Unicode's direction overrides and isolates.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _ONLY_PATH = re.compile(r"(?:file://)?(?:~[\w.-]*)?/.*|(?:file:///)?[A-Za-z]:[\\/].*|\\\\.*")
 _SENTENCE = re.compile(r"[.:;,](\s|$)")
-# Within a sentence a path has two parts at least, so that "and/or", "km/h" and the paths of URLs are none.
+# Within a sentence a path has at least two parts, so that "and/or", "km/h" and the paths of URLs do not count.
 _WITHIN = re.compile(
     r"(?<![\w/.:~@-])(?:file://)?~?/(?:[^\s/'\"`,;:|()<>]+/)+[^\s/'\"`,;:|()<>]*"
     r"|(?<![\w/.:~@-])[A-Za-z]:[\\/](?:[^\s\\/'\"`,;:|()<>]+[\\/])*[^\s\\/'\"`,;:|()<>]*"
 )
 _LONGEST = 1000
 LONGEST_ON_PAGE = 500
-"""Characters of one text of others; limits at submission are lower, this one is for what came in another way."""
-# Controls, marks and overrides of direction, and halves of surrogate pairs.
-_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
+"""Maximum characters of an untrusted text on the page. Submissions have lower limits; this one is for other text."""
+# Controls, direction marks and overrides, and lone surrogates.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
 
 
 def strip_controls(text: str) -> str:
-    r"""Return a text without control characters; tabs and line feeds stay.
+    r"""Remove control characters; keep tabs and line feeds.
 
-    >>> plain("a\x1b[31mb\tc")
+    >>> strip_controls("a\x1b[31mb\tc")
     'a[31mb\tc'
     """
     return _CONTROLS.sub("", text)
 
 
 def shorten_paths(value: Any) -> Any:
-    """Return a value of a JSON file with every absolute path in it cut to its last part.
+    """Cut every absolute path in a JSON value to its last part.
 
-    >>> shortened({"model": "/home/ann/zoo/mnli", "notes": ["read from /data/ann/x.tsv.", "https://host/a/b"]})
+    >>> shorten_paths({"model": "/home/ann/zoo/mnli", "notes": ["read from /data/ann/x.tsv.", "https://host/a/b"]})
     {'model': 'mnli', 'notes': ['read from x.tsv.', 'https://host/a/b']}
     """
     if isinstance(value, dict):
@@ -46,7 +46,7 @@ def shorten_paths(value: Any) -> Any:
 
 
 def holds_path(text: str) -> bool:
-    """Whether a text is a path of this machine, or has one in it."""
+    """Whether a text is or contains an absolute path."""
     return _shorten(text) != text
 
 
@@ -62,18 +62,18 @@ def _last(path: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Return a text of others as markdown that shows it as it is, on one line: no markup, no HTML, no local path.
+    """Escape untrusted text for Markdown, on one line, without local paths.
 
-    >>> plain("a | b <script> `c`")
+    >>> escape_markdown("a | b <script> `c`")
     'a \\\\| b &lt;script&gt; \\\\`c\\\\`'
     """
     line = _joined_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("{{", "{&#123;")
-    # An underscore inside a word is no markup (Hub ids and names of metrics are full of them).
+    # An underscore inside a word is not markup (Hub ids and metric names often have one).
     return re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", line)
 
 
 def markdown_code(text: str) -> str:
-    """Return a text of others as code in markdown, also inside a table."""
+    """Return untrusted text as Markdown code that is also valid inside a table."""
     return f"`{_joined_line(text).replace('`', chr(39)).replace('|', '¦')}`"
 
 
@@ -82,23 +82,23 @@ def _joined_line(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text of others on one line: without local paths and what does not print, cut where it is very long.
+    """Return untrusted text on one line, without local paths and unprintable characters, at most 1,000 characters.
 
-    >>> harmless("query: \\u202e from /home/ann/x.tsv")
+    >>> one_line("query: \\u202e from /home/ann/x.tsv")
     'query:   from x.tsv'
     """
     return "".join(c if c.isprintable() else " " for c in str(shorten_paths(text))[:_LONGEST])
 
 
 def format_score(value: float | None) -> str:
-    """Return a score as a table shows it; a hyphen where there is none."""
+    """Format a score for tables, with one decimal; a hyphen for None."""
     return "-" if value is None else f"{value:.1f}"
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time as one reads it.
+    """Format seconds as seconds, minutes or hours.
 
-    >>> duration(27.3), duration(600), duration(40_000)
+    >>> format_duration(27.3), format_duration(600), format_duration(40_000)
     ('27 s', '10 min', '11.1 h')
     """
     if seconds < 120:
@@ -107,9 +107,9 @@ def format_duration(seconds: float) -> str:
 
 
 def format_energy(kilowatt_hours: float) -> str:
-    """Return an energy with two digits that count.
+    """Format an energy with two significant digits below 10 kWh, and as a whole number above.
 
-    >>> energy(0.00421), energy(12.34)
+    >>> format_energy(0.00421), format_energy(12.34)
     ('0.0042 kWh', '12 kWh')
     """
     shown = f"{kilowatt_hours:,.0f}" if kilowatt_hours >= 10 else f"{kilowatt_hours:.2g}"
@@ -117,9 +117,9 @@ def format_energy(kilowatt_hours: float) -> str:
 
 
 def format_bytes(count: int) -> str:
-    """Return a number of bytes as people read it.
+    """Format bytes with a decimal unit.
 
-    >>> size_of(812), size_of(2_400_000), size_of(2_239_000_000)
+    >>> format_bytes(812), format_bytes(2_400_000), format_bytes(2_239_000_000)
     ('812 B', '2.4 MB', '2.24 GB')
     """
     for unit, factor, digits in (("GB", 10**9, 2), ("MB", 10**6, 1), ("kB", 10**3, 1)):
@@ -129,10 +129,10 @@ def format_bytes(count: int) -> str:
 
 
 def is_printable(text: str) -> bool:
-    r"""Whether a text can be shown as it is: no controls, no lone surrogates, nothing that turns its direction.
+    r"""Whether a text can be shown unchanged: no controls, no lone surrogates, no direction overrides.
 
-    Letters have to be put together (NFC), so that no two texts look alike and differ, and no letter bears a pile of
-    marks that covers its neighbours.
+    It must be in NFC, so that no two different texts look the same, and have at most three combining marks in a row, so
+    that marks do not cover other text.
 
     >>> is_printable("XLM-R \u2248 large"), is_printable("a\u202eb"), is_printable("a\nb"), is_printable("e\u0301")
     (True, False, False, False)
@@ -146,11 +146,11 @@ def is_printable(text: str) -> bool:
 
 
 def for_page(text: object) -> str:
-    r"""Return what a stranger wrote on one line, without characters that are not seen, cut to ``LONGEST_ON_PAGE``.
+    r"""Return untrusted text on one line, without invisible characters, at most ``LONGEST_ON_PAGE`` characters.
 
-    >>> clean("a\u202eb\n\nc")
+    >>> for_page("a\u202eb\n\nc")
     'a b c'
     """
-    # Cut twice: what is taken out must not cost time in proportion to a megabyte of it.
-    shown = " ".join(_UNSHOWN.sub(" ", str(text)[: 4 * LONGEST_ON_PAGE]).split())
+    # Cut twice, so that a megabyte of invisible characters does not take long.
+    shown = " ".join(_INVISIBLE.sub(" ", str(text)[: 4 * LONGEST_ON_PAGE]).split())
     return shown if len(shown) <= LONGEST_ON_PAGE else shown[: LONGEST_ON_PAGE - 1] + "…"

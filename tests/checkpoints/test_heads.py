@@ -226,7 +226,7 @@ def test_a_damaged_file_of_a_head(made, tmp_path):
     head = head_of(folder, "mnli")
     path = folder / "heads/mnli.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ModelError, match=r"mnli\.safetensors: the file is cut short"):
+    with pytest.raises(ModelError, match=r"mnli\.safetensors: the file is truncated"):
         resolve.read_checkpoint(str(folder))
     with pytest.raises(ModelError, match="damaged"):
         load(folder, "mnli", head=head)
@@ -284,7 +284,9 @@ def test_what_is_written_is_read(tmp_path_factory, record):
     there = [head.file for head in record.heads.values()]
     assert heads.read(path, "org/tiny", there) == record
     for name in record.heads:
-        with pytest.raises(ModelError, match=rf"^org/tiny: xharness\.json: heads\.\w+\.file: there is no heads/{name}"):
+        with pytest.raises(
+            ModelError, match=rf"^org/tiny: xharness\.json: heads\.\w+\.file: heads/{name}\.safetensors is missing"
+        ):
             heads.read(path, "org/tiny", [file for file in there if file != f"heads/{name}.safetensors"])
 
 
@@ -303,7 +305,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         ([], "holds a list, expected an object with fields"),
         ({}, "schema_version: field required"),
         ({"anything": 1}, "anything: no such field"),
-        (content(schema_version=2), r"schema_version: found 2; .*Install a later xharness"),
+        (content(schema_version=2), r"schema_version: found 2; .*Install a newer xharness"),
         (content(schema_version="1"), "schema_version: found '1', expected 1"),
         (content(phase="final"), "phase: found 'final', expected 'intermediate' or 'target'"),
         (content(tasks="mnli"), r"tasks: found 'mnli' \(str\), expected a valid list"),
@@ -448,7 +450,9 @@ def test_heads_come_from_the_hub(made, tmp_path, data_folder):
         repository = server.repository("models", "org/several")
         repository.commit({path: file for path, file in files.items() if path != "heads/mnli.safetensors"})
         client.run("import dataclasses; from xharness.checkpoints import resolve; from xharness.hub import read as hub")
-        with pytest.raises(Exception, match=r"org/several: xharness\.json: heads\.mnli\.file: there is no heads/mnli"):
+        with pytest.raises(
+            Exception, match=r"org/several: xharness\.json: heads\.mnli\.file: heads/mnli\.safetensors is missing"
+        ):
             client.run("resolve.read_checkpoint('org/several')")
         repository.commit(files)
         found = client.run("found = resolve.read_checkpoint('org/several'); result = dataclasses.asdict(found)")

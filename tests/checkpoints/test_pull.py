@@ -171,7 +171,7 @@ def test_paths_that_are_no_plain_names_are_refused(tmp_path, path):
     from xharness.errors import ModelError
 
     check_paths("org/x", tmp_path, ["results/a b/ไทย.json"])
-    with pytest.raises(ModelError, match="cannot safely be written") as caught:
+    with pytest.raises(ModelError, match="its paths are not safe to write") as caught:
         check_paths("org/x", tmp_path, [path])
     assert "\x1b" not in str(caught.value)
 
@@ -183,7 +183,7 @@ def test_a_checkpoint_comes_whole_and_a_second_time_nothing_is_done(server, clie
     assert (found["repo"], found["sha"]) == ("org/tiny-squad", sha)
     assert sorted(found["downloaded"]) == select(contents(checkpoint))
     assert found["notes"] == [
-        "Python code and pickles stay on the Hub: model.py, optimizer.pt, pytorch_model.bin, vocab.pkl ...."
+        "Python code and pickles are not downloaded: model.py, optimizer.pt, pytorch_model.bin, vocab.pkl ...."
     ]
     assert_whole(to, checkpoint)
     assert resolve.read_checkpoint(str(to)).content_hash == client.run(
@@ -266,7 +266,7 @@ def test_a_folder_stays_at_its_commit_and_is_no_other_checkpoint(server, client,
     (to / "heads/other.safetensors").write_bytes(weights())
     assert "heads/other.safetensors" in refused(client, to).message
     assert not (to / ".pull").exists()
-    assert "is a folder on this machine" in refused(client, tmp_path / "x", str(to)).message
+    assert "is a local folder" in refused(client, tmp_path / "x", str(to)).message
     assert "Did you mean 'tiny-squad'" in refused(client, tmp_path / "x", "tiny-sqaud").message
     assert "no model of this name" in refused(client, tmp_path / "x", "tiny-mnli").message
     assert not (tmp_path / "x").exists()
@@ -306,7 +306,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(server, client, checkpoint,
     assert "model.safetensors" in pull(client, to)["downloaded"]
     assert_whole(to, checkpoint)
     assert [r.status for r in server.requests if r.path.endswith("/model.safetensors")] == [206]
-    assert not [path for path in server.sent() if path.endswith("config.json")], "whole files are kept"
+    assert not [path for path in server.sent() if path.endswith("config.json")], "complete files are kept"
 
 
 def test_after_a_kill_the_rest_is_brought(server, client, home, checkpoint, tmp_path):
@@ -323,7 +323,7 @@ def test_after_a_kill_the_rest_is_brought(server, client, home, checkpoint, tmp_
         assert time.monotonic() - begun < 240
         time.sleep(0.02)
     busy = refused(client, to).message
-    assert "Another process pulls into" in busy
+    assert "Another process is pulling into" in busy
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (to / "model.safetensors").exists()
@@ -363,7 +363,7 @@ def test_weights_that_training_json_does_not_name_are_refused_before_they_come(s
     repository = server.repository("models", "org/swapped")
     repository.commit({**contents(checkpoint), "model.safetensors": weights(SIZE, first=1)})
     message = refused(client, tmp_path / "to", "org/swapped").message
-    assert "its weights are not those that its training.json was written for: model.safetensors" in message
+    assert "its weights do not match its training.json: model.safetensors" in message
     assert not [path for path in server.sent() if path.endswith("model.safetensors")]
     copied = tmp_path / "copied"
     shutil.copytree(checkpoint, copied)

@@ -138,7 +138,7 @@ def test_all_that_is_wrong_in_a_zoo_file_is_said_at_once(own):
         "own.yaml: org: found 'a/b', expected a name",
         "encoders.tiny.model: found 'made by hand', expected ORG/NAME",
         "tuned.mnli: found 'm n', expected a name",
-        "tuned.mnli: stands in 'checkpoints' already",
+        "tuned.mnli: is also in 'checkpoints'",
         "revisions.tiny-mnil: no such checkpoint. Did you mean 'tiny-mnli'?",
         "revisions.tiny-mnil: found 'main', expected a commit",
     ):
@@ -157,14 +157,14 @@ def test_all_that_is_wrong_in_a_zoo_file_is_said_at_once(own):
 def test_pinning_changes_two_values_and_nothing_else(own):
     revisions = {"tiny-mnli": "12345678" * 5, "tiny-paws": "1e10" + "0" * 36}
     for text in (OWN % SHA, (assets.MODEL_CARDS / "zoo.yaml").read_text(encoding="utf-8")):
-        changed = zoo.pinned(text, "else", revisions)
-        assert zoo.pinned(changed, "else", revisions) == changed
+        changed = zoo.replace_pins(text, "else", revisions)
+        assert zoo.replace_pins(changed, "else", revisions) == changed
         before, after = yaml.safe_load(text), yaml.safe_load(changed)
         assert after == {**before, "org": "else", "revisions": revisions}
         kept = [line for line in text.splitlines() if line not in changed.splitlines()]
         assert len(kept) <= 3, "comments and layout stay"
-        assert yaml.safe_load(zoo.pinned(changed, "else", {}))["revisions"] == {}
-    own.write_text(zoo.pinned(OWN % SHA, "else", revisions), encoding="utf-8")
+        assert yaml.safe_load(zoo.replace_pins(changed, "else", {}))["revisions"] == {}
+    own.write_text(zoo.replace_pins(OWN % SHA, "else", revisions), encoding="utf-8")
     assert zoo.load(own).find("tiny-paws").revision == revisions["tiny-paws"]
     assert "# who we are" in own.read_text(encoding="utf-8")
 
@@ -215,7 +215,7 @@ def test_folders_that_cannot_be_read_are_named_and_two_of_one_checkpoint_are_two
     heads.write(shelf / "joint", replace(few, tasks=("mnli", "mine")))
     assert list_checkpoints(found, shelf, None).rows[-1].task == "mnli,mine"
     assert listing.notes[0].startswith("other is left out: ")
-    assert "holds no checkpoint that xharness trained" in list_checkpoints(found, shelf / "logs", None).notes[0]
+    assert "has no checkpoints that xharness trained" in list_checkpoints(found, shelf / "logs", None).notes[0]
 
 
 def test_a_headline_says_what_it_is():

@@ -37,7 +37,7 @@ def test_eval_prints_the_table_and_says_the_rest_on_stderr(run, model):
     assert lines[0].split()[:2] == ["target", "state"]
     assert "left out, data not there" in found.err
     [folder] = Path("out").glob("*/*/*/seed0")
-    assert lines[-1] == f"Results, predictions and what they depend on: {folder}"
+    assert lines[-1] == f"Run folder with results, predictions and provenance: {folder}"
     assert {p.name for p in folder.iterdir()} >= {"run.json", "results", "predictions"}
 
 
@@ -139,7 +139,7 @@ def test_mistakes_of_eval(arguments, code, words, run, model):
         ("./tiny-classification@main", "local folder, which has no revisions"),
         ("./empty", "there is no config.json"),
         ("./pickled", "pickles are never loaded"),
-        ("./cut", "the file is cut short"),
+        ("./cut", "the file is truncated"),
         ("org/tiny", "org/tiny"),  # the Hub cannot be reached here
     ],
 )
@@ -163,7 +163,7 @@ def test_ctrl_c(run, model, monkeypatch):
     monkeypatch.setattr(evaluation_runner, "run", interrupted)
     found = run("eval", "--model", model, "--targets", "xnli")
     assert found.exit_code == 130
-    assert found.err.endswith("Stopped. What was finished is kept; the same command goes on from there.\n")
+    assert found.err.endswith("Interrupted. Finished work is kept. Give the same command again to resume.\n")
 
 
 @pytest.mark.parametrize("when", ["fsync", "replace"])

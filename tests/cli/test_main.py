@@ -14,6 +14,8 @@ import pytest
 
 from xharness import assets
 from xharness.cli import main as cli_main
+from xharness.cli import options
+from xharness.tasks import recipes
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.languages import languages
 from xharness.tasks.registry import list_tasks, load_task, load_training
@@ -115,6 +117,10 @@ def test_a_benchmark_that_lacks_something_is_not_complete(run, own_tasks):
         assert line in found.err
     told = json.loads(run("tasks", "check", "--json").out)["benchmarks"]
     assert not told["xtreme"]["complete"]
+
+
+def test_the_default_recipe_is_written_once_more_for_help_to_be_quick():
+    assert options.DEFAULT_RECIPE == recipes.DEFAULT
 
 
 def test_version(run):

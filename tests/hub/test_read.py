@@ -130,15 +130,15 @@ def test_an_answer_that_is_none_of_the_hub_is_a_sentence(server, client):
     server.fail("GET /api/models/org/tiny/tree", status=200)
     error = refused(client, "hub.list_files('org/tiny', 'main', 'model')")
     assert "ModelError" in error.kinds
-    assert "what came is not what the Hub answers" in error.message
+    assert "the response is not one of the Hub" in error.message
 
 
 def test_unknown_revision_names_the_nearest(client):
     error = refused(client, "resolve.read_checkpoint('org/tiny@v1.1')")
     assert "ModelError" in error.kinds
-    assert error.message == "org/tiny: there is no revision 'v1.1'. Did you mean 'v1.0'?"
+    assert error.message == "org/tiny: revision 'v1.1' does not exist. Did you mean 'v1.0'?"
     error = refused(client, "hub.resolve('org/tiny', 'zzzzzz', 'model')")
-    assert error.message == "org/tiny: there is no revision 'zzzzzz'. There are: main, v1.0."
+    assert error.message == "org/tiny: revision 'zzzzzz' does not exist. Revisions: main, v1.0."
     unknown = "0" * 40
     assert unknown in refused(client, "resolve.read_checkpoint(name)", name=f"org/tiny@{unknown}").message
 
@@ -224,7 +224,7 @@ def test_a_cut_download_goes_on_and_takes_only_the_safe_files(server, client):
         "tokenizer.json",
     ]
     assert client.run("result = (folder / 'model.safetensors').read_bytes() == weights", weights=WEIGHTS)
-    assert not [path for path in server.sent() if path.endswith("config.json")], "whole files are kept"
+    assert not [path for path in server.sent() if path.endswith("config.json")], "complete files are kept"
     server.requests.clear()
     assert client.run(code) == folder
     assert server.sent() == []
@@ -233,8 +233,8 @@ def test_a_cut_download_goes_on_and_takes_only_the_safe_files(server, client):
 def test_the_disk_and_the_hub_can_fail(server, client):
     server.fail("GET /api/models/org/private", status=429, headers={"Retry-After": "1"})
     message = refused(client, "hub.resolve('org/private', 'main', 'model')").message
-    assert "asks too much (HTTP 429)" in message
-    full = "with hub._explained('org/tiny', None, 'model', 'w.safetensors'): raise OSError(28, 'No space left')"
+    assert "too many requests from this machine (HTTP 429)" in message
+    full = "with hub.explain_errors('org/tiny', None, 'model', 'w.safetensors'): raise OSError(28, 'No space left')"
     error = refused(client, full)
     assert "OutputError" in error.kinds
     assert "w.safetensors cannot be written: No space left on device." in error.message

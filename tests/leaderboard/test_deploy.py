@@ -70,7 +70,7 @@ def test_init_looks_first_then_makes_both_and_again_changes_nothing(hub, machine
 def test_init_without_the_right_to_write_makes_nothing(hub, machine):
     found = machine.run("leaderboard", "init", "org/refused", "--yes", token=READER)
     assert found["code"] == 10
-    assert "may only read" in found["err"]
+    assert "has the role 'read' and cannot write" in found["err"]
     assert not hub.place("datasets", "org/refused").exists
     assert machine.run("leaderboard", "init", "refused")["code"] == 2
 

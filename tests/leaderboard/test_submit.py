@@ -65,7 +65,7 @@ def test_look_then_one_pull_request_then_nothing(run, gold, hub, machine, board)
     looked = machine.run(*submit(run, gold, board), token=STRANGER)
     assert looked["code"] == 0, looked["err"]
     assert {request.method for request in hub.requests[before:]} <= {"GET", "HEAD"}
-    assert "Nothing was sent. The same command with --yes sends it." in looked["err"]
+    assert "Nothing was submitted. Give the same command with --yes to submit." in looked["err"]
     assert "partial in XTREME and XTREME-R: xnli: no score for" in looked["err"]
     assert "as a new pull request 'Submission: XLM-R (xlm-r-" in looked["out"]
 
@@ -175,13 +175,13 @@ def test_what_is_no_leaderboard(run, gold, hub, machine):
 
 def test_without_a_token_one_may_look_and_not_send(run, gold, machine, board):
     look = machine.run(*submit(run, gold, board), token=None)
-    assert (look["code"], "say --submitted-by" in look["err"]) == (2, True)
+    assert (look["code"], "give --submitted-by" in look["err"]) == (2, True)
     named = machine.run(*submit(run, gold, board, "--submitted-by", "tester", "--json"), token=None)
     assert json.loads(named["out"])["id"] == json.loads(machine.run(*submit(run, gold, board, "--json"))["out"])["id"]
     sent = machine.run(*submit(run, gold, board, "--yes"), token=None)
     assert (sent["code"], "no token" in sent["err"]) == (10, True)
     other = machine.run(*submit(run, gold, board, "--submitted-by", "ann", "--yes"))
-    assert (other["code"], "the token is of 'tester'" in other["err"]) == (2, True)
+    assert (other["code"], "the token belongs to 'tester'" in other["err"]) == (2, True)
 
 
 def test_another_systems_predictions_are_submitted(gold, machine, board, tmp_path):
@@ -202,12 +202,14 @@ def test_options_that_cannot_be_meant_together(run, gold, machine, board):
         assert found["code"] == 2
         return str(found["err"])
 
-    assert "one of both" in said("--name", "x")
-    assert "one of both" in said(run, "--predictions", run, "--name", "x")
-    assert "--name: say what" in said(run)
-    assert "--phase: the RUNs say it" in said(run, "--name", "x", "--phase", "tuned")
-    assert "--reason goes with --withdraw" in said(run, "--name", "x", "--reason", "y")
-    assert "--withdraw takes no RUN" in said(run, "--withdraw", "x-000000000000", "--reason", "y")
+    assert "Give either RUN folders or --predictions DIR" in said("--name", "x")
+    assert "Give either RUN folders or --predictions DIR" in said(run, "--predictions", run, "--name", "x")
+    assert "--name is missing: give the name of the system" in said(run)
+    assert "--phase: the runs record it" in said(run, "--name", "x", "--phase", "tuned")
+    assert "--reason needs --withdraw" in said(run, "--name", "x", "--reason", "y")
+    assert "--withdraw cannot be used together with RUN or --predictions" in said(
+        run, "--withdraw", "x-000000000000", "--reason", "y"
+    )
     assert "is a RUN. Leave --predictions out" in said("--predictions", run, "--name", "x")
 
 

@@ -225,7 +225,7 @@ def with_token(mine: Publishable) -> None:
     [
         (pickled, 5, "pickles are never loaded"),
         (cut_short, 5, "cut short"),
-        (other_weights, 10, "the weights are not as they were written"),
+        (other_weights, 10, "do not match their training record"),
         (unknown_weights, 10, "training.json does not know heads/qa.safetensors"),
         (linked, 10, "a link that leads out of the folder"),
         (collapsed, 10, "--allow-collapsed"),

@@ -144,11 +144,11 @@ def test_private_repositories_branches_and_tags(made, mine, hub, machine):
 @pytest.mark.parametrize(
     ("token", "repo", "said"),
     [
-        (None, "org/new", "there is no token"),
+        (None, "org/new", "this machine has no Hub token"),
         ("hf_unknown", "org/new", "does not know this token"),
-        (READER, "org/new", "its role is 'read'"),
-        (STRANGER, "org/new", "stranger is no member of 'org'"),
-        (STRANGER, "org/one-of-theirs", "stranger is no member of 'org'"),
+        (READER, "org/new", "has the role 'read' and cannot write"),
+        (STRANGER, "org/new", "stranger is not a member of 'org'"),
+        (STRANGER, "org/one-of-theirs", "stranger is not a member of 'org'"),
     ],
 )
 def test_no_token_or_one_without_rights(made, hub, machine, token, repo, said):

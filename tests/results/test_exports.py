@@ -55,7 +55,7 @@ def test_a_submission_scores_as_the_runs_do(run, runner, tmp_path, data_folder):
     to = tmp_path / "submission"
     done = runner("export", "xtreme", *folders, "--to", to)
     assert done.exit_code == 8
-    assert "Error: " + str(to) + " is no whole submission to xtreme:" in done.err
+    assert "Error: " + str(to) + " is not a complete submission to xtreme:" in done.err
     assert "  bucc2018: no predictions for de fr ru zh." in done.err
     assert "  xnli: not predicted on the whole test data in de en ru." in done.err
     assert {str(p) for p in to.glob("*/*")} == set(done.out.splitlines())

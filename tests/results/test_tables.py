@@ -252,6 +252,6 @@ def test_a_run_without_results_is_left_out_of_a_report(run, tmp_path):
     (empty / "run.json").write_text((run / "run.json").read_text())
     found = CliRunner().invoke(cli, ["report", str(run), str(empty)])
     assert found.exit_code == 0
-    assert found.stderr.strip() == f"{empty} is left out: it has no result yet."
+    assert found.stderr.strip() == f"{empty} is left out: it has no results yet."
     assert found.stdout == CliRunner().invoke(cli, ["report", str(run)]).stdout
     assert CliRunner().invoke(cli, ["report", str(empty)]).exit_code != 0

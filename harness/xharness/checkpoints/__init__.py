@@ -1,1 +1,1 @@
-"""Models as files: config, weights, heads, records, the zoo and downloads. No torch."""
+"""Checkpoints as files: config, weights, heads, training records, the model zoo, downloads. No torch."""

@@ -18,10 +18,10 @@ class HeadMatch:
     """Whether a checkpoint fits a target.
 
     Attributes:
-        state: what can be done with it.
-        reason: why, by what command, or with which of several heads; '' for a plain *ready*.
+        state: whether the checkpoint can be evaluated on the target.
+        reason: why, with which command, or with which of several heads; '' if it is simply *ready*.
         labels: canonical label per output of the head; () without labels.
-        head: name of the head, where the checkpoint's heads have names.
+        head: name of the head, if the checkpoint's heads have names.
     """
 
     state: State
@@ -33,13 +33,13 @@ class HeadMatch:
 def match_head(
     spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None = None, asked: str | None = None
 ) -> HeadMatch:
-    """Return whether a head of a checkpoint fits a target, and which; or why none does, and what will help.
+    """Return which head of a checkpoint fits a target, or why none does and what to do.
 
     Args:
         spec: the target.
-        checkpoint: what is known of the model.
-        label_map: canonical label -> the head's own name for it.
-        asked: the head that is to predict, one of ``checkpoint.heads``; None: the one that fits.
+        checkpoint: the model.
+        label_map: canonical label -> name of that label in the head.
+        asked: name of the head to use, one of ``checkpoint.heads``; None: the one that fits.
     """
     if checkpoint.encoder_decoder:
         return HeadMatch(
@@ -59,7 +59,7 @@ def match_head(
 
 
 def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> HeadMatch:
-    """Return the head that fits: the root's own, else the one named as the target's training set, else the only one."""
+    """Return the head that fits: the root's, else the one named like the target's training set, else the only one."""
     own = _fit_own(spec, checkpoint, label_map)
     fits = {name: _fit_head(spec, head, label_map) for name, head in checkpoint.heads.items() if head.file is not None}
     if own.state == "ready" or not fits:
@@ -68,7 +68,7 @@ def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str]
         return fits[spec.train]
     fitting = [name for name, match in fits.items() if match.state == "ready"]
     if len(fitting) > 1:
-        # Which of them is better only scores would tell, and choosing by the scores of a test set would be cheating.
+        # Only scores could tell which is better, and to choose by scores on test data would be cheating.
         reason = f"several of its heads fit ({', '.join(fitting)}; --head NAME chooses one)"
         return HeadMatch("needs English target training", reason)
     if fitting:
@@ -83,7 +83,7 @@ def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str]
 
 
 def _fit_own(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> HeadMatch:
-    """Return whether the head in the checkpoint's own weights fits a target."""
+    """Return whether the head in the root weights fits a target."""
     if checkpoint.head != spec.kind:
         own = f"its head is for {checkpoint.head.replace('_', ' ')}" if checkpoint.head else "it has no task head"
         return HeadMatch("needs English target training", own)
@@ -92,7 +92,7 @@ def _fit_own(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str
 
 
 def _fit_head(spec: TaskSpec, head: Head, label_map: Mapping[str, str] | None) -> HeadMatch:
-    """Return whether a head that has a name fits a target."""
+    """Return whether a named head fits a target."""
     called = f"its head '{head.name}'"
     if head.kind != spec.kind:
         return HeadMatch("needs English target training", f"{called} is for {head.kind.replace('_', ' ')}")
@@ -103,14 +103,14 @@ def _fit_head(spec: TaskSpec, head: Head, label_map: Mapping[str, str] | None) -
 def _fit_labels(
     spec: TaskSpec, names: Sequence[str], label_map: Mapping[str, str] | None, they_are: str, it_names: str
 ) -> HeadMatch:
-    """Return whether the labels of a head, which is of the target's kind, are the target's.
+    """Return whether the labels of a head of the target's kind are those of the target.
 
     Args:
         spec: the target.
-        names: of the head's outputs.
-        label_map: canonical label -> the head's own name for it.
-        they_are: how a sentence begins that says what labels the head has.
-        it_names: how one begins that says that they mean nothing.
+        names: names of the head's outputs.
+        label_map: canonical label -> name of that label in the head.
+        they_are: beginning of the reason if the labels differ.
+        it_names: beginning of the reason if the labels are only numbered.
     """
     if spec.kind == "span_qa":
         return HeadMatch("ready")
@@ -124,8 +124,8 @@ def _fit_labels(
         example = ",".join(f"{label}=LABEL_{i}" for i, label in enumerate(spec.labels))
         return HeadMatch(
             "cannot",
-            f"{it_names} {head}, which does not say what they mean. Look up the order it was trained "
-            f"with and give it, for example --label-map {example}",
+            f"{it_names} {head}, which does not say what they mean. Look up the order of labels in "
+            f"training and give it, for example --label-map {example}",
         )
     wanted = ", ".join(spec.labels[:6]) + (" ..." if len(spec.labels) > 6 else "")
     return HeadMatch("needs English target training", f"{they_are} {head or 'not named'}, not {wanted}")
@@ -140,10 +140,10 @@ def _training(spec: TaskSpec) -> str:
 def canonical_labels(
     spec: TaskSpec, head: Sequence[str], label_map: Mapping[str, str] | None = None
 ) -> tuple[str, ...] | None:
-    """Return the canonical label per output of a head, by name; None where the names do not fit.
+    """Return the canonical label per output of a head, matched by name; None if the names do not fit.
 
-    A head fits if each label of the task is one of its names (or of the aliases in the spec), once, and it has no
-    further ones but those that the spec tolerates.
+    A head fits if it has each label of the task exactly once, under its name or an alias of the spec, and no others
+    except those that the spec tolerates.
     """
     names = {_plain(label): label for label in [*spec.labels, *spec.tolerated_labels]}
     for label, aliases in spec.label_aliases.items():

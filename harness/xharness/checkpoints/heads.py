@@ -27,16 +27,16 @@ KINDS: dict[str, Kind] = {
     "ForQuestionAnswering": "span_qa",
     "ForMultipleChoice": "multiple_choice",
 }
-"""How the name of a stock class ends -> the kind of problem that its head is for."""
+"""Suffix of a transformers class -> task kind of its head."""
 
 LABELLED = ("classification", "tagging")
-"""Kinds whose head has one output per label; the others have a fixed number of outputs."""
+"""Task kinds whose head has one output per label; other heads have a fixed number of outputs."""
 
-# In this one folder, so that no file outside the checkpoint can be named, and the Hub is asked for no other.
+# Only in this folder: a record cannot refer to files outside the checkpoint, and no others are downloaded.
 _HEAD_FILE = re.compile(r"heads/\w[\w.-]*\.safetensors", re.ASCII)
 
 _NEXT = (
-    "xharness writes this file beside the checkpoints that it trains. Copy the checkpoint again; or, where the file is "
+    "xharness writes this file next to the checkpoints that it trains. Copy the checkpoint again; or, if the file is "
     "something else, rename it."
 )
 
@@ -46,13 +46,13 @@ class Head:
     """A head of a checkpoint.
 
     Attributes:
-        name: of the training set that it was trained on.
-        file: ``heads/<name>.safetensors``, with the weights that the stock class has beside the encoder, under the
-            stock names; None for the head in the checkpoint's own model.safetensors.
-        kind: the kind of problem.
-        architecture: the stock class (``XLMRobertaForQuestionAnswering``).
+        name: name of the training set that it was trained on.
+        file: ``heads/<name>.safetensors``, with the weights of the transformers class other than the encoder, under
+            their names there; None for the head in the model.safetensors at the root.
+        kind: task kind.
+        architecture: transformers class (``XLMRobertaForQuestionAnswering``).
         labels: name of each output, in order; () for kinds whose outputs have no names.
-        pooler: whose pooler it reads: its own, in its file (``head``), the root's (``encoder``), or ``none``.
+        pooler: the pooler that it uses: its own, in its file (``head``), that at the root (``encoder``), or ``none``.
     """
 
     name: str
@@ -68,12 +68,12 @@ class CheckpointRecord:
     """The content of an xharness.json.
 
     Attributes:
-        phase: what it was trained for: an intermediate checkpoint, or one tuned for a target.
+        phase: trained on intermediate tasks, or tuned on a target.
         tasks: names of the training sets.
-        base_name: the checkpoint that training began with: ``org/name``, or the last part of a local folder.
-        base_id: its sha on the Hub, or the hash of its files.
-        heads: by name.
-        pooler: whether the encoder at the root has a pooler of its own.
+        base_name: base model: ``org/name``, or the last part of a local folder.
+        base_id: sha of the base model on the Hub, or hash of its files.
+        heads: heads by name.
+        pooler: whether the encoder at the root has a pooler.
     """
 
     phase: Phase
@@ -84,7 +84,7 @@ class CheckpointRecord:
     pooler: Literal["encoder", "none"] = "none"
 
     def to_json(self) -> dict[str, Any]:
-        """Return what stands in the file."""
+        """Return the content of the file."""
         return {
             "schema_version": SCHEMA_VERSION,
             "phase": self.phase,
@@ -105,7 +105,7 @@ class CheckpointRecord:
 
 
 def kind_of(architecture: str) -> Kind | None:
-    """Return the kind of problem that a stock class is for; None for an encoder without a task's head.
+    """Return the task kind of a transformers class; None for an encoder without a task head.
 
     >>> kind_of("XLMRobertaForQuestionAnswering"), kind_of("XLMRobertaForMaskedLM")
     ('span_qa', None)
@@ -114,16 +114,16 @@ def kind_of(architecture: str) -> Kind | None:
 
 
 def numbered(labels: Sequence[str]) -> bool:
-    """Whether labels are only the numbers that transformers gives where nobody named them: LABEL_0, LABEL_1 ..."""
+    """Whether labels are only the default names of transformers: LABEL_0, LABEL_1 ..."""
     return all(label.upper() == f"LABEL_{i}" for i, label in enumerate(labels))
 
 
 def write(folder: Path, record: CheckpointRecord) -> Path:
-    """Write the xharness.json of a checkpoint's folder, whole or not at all, and return its path.
+    """Write the xharness.json of a checkpoint atomically, and return its path.
 
     Raises:
-        ModelError: the record is one that could not be read again.
-        OutputError: the folder cannot be written.
+        ModelError: the record is invalid and could not be read again.
+        OutputError: the folder is not writable.
     """
     content = record.to_json()
     _parse(content, FILE)
@@ -131,17 +131,17 @@ def write(folder: Path, record: CheckpointRecord) -> Path:
     return folder / FILE
 
 
-def read(path: Path, name: str, there: Collection[str]) -> CheckpointRecord:
-    """Return what an xharness.json says.
+def read(path: Path, name: str, head_files: Collection[str]) -> CheckpointRecord:
+    """Read an xharness.json.
 
     Args:
-        path: of the file.
-        name: what the user called the checkpoint, for messages.
-        there: files below ``heads/`` of the checkpoint, as ``heads/<name>.safetensors``.
+        path: path of the file.
+        name: name of the checkpoint, for messages.
+        head_files: existing files of heads, as ``heads/<name>.safetensors``.
 
     Raises:
-        ModelError: it is not the file that xharness writes, was written by a later version, or names a file with a
-            head that is not there; names every wrong field.
+        ModelError: xharness did not write this file, a later version wrote it, or a file of a head is missing; lists
+            every wrong field.
     """
     where = f"{name}: {FILE}"
     try:
@@ -154,10 +154,10 @@ def read(path: Path, name: str, there: Collection[str]) -> CheckpointRecord:
         raise ModelError(f"{where} holds a {type(content).__name__}, expected an object with fields. {_NEXT}")
     record = _parse(content, where)
     for head in record.heads.values():
-        if head.file is not None and head.file not in there:
+        if head.file is not None and head.file not in head_files:
             raise ModelError(
-                f"{where}: heads.{head.name}.file: there is no {head.file} in the checkpoint. Copy or download the "
-                "whole checkpoint again, the folder heads/ with it."
+                f"{where}: heads.{head.name}.file: {head.file} is missing in the checkpoint. Copy or download the "
+                "complete checkpoint again, including the folder heads/."
             )
     return record
 
@@ -167,7 +167,7 @@ def _parse(content: dict[str, Any], where: str) -> CheckpointRecord:
     if type(version) is int and version > SCHEMA_VERSION:
         raise ModelError(
             f"{where}: schema_version: found {version}; this version of xharness reads {SCHEMA_VERSION}. Install a "
-            "later xharness."
+            "newer xharness."
         )
     try:
         content_record = strict_yaml.parse(_Content, content, where)
@@ -204,11 +204,11 @@ class _Entry(strict_yaml.Strict):
         problems = []
         if self.file is not None and not _HEAD_FILE.fullmatch(self.file):
             problems.append(
-                f"file: found '{self.file}', expected heads/<name>.safetensors, or null for the root's own."
+                f"file: found '{self.file}', expected heads/<name>.safetensors, or null for the root weights."
             )
         if kind_of(self.architecture) != self.kind:
             end = next(end for end, kind in KINDS.items() if kind == self.kind)
-            problems.append(f"architecture: found '{self.architecture}', expected a class that ends with {end}.")
+            problems.append(f"architecture: found '{self.architecture}', expected a class whose name ends with {end}.")
         if self.kind in LABELLED and (not self.labels or not all(label.strip() for label in self.labels)):
             problems.append(f"labels: found {self.labels}, expected the name of each output of the head, in order.")
         if self.kind not in LABELLED and self.labels:
@@ -237,7 +237,7 @@ class _Content(strict_yaml.Strict):
             problems.append("heads: found a head without a name.")
         if sum(entry.file is None for entry in self.heads.values()) > 1:
             own = ", ".join(name for name, entry in self.heads.items() if entry.file is None)
-            problems.append(f"heads: {own} have no file; only one can be the root's own.")
+            problems.append(f"heads: {own} have no file; only one can be in the root weights.")
         problems += [
             f"heads.{name}.pooler: found 'encoder', but 'pooler' says that the encoder has none."
             for name, entry in self.heads.items()

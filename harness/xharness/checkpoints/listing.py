@@ -23,8 +23,8 @@ from xharness.hub.errors import Unreachable
 from xharness.tasks.registry import MIXTURE, list_intermediate, list_training, load_mixture, load_training
 from xharness.text import strip_controls
 
-_AT_ONCE = 8
-_SHORT = 12
+_THREADS = 8
+_SHA_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,18 @@ class Row:
     """A checkpoint in the list.
 
     Attributes:
-        name: in the zoo; of another checkpoint that lies in the user's folder, its folder's name.
-        encoder: what its training began with, in words.
-        task: the training set, or ``multitask``; of another checkpoint several sets with commas between.
-        title: the same in words.
-        phase: intermediate training, or tuning for targets.
-        size: bytes; None where not known.
-        repo: on the Hub, where it is there.
-        revision: the commit on the Hub.
+        name: name in the zoo; for a checkpoint that is not in the zoo, the name of its local folder.
+        encoder: title of the base encoder.
+        task: training set, or ``multitask``; for a checkpoint that is not in the zoo, its training sets, joined by
+            commas.
+        title: title of the training set.
+        phase: trained on intermediate tasks, or tuned on a target.
+        size: bytes; None if unknown.
+        repo: repository on the Hub; None if it is not published.
+        revision: commit on the Hub.
         pinned: whether the zoo file has that commit.
-        folder: where it lies on this machine.
-        headline: a score, with what it is of; empty where there is none.
+        folder: local folder.
+        headline: a score and what it measures; empty if there is none.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Row:
     headline: str = ""
 
     def state(self, asked: bool) -> str:
-        """Return where it is; ``asked``: the Hub was asked."""
+        """Return where the checkpoint is; ``asked``: the Hub was asked."""
         places = [f"local: {self.folder.name}"] if self.folder else []
         places += ["on the Hub"] if self.repo else []
         return ", ".join(places) or ("not published" if asked else "")
@@ -66,13 +67,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Listing:
-    """What there is to list.
+    """The list of `xharness models list`.
 
     Attributes:
-        rows: the zoo's checkpoints in its order, and after them others of the user's folder.
-        org: whose on the Hub, None where it is not known.
+        rows: checkpoints of the zoo in its order, then others in the local folder.
+        org: organization on the Hub; None if unknown.
         asked: whether the Hub was asked.
-        notes: sentences that belong below the table.
+        notes: messages below the table.
     """
 
     rows: tuple[Row, ...]
@@ -81,13 +82,13 @@ class Listing:
     notes: tuple[str, ...]
 
     def table(self) -> str:
-        """Return the list as a table for the terminal, with its notes below."""
+        """Return the list as a table with its notes below."""
         full = self.asked or any(row.folder for row in self.rows)
         lines = []
         for row in self.rows:
-            line = [row.name, row.encoder, row.title, _in_words(row.size)]
+            line = [row.name, row.encoder, row.title, _format_size(row.size)]
             if full:
-                revision = (row.revision or "")[:_SHORT] + (" (pinned)" if row.pinned else "")
+                revision = (row.revision or "")[:_SHA_DIGITS] + (" (pinned)" if row.pinned else "")
                 line += [row.state(self.asked), revision, row.headline]
             lines.append(line)
         head = ["name", "encoder", "trained on", "size", *(["state", "revision", "score"] if full else [])]
@@ -95,7 +96,7 @@ class Listing:
         return "\n".join([table, "", *self.notes]).rstrip()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the list for machines."""
+        """Return the JSON of ``models list --json``."""
         fields = ("name", "encoder", "task", "title", "phase", "size", "repo", "revision", "pinned", "headline")
         models = [
             {
@@ -109,19 +110,21 @@ class Listing:
 
 
 def list_checkpoints(zoo: Zoo, folder: Path | None, encoder: str | None) -> Listing:
-    """Return the zoo's checkpoints with what is known of each.
+    """List the checkpoints of the zoo.
 
     Args:
-        zoo: with its ``org`` the Hub is asked which of them are there; without, it is not.
-        folder: one that holds checkpoints, each in a folder of its own, as scripts/train_zoo.sh makes it.
-        encoder: list only the checkpoints of this one, by its name in the zoo.
+        zoo: the zoo; without an ``org`` the Hub is not asked.
+        folder: local folder with one subfolder per checkpoint, as scripts/train_zoo.sh creates it.
+        encoder: list only the checkpoints of this encoder of the zoo.
 
     Raises:
-        UsageError: ``folder`` is no folder, or ``encoder`` is not in the zoo.
+        UsageError: ``folder`` does not exist, or ``encoder`` is not in the zoo.
         ModelError: the Hub refuses (a wrong token, too many requests).
     """
     if folder is not None and not folder.is_dir():
-        raise UsageError(f"--zoo {folder}: there is no such folder. Give one that holds checkpoints, each in a folder.")
+        raise UsageError(
+            f"--zoo {folder}: this folder does not exist. Give a folder with one subfolder per checkpoint."
+        )
     entries = zoo.of_encoder(encoder)
     notes: list[str] = []
     rows = {entry.name: [_row(entry)] for entry in entries}
@@ -132,21 +135,21 @@ def list_checkpoints(zoo: Zoo, folder: Path | None, encoder: str | None) -> List
             rows |= {name: [row] for name, row in _on_hub(entries, zoo.org, notes).items()}
         except Unreachable:
             asked = False
-            notes.append("The Hub cannot be reached, or HF_HUB_OFFLINE is set: what is published there is not known.")
+            notes.append("The Hub cannot be reached, or HF_HUB_OFFLINE is set, so published checkpoints are not shown.")
     for row, entry in _local(folder, zoo, notes) if folder is not None else ():
         if entry is None:
             others += [row] if encoder is None else []
         elif entry.name in rows:
             _add_local(rows[entry.name], row)
     if zoo.org is None:
-        notes.append(
-            f"Which are published is asked with --org ORG (or {OWN_ORG}); --zoo DIR finds those on this machine."
-        )
-    return Listing(tuple([row for each in rows.values() for row in each] + others), zoo.org, asked, tuple(notes))
+        notes.append(f"--org ORG (or {OWN_ORG}) shows which are published; --zoo DIR shows which are on this machine.")
+    return Listing(
+        tuple([row for entry_rows in rows.values() for row in entry_rows] + others), zoo.org, asked, tuple(notes)
+    )
 
 
 def _row(entry: Entry) -> Row:
-    """Return what is known of a checkpoint that is nowhere: its size is that of the encoder's weights."""
+    """Return the row of a checkpoint that does not exist yet; its size is that of the encoder's weights."""
     try:
         size = hardware.exported_bytes(hardware.load_encoder(entry.encoder.model))
     except (UsageError, ModelError):
@@ -154,7 +157,7 @@ def _row(entry: Entry) -> Row:
     return Row(entry.name, entry.encoder.title, entry.task, _title(entry.task), entry.phase, size)
 
 
-def _in_words(size: int | None) -> str:
+def _format_size(size: int | None) -> str:
     if size is None:
         return ""
     return f"{size / 1e9:.2g} GB" if size >= 1e8 else f"{size / 1e6:.2g} MB"
@@ -167,7 +170,7 @@ def _title(task: str) -> str:
 
 
 def _trained_on(tasks: Sequence[str]) -> str:
-    """Return what a checkpoint was trained on: a training set, or several, by number where not all are in it."""
+    """Return the title of one training set, or how many of the intermediate tasks a checkpoint was trained on."""
     known = list_intermediate()
     if len(tasks) == 1 or set(tasks) == set(known):
         return strip_controls(_title(tasks[0] if len(tasks) == 1 else MIXTURE))
@@ -177,7 +180,7 @@ def _trained_on(tasks: Sequence[str]) -> str:
 
 
 def _add_local(rows: list[Row], local: Row) -> None:
-    """Put a checkpoint of this machine into the row of the Hub's, or, if another lies here already, below it."""
+    """Add a local checkpoint to the row of the published one, or below it if that row has a local one already."""
     if rows[0].folder is not None:
         rows.append(replace(local, repo=rows[0].repo, revision=rows[0].revision, pinned=rows[0].pinned))
     elif rows[0].repo is None:
@@ -187,10 +190,10 @@ def _add_local(rows: list[Row], local: Row) -> None:
 
 
 def _on_hub(entries: Sequence[Entry], org: str, notes: list[str]) -> dict[str, Row]:
-    """Return the rows of the checkpoints that an organisation has on the Hub, by name; adds to ``notes``."""
-    there = set(hub_read.list_models(org))
-    published = [entry for entry in entries if entry.repo(org) in there]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    """Return the rows of the checkpoints that an organization has on the Hub, by name; adds to ``notes``."""
+    existing = set(hub_read.list_models(org))
+    published = [entry for entry in entries if entry.repo(org) in existing]
+    with ThreadPoolExecutor(_THREADS) as pool:
         rows = pool.map(partial(_published, org=org, notes=notes), published)
         return {entry.name: row for entry, row in zip(published, rows, strict=True)}
 
@@ -207,13 +210,13 @@ def _published(entry: Entry, org: str, notes: list[str]) -> Row:
     except ModelError as error:
         notes.append(str(error))
         return row
-    # Shards lie at the root; which of the weights there their index names, no file is opened to tell.
+    # All safetensors files at the root count: the index with the names of the shards is not downloaded for a list.
     selected = set(pull.select(listed)) | {p for p in listed if "/" not in p and p.endswith(".safetensors")}
     return replace(row, size=sum(listed[path].size for path in selected), revision=sha, headline=score)
 
 
 def _overall(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
-    """Return the benchmarks' means that a repository's .eval_results claim; empty where it claims none."""
+    """Return the overall scores in the .eval_results of a repository; empty if there are none."""
     averages = []
     for path in sorted(path for path in listed if path.startswith(".eval_results/") and path.endswith(".yaml")):
         try:
@@ -227,7 +230,7 @@ def _overall(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
                 ):
                     averages.append(strip_controls(f"{name.rpartition('/')[2]} overall {value:.1f}"))
         except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError):
-            continue  # not what xharness writes; the list goes on without its score
+            continue  # not written by xharness; list the checkpoint without its score
     return ", ".join(averages)
 
 
@@ -242,7 +245,7 @@ def _development(repo: str, sha: str, listed: Mapping[str, Any]) -> str:
 
 
 def _score(folder: Path) -> str:
-    """Return the headline of a folder's training.json; raise ModelError if it is not one that xharness writes."""
+    """Return the headline of a folder's training.json; raise ModelError if xharness did not write it."""
     try:
         return headline(training_record.load(folder))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
@@ -250,15 +253,15 @@ def _score(folder: Path) -> str:
 
 
 def headline(record: Record | None) -> str:
-    """Return the score that a trained checkpoint was chosen by, with what it is of; empty where there is none.
+    """Return the score that a checkpoint was selected by, and what it measures; empty if there is none.
 
-    It is of development data. ``english-dev 84.1 (mnli, accuracy)``; over several sets it is their mean.
+    It is the score on development data, as in ``english-dev 84.1 (mnli, accuracy)``; over several sets, their mean.
     """
     if record is None or record.score is None:
         return ""
     if len(record.probes) == 1:
-        ((name, probe),) = record.probes.items()
-        of = f"{name}, {probe.get('metric')}"
+        ((name, dev_set),) = record.probes.items()
+        of = f"{name}, {dev_set.get('metric')}"
     else:
         of = f"mean of {len(record.probes)} sets"
     failed = "" if record.status == "complete" else f", {record.status}"
@@ -266,7 +269,7 @@ def headline(record: Record | None) -> str:
 
 
 def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entry | None]]:
-    """Yield the checkpoints in a folder that xharness trained, each with the zoo's of the same base and training."""
+    """Yield the checkpoints of xharness in a folder, each with the zoo's entry of the same base and training."""
     count = 0
     for path in sorted(config.parent for config in folder.glob("*/config.json")):
         if not (path / heads.FILE).is_file():
@@ -278,8 +281,8 @@ def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entr
             notes.append(f"{path.name} is left out: {error}")
             continue
         count += 1
-        joint = len(record.tasks) > 1 and set(record.tasks) <= set(list_intermediate())
-        task = MIXTURE if joint else ",".join(record.tasks)
+        is_multitask = len(record.tasks) > 1 and set(record.tasks) <= set(list_intermediate())
+        task = MIXTURE if is_multitask else ",".join(record.tasks)
         encoder = zoo.encoder_of(record.base_name)
         size = sum(p.stat().st_size for p in [*path.iterdir(), *path.glob("heads/*")] if p.is_file())
         base, title = strip_controls(record.base_name), _trained_on(record.tasks)
@@ -287,7 +290,7 @@ def _local(folder: Path, zoo: Zoo, notes: list[str]) -> Iterator[tuple[Row, Entr
         entry = _entry(zoo, encoder, task, record.phase)
         yield (row if entry is None else replace(row, name=entry.name, encoder=entry.encoder.title)), entry
     if not count:
-        notes.append(f"{folder} holds no checkpoint that xharness trained (DIR/<name>/xharness.json).")
+        notes.append(f"{folder} has no checkpoints that xharness trained (DIR/<name>/xharness.json).")
 
 
 def _entry(zoo: Zoo, encoder: ZooEncoder | None, task: str, phase: Phase) -> Entry | None:

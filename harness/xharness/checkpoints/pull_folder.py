@@ -17,13 +17,13 @@ if sys.platform != "win32":
     import fcntl
 
 DONE = ".pulled.json"
-"""What says that all of a checkpoint is there, of which repository, at which commit, with which digests."""
+"""Written when a checkpoint is complete: repository, commit and digests."""
 STAGING = ".pull"
-"""The folder in which files lie until they are proved; it is there only while a pull is not at its end."""
+"""Folder of files that are not verified yet; it exists only until a pull is complete."""
 BEGUN = f"{STAGING}/begun.json"
-"""What says which repository, at which commit, is on its way."""
+"""Written when a pull starts: repository and commit."""
 
-# Names that Windows takes for devices, in any folder and with any ending.
+# Names of devices on Windows, in any folder and with any ending.
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
@@ -32,20 +32,22 @@ def check_paths(repo: str, to: Path, paths: Collection[str]) -> None:
     unsafe = [ascii(path) for path in paths if not _is_plain(path)]
     if unsafe:
         raise ModelError(
-            f"{repo}: names files that cannot safely be written: {', '.join(unsafe[:4])}. Nothing was "
-            "downloaded; tell its owner."
+            f"{repo}: its paths are not safe to write: {', '.join(unsafe[:4])}. Nothing was downloaded. Report this "
+            "to its "
+            "owner."
         )
-    here = os.path.realpath(to)  # where links go round in a circle, Path.resolve raises an error
+    here = os.path.realpath(to)  # Path.resolve raises an error for circular links
     leading = [p for p in [STAGING, *paths] if not Path(os.path.realpath(to / p)).is_relative_to(here)]
     if leading:
         raise UsageError(
-            f"{to / leading[0]}: is or lies below a symbolic link that leads out of {to}. Remove the "
-            "link, or give another folder."
+            f"{to / leading[0]}: is or is below a symbolic link that leads out of {to}. Remove the link, or give "
+            "another "
+            "folder."
         )
 
 
 def _is_plain(path: str) -> bool:
-    """Whether a path names a file below the folder on every system, and none that a pull keeps for itself."""
+    """Whether a path stays below the folder on every operating system, and is not one of the pull's own files."""
     parts = path.split("/")
     return (
         path.isprintable()
@@ -56,10 +58,10 @@ def _is_plain(path: str) -> bool:
 
 
 def begun(to: Path, repo: str) -> str | None:
-    """Return the commit of this repository that the folder holds, whole or in part; None where it holds none.
+    """Return the commit of this repository in the folder, complete or partial; None if there is none.
 
     Raises:
-        UsageError: it holds one of another repository.
+        UsageError: the folder holds another repository.
     """
     for path in (to / DONE, to / BEGUN):
         try:
@@ -68,24 +70,24 @@ def begun(to: Path, repo: str) -> str | None:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
         if repository != repo:
-            raise UsageError(f"{to}: holds {repository} at {sha[:12]}, and {repo} is asked for. Give another folder.")
+            raise UsageError(f"{to} holds {repository} at {sha[:12]}, not {repo}. Give another folder.")
         return sha
     return None
 
 
 @contextmanager
-def alone(to: Path) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made; what was made for nothing goes again."""
+def locked(to: Path) -> Iterator[None]:
+    """Create a folder and lock it against other processes; if it stays empty, remove it again."""
     staging, new = to / STAGING, not to.exists()
     if staging.is_symlink():
-        raise UsageError(f"{staging}: is a symbolic link. Remove it, or give another folder.")
+        raise UsageError(f"{staging} is a symbolic link. Remove it, or give another folder.")
     staging.mkdir(parents=True, exist_ok=True)
     with (staging / "lock").open("a") as held:
         try:
             if sys.platform != "win32":
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"Another process pulls into {to} now. Wait for it, or give another folder.") from None
+            raise UsageError(f"Another process is pulling into {to}. Wait for it, or give another folder.") from None
         try:
             yield
         finally:
@@ -96,12 +98,12 @@ def alone(to: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(to: Path) -> Iterator[None]:
-    """Say in a sentence what the disk refuses."""
+def explain_write_errors(to: Path) -> Iterator[None]:
+    """Turn errors of the disk inside the block into one sentence."""
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"{error.filename or to}: cannot be read or written: {error.strerror or error}. Make room or choose "
-            "another folder, and run the same command again: what is whole is kept."
+            f"{error.filename or to}: cannot be read or written: {error.strerror or error}. Free some space or choose "
+            "another folder, and run the same command again; complete files are kept."
         ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from xharness.checkpoints import files, zoo
+from xharness.checkpoints import config, files, zoo
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.files import (
     check_tokenizer,
@@ -19,7 +19,14 @@ from xharness.checkpoints.files import (
 )
 from xharness.errors import ModelError, nearest_folder
 from xharness.hub.errors import NoSuchFile, Unreachable, http_error
-from xharness.hub.read import _explained, _local, download_file, list_files, resolve, split_revision
+from xharness.hub.read import (
+    download_file,
+    explain_errors,
+    list_files,
+    local_path,
+    resolve,
+    split_revision,
+)
 
 _CONVERSION = "https://huggingface.co/spaces/safetensors/convert"
 
@@ -29,54 +36,54 @@ def read_checkpoint(name: str, *, trust_remote_code: bool = False) -> Checkpoint
 
     Args:
         name: a local folder, ``org/name`` or ``org/name@revision`` on the Hub, or a name of the zoo.
-        trust_remote_code: Python code that the repository holds may be run; only changes what the notes say.
+        trust_remote_code: Python code in the repository may be run; only changes the notes.
 
     Raises:
-        ModelError: there is no such folder or repository, its config.json is missing or unreadable, it has no
+        ModelError: the folder or repository does not exist, its config.json is missing or unreadable, it has no
             tokenizer, or its weights are not safetensors.
-        UsageError: it is a name of the zoo, and whose on the Hub is not known.
+        UsageError: it is a name of the zoo, and the organization on the Hub is not known.
     """
     base, revision = split_revision(zoo.expand(name))
-    folder = _local(base)
+    folder = local_path(base)
     if folder.is_dir():
         if revision is not None:
             raise ModelError(
-                f"{name}: '{base}' is a local folder, which has no revisions. Leave out '@{revision}', or "
-                "give another name if a repository on the Hub is meant."
+                f"{name}: '{base}' is a local folder, which has no revisions. Leave out '@{revision}', or give another "
+                "name if you mean a repository on the Hub."
             )
         return files.read_folder(base, folder, trust_remote_code)
     if folder.is_file():
-        raise ModelError(f"{name}: this is a file; give the folder it lies in ('{folder.parent}').")
+        raise ModelError(f"{name} is a file. Give its folder ('{folder.parent}').")
     if _looks_like_a_path(base):
-        raise ModelError(f"{name}: there is no such folder.{nearest_folder(folder)}")
+        raise ModelError(f"{name}: this folder does not exist.{nearest_folder(folder)}")
     return _read_repository(base, revision, trust_remote_code)
 
 
 def download(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> Path:
-    """Return the folder of a checkpoint, after downloading its config, tokenizer and safetensors weights.
+    """Download config, tokenizer and safetensors weights of a checkpoint; return its local folder.
 
-    Nothing else is downloaded: no pickles, no weights of other frameworks, and no Python code unless trusted.
-    Files that are in the cache are not downloaded again, so after an interruption the same command goes on.
+    Nothing else is downloaded: no pickles, no weights of other frameworks, and no Python code unless trusted. Cached
+    files are not downloaded again, so an interrupted download is resumed.
 
     Args:
-        checkpoint: from `read_checkpoint`; that of a local folder is returned as it is.
-        trust_remote_code: download the repository's ``.py`` files too.
+        checkpoint: from `read_checkpoint`; for a local folder, nothing is downloaded.
+        trust_remote_code: also download the ``.py`` files of the repository.
 
     Raises:
         ModelError: the connection broke or the repository cannot be read.
-        OutputError: the disk is full or the cache cannot be written.
+        OutputError: the disk is full or the cache is not writable.
     """
     if checkpoint.path is not None:
         return checkpoint.path
     from huggingface_hub import snapshot_download
 
-    # The names are known, so no pattern can reach into folders (checkpoint-500/, onnx/); heads of other tasks
-    # lie in heads/.
+    # The names are escaped, so no pattern matches files in folders (checkpoint-500/, onnx/). Heads of other tasks are
+    # in heads/.
     parts = [*find_parts(checkpoint.files), *_shards(checkpoint.name, checkpoint.sha, checkpoint.files)]
     wanted = [*map(glob.escape, parts), "heads/*.safetensors"]
     if trust_remote_code:
         wanted.append("*.py")
-    with _explained(checkpoint.name, checkpoint.sha, "model"):
+    with explain_errors(checkpoint.name, checkpoint.sha, "model"):
         return Path(snapshot_download(checkpoint.name, revision=checkpoint.sha, allow_patterns=wanted))
 
 
@@ -86,27 +93,27 @@ def _read_repository(name: str, revision: str | None, trust_remote_code: bool) -
         path = download_file(name, sha, "config.json", "model")
     except NoSuchFile:
         raise ModelError(
-            f"{name}: this repository has no config.json at {sha[:12]}, so it is not a checkpoint that "
-            f"transformers saved. Look at https://huggingface.co/{name}/tree/{sha}."
+            f"{name}: this repository has no config.json at {sha[:12]}, so it is not a transformers checkpoint. "
+            f"See https://huggingface.co/{name}/tree/{sha}."
         ) from None
-    config = files.read_config(path, name)
+    content = config.read_config(path, name)
     try:
         listed = list_files(name, sha, "model")
         names = tuple(sorted(file for file in listed if "/" not in file))
-        beside = [file for file in listed if file.startswith("heads/")]
+        head_files = [file for file in listed if file.startswith("heads/")]
     except Unreachable:
-        # The config came from the cache; beside it lies whatever else an earlier run downloaded.
+        # The config comes from the cache, and with it the other files that an earlier run downloaded.
         names = tuple(sorted(p.name for p in path.parent.iterdir() if p.is_file()))
-        beside = find_heads(path.parent)
+        head_files = find_heads(path.parent)
         if not find_weights(names) or not has_tokenizer(names):
             raise
     if not find_weights(names):
         raise no_weights(name, names, _conversion(name))
     check_tokenizer(name, names)
     _shards(name, sha, names)
-    record = read_record(name, names, beside, lambda file: download_file(name, sha, file, "model"))
-    return files.describe(
-        config, name, names, trust_remote_code, record, path=None, content_hash=None, sha=sha, revision=revision
+    record = read_record(name, names, head_files, lambda file: download_file(name, sha, file, "model"))
+    return config.describe(
+        content, name, names, trust_remote_code, record, path=None, content_hash=None, sha=sha, revision=revision
     )
 
 
@@ -116,7 +123,7 @@ def _shards(name: str, sha: str | None, names: tuple[str, ...]) -> list[str]:
 
 
 def _conversion(name: str) -> str:
-    """Return where safetensors weights can be had: the Hub's bot offers them as a pull request."""
+    """Return how to get safetensors weights: the conversion bot of the Hub adds them in a pull request."""
     from huggingface_hub import HfApi
 
     number = None
@@ -128,10 +135,10 @@ def _conversion(name: str) -> str:
     except (http_error(), OSError):
         pass  # only a hint is lost
     if number is not None:
-        return f"A pull request there holds them as safetensors: try --model {name}@refs/pr/{number}."
+        return f"A pull request of the repository has them as safetensors: try --model {name}@refs/pr/{number}."
     return (
-        f"The Space {_CONVERSION} opens a pull request with the same weights as safetensors; then give it "
-        f"as --model {name}@refs/pr/1 (with the number of that pull request)."
+        f"The Space {_CONVERSION} opens a pull request with the same weights as safetensors; then use "
+        f"--model {name}@refs/pr/1 (with the number of that pull request)."
     )
 
 

@@ -17,11 +17,11 @@ CURVE = "training_curve.png"
 SCHEMA_VERSION = 1
 
 ENGLISH_DEV, LAST, AVERAGE = "english-dev", "last", "average"
-"""How a state was chosen, by name; choices of others have names of their own."""
+"""Names of checkpoint selections; there may be others."""
 
 Status = Literal["complete", "collapsed", "diverged"]
 RUNNING = ".run"
-"""What lies in the folder only while a run is not at its end."""
+"""Folder in the output folder that exists only until training is complete."""
 _NUMBER = WHOLE | Rule("a finite number", lambda value: type(value) is float and abs(value) <= 1e100)
 _LIST = Rule("a list of plain values", lambda value: isinstance(value, list) and OBJECT.fits({"": value}))
 _RECORD = {
@@ -53,27 +53,28 @@ _MAY_LACK = ("reason", "mlm", "lora", "languages", "licence", "processes", "chan
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of a trained checkpoint.
+    """The training record of a checkpoint, as training.json stores it.
 
     Attributes:
-        status: ``complete``; ``collapsed``: its development score is no better than chance; ``diverged``: the loss was
+        status: ``complete``; ``collapsed``: the development score is no better than chance; ``diverged``: the loss was
             NaN or infinite, and there is no checkpoint.
-        reason: why, for a run that is not complete.
+        reason: why a run is not complete.
         key: hash over the request; another request has another key.
-        request: all that the result depends on: base, tasks, specs, data, recipe, seed ...
-        seed: of the attempt that the checkpoint is from.
+        request: everything that the result depends on: base, tasks, specs, data, recipe, seed ...
+        seed: seed of the attempt that the checkpoint is from.
         attempts: earlier seeds that collapsed or diverged: {seed, learning_rate, status, reason}.
-        steps, planned_steps: optimizer steps done and planned (fewer where training ended early).
-        data: task -> {train, dev}: for each part its source, revision, split, n, status, origin, hash and counts.
+        steps, planned_steps: optimizer steps done and planned (fewer if training ended early).
+        data: task -> {train, dev}: source, revision, split, n, status, origin, hash and counts of each part.
         mixture: task -> {units, batch_size, probability, steps}.
         losses: (step, task, mean loss since the last entry of the task, learning rate).
-        evaluations: {step, scores: probe -> metric -> value, chosen: choice -> mean score} in order.
-        probes: probe -> {language, n, of, data_hash, metric, chance}.
-        selections: name of a choice -> {step, score, folder}; the first is the checkpoint at the root.
+        evaluations: {step, scores: development set -> metric -> value, chosen: selection -> mean score}, in order.
+        probes: development set -> {language, n, of, data_hash, metric, chance}.
+        selections: checkpoint selection -> {step, score, folder}; the first is the checkpoint at the root.
         weights: file -> SHA-256.
-        tokens, seconds, tokens_per_second: real tokens trained on, time for it (evaluations not counted), rate.
-        hardware, versions: what it ran on.
-        notes: sentences that must be shown with it.
+        tokens, seconds, tokens_per_second: tokens trained on without padding, time without evaluations, and their
+            ratio.
+        hardware, versions: hardware and library versions.
+        notes: messages that must be shown with it.
     """
 
     status: Status
@@ -101,23 +102,23 @@ class Record:
 
     @property
     def score(self) -> float | None:
-        """The development score that the checkpoint at the root was chosen by, None where there is none."""
+        """Development score that the checkpoint at the root was selected by; None if there is none."""
         first = next(iter(self.selections.values()), {})
         value = first.get("score")
         return None if value is None else float(value)
 
 
 def save(record: Record, folder: Path) -> Path:
-    """Write training.json, whole or not at all."""
+    """Write training.json atomically; return its path."""
     files.write_json(folder / FILE, asdict(record))
     return folder / FILE
 
 
 def load(folder: Path) -> Record | None:
-    """Return the record of a checkpoint, None where there is none.
+    """Return the training record of a checkpoint; None if there is none.
 
     Raises:
-        ModelError: it is not one that this version writes.
+        ModelError: the file was not written by this version of xharness.
     """
     path = folder / FILE
     if not path.is_file():
@@ -135,26 +136,26 @@ def load(folder: Path) -> Record | None:
 
 
 def check_weights(record: Record, folder: Path, sha256: Callable[[Path], str] = files.sha256) -> None:
-    """Raise ModelError if a file of weights that lies in a folder is not as the record says it was written.
+    """Raise ModelError if a weight file is missing or does not match the digest in the record.
 
     Args:
-        record: says which SHA-256 each has.
-        folder: where they lie.
-        sha256: returns the SHA-256 of a file; for callers that keep what they know of weights, to read them once.
+        record: training record.
+        folder: folder of the weights.
+        sha256: returns the SHA-256 of a file; callers may pass one with a cache, to read the weights only once.
     """
     for name, digest in record.weights.items():
         path = folder / name
         if not path.is_file() or sha256(path) != digest:
-            raise ModelError(f"{path}: the weights are not as they were written.")
+            raise ModelError(f"{path}: the weights are missing or do not match their training record.")
 
 
 def record_problems(record: Record) -> str | None:
-    """Return what is wrong with the values of a record that a card is made of; None for one that xharness wrote."""
-    return next(_damage(record), None)
+    """Return the first invalid value of a training record; None if it is valid."""
+    return next(_problems(record), None)
 
 
-def _damage(record: Record) -> Iterator[str]:
-    # One floor after the other: what stands in an object is looked at once that is known to be one.
+def _problems(record: Record) -> Iterator[str]:
+    # In this order, because the fields of an object can be checked only after the object itself.
     yield from _field_problems("", vars(record), _RECORD)
     request = record.request
     yield from _field_problems("request.", request, _REQUEST)
@@ -170,9 +171,9 @@ def _damage(record: Record) -> Iterator[str]:
     yield from _checked_items("mixture.", list(record.mixture.values()), _MIXTURE)
     yield from _checked_items("probes.", list(record.probes.values()), _PROBE)
     yield from _checked_items("evaluations.", record.evaluations, {"step": WHOLE, "scores": OBJECT})
-    for number, each in enumerate(record.evaluations):
+    for number, evaluation in enumerate(record.evaluations):
         rules = {"score": _NUMBER | NULL}
-        yield from _checked_items(f"evaluations.{number}.scores.", list(each["scores"].values()), rules)
+        yield from _checked_items(f"evaluations.{number}.scores.", list(evaluation["scores"].values()), rules)
     yield from _checked_items("selections.", list(record.selections.values()), {"step": WHOLE | TEXT})
 
 
@@ -183,7 +184,7 @@ def _checked_items(where: str, values: list[Any], rules: dict[str, Rule]) -> Ite
 
 def _field_problems(where: str, content: Any, rules: dict[str, Rule]) -> Iterator[str]:
     if not isinstance(content, dict):
-        yield f"{where.rstrip('.')} is no object"
+        yield f"{where.rstrip('.')} is not an object"
         return
     yield from (f"it has no field '{where}{name}'" for name in rules if name not in content and name not in _MAY_LACK)
     yield from problems(content, rules, where)

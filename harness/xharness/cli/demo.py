@@ -15,14 +15,15 @@ from xharness.cli.options import AS_JSON, print_json, say
     type=click.Path(path_type=Path),
     default=Path("demo-results"),
     show_default=True,
-    help="Folder for data, checkpoint and results.",
+    help="Folder for checkpoints and results.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of training.")
 @AS_JSON
 def demo(output: Path, seed: int, as_json: bool) -> None:
-    """Train a tiny encoder on made-up sentences and evaluate it: no network, no weights.
+    """Train and evaluate a tiny encoder offline.
 
-    Takes about two minutes on two CPU cores, and shows four task kinds, the tables and the result files.
+    Needs no network and no weights: the sentences come with xharness. Takes about two minutes on two CPU cores. Shows
+    four task kinds, the score tables and the result files.
     """
     from xharness.demo import run as demo_run
     from xharness.results import tables as results_tables
@@ -30,8 +31,8 @@ def demo(output: Path, seed: int, as_json: bool) -> None:
 
     results = demo_run.run(output, seed=seed, say=say, progress=True)
     if as_json:
-        print_json([each.to_json() for _, each in results])
+        print_json([result.to_json() for _, result in results])
         return
-    click.echo(results_tables.tables([("demo", side_by_side(each for _, each in results))]))
-    for name, each in results:
-        say(f"{name}: {each.provenance['run']}")
+    click.echo(results_tables.tables([("demo", side_by_side(result for _, result in results))]))
+    for name, result in results:
+        say(f"{name}: {result.provenance['run']}")

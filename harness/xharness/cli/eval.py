@@ -11,15 +11,16 @@ from xharness.cli.options import (
     AS_JSON,
     DATA_DIR,
     LANGUAGES,
+    RECIPE,
+    add_options,
     fail_if_incomplete,
-    names,
-    needs_accelerate,
     print_json,
+    print_results,
+    require_accelerate,
     say,
-    show,
-    with_recipe,
+    split_names,
 )
-from xharness.cli.tune_options import tuning_of, with_tuning
+from xharness.cli.tune_options import TUNE, pop_tune_options
 
 
 def _batch_tokens(context: click.Context, option: click.Parameter, value: str) -> int | None:
@@ -43,22 +44,27 @@ def _layer(context: click.Context, option: click.Parameter, value: str | None) -
 
 def _label_map(context: click.Context, option: click.Parameter, value: str | None) -> dict[str, str]:
     pairs = [part.partition("=") for part in (value or "").split(",") if part]
-    if any(not name or not equals or not own for name, equals, own in pairs):
+    if any(not name or not equals or not head_label for name, equals, head_label in pairs):
         raise click.BadParameter("write NAME=LABEL_0,NAME=LABEL_1,...")
-    names, labels = [name.strip() for name, _, _ in pairs], [own.strip() for _, _, own in pairs]
-    if len(set(names)) != len(names) or len(set(labels)) != len(labels):
-        raise click.BadParameter("give each NAME and each label once.")
-    return dict(zip(names, labels, strict=True))
+    names, head_labels = [name.strip() for name, _, _ in pairs], [head_label.strip() for _, _, head_label in pairs]
+    if len(set(names)) != len(names) or len(set(head_labels)) != len(head_labels):
+        raise click.BadParameter("give each NAME and each label only once.")
+    return dict(zip(names, head_labels, strict=True))
 
 
 @click.command("eval")
-@click.option("--model", required=True, metavar="PATH_OR_ID[@REVISION]", help="A local folder, or a model on the Hub.")
+@click.option(
+    "--model",
+    required=True,
+    metavar="PATH_OR_ID[@REVISION]",
+    help="Checkpoint: a local folder, a model on the Hub, or a name of the zoo.",
+)
 @click.option(
     "--targets",
     default="xtreme",
     show_default=True,
     metavar="NAMES",
-    help="xtreme, xtreme-r, task names with commas between, or paths of task files.",
+    help="xtreme, xtreme-r, names of targets separated by commas, or paths of task files.",
 )
 @LANGUAGES
 @DATA_DIR
@@ -67,7 +73,7 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
-    help="Folder that run folders are written to.",
+    help="Folder that holds all run folders.",
 )
 @click.option(
     "--device",
@@ -81,7 +87,7 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
     type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
     default="auto",
     show_default=True,
-    help="auto: bfloat16 where the processor has matrix units for it, else float32.",
+    help="auto: bfloat16 if the processor has matrix units for it, else float32.",
 )
 @click.option(
     "--batch-tokens",
@@ -95,8 +101,8 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
     "--layer",
     metavar="N|last|dev|all",
     callback=_layer,
-    help="Retrieval: index into hidden_states (0 = embeddings); dev: select on development data; all: score every "
-    "layer.",
+    help="Retrieval: layer as an index into hidden_states (0 = embeddings). dev: select it on development data; all: "
+    "evaluate every layer and plot the curve.",
 )
 @click.option(
     "--pooling",
@@ -111,28 +117,31 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
 @click.option(
     "--center",
     type=click.Choice(["none", "language"]),
-    help="Retrieval: subtract each language's mean embedding (a control experiment).",
+    help="Retrieval: subtract the mean vector of each language (a control).",
 )
-@click.option("--whiten/--no-whiten", default=None, help="Retrieval: whiten the embeddings.")
-@click.option("--prefix", help="Retrieval: text before each sentence, such as 'query: ' for E5.")
+@click.option("--whiten/--no-whiten", default=None, help="Retrieval: decorrelate the dimensions of the embeddings.")
+@click.option("--prefix", help="Retrieval: text before each sentence, as E5 needs it ('query: ').")
 @click.option(
     "--label-map",
     metavar="NAME=LABEL_0,...",
     callback=_label_map,
-    help="What the head's labels mean, if its config does not say.",
+    help="What the labels of the head mean, if its config does not say.",
 )
 @click.option(
     "--head",
     metavar="NAME",
-    help="Which head predicts if a checkpoint has several (see its xharness.json). Default: the one that fits.",
+    help="Head to predict with, if the checkpoint has several (see its xharness.json). Default: the one that fits.",
 )
-@click.option("--split", type=click.Choice(["test", "dev"]), default="test", show_default=True)
+@click.option(
+    "--split", type=click.Choice(["test", "dev"]), default="test", show_default=True, help="Split to evaluate."
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Score only the first N examples per language; results are marked partial.",
+    help="Evaluate only the first N examples per language; results are marked partial.",
 )
+@click.option("--seed", type=int, default=0, show_default=True, help="Recorded, and part of the run folder's name.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Recorded in the results and in the name of the run folder."
 )
@@ -141,8 +150,8 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @AS_JSON
-@with_tuning
-@with_recipe
+@add_options(TUNE)
+@add_options(RECIPE)
 def eval_command(
     model: str,
     targets: str,
@@ -153,10 +162,10 @@ def eval_command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Score a checkpoint on targets, language by language.
+    """Evaluate a checkpoint on targets and languages.
 
-    First prints the plan: which targets the checkpoint can be scored on as it is, and why not on the others. A run that
-    was stopped continues when the same command is given again.
+    First prints the plan: what the checkpoint can be evaluated on as it is, and why not on the rest. To resume an
+    interrupted run, give the same command again.
 
     \b
     xharness eval --model deepset/xlm-roberta-large-squad2 --targets xquad,mlqa --languages de,hi
@@ -168,46 +177,40 @@ def eval_command(
     from xharness.evaluation import plan as evaluation_plan
     from xharness.evaluation.prepare import Options, prepare
 
-    tuning = tuning_of(click.get_current_context(), options)
-
+    tune_options = pop_tune_options(click.get_current_context(), options)
     prepared = prepare(
         model,
-        targets=names(targets) or [],
-        languages=names(languages),
+        targets=split_names(targets) or [],
+        languages=split_names(languages),
         data_dir=data_dir,
         options=Options(**options),
     )
     for note in prepared.checkpoint.notes:
         say(note)
-    if tuning is not None:
-        _tune(prepared, tuning, output, dry_run, as_json)
+    if tune_options is not None:
+        _tune(prepared, tune_options, output, dry_run, as_json)
         return
     if dry_run:
         if as_json:
-            print_json(
-                {
-                    "model": model,
-                    "id": prepared.checkpoint.id,
-                    "plan": {s.task: s.to_json() for s in prepared.steps},
-                }
-            )
+            plan = {step.task: step.to_json() for step in prepared.steps}
+            print_json({"model": model, "id": prepared.checkpoint.id, "plan": plan})
         else:
             click.echo(evaluation_plan.plan_table(prepared.steps))
         return
     say(evaluation_plan.plan_table(prepared.steps) + "\n")
     if options["layer"] == "all":
-        _curve(prepared, output, as_json)
+        _evaluate_layers(prepared, output, as_json)
         return
     from xharness.evaluation.runner import run
 
     results = run(prepared, output, say=say)
-    show(results, str(prepared.checkpoint.folder_name), as_json)
-    say(f"\nRun folder (results, predictions, settings): {results.provenance['run']}")
+    print_results(results, str(prepared.checkpoint.folder_name), as_json)
+    say(f"\nRun folder with results, predictions and provenance: {results.provenance['run']}")
     fail_if_incomplete(results.provenance["failures"])
 
 
 def _tune(prepared: Any, options: dict[str, Any], output: Path, dry_run: bool, as_json: bool) -> None:
-    """Train the missing heads, score them and print the tables."""
+    """Train the missing heads, score them, and print the tables."""
     from xharness.evaluation import plan as evaluation_plan
     from xharness.training.tune import plan as tune_plan
     from xharness.training.tune import report as tune_report
@@ -218,22 +221,22 @@ def _tune(prepared: Any, options: dict[str, Any], output: Path, dry_run: bool, a
     if dry_run:
         if as_json:
             content = {"model": prepared.checkpoint.name, "id": prepared.checkpoint.id}
-            print_json({**content, "plan": {s.task: s.to_json() for s in steps}, "tuning": plan.to_json()})
+            print_json({**content, "plan": {step.task: step.to_json() for step in steps}, "tuning": plan.to_json()})
         else:
             click.echo(evaluation_plan.plan_table(steps))
         return
     say(evaluation_plan.plan_table(steps) + "\n")
-    needs_accelerate()
+    require_accelerate()
     from xharness.training.tune import runner as tune_runner
 
     results = tune_runner.run(plan, output, say=say)
     print_json(results.to_json()) if as_json else click.echo(tune_report.table(results))
-    say("\n" + "\n  ".join(["Run folders (results, predictions, settings):", *results.runs]))
+    say("\n" + "\n  ".join(["Run folders with results, predictions and provenance:", *results.runs]))
     fail_if_incomplete(results.failures)
 
 
-def _curve(prepared: Any, output: Path, as_json: bool) -> None:
-    """Score every layer, print the table and draw the plot."""
+def _evaluate_layers(prepared: Any, output: Path, as_json: bool) -> None:
+    """Evaluate every layer, print the scores by layer, and plot them."""
     from xharness.evaluation import layer_curves
     from xharness.evaluation import layers as evaluation_layers
 
@@ -243,7 +246,7 @@ def _curve(prepared: Any, output: Path, as_json: bool) -> None:
         print_json(curves.to_json())
     else:
         click.echo(layer_curves.table(curves))
-    say("\nLayer curve: " + ", ".join(str(path) for path in paths))
+    say("\nScores by layer: " + ", ".join(str(path) for path in paths))
     if len(paths) == 1:
         say(layer_curves.HOW_TO_DRAW)
     fail_if_incomplete(curves.failures)

@@ -12,7 +12,7 @@ from xharness.errors import Incomplete
 
 @click.group()
 def export() -> None:
-    """Write run folders in the formats of other tools.
+    """Export runs in the formats of other tools.
 
     \b
     xharness export xtreme results/*/*/*/seed0 --to submission
@@ -22,16 +22,17 @@ def export() -> None:
 
 @export.command("xtreme")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="Folder of the submission.")
+@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="Folder for the submission.")
 @click.option(
     "--benchmark",
     metavar="xtreme|xtreme-r",
-    help="Benchmark that should be complete. Default: inferred from the targets.",
+    help="Benchmark that the submission is for. Default: judged by its targets.",
 )
 def export_xtreme(runs: tuple[Path, ...], to: Path, benchmark: str | None) -> None:
-    """Write the submission folder of XTREME and XTREME-R: <task>/test-<xx>.<ext>, as the official evaluate.py reads it.
+    """Export predictions in XTREME's submission layout.
 
-    Several run folders are combined, for example one per target. Prints the files it wrote.
+    The files <task>/test-<xx>.<ext> are those that the official evaluate.py reads. Merges several runs, for example one
+    per target. Prints the paths of the exported files.
 
     \b
     xharness export xtreme results/*/*/*/seed0 --to submission
@@ -51,10 +52,10 @@ def export_xtreme(runs: tuple[Path, ...], to: Path, benchmark: str | None) -> No
 
 @export.command("lm-eval")
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The JSON file to write.")
-@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Average over this benchmark's languages.")
+@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="JSON file to write.")
+@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Average over the languages of this benchmark.")
 def export_lm_eval(run: Path, to: Path, benchmark: str | None) -> None:
-    """Write the scores of a run folder as a results file of lm-evaluation-harness.
+    """Export scores as a results file of lm-evaluation-harness.
 
     \b
     xharness export lm-eval results/org__xlmr-squad/0123456789ab/ba9876543210/seed0 --to results.json

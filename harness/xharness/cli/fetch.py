@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from xharness.cli.options import AS_JSON, LANGUAGES, names, print_json
+from xharness.cli.options import AS_JSON, LANGUAGES, print_json, split_names
 
 
 @click.command()
@@ -16,31 +16,32 @@ from xharness.cli.options import AS_JSON, LANGUAGES, names, print_json
     default="xtreme",
     show_default=True,
     metavar="NAMES",
-    help="As for eval; also names of training sets.",
+    help="Benchmarks, targets or training sets, separated by commas, or paths of task files.",
 )
 @LANGUAGES
-@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The data folder to fill.")
+@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="Data folder to fill.")
 @click.option(
     "--split",
     "splits",
     multiple=True,
     type=click.Choice(["test", "dev", "train"]),
-    help="Splits to fetch. Default: all.",
+    help="Split to download; repeatable. Default: all.",
 )
 @click.option(
     "--from",
     "archives",
     multiple=True,
     metavar="PATH_OR_URL[#sha256=HEX|#md5=HEX]",
-    help="Use this file instead of the download of the same name; repeatable.",
+    help="Use this archive instead of downloading the one of the same name; repeatable.",
 )
 @AS_JSON
 def fetch(
     targets: str, languages: str | None, to: Path, splits: tuple[Any, ...], archives: tuple[str, ...], as_json: bool
 ) -> None:
-    """Fill a data folder for machines without network, from the Hub and other original sources.
+    """Download data for machines without a network.
 
-    Continues where it stopped. Writes MANIFEST.tsv with the source and completeness of every split.
+    Downloads from the Hub, and from the original sites for other data. Resumes an interrupted download, and writes a
+    MANIFEST.tsv with the source and completeness of every split.
 
     \b
     xharness fetch --targets xtreme --to /data/hub
@@ -52,8 +53,8 @@ def fetch(
     from xharness.data.fetch.runner import fetch as fill
     from xharness.tasks.selection import named
 
-    specs, wanted = named(names(targets) or []), list(splits) or None
-    rows = fill(specs, to, names(languages), wanted, progress=True, archives=archives)
+    specs = named(split_names(targets) or [])
+    rows = fill(specs, to, split_names(languages), list(splits) or None, progress=True, archives=archives)
     if as_json:
         print_json(rows)
     else:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def leaderboard() -> None:
-    """Keep a leaderboard: check submissions, build its page, show it, and set one up."""
+    """Set up a leaderboard, check submissions and build its page."""
 
 
 leaderboard.add_command(check)
@@ -30,26 +30,27 @@ leaderboard.add_command(check)
 
 @leaderboard.command("build")
 @click.argument("folder", metavar="[FOLDER]", required=False, type=click.Path(path_type=Path))
-@click.option("--from", "repo", metavar="ORG/NAME[@REVISION]", help="The board's data set on the Hub, for FOLDER.")
-@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The folder to make.")
+@click.option(
+    "--from", "repo", metavar="ORG/NAME[@REVISION]", help="Data set of the leaderboard on the Hub, instead of FOLDER."
+)
+@click.option("--to", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to create.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path),
     metavar="COPY",
-    help="With --from: a folder for what is fetched, so that the next build fetches only what changed.",
+    help="With --from: keep downloads in this folder, so that the next build downloads only what changed.",
 )
-@click.option(
-    "--push", is_flag=True, help="With --from: put the tables into the data set, and the page into its Space."
-)
+@click.option("--push", is_flag=True, help="With --from: upload the tables to the data set and the page to its Space.")
 @AS_JSON
-@click.option("--yes", is_flag=True, help="With --push: send it; without this, what would be sent is printed.")
+@click.option("--yes", is_flag=True, help="With --push: upload. Without it, only print what would be uploaded.")
 def build(
     folder: Path | None, repo: str | None, to: Path, keep: Path | None, push: bool, as_json: bool, yes: bool
 ) -> None:
-    """Build a board's page and tables from the submissions that were merged.
+    """Build the page and tables of a leaderboard.
 
-    FOLDER is a copy of the board's data set. DIR gets scores.parquet, scores.json, index.html, and replicates/ for
-    comparisons; an earlier build there is replaced. Predictions are not needed: the scores are those of the check.
+    FOLDER is a copy of the leaderboard's data set, with the merged submissions. Writes scores.parquet, scores.json,
+    index.html and replicates/ (for comparisons) to DIR, and replaces an earlier build there. Reads the scores of
+    `leaderboard check`, not predictions.
 
     \b
     xharness leaderboard build leaderboard-data/ --to page
@@ -61,13 +62,15 @@ def build(
     from xharness.leaderboard import setup
 
     if (folder is None) == (repo is None):
-        raise UsageError("Give either FOLDER, a copy of the board's data set, or --from with its name on the Hub.")
+        raise UsageError(
+            "Give either FOLDER, a copy of the leaderboard's data set, or --from with its name on the Hub."
+        )
     if push and repo is None:
-        raise UsageError("--push needs --from: what is put on the Hub has to be built from what is merged there.")
+        raise UsageError("--push needs --from: only a build from the data set on the Hub can be uploaded.")
     if keep is not None and repo is None:
-        raise UsageError("--keep goes with --from: FOLDER is a copy already.")
+        raise UsageError("--keep needs --from: FOLDER is a copy already.")
     if yes and not push:
-        raise UsageError("--yes goes with --push: without it nothing is sent.")
+        raise UsageError("--yes needs --push: without it nothing is uploaded.")
     space = None
     if repo is None:
         assert folder is not None
@@ -82,13 +85,13 @@ def build(
         click.echo(built.summary())
     if push and repo is not None:
         title = f"Build of {(built.sha or '')[:12]}, xharness {__version__}"
-        facts |= _place(setup.built_places(repo, space, to), title, repo, yes, as_json)
+        facts |= _upload(setup.built_places(repo, space, to), title, repo, yes, as_json)
     if as_json:
         print_json(facts)
 
 
 def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None) -> tuple[Built, str | None]:
-    """Return what came of a build from a data set on the Hub, and the Space that shows it."""
+    """Build from a data set on the Hub; return the result, and the Space that shows the page."""
     from xharness import progress
     from xharness.leaderboard import build as leaderboard_build
     from xharness.leaderboard import mirror
@@ -97,21 +100,21 @@ def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None
     with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="xharness-board-") as folder:
         copy = Path(folder)
         with progress.bar(repo, None, True, "file") as bar:
-            brought = mirror.mirror(repo, revision, copy, bar.update)
-        for sentence in brought.left_there:
+            mirrored = mirror.mirror(repo, revision, copy, bar.update)
+        for sentence in mirrored.left_there:
             say(sentence)
-        built = leaderboard_build.build(copy, to, repo=repo, sha=brought.sha)
+        built = leaderboard_build.build(copy, to, repo=repo, sha=mirrored.sha)
         return built, leaderboard_store.read_about(copy).space
 
 
-def _place(places: list[Upload], title: str, repo: str, yes: bool, as_json: bool) -> dict[str, Any]:
-    """Show what places would gain, or bring it there; return what ``--json`` says of it."""
+def _upload(uploads: list[Upload], title: str, repo: str, yes: bool, as_json: bool) -> dict[str, Any]:
+    """Print what would be uploaded, or upload it; return the fields that ``--json`` prints."""
     from xharness.hub import repository as hub_repository
     from xharness.leaderboard import deploy as leaderboard_deploy
 
-    # Before anything else is asked: with a wrong token, the Hub says of public repositories that they are not there.
+    # First, because with a wrong token the Hub answers that public repositories do not exist.
     who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
-    plans = [leaderboard_deploy.compare(upload) for upload in places]
+    plans = [leaderboard_deploy.compare(upload) for upload in uploads]
     if who is not None:
         for plan in plans:
             leaderboard_deploy.check_rights(plan, who)
@@ -120,31 +123,29 @@ def _place(places: list[Upload], title: str, repo: str, yes: bool, as_json: bool
         outcomes = [leaderboard_deploy.send(plan, say, title) for plan in plans]
         for outcome in outcomes if not as_json else ():
             click.echo(f"{outcome.state}: {outcome.url} at {outcome.sha[:12]}")
-        return {"places": [each | asdict(outcome) for each, outcome in zip(planned, outcomes, strict=True)]}
+        return {"places": [plan_json | asdict(outcome) for plan_json, outcome in zip(planned, outcomes, strict=True)]}
     if not as_json:
         click.echo(leaderboard_deploy.table(plans))
     if not all(plan.has_nothing for plan in plans):
-        say("\nNothing was sent. The same command with --yes sends it.")
-    return {"places": [{"state": "planned", **each} for each in planned]}
+        say("\nNothing was uploaded. Give the same command with --yes to upload.")
+    return {"places": [{"state": "planned", **plan_json} for plan_json in planned]}
 
 
 @leaderboard.command("init")
 @click.argument("repo", metavar="ORG/NAME")
-@click.option(
-    "--space", metavar="ORG/NAME", help="The Space that shows the page; called like the data set if not given."
-)
-@click.option("--title", metavar="TEXT", help="What the board is called.")
+@click.option("--space", metavar="ORG/NAME", help="Space that shows the page. Default: the name of the data set.")
+@click.option("--title", metavar="TEXT", help="Title of the leaderboard.")
 @AS_JSON
-@click.option("--yes", is_flag=True, help="Make it; without this, what would be made is printed.")
+@click.option("--yes", is_flag=True, help="Create it. Without it, only print what would be created.")
 def init(repo: str, space: str | None, title: str | None, as_json: bool, yes: bool) -> None:
-    """Set up a leaderboard on the Hugging Face Hub: a data set for submissions, and a static Space with the page.
+    """Set up a leaderboard on the Hugging Face Hub.
 
-    What is there already is kept as it is, so a second run changes nothing. The token is that of `hf auth login`, or
-    HF_TOKEN.
+    Creates a data set for submissions and a static Space for the page. Existing files are kept, so running the command
+    again changes nothing. Uses the token of `hf auth login` or HF_TOKEN.
 
     \b
-    xharness leaderboard init org/leaderboard          look at it first
-    xharness leaderboard init org/leaderboard --yes    make it
+    xharness leaderboard init org/leaderboard          preview
+    xharness leaderboard init org/leaderboard --yes    create
     """
     from xharness.hub import repository as hub_repository
     from xharness.leaderboard import board as leaderboard_board
@@ -154,17 +155,19 @@ def init(repo: str, space: str | None, title: str | None, as_json: bool, yes: bo
     who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
     board = setup.about(title or leaderboard_board.TITLE, space or repo, [who.name] if who is not None else [])
     with tempfile.TemporaryDirectory(prefix="xharness-board-") as scratch:
-        places = setup.places(repo, board, Path(scratch))
-        facts = _place(places, f"A new leaderboard, xharness {__version__}", repo, yes, as_json)
+        uploads = setup.places(repo, board, Path(scratch))
+        facts = _upload(uploads, f"A new leaderboard, xharness {__version__}", repo, yes, as_json)
     if as_json:
         print_json(facts)
 
 
 @leaderboard.command("serve")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: any that is free.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0: any free one.")
 def serve(folder: Path, port: int) -> None:
-    """Show a built board in the browser of this machine; Ctrl-C ends it.
+    """Serve a built leaderboard on this machine.
+
+    Stop it with Ctrl-C.
 
     \b
     xharness leaderboard serve page
@@ -173,7 +176,7 @@ def serve(folder: Path, port: int) -> None:
 
     with leaderboard_serve.server(folder, port) as server:
         click.echo(f"http://{leaderboard_serve.HOST}:{server.server_port}/")
-        say("Ctrl-C ends it.")
+        say("Press Ctrl-C to stop.")
         try:
             server.serve_forever()
         except KeyboardInterrupt:

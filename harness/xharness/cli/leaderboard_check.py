@@ -20,24 +20,28 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("path", metavar="[PATH]", required=False, type=click.Path(path_type=Path))
-@click.option("--id", "name", metavar="ID", help="PATH is a copy of a leaderboard's data set; check this submission.")
-@click.option("--all", "every", is_flag=True, help="PATH is a copy of a leaderboard's data set; check all submissions.")
-@click.option("--pr", "number", type=click.IntRange(min=1), metavar="N", help="Check a pull request instead of PATH.")
-@click.option("--open", "every_open", is_flag=True, help="Check all open pull requests, but those refused already.")
-@click.option("--of", "repo", metavar="ORG/NAME", help="With --pr and --open: the leaderboard's data set on the Hub.")
-@click.option("--comment", is_flag=True, help="With --pr and --open: post the verdict below it, once for each content.")
+@click.option("--id", "name", metavar="ID", help="Check this submission; PATH is a copy of the leaderboard's data set.")
+@click.option("--all", "every", is_flag=True, help="Check all submissions; PATH is a copy of the data set.")
+@click.option(
+    "--pr", "number", type=click.IntRange(min=1), metavar="N", help="Check this pull request instead of PATH."
+)
+@click.option("--open", "every_open", is_flag=True, help="Check all open pull requests, except those refused already.")
+@click.option("--of", "repo", metavar="ORG/NAME", help="With --pr and --open: data set of the leaderboard on the Hub.")
+@click.option("--comment", is_flag=True, help="With --pr and --open: post the verdict as a comment, once per content.")
 @click.option(
     "--merge",
     is_flag=True,
-    help="With --pr and --open: put what is accepted on main, with its verdict in one commit, and close it.",
+    help="With --pr and --open: commit accepted submissions with their verdicts to main, and close them.",
 )
 @click.option(
     "--record",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write the verdict and the bootstrap replicates to DIR/checks/<id>/.",
+    help="Write verdict and bootstrap replicates to DIR/checks/<id>/.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Processes that score.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Number of scoring processes."
+)
 @DATA_DIR
 @AS_JSON
 def check(
@@ -53,22 +57,23 @@ def check(
     as_json: bool,
     **asked: bool,
 ) -> None:
-    """Check submissions to a leaderboard: files, record, rules, and all scores anew from the predictions.
+    """Check submissions to a leaderboard.
 
-    Nothing in a submission is trusted or run, and no model is needed. Exit code 0: accepted; 11: refused; any other:
-    the check could not be made (8: of some of the open pull requests).
+    Checks files, metadata and rules, and recomputes all scores from the predictions. Nothing in a submission is trusted
+    or run, and no model is needed. Exit code 0: accepted; 11: refused; any other: the check failed (8: for some of the
+    open pull requests).
 
     \b
-    xharness leaderboard check package/ --data-dir data                        a submission's folder
-    xharness leaderboard check board/ --id xlm-r-0123456789ab --record board   in a copy of the data set
-    xharness leaderboard check --pr 7 --of org/leaderboard --comment --merge   a pull request
-    xharness leaderboard check --open --of org/leaderboard --comment --merge   all of them, as automation does
+    xharness leaderboard check package/ --data-dir data                        check the folder of a submission
+    xharness leaderboard check board/ --id xlm-r-0123456789ab --record board   check one in a copy of the data set
+    xharness leaderboard check --pr 7 --of org/leaderboard --comment --merge   check a pull request
+    xharness leaderboard check --open --of org/leaderboard --comment --merge   check all, as automation does
     """
     if (path is not None) + (number is not None) + every_open != 1:
-        raise UsageError("Give one of PATH, --pr N and --open, the latter two with --of ORG/NAME.")
+        raise UsageError("Give exactly one of PATH, --pr N and --open. The last two need --of ORG/NAME.")
     if number is not None or every_open:
         if repo is None or name is not None or every:
-            raise UsageError("--pr and --open need --of ORG/NAME, and go with neither --id nor --all.")
+            raise UsageError("--pr and --open need --of ORG/NAME, and cannot be used together with --id or --all.")
         checker = _checker(repo, data_dir, workers, record, **asked)
         if number is None:
             _check_open(checker, as_json)
@@ -76,62 +81,67 @@ def check(
             _check_one(checker, number, as_json)
         return
     if repo is not None or any(asked.values()):
-        raise UsageError("--of, --comment and --merge are for pull requests. Give --pr N or --open, or leave them out.")
+        raise UsageError("--of, --comment and --merge need --pr N or --open. Leave them out to check PATH.")
     if name is not None and every:
         raise UsageError("--id and --all cannot be used together. Leave one out.")
     assert path is not None
-    verdicts = list(_checked(path, name, every, data_dir, workers))
-    for each in verdicts:
-        _keep(each, record)
+    checks = list(_check_folder(path, name, every, data_dir, workers))
+    for checked in checks:
+        _write_record(checked, record)
         if not as_json:
-            _print(each)
+            _print(checked)
     if as_json:
-        print_json(
-            {"verdicts": [each.verdict.to_json() for each in verdicts]} if every else verdicts[0].verdict.to_json()
-        )
-    _fail_if_refused(verdicts)
+        verdicts = [checked.verdict.to_json() for checked in checks]
+        print_json({"verdicts": verdicts} if every else verdicts[0])
+    _fail_if_refused(checks)
 
 
-def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, workers: int) -> Iterator[Checked]:
-    """Yield the verdicts on a submission's folder, or on submissions in a copy of a leaderboard's data set."""
+def _check_folder(path: Path, name: str | None, every: bool, data_dir: Path | None, workers: int) -> Iterator[Checked]:
+    """Yield the verdict on a submission folder, or those on submissions in a copy of a leaderboard's data set."""
     from xharness.errors import did_you_mean, nearest_folder
     from xharness.leaderboard import check as leaderboard_check
     from xharness.leaderboard import store as leaderboard_store
     from xharness.leaderboard.submission import SUBMISSIONS
 
     if not path.is_dir():
-        raise UsageError(f"{path}: there is no such folder.{nearest_folder(path)}")
+        raise UsageError(f"{path}: this folder does not exist.{nearest_folder(path)}")
     if name is None and not every:
         if (path / SUBMISSIONS).is_dir():
             raise UsageError(
-                f"{path} is a copy of a leaderboard's data set. Name a submission with --id, or give --all."
+                f"{path} is a copy of a leaderboard's data set. Choose a submission with --id, or give --all."
             )
         yield leaderboard_check.check(path, data_dir=data_dir, workers=workers)
         return
     if not (path / SUBMISSIONS).is_dir():
-        raise UsageError(f"{path}: is no copy of a leaderboard's data set: it has no {SUBMISSIONS}/.")
-    there = leaderboard_store.names(path)
-    if name is not None and name not in there:
-        raise UsageError(f"{path / SUBMISSIONS} has no submission '{name}'.{did_you_mean(name, there)}")
+        raise UsageError(f"{path}: not a copy of a leaderboard's data set: it has no folder {SUBMISSIONS}/.")
+    ids = leaderboard_store.names(path)
+    if name is not None and name not in ids:
+        raise UsageError(f"{path / SUBMISSIONS} has no submission '{name}'.{did_you_mean(name, ids)}")
     known = leaderboard_check.read_known(path)
-    for each in there if name is None else [name]:
-        folder = path / SUBMISSIONS / each
+    for submission_id in ids if name is None else [name]:
+        folder = path / SUBMISSIONS / submission_id
         if folder.is_symlink() or not folder.is_dir():
-            yield leaderboard_check.refusal(each, "", [f"{SUBMISSIONS}/{each}: is no folder."])
+            yield leaderboard_check.refusal(submission_id, "", [f"{SUBMISSIONS}/{submission_id}: is no folder."])
             continue
-        others = [other for folder_name, other in known.items() if folder_name != each]
-        before = leaderboard_store.accepted(path, each)
+        others = [other for other_id, other in known.items() if other_id != submission_id]
+        before = leaderboard_store.accepted(path, submission_id)
         yield leaderboard_check.check(
-            folder, name=each, others=others, data_dir=data_dir, workers=workers, accepted_before=before
+            folder, name=submission_id, others=others, data_dir=data_dir, workers=workers, accepted_before=before
         )
 
 
 @dataclass(frozen=True)
 class _Checker:
-    """What is done with pull requests: to which board, and what is asked beside the check.
+    """Checks pull requests of one leaderboard, and comments on and merges them if asked to.
 
     Attributes:
-        me: name of this account, where comments are wanted; else None.
+        repo: data set of the leaderboard on the Hub.
+        data_dir: data folder; None: the Hub.
+        workers: number of scoring processes.
+        record: folder that verdicts are written to; None: nowhere.
+        me: name of this account, to comment with; None: do not comment.
+        merge: commit accepted submissions to main.
+        on_board: index of the submissions on the leaderboard.
     """
 
     repo: str
@@ -143,7 +153,7 @@ class _Checker:
     on_board: BoardIndex
 
     def handle(self, number: int) -> tuple[Checked, dict[str, Any]]:
-        """Check a pull request, and return the verdict and what else was done."""
+        """Check a pull request; return the verdict, and the JSON fields on what else was done."""
         from xharness.leaderboard import review
 
         with TemporaryDirectory(prefix="xharness-pull-") as work:
@@ -152,7 +162,7 @@ class _Checker:
             )
             outcome: dict[str, Any] = {"pull_request": pull_check.proposed.pull.proposal.url}
             if not pull_check.proposed.withdraws and not pull_check.kept:
-                _keep(pull_check.checked, self.record)
+                _write_record(pull_check.checked, self.record)
             if self.me is not None:
                 outcome["commented"] = review.comment(pull_check, self.me)
                 say("commented" if outcome["commented"] else "the same verdict was posted before")
@@ -167,7 +177,7 @@ def _checker(
     from xharness.hub import repository as hub_repository
     from xharness.leaderboard.pull_request import BoardIndex
 
-    # Asked first: who may not comment need not wait for the check.
+    # First, so that an account without access does not wait for the check.
     me = hub_repository.account(repo).name if comment else None
     return _Checker(repo, data_dir, workers, record, me, merge, BoardIndex(repo))
 
@@ -183,7 +193,7 @@ def _check_one(checker: _Checker, number: int, as_json: bool) -> None:
 
 
 def _check_open(checker: _Checker, as_json: bool) -> None:
-    """Check all open pull requests; one that cannot be checked does not hold up the others."""
+    """Check all open pull requests. A failed check does not stop the others."""
     from xharness.leaderboard import review
 
     checks: list[Checked] = []
@@ -204,21 +214,21 @@ def _check_open(checker: _Checker, as_json: bool) -> None:
         if not as_json:
             _print(checked)
             click.echo(outcome["pull_request"])
-    for why, numbers in (("refused already, and not changed since", queue.refused), ("drafts", queue.drafts)):
+    for why, numbers in (("refused before and unchanged since", queue.refused), ("drafts", queue.drafts)):
         if numbers:
             say(f"{why}: {', '.join(map(str, numbers))}")
     if as_json:
         passed = {"refused_before": queue.refused, "drafts": queue.drafts}
         print_json({"verdicts": verdicts, **passed, "failed": failures})
     elif not checks and not failures:
-        click.echo("no open pull request to check")
+        click.echo("no open pull requests to check")
     if failures:
-        raise Incomplete(f"pull requests that could not be checked, or not merged: {', '.join(map(str, failures))}.")
+        raise Incomplete(f"pull requests that could not be checked or merged: {', '.join(map(str, failures))}.")
     _fail_if_refused(checks)
 
 
-def _keep(checked: Checked, record: Path | None) -> None:
-    """Write what automation records of a check below a folder, where one was given and there is a digest to go by."""
+def _write_record(checked: Checked, record: Path | None) -> None:
+    """Write verdict and replicates below a folder, if one was given and the verdict has a digest."""
     if record is None or not checked.verdict.digest:
         return
     for path, content in checked.files().items():
@@ -237,9 +247,9 @@ def _print(checked: Checked) -> None:
     click.echo(check.text(checked))
 
 
-def _fail_if_refused(verdicts: list[Checked]) -> None:
+def _fail_if_refused(checks: list[Checked]) -> None:
     from xharness.leaderboard import check
 
-    refused = [check.sentence(each) for each in verdicts if not each.verdict.accepted]
+    refused = [check.sentence(checked) for checked in checks if not checked.verdict.accepted]
     if refused:
         raise SubmissionError("\n".join(refused))

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The `xharness` command: data on stdout, messages on stderr, imports inside commands to keep ``--help`` fast."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ from xharness.version import __version__
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="xharness")
 def cli() -> None:
-    """Zero-shot cross-lingual transfer on XTREME and XTREME-R, with the official metrics.
+    """Evaluate and train encoders for zero-shot cross-lingual transfer on XTREME and XTREME-R.
+
+    Scores are computed with the official metrics of the benchmarks.
 
     \b
-    xharness eval --model deepset/xlm-roberta-large-squad2 --targets xquad   score a checkpoint
-    xharness score predictions/                                              score anyone's predictions
+    xharness eval --model deepset/xlm-roberta-large-squad2 --targets xquad   evaluate a checkpoint
+    xharness score predictions/                                              score the predictions of any system
     xharness train mnli --base FacebookAI/xlm-roberta-base --output mnli     train on an English intermediate task
-    xharness plan all --base xlm-roberta-large --gpu h200                    estimate the cost before anything runs
-    xharness publish mnli org/xlmr-mnli --results results/mnli               preview a model card, then publish
-    xharness models list                                                     list the checkpoints of the zoo
-    xharness submit results/mnli --to org/leaderboard --name "XLM-R MNLI"    preview a submission, then send it
+    xharness plan all --base xlm-roberta-large --gpu h200                    estimate what it costs, before it runs
+    xharness publish mnli org/xlmr-mnli --results results/mnli               preview, then upload to the Hub
+    xharness models list                                                     list the checkpoints of the model zoo
+    xharness submit results/mnli --to org/leaderboard --name "XLM-R MNLI"    preview, then submit to a leaderboard
     xharness tasks list                                                      list the targets
-    xharness demo                                                            try it without network or weights
+    xharness demo                                                            try it offline, in two minutes
     """
 
 
@@ -52,9 +54,9 @@ for command in (*_EVALUATION, *_SHARING, tasks, fetch, demo):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: a user's mistake prints one sentence and exits with the error's code."""
+    """Run the command line. Errors of the user are shown as one sentence, with the exit code of their class."""
     for stream in (sys.stdout, sys.stderr):
-        # Texts come in every script, sometimes with a lone surrogate; a terminal that cannot show one shows \u....
+        # Texts may hold any script, and even lone surrogates. What a terminal cannot show becomes \uXXXX.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -73,5 +75,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"Error: the output cannot be written: {error.strerror}.", err=True)
         sys.exit(OutputError.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nStopped. Finished results are kept; run the same command to continue.", err=True)
+        click.echo("\nInterrupted. Finished work is kept. Give the same command again to resume.", err=True)
         sys.exit(130)

@@ -11,16 +11,17 @@ from xharness.cli.options import AS_JSON, print_json, say
 _ORG = click.option(
     "--org",
     envvar="XHARNESS_ORG",
+    show_envvar=True,
     metavar="ORG",
-    help="Whose on the Hub: an organisation or user. Also from XHARNESS_ORG.",
+    help="Organization or user on the Hub that owns the checkpoints.",
 )
-_WHAT = "NAME|ORG/NAME[@REVISION]"
+_NAME = "NAME|ORG/NAME[@REVISION]"
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
-    """List, show, pull and pin the trained checkpoints of the zoo.
+    """List, show, download and pin zoo checkpoints.
 
     \b
     xharness models list --org ORG --zoo DIR
@@ -38,10 +39,10 @@ def models(context: click.Context) -> None:
     "--zoo",
     "folder",
     type=click.Path(path_type=Path),
-    help="A local folder with one folder per checkpoint.",
+    help="Local folder with one subfolder per checkpoint.",
 )
-@click.option("--encoder", metavar="NAME", help="Only the checkpoints of this encoder, such as xlmr-base.")
-@click.option("--names", is_flag=True, help="Print only the training set and name of each checkpoint.")
+@click.option("--encoder", metavar="NAME", help="List only checkpoints of this encoder, such as xlmr-base.")
+@click.option("--names", is_flag=True, help="Print only training set and name, for scripts.")
 @AS_JSON
 def models_list(
     org: str | None = None,
@@ -50,20 +51,22 @@ def models_list(
     names: bool = False,
     as_json: bool = False,
 ) -> None:
-    """List the checkpoints of the zoo: on this machine or on the Hub, commit, size and score.
+    """List the checkpoints of the zoo.
 
-    The score of a published checkpoint is its benchmark average if the card has one, else the score on development
-    data that it was chosen by. Sizes of those that are nowhere are reckoned from the encoder's shape.
+    Shows where they are, at which commit, their size and their score.
+
+    The score of a published checkpoint is its overall score on a benchmark if its card has one, else the score on
+    development data that it was selected by. Sizes of unpublished checkpoints are estimated from the encoder's shape.
     """
     from xharness.checkpoints import listing as checkpoints_listing
     from xharness.checkpoints import zoo
 
-    known = zoo.load(org=org)
+    model_zoo = zoo.load(org=org)
     if names:
-        for entry in known.of_encoder(encoder):
+        for entry in model_zoo.of_encoder(encoder):
             click.echo(f"{entry.task} {entry.name}")
         return
-    rows = checkpoints_listing.list_checkpoints(known, folder, encoder)
+    rows = checkpoints_listing.list_checkpoints(model_zoo, folder, encoder)
     if as_json:
         print_json(rows.to_json())
     else:
@@ -71,10 +74,13 @@ def models_list(
 
 
 @models.command("show")
-@click.argument("name", metavar=f"{_WHAT}|DIR")
+@click.argument("name", metavar=f"{_NAME}|DIR")
 @AS_JSON
 def models_show(name: str, as_json: bool) -> None:
-    """Print the model card of a checkpoint; with --json its front matter and commit."""
+    """Print the model card of a checkpoint.
+
+    With --json, print its front matter and commit.
+    """
     from xharness.publishing.card.show import read_card
 
     card = read_card(name)
@@ -85,14 +91,14 @@ def models_show(name: str, as_json: bool) -> None:
 
 
 @models.command("pull")
-@click.argument("name", metavar=_WHAT)
+@click.argument("name", metavar=_NAME)
 @click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="Folder to create.")
 @AS_JSON
 def models_pull(name: str, to: Path, as_json: bool) -> None:
-    """Download a checkpoint from the Hub at one commit, with its card and results.
+    """Download a checkpoint at one commit into a folder.
 
-    Every file is verified before it gets its final name. Safetensors weights only; no pickles
-    and no code. After an interruption the same command goes on where it was.
+    Includes its model card and results. The checksum of every file is verified. Only safetensors weights are
+    downloaded, no pickles and no code. To resume an interrupted download, give the same command again.
 
     \b
     xharness models pull xlmr-squad --to xlmr-squad
@@ -108,23 +114,25 @@ def models_pull(name: str, to: Path, as_json: bool) -> None:
     elif pulled.downloaded:
         click.echo(
             f"{pulled.folder}: {pulled.repo} at {pulled.sha}, {len(pulled.files)} files, {pulled.size:,} bytes, all "
-            f"verified; {len(pulled.downloaded)} were downloaded."
+            f"checksums verified; {len(pulled.downloaded)} downloaded."
         )
     else:
         click.echo(
-            f"Nothing to do: {pulled.folder} holds {pulled.repo} at {pulled.sha}; all {len(pulled.files)} files are "
-            "verified."
+            f"Nothing to do: {pulled.folder} holds {pulled.repo} at {pulled.sha}; the checksums of all "
+            f"{len(pulled.files)} files are verified."
         )
 
 
 @models.command("pin")
 @_ORG
-@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="The zoo file to write.")
+@click.option("--to", "to", required=True, type=click.Path(path_type=Path), help="Zoo file to write.")
 def models_pin(org: str | None, to: Path) -> None:
-    """Write a zoo file that pins every checkpoint of ORG on the Hub at its newest commit.
+    """Pin checkpoints at their newest commits, in a zoo file.
 
-    If the file is there it is changed, its comments stay; else it begins as the one that XHARNESS_ZOO names, or the one
-    that comes with xharness. Use it with XHARNESS_ZOO=FILE.
+    Pins every checkpoint of the zoo that ORG has on the Hub.
+
+    An existing file is updated and keeps its comments. A new one starts as a copy of the file in XHARNESS_ZOO, or of
+    the one that comes with xharness. Set XHARNESS_ZOO=FILE to use it.
     """
     from xharness.checkpoints.zoo import pin
 
@@ -132,5 +140,5 @@ def models_pin(org: str | None, to: Path) -> None:
     for name, sha in pinned.revisions.items():
         click.echo(f"{pinned.org}/{name}: {sha}")
     if pinned.missing:
-        say(f"Not found, or not visible with this token: {', '.join(pinned.missing)}.")
+        say(f"Not on the Hub, or not visible with this token: {', '.join(pinned.missing)}.")
     say(f"{len(pinned.revisions)} of {len(pinned.revisions) + len(pinned.missing)} checkpoints are pinned in {to}.")

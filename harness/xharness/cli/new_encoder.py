@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from xharness.cli.options import AS_JSON, DATA_DIR, names, print_json
+from xharness.cli.options import AS_JSON, DATA_DIR, print_json, split_names
 
 
 @click.command("new-encoder")
-@click.option("--size", default="tiny", show_default=True, metavar="NAME", help="A size of tasks/encoder_sizes.yaml.")
+@click.option("--size", default="tiny", show_default=True, metavar="NAME", help="A size in tasks/encoder_sizes.yaml.")
 @click.option(
     "--texts-of",
     metavar="TASK[,TASK...]",
-    help="Training sets whose English texts the vocabulary is trained on.",
+    help="Train the vocabulary on the English texts of these training sets.",
 )
 @click.option(
     "--text",
@@ -22,13 +22,13 @@ from xharness.cli.options import AS_JSON, DATA_DIR, names, print_json
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Your own text for the vocabulary, in any language, one sentence or paragraph per line; repeatable.",
+    help="Train the vocabulary on your own text, one sentence or paragraph per line, in any language; repeatable.",
 )
 @click.option("--to", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder to create.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the weights.")
 @click.option(
-    "--vocabulary", type=click.IntRange(min=1), metavar="N", help="Vocabulary size. Default: that of the size."
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of the random weights."
 )
+@click.option("--vocabulary", type=click.IntRange(min=1), metavar="N", help="Override the vocabulary size.")
 @DATA_DIR
 @AS_JSON
 def new_encoder(
@@ -41,9 +41,10 @@ def new_encoder(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Create an encoder of XLM-R's architecture with random weights and a vocabulary trained on your texts.
+    """Create an encoder with random weights.
 
-    For smoke tests, and for research on model size.
+    It has XLM-R's architecture and a vocabulary trained on your texts. It is not pretrained. Use it for smoke tests and
+    for research on model size.
 
     \b
     xharness new-encoder --size tiny --texts-of ud_en_hub --to tiny
@@ -54,12 +55,12 @@ def new_encoder(
     from xharness.data.loading import data_folder
     from xharness.training import new_encoder as training_new_encoder
 
-    chosen = training_new_encoder.load_size(size)
+    encoder_size = training_new_encoder.load_size(size)
     texts = chain(
-        training_new_encoder.texts_of(names(texts_of) or [], data_folder(data_dir)),
+        training_new_encoder.texts_of(split_names(texts_of) or [], data_folder(data_dir)),
         *map(training_new_encoder.lines_of, files),
     )
-    encoder = training_new_encoder.make(chosen, texts, folder, seed=seed, pieces=vocabulary)
+    encoder = training_new_encoder.make(encoder_size, texts, folder, seed=seed, pieces=vocabulary)
     if as_json:
         print_json(
             {
@@ -73,7 +74,6 @@ def new_encoder(
         )
         return
     click.echo(
-        f"{encoder.folder}: {chosen.layers} layers of width {chosen.width}, {encoder.pieces:,} pieces from "
-        f"{encoder.texts:,} "
-        f"texts, {encoder.parameters:,} random weights (seed {seed})"
+        f"{encoder.folder}: {encoder_size.layers} layers of width {encoder_size.width}, {encoder.pieces:,} tokens in "
+        f"the vocabulary, trained on {encoder.texts:,} texts, {encoder.parameters:,} random weights (seed {seed})"
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from xharness.cli.options import AS_JSON, DEFAULT_RECIPE, LANGUAGES, names, print_json
+from xharness.cli.options import AS_JSON, DEFAULT_RECIPE, LANGUAGES, add_options, print_json, split_names
 
 if TYPE_CHECKING:
     from xharness.training.costs.estimate import Machine
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def plan() -> None:
-    """Estimate what training, tuning and evaluation cost on a GPU: steps, tokens, memory, disk and hours.
+    """Estimate what runs cost on a GPU.
 
-    Nothing is downloaded or run. Sizes are those of the task files, the shapes of well-known encoders and
-    the rates of GPUs those of tasks/encoders.yaml and tasks/gpus.yaml.
+    Prints steps, tokens, memory, disk and hours. Nothing is downloaded and nothing runs. Data sizes come from the task
+    files, shapes of encoders and speeds of GPUs from tasks/encoders.yaml and tasks/gpus.yaml.
 
     \b
     xharness plan train mnli --base xlm-roberta-large --gpu h200
@@ -29,51 +29,42 @@ def plan() -> None:
     """
 
 
-def _with(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    """Return a decorator that adds several options to a command, shown in this order."""
-
-    def add(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
 def _encoder(flag: str) -> Callable[[Any], Any]:
-    meaning = "A well-known encoder, a checkpoint of the zoo, or a local folder with config.json."
-    return click.option(flag, "encoder", required=True, metavar="NAME_OR_PATH", help=meaning, callback=_base)
+    text = "An encoder in tasks/encoders.yaml, a checkpoint of the zoo, or a local folder with a config.json."
+    return click.option(flag, "encoder", required=True, metavar="NAME_OR_PATH", help=text, callback=_base)
 
 
 def _base(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    """Return the base encoder of a zoo checkpoint; other names unchanged."""
+    """Return the base encoder of a checkpoint of the zoo; other names unchanged."""
     from xharness.checkpoints.zoo import base_of
 
     return base_of(name)
 
 
-_TARGETS = click.option("--targets", default="xtreme-r", show_default=True, metavar="NAMES", help="As for eval.")
-_SEEDS = click.option("--seeds", default="1", show_default=True, metavar="1,2,...", help="Seeds of each tuning run.")
+_TARGETS = click.option("--targets", default="xtreme-r", show_default=True, metavar="NAMES", help="As in eval.")
+_SEEDS = click.option("--seeds", default="1", show_default=True, metavar="1,2,...", help="Seeds to tune with.")
 _MACHINE = [
-    click.option("--gpu", required=True, metavar="NAME", help="A GPU of tasks/gpus.yaml, such as h200."),
+    click.option("--gpu", required=True, metavar="NAME", help="A GPU in tasks/gpus.yaml, such as h200."),
     click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="Number of GPUs."),
     click.option(
         "--dtype",
         type=click.Choice(["auto", "bfloat16", "float32"]),
         default="auto",
         show_default=True,
-        help="auto: bfloat16 where the GPU has matrix units for it, else float32.",
+        help="auto: bfloat16 if the GPU has matrix units for it, else float32.",
     ),
     click.option(
         "--share",
         type=click.FloatRange(0, 1, min_open=True),
-        help="Fraction of the hardware limit that your runs reach, if you measured it.",
+        help="Speed relative to the theoretical bound, from 0 to 1, if you measured it. Default: the project's goal.",
     ),
 ]
 _TRAINING = [
-    click.option("--recipe", default=DEFAULT_RECIPE, show_default=True, metavar="NAME", help="As for train."),
-    click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens per forward pass on a GPU."),
-    click.option("--gradient-checkpointing", is_flag=True, help="Use less memory for a third more computation."),
+    click.option("--recipe", default=DEFAULT_RECIPE, show_default=True, metavar="NAME", help="As in train."),
+    click.option(
+        "--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Maximum tokens per forward pass and GPU."
+    ),
+    click.option("--gradient-checkpointing", is_flag=True, help="Use less memory and a third more compute."),
 ]
 
 
@@ -97,18 +88,14 @@ def _machine(
 
 @plan.command("train")
 @click.argument("tasks", metavar="TASK[,TASK...]|multitask")
-@_with([_encoder("--base"), *_MACHINE, *_TRAINING])
-@click.option(
-    "--cap", type=click.IntRange(min=1), help="Several tasks: cap on the examples of a task when shares are computed."
-)
-@click.option(
-    "--temperature", type=click.FloatRange(0, min_open=True), help="Several tasks: higher values even out their shares."
-)
+@add_options([_encoder("--base"), *_MACHINE, *_TRAINING])
+@click.option("--cap", type=click.IntRange(min=1), help="Several tasks: count at most so many examples of a task.")
+@click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Several tasks: sampling temperature.")
 @AS_JSON
 def plan_train(
     tasks: str, encoder: str, recipe: str, cap: int | None, temperature: float | None, as_json: bool, **machine: Any
 ) -> None:
-    """Estimate `xharness train` on the same tasks: one checkpoint, of one or several tasks."""
+    """Estimate the cost of `xharness train` with the same tasks."""
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
     from xharness.training.costs import report as costs_report
@@ -128,10 +115,10 @@ def plan_train(
 
 
 @plan.command("tune")
-@_with([_TARGETS, _encoder("--base"), *_MACHINE, *_TRAINING, _SEEDS])
+@add_options([_TARGETS, _encoder("--base"), *_MACHINE, *_TRAINING, _SEEDS])
 @AS_JSON
 def plan_tune(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool, **machine: Any) -> None:
-    """Estimate `xharness eval --tune`: tuning one checkpoint for each target."""
+    """Estimate the cost of `xharness eval --tune`, without evaluation."""
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
     from xharness.tasks.selection import select
@@ -139,7 +126,7 @@ def plan_tune(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool
     from xharness.training.costs import workload
 
     shape, used, times = load_encoder(encoder), _machine(**machine), _count(seeds)
-    selection = select(names(targets) or [])
+    selection = select(split_names(targets) or [])
     runs = workload.tuning_runs(selection, load_recipe(recipe))
     untuned = [spec.name for spec in selection.specs if spec.train is None]
     if as_json:
@@ -156,18 +143,20 @@ def plan_tune(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool
 
 
 @plan.command("eval")
-@_with([_TARGETS, _encoder("--model"), LANGUAGES, *_MACHINE])
-@click.option("--split", type=click.Choice(["test", "dev"]), default="test", show_default=True)
+@add_options([_TARGETS, _encoder("--model"), LANGUAGES, *_MACHINE])
+@click.option(
+    "--split", type=click.Choice(["test", "dev"]), default="test", show_default=True, help="Split to evaluate."
+)
 @AS_JSON
 def plan_eval(targets: str, encoder: str, languages: str | None, split: Any, as_json: bool, **machine: Any) -> None:
-    """Estimate the scoring of one checkpoint that has all heads."""
+    """Estimate the cost of evaluating a checkpoint with all its heads."""
     from xharness.hardware import load_encoder
     from xharness.tasks.selection import select
     from xharness.training.costs import report as costs_report
     from xharness.training.costs import workload
 
     shape, used = load_encoder(encoder), _machine(**machine)
-    evaluations = workload.evaluations(select(names(targets) or []), names(languages), split)
+    evaluations = workload.evaluations(select(split_names(targets) or []), split_names(languages), split)
     if as_json:
         evaluation = costs_report.evaluations_json(evaluations, shape, used)
         print_json({**costs_report.inputs_json(encoder, shape, used), "split": split, "evaluation": evaluation})
@@ -180,10 +169,14 @@ def plan_eval(targets: str, encoder: str, languages: str | None, split: Any, as_
 
 
 @plan.command("all")
-@_with([_TARGETS, _encoder("--base"), *_MACHINE, *_TRAINING, _SEEDS])
+@add_options([_TARGETS, _encoder("--base"), *_MACHINE, *_TRAINING, _SEEDS])
 @AS_JSON
 def plan_all(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool, **machine: Any) -> None:
-    """Estimate the whole table: all intermediate checkpoints, and the tuning and evaluation of each."""
+    """Estimate the cost of the complete table of results.
+
+    Covers training, tuning and evaluating all checkpoints. These are one checkpoint for each intermediate task and one
+    for all of them, each tuned and evaluated on all targets.
+    """
     from xharness.hardware import load_encoder
     from xharness.tasks.recipes import load_recipe
     from xharness.tasks.registry import MIXTURE, list_intermediate
@@ -192,7 +185,7 @@ def plan_all(targets: str, encoder: str, recipe: str, seeds: str, as_json: bool,
     from xharness.training.costs import workload
 
     shape, used, times, chosen = load_encoder(encoder), _machine(**machine), _count(seeds), load_recipe(recipe)
-    selection = select(names(targets) or [])
+    selection = select(split_names(targets) or [])
     trained = [_intermediate(name, chosen, None, None) for name in (*list_intermediate(), MIXTURE)]
     tuned = workload.tuning_runs(selection, chosen)
     scored = workload.evaluations(selection, None, "test")
@@ -223,20 +216,20 @@ def _print(*parts: str) -> None:
 
 
 def _intermediate(tasks: str, recipe: Any, cap: int | None, temperature: float | None) -> Run:
-    """Return the run that makes one checkpoint of tasks with commas between, or of the mixture of all."""
+    """Return the run that trains one checkpoint on comma-separated tasks, or on the mixture of all."""
     from xharness.errors import UsageError
     from xharness.tasks import selection as tasks_selection
     from xharness.tasks.registry import MIXTURE, load_mixture
     from xharness.tasks.task_spec import MixtureSpec
     from xharness.training.costs import workload
 
-    wanted = names(tasks) or []
+    wanted = split_names(tasks) or []
     if not wanted:
-        raise UsageError(f"No task was named. Name training sets separated by commas, or {MIXTURE}.")
+        raise UsageError(f"No task was given. Give training sets, separated by commas, or {MIXTURE}.")
     if wanted == [MIXTURE]:
         return workload.mixture_run(load_mixture(MIXTURE), recipe, cap, temperature)
     if MIXTURE in wanted:
-        raise UsageError(f"'{MIXTURE}' means all intermediate tasks and must be named alone.")
+        raise UsageError(f"'{MIXTURE}' means all intermediate tasks. Give it without other tasks.")
     specs = [tasks_selection.training_set(name) for name in dict.fromkeys(wanted)]
     if len(specs) == 1:
         return workload.training_run(specs[0].name, specs, recipe)
@@ -253,7 +246,7 @@ def _intermediate(tasks: str, recipe: Any, cap: int | None, temperature: float |
 def _count(seeds: str) -> int:
     from xharness.errors import UsageError
 
-    parts = names(seeds) or []
+    parts = split_names(seeds) or []
     if not parts or not all(seed.isdecimal() for seed in parts) or len(set(parts)) != len(parts):
-        raise UsageError(f"--seeds is '{seeds}': give whole numbers separated by commas, each once.")
+        raise UsageError(f"--seeds is '{seeds}': give whole numbers, separated by commas, each once.")
     return len(parts)

@@ -20,27 +20,29 @@ from xharness.errors import UsageError
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="A RUN of the checkpoint, or a folder that holds RUNs; repeatable.",
+    help="Run folder of the checkpoint, or a folder of run folders; repeatable.",
 )
-@click.option("--no-results", is_flag=True, help="Publish it without scores; the card says that it was not evaluated.")
+@click.option("--no-results", is_flag=True, help="Publish without scores; the card says that it was not evaluated.")
 @click.option(
     "--facts",
     "facts_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="YAML with what no record says: who trained it, the base's Hub id, its licence ...",
+    help="YAML file with facts that no training record holds: author, Hub id of the base model, license ...",
 )
-@click.option("--adopt", is_flag=True, help="The checkpoint was not trained by xharness; FILE says how it was made.")
-@click.option("--allow-collapsed", is_flag=True, help="Publish a training that ended at chance, marked as such.")
-@click.option("--replace", is_flag=True, help="Replace another model that stands under this name.")
-@click.option("--private", is_flag=True, help="Make the repository private, where it is made.")
-@click.option("--revision", metavar="BRANCH", help="Publish to a branch; made from main where there is none.")
-@click.option("--tag", metavar="NAME", help="Name the commit.")
-@click.option("--create-pr", is_flag=True, help="Propose it as a pull request; no right to write is needed.")
-@click.option("--collection", metavar="TITLE", help="Put the repository into this collection of the same owner.")
+@click.option(
+    "--adopt", is_flag=True, help="Publish a checkpoint that xharness did not train; --facts says how it was trained."
+)
+@click.option("--allow-collapsed", is_flag=True, help="Publish a run that ended at chance level, marked as such.")
+@click.option("--replace", is_flag=True, help="Replace another model in this repository.")
+@click.option("--private", is_flag=True, help="If the repository is created, make it private.")
+@click.option("--revision", metavar="BRANCH", help="Publish to this branch; created from main if missing.")
+@click.option("--tag", metavar="NAME", help="Tag the commit.")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead; needs no write access.")
+@click.option("--collection", metavar="TITLE", help="Add the repository to this collection of its owner.")
 @click.option("--card", "only_card", is_flag=True, help="Print the model card and stop.")
 @AS_JSON
-@click.option("--yes", is_flag=True, help="Send it; without this, what would be sent is printed.")
+@click.option("--yes", is_flag=True, help="Upload. Without it, only print what would be uploaded.")
 def publish(
     folder: Path,
     repo: str,
@@ -54,14 +56,15 @@ def publish(
     yes: bool,
     **options: Any,
 ) -> None:
-    """Publish a checkpoint on the Hugging Face Hub, with its card, scores and training record.
+    """Publish a checkpoint on the Hugging Face Hub.
 
-    Without --yes everything is checked, and what would be sent is printed. All files go in one commit; a second run
-    changes nothing. The token is that of `hf auth login`, or HF_TOKEN.
+    Uploads it with its model card, scores and training record. Without --yes, everything is checked, and what would be
+    uploaded is printed. All files go into one commit; running the command again changes nothing. Uses the token of `hf
+    auth login` or HF_TOKEN.
 
     \b
-    xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml          look at it first
-    xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml --yes    send it
+    xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml          preview
+    xharness publish zoo/mnli org/xlmr-mnli --results results/mnli --facts facts.yaml --yes    upload
     """
     from xharness.hub import repository as hub_repository
     from xharness.publishing import bundle
@@ -87,7 +90,7 @@ def publish(
     if only_card:
         click.echo(prepared.card, nl=False)
         return
-    # Before anything else is asked: with a wrong token, the Hub says of public repositories that they are not there.
+    # First, because with a wrong token the Hub answers that public repositories do not exist.
     who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
     plan = publishing_plan.compare(prepared, target, who)
     for note in publishing_report.plan_notes(plan):
@@ -106,4 +109,4 @@ def publish(
     else:
         click.echo(publishing_report.plan_table(plan))
     if not plan.has_nothing:
-        say("\nNothing was sent. The same command with --yes sends it.")
+        say("\nNothing was uploaded. Give the same command with --yes to upload.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from xharness.cli.options import AS_JSON, names, print_json, say
+from xharness.cli.options import AS_JSON, print_json, say, split_names
 
 
 @click.command()
@@ -18,10 +18,11 @@ from xharness.cli.options import AS_JSON, names, print_json, say
     type=click.Choice(["text", "markdown", "csv", "latex"]),
     default="text",
     show_default=True,
+    help="Format of the tables.",
 )
-@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Average over this benchmark's languages and groups.")
-@click.option("--join", is_flag=True, help="Show the runs as one result; each must have other targets.")
-@click.option("--against", metavar="NAME,...", help="Compare with published scores, see --list-references.")
+@click.option("--benchmark", metavar="xtreme|xtreme-r", help="Average over the languages and groups of this benchmark.")
+@click.option("--join", is_flag=True, help="Join runs with different targets into one result.")
+@click.option("--against", metavar="NAME,...", help="Compare with published scores (see --list-references).")
 @click.option("--list-references", is_flag=True, help="List the published scores that come with xharness.")
 @AS_JSON
 def report(
@@ -33,7 +34,9 @@ def report(
     list_references: bool,
     as_json: bool,
 ) -> None:
-    """Print the scores of one or more runs per target and language, with means, groups and transfer gaps.
+    """Print score tables of one or more runs.
+
+    Shows scores by target and language, means, groups and transfer gaps.
 
     \b
     xharness report results/*/*/*/seed0
@@ -58,8 +61,8 @@ def report(
     if len(empty) < len(runs):
         runs = tuple(path for path in runs if path not in empty)
         for path in empty:
-            say(f"{path} is skipped: it has no results yet.")
-    published = [] if against is None else references.named(names(against) or [])
+            say(f"{path} is left out: it has no results yet.")
+    published = [] if against is None else references.named(split_names(against) or [])
     if join:
         named_results = [("joined", results_runs.join(runs, benchmark))]
     else:
@@ -72,7 +75,7 @@ def report(
         print_json(tables)
         return
     if form == "csv":
-        rows = [row for each in compared for row in each]
+        rows = [row for rows_of_run in compared for row in rows_of_run]
         click.echo(results_tables.tables(named_results, form, further=references.csv_lines(rows)))
         if rows:
             say(references.sources(rows))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from xharness.cli.options import AS_JSON, DATA_DIR, LANGUAGES, fail_if_incomplete, names, show
+from xharness.cli.options import AS_JSON, DATA_DIR, LANGUAGES, fail_if_incomplete, print_results, split_names
 
 
 @click.command()
@@ -15,18 +15,22 @@ from xharness.cli.options import AS_JSON, DATA_DIR, LANGUAGES, fail_if_incomplet
 @click.option(
     "--targets",
     metavar="NAMES",
-    help="Tasks to score; a benchmark's name adds its overall average. Default: all in the folder.",
+    help="Targets to score; a benchmark's name also gives its overall score. Default: all in the folder.",
 )
 @LANGUAGES
-@click.option("--split", type=click.Choice(["test", "dev"]), help="Default: the split of the run, else test.")
+@click.option(
+    "--split", type=click.Choice(["test", "dev"]), help="Default: the split of the run; test for other predictions."
+)
 @DATA_DIR
 @AS_JSON
 def score(
     folder: Path, targets: str | None, languages: str | None, split: Any, data_dir: Path | None, as_json: bool
 ) -> None:
-    """Score the predictions of any system against gold data, without a model and without torch.
+    """Score predictions of any system against the gold labels.
 
-    DIR has XTREME's submission layout, <task>/test-<xx>.<ext>; RUN is a run folder written by eval.
+    Needs no model and no torch.
+
+    DIR is a folder in XTREME's submission layout, <task>/test-<xx>.<ext>. RUN is a run folder of `xharness eval`.
 
     \b
     xharness score predictions/ --targets xtreme
@@ -34,6 +38,8 @@ def score(
     """
     from xharness.results import scoring
 
-    results = scoring.score(folder, targets=names(targets), languages=names(languages), split=split, data_dir=data_dir)
-    show(results, str(folder), as_json)
+    results = scoring.score(
+        folder, targets=split_names(targets), languages=split_names(languages), split=split, data_dir=data_dir
+    )
+    print_results(results, str(folder), as_json)
     fail_if_incomplete(results.provenance["failures"])

@@ -14,57 +14,59 @@ from xharness.errors import UsageError
 
 @click.command()
 @click.argument("runs", metavar="[RUN]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--to", "repo", metavar="ORG/NAME", required=True, help="The leaderboard's data set on the Hub.")
-@click.option("--name", "--model-name", "name", metavar="TEXT", help="What the system is called on the board.")
+@click.option("--to", "repo", metavar="ORG/NAME", required=True, help="Data set of the leaderboard on the Hub.")
+@click.option("--name", "--model-name", "name", metavar="TEXT", help="Name of the system on the leaderboard.")
 @click.option(
     "--predictions",
     "folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Another system's predictions in XTREME's layout (DIR/xnli/test-de.tsv), or folders DIR/seed<k> of them.",
+    help="Predictions of another system in XTREME's layout (DIR/xnli/test-de.tsv), or one such folder per seed "
+    "(DIR/seed<k>).",
 )
 @click.option(
     "--architecture",
     type=click.Choice(["encoder", "decoder", "encoder-decoder"]),
     default="encoder",
     show_default=True,
+    help="Architecture of the system.",
 )
-@click.option("--model", "model", metavar="ORG/NAME[@COMMIT]", help="With --predictions: the model on the Hub.")
-@click.option("--base", metavar="TEXT", help="What its training began with (FacebookAI/xlm-roberta-large).")
-@click.option("--parameters", type=click.IntRange(min=1), metavar="N", help="How many it has.")
-@click.option("--paper", metavar="URL", help="https://...")
-@click.option("--url", metavar="URL", help="Of the model or its code, https://...")
+@click.option("--model", "model", metavar="ORG/NAME[@COMMIT]", help="With --predictions: model on the Hub.")
+@click.option("--base", metavar="TEXT", help="Base model (FacebookAI/xlm-roberta-large).")
+@click.option("--parameters", type=click.IntRange(min=1), metavar="N", help="Number of parameters.")
+@click.option("--paper", metavar="URL", help="Address of the paper, https://...")
+@click.option("--url", metavar="URL", help="Address of the model or its code, https://...")
 @click.option(
     "--phase",
     type=click.Choice(["as is", "tuned", "prompted"]),
-    help="With --predictions: how targets were solved; 'tuned' if not given.",
+    help="With --predictions: how the system solves targets. Default: tuned.",
 )
 @click.option(
     "--training",
     type=click.Choice(["zero-shot", "translate-train", "native", "few-shot"]),
-    help="What heads were trained on, where no RUN says it; 'zero-shot' if not given.",
+    help="Data that heads were trained on, if no run records it. Default: zero-shot.",
 )
 @click.option(
     "--selected-by",
     metavar="TEXT",
-    help="How states were chosen. Of RUNs, which are taken: 'english-dev' if there are several.",
+    help="Checkpoint selection. With RUN: which one to submit if a run has several. Default: english-dev.",
 )
 @click.option(
     "--saw-test-data",
     type=click.Choice(["no", "yes", "unknown"]),
     default="unknown",
     show_default=True,
-    help="Whether the test data of a target was in any training data.",
+    help="Whether training data contained test data of a target.",
 )
-@click.option("--translated-data", is_flag=True, help="Machine translations of training data were used.")
-@click.option("--note", default="", metavar="TEXT", help="Up to 500 characters, shown on the board.")
-@click.option("--supersedes", metavar="ID", help="An earlier submission of yours that this one replaces.")
-@click.option("--withdraw", metavar="ID", help="Take a submission of yours from the board; needs --reason.")
-@click.option("--reason", metavar="TEXT", help="Why it is withdrawn, shown on the board.")
-@click.option("--submitted-by", metavar="USER", help="Your name on the Hub, for a look without a token.")
+@click.option("--translated-data", is_flag=True, help="Machine-translated training data was used.")
+@click.option("--note", default="", metavar="TEXT", help="Note to show on the leaderboard, up to 500 characters.")
+@click.option("--supersedes", metavar="ID", help="Your earlier submission that this one replaces.")
+@click.option("--withdraw", metavar="ID", help="Withdraw your submission; needs --reason.")
+@click.option("--reason", metavar="TEXT", help="Reason for --withdraw, shown on the leaderboard.")
+@click.option("--submitted-by", metavar="USER", help="Your user name on the Hub, to preview without a token.")
 @DATA_DIR
 @AS_JSON
-@click.option("--yes", is_flag=True, help="Send it; without this, what would be sent is printed.")
+@click.option("--yes", is_flag=True, help="Submit. Without it, only print what would be submitted.")
 def submit(
     runs: tuple[Path, ...],
     repo: str,
@@ -74,15 +76,15 @@ def submit(
     yes: bool,
     **given: Any,
 ) -> None:
-    """Submit RUNs of one system, or another system's predictions, to a leaderboard on the Hugging Face Hub.
+    """Submit scores to a leaderboard.
 
-    Before anything is sent, all scores are computed anew from the predictions, and what would be sent is printed. With
-    --yes one pull request is opened; a second run finds it again. Several RUNs are seeds, or targets tuned apart, of
-    one checkpoint. The token is that of `hf auth login`, or HF_TOKEN.
+    Submits runs of one system, or predictions of another system. All scores are first recomputed from the predictions.
+    With --yes, one pull request is opened; running the command again finds it. Several RUNs are seeds of one
+    checkpoint, or separately tuned targets. Uses the token of `hf auth login` or HF_TOKEN.
 
     \b
-    xharness submit results/xlmr/*/*/seed* --to org/leaderboard --name "XLM-R large"          look at it first
-    xharness submit results/xlmr/*/*/seed* --to org/leaderboard --name "XLM-R large" --yes    send it
+    xharness submit results/xlmr/*/*/seed* --to org/leaderboard --name "XLM-R large"          preview
+    xharness submit results/xlmr/*/*/seed* --to org/leaderboard --name "XLM-R large" --yes    submit
     xharness submit --predictions DIR --model-name "mT5 XXL" --paper URL --to org/leaderboard
     xharness submit --withdraw xlm-r-large-0123456789ab --reason "wrong seeds" --to org/leaderboard
     """
@@ -91,18 +93,18 @@ def submit(
     from xharness.leaderboard import submit_report
 
     who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
-    said_user = given["submitted_by"]
+    submitted_by = given["submitted_by"]
     package = None
     if withdraw is not None:
         if runs or given["folder"] is not None:
-            raise UsageError("--withdraw takes no RUN and no --predictions: it only names what is withdrawn.")
+            raise UsageError("--withdraw cannot be used together with RUN or --predictions. Leave them out.")
         upload = leaderboard_submit.of_withdrawal(withdraw, reason)
     else:
         if reason is not None:
-            raise UsageError("--reason goes with --withdraw. Leave it out, or use --note.")
+            raise UsageError("--reason needs --withdraw. Leave it out, or use --note.")
         package = _package(runs, given, who.name if who is not None else None, yes)
         upload = leaderboard_submit.of_package(package)
-    plan = leaderboard_submit.compare(upload, repo, who, said_user)
+    plan = leaderboard_submit.compare(upload, repo, who, submitted_by)
     for note in submit_report.plan_notes(plan, package):
         say(note)
     if yes and who is not None:
@@ -117,32 +119,30 @@ def submit(
     else:
         click.echo(submit_report.plan_table(plan, package))
     if plan.state == leaderboard_submit.NEW:
-        say("\nNothing was sent. The same command with --yes sends it.")
+        say("\nNothing was submitted. Give the same command with --yes to submit.")
 
 
 def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, yes: bool) -> Any:
-    """Return the package of RUNs or of a folder of predictions, with what the options say of it."""
+    """Return the package of run folders, or of a folder of predictions, with the options as its facts."""
     from xharness.leaderboard import collect as leaderboard_collect
     from xharness.leaderboard import package as leaderboard_package
 
-    folder, name, said_user = given.pop("folder"), given["name"], given.pop("submitted_by")
+    folder, name, submitted_by = given.pop("folder"), given["name"], given.pop("submitted_by")
     data_dir, note, model = given.pop("data_dir"), given.pop("note"), given.pop("model")
     if bool(runs) == (folder is not None):
-        raise UsageError("Give RUNs, or --predictions DIR for another system; one of both.")
+        raise UsageError("Give either RUN folders or --predictions DIR.")
     if name is None:
-        raise UsageError("--name: say what the system is called on the board.")
-    foreign = [f"--{flag}" for flag, value in (("phase", given["phase"]), ("model", model)) if value is not None]
-    if runs and foreign:
-        raise UsageError(f"{', '.join(foreign)}: the RUNs say it. Leave it out.")
-    submitter = said_user or user
+        raise UsageError("--name is missing: give the name of the system on the leaderboard.")
+    superfluous = [f"--{flag}" for flag, value in (("phase", given["phase"]), ("model", model)) if value is not None]
+    if runs and superfluous:
+        raise UsageError(f"{', '.join(superfluous)}: the runs record it. Leave it out.")
+    submitter = submitted_by or user
     if submitter is None:
-        raise UsageError(
-            "There is no token of the Hub on this machine. Log in with `hf auth login`, or say --submitted-by."
-        )
-    if yes and said_user not in (None, user):
-        raise UsageError(f"--submitted-by: '{said_user}', but the token is of '{user}'. Leave --submitted-by out.")
+        raise UsageError("This machine has no Hub token. Log in with `hf auth login`, or give --submitted-by.")
+    if yes and submitted_by not in (None, user):
+        raise UsageError(f"--submitted-by is '{submitted_by}', but the token belongs to '{user}'. Leave it out.")
     base, _, commit = (model or "").partition("@")
-    made = leaderboard_package.SubmitterInfo(
+    submitter_info = leaderboard_package.SubmitterInfo(
         **given, notes=note, submitted_by=submitter, repo=base or None, revision=commit or None
     )
     collected = (
@@ -150,4 +150,4 @@ def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, ye
         if folder is None
         else leaderboard_collect.of_folder(folder)
     )
-    return leaderboard_package.pack(collected, made, data_dir, say)
+    return leaderboard_package.pack(collected, submitter_info, data_dir, say)

@@ -11,13 +11,16 @@ from xharness.cli.options import AS_JSON, print_json, say
 
 @click.group()
 def tasks() -> None:
-    """List, show, check and pin the task specs."""
+    """List, show, check and pin task files."""
 
 
 @tasks.command("list")
 @AS_JSON
 def tasks_list(as_json: bool) -> None:
-    """List the targets with their metric, number of languages and data source."""
+    """List the targets.
+
+    Shows task kind, metric, number of languages, English training set and data source.
+    """
     from tabulate import tabulate
 
     from xharness.tasks.registry import list_tasks, load_task
@@ -38,7 +41,7 @@ def tasks_list(as_json: bool) -> None:
 @click.argument("name")
 @AS_JSON
 def tasks_show(name: str, as_json: bool) -> None:
-    """Show the parsed spec of a target, with its hash."""
+    """Print the spec of a target and its hash."""
     import yaml
 
     from xharness.tasks.registry import load_task
@@ -55,10 +58,10 @@ def tasks_show(name: str, as_json: bool) -> None:
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @AS_JSON
 def tasks_check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check all shipped task files, or FILES (your own targets).
+    """Validate task files.
 
-    Reports all errors of all files at once, each with file, field and nearest name. Without FILES the targets
-    are counted against the benchmarks, and what is missing from them is an error, too.
+    Validates your own FILES, or those that come with xharness. Reports all errors of all files at once. Without FILES,
+    it also reports targets and languages of the benchmarks that are missing.
 
     \b
     xharness tasks check
@@ -77,11 +80,14 @@ def tasks_check(files: tuple[Path, ...], as_json: bool) -> None:
 @tasks.command("pin")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 def tasks_pin(files: tuple[Path, ...]) -> None:
-    """Replace branches in task files by their current commits (needs the Hub)."""
+    """Pin the data of task files at the newest commits.
+
+    Replaces branch names by commits. Needs the Hub. Without FILES, changes the task files that come with xharness.
+    """
     from xharness import assets
     from xharness.tasks.pin import pin
 
-    # The demo's data is made on the spot and lies on no Hub.
+    # The data of the demo is generated and not on the Hub.
     shipped = [path for path in sorted(assets.TASKS.glob("*/*.yaml")) if path.parent.name != "demo"]
     changes = pin(list(files) or shipped)
     for change in changes:

@@ -9,81 +9,107 @@ from typing import Any
 
 import click
 
-from xharness.cli.options import AS_JSON, DATA_DIR, given_of, names, needs_accelerate, print_json, say, with_recipe
+from xharness.cli.options import (
+    AS_JSON,
+    DATA_DIR,
+    RECIPE,
+    add_options,
+    pop_recipe_settings,
+    print_json,
+    require_accelerate,
+    say,
+    split_names,
+)
 from xharness.errors import Incomplete
 
 
-def _pairs(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
+def _files_by_language(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
     files_by_language: dict[str, Path] = {}
     for part in value:
         code, equals, path = part.partition("=")
         if not code or not equals or not path:
             raise click.BadParameter("write LANGUAGE=FILE, such as de=mnli-de.jsonl.")
         if not re.fullmatch("[a-z]{2,3}", code):
-            raise click.BadParameter(f"'{code}' is no language code of two or three letters.")
+            raise click.BadParameter(f"'{code}' is not a language code of two or three letters.")
         if code in files_by_language:
-            raise click.BadParameter(f"the language '{code}' stands twice.")
+            raise click.BadParameter(f"the language '{code}' is given twice.")
         files_by_language[code] = Path(path)
     return files_by_language
 
 
 @click.command()
 @click.argument("tasks", metavar="TASK[,TASK...]|multitask")
-@click.option("--base", required=True, metavar="PATH_OR_ID[@REVISION]", help="The encoder to start from.")
 @click.option(
-    "--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the trained checkpoint."
+    "--base",
+    required=True,
+    metavar="PATH_OR_ID[@REVISION]",
+    help="Encoder to train: a local folder, or a model on the Hub.",
 )
-@with_recipe
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder for the checkpoint."
+)
+@add_options(RECIPE)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of data order, new heads and dropout.")
 @click.option(
     "--retries",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Number of further seeds to try if training collapses or diverges.",
+    help="How many more seeds to try if training collapses or diverges.",
 )
 @click.option(
-    "--source-language", metavar="CODES", help="Languages to train on, separated by commas. Default: English."
+    "--source-language",
+    metavar="CODES",
+    help="Languages to train on, separated by commas. Default: English.",
 )
 @click.option(
     "--source-data",
     multiple=True,
     metavar="CODE=FILE",
-    callback=_pairs,
-    help="Your own training data in a language (jsonl, json, csv, tsv, parquet ...); repeatable.",
+    callback=_files_by_language,
+    help="Train on your own data in a language (jsonl, json, csv, tsv, parquet ...); repeatable.",
 )
 @click.option(
     "--cap",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Several tasks: cap on the examples of a task when shares are computed.",
+    help="Several tasks: count at most N examples of a task when tasks are sampled.",
 )
-@click.option("--temperature", type=float, metavar="T", help="Several tasks: 1 samples in proportion to their sizes.")
+@click.option(
+    "--temperature",
+    type=float,
+    metavar="T",
+    help="Several tasks: sampling temperature. 1: in proportion to size; higher: more evenly.",
+)
 @click.option(
     "--mlm",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Also train masked language modeling on this text, one sentence or paragraph per line.",
+    help="Also train with masked language modeling on this text, one sentence or paragraph per line.",
 )
 @click.option(
     "--mlm-share",
     type=float,
     default=0.2,
     show_default=True,
-    help="Fraction of the steps for masked language modeling; the default is our choice.",
+    help="Share of the steps for --mlm. The default is ours, not from a paper.",
 )
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda",
+    help="auto: the GPU if there is one, else the CPU.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="bfloat16: mixed precision with float32 weights.",
+    help="Precision of the computation. Weights stay in float32.",
 )
-@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Tokens per forward pass.")
-@click.option(
-    "--trust-remote-code", is_flag=True, help="Run Python code that comes with the base. Read that code first."
-)
+@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Maximum tokens per forward pass.")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with --base. Read it first.")
 @DATA_DIR
 @click.option("--dry-run", is_flag=True, help="Print the training plan and stop.")
 @AS_JSON
@@ -98,10 +124,10 @@ def train(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train an encoder on intermediate tasks, in English by default.
+    """Train an encoder on intermediate tasks.
 
-    One task gives a plain transformers checkpoint with its head; several give an encoder and heads/<task>.safetensors.
-    A run that was stopped continues when the same command is given again. On several GPUs:
+    The training data is English by default. One task gives a standard transformers checkpoint; several tasks give an
+    encoder with heads/<task>.safetensors. To resume an interrupted run, give the same command again. On several GPUs:
     torchrun --nproc-per-node 4 -m xharness train ...
 
     \b
@@ -113,10 +139,10 @@ def train(
     from xharness.training import report as training_report
     from xharness.training.plan import Options, prepare
 
-    languages = tuple(names(source_language) or source_data or ("en",))
-    options |= {"given": given_of(options), "languages": languages, "files": source_data}
-    plan = prepare(names(tasks) or [], base, data_dir=data_dir, options=Options(**options))
-    first = os.environ.get("RANK", "0") == "0"  # only one of several processes prints
+    languages = tuple(split_names(source_language) or source_data or ("en",))
+    options |= {"given": pop_recipe_settings(options), "languages": languages, "files": source_data}
+    plan = prepare(split_names(tasks) or [], base, data_dir=data_dir, options=Options(**options))
+    first = os.environ.get("RANK", "0") == "0"  # of several processes, one prints
     for note in plan.checkpoint.notes if first else ():
         say(note)
     if dry_run:
@@ -127,7 +153,7 @@ def train(
         return
     if first:
         say(training_report.plan_table(plan) + "\n")
-    needs_accelerate()
+    require_accelerate()
     from xharness.training.runner import train as run
 
     record = run(plan, output, say=say)

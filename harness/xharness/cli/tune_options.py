@@ -1,4 +1,4 @@
-"""The options of `xharness eval --tune`."""
+"""Options of `xharness eval --tune`."""
 
 from __future__ import annotations
 
@@ -7,47 +7,48 @@ from typing import Any
 
 import click
 
-from xharness.cli.options import RECIPE, given_of, names
+from xharness.cli.options import RECIPE, pop_recipe_settings, split_names
 
 
 def _seeds(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     if value is None:
         return None
-    parts = names(value) or []
+    parts = split_names(value) or []
     wrong = [part for part in parts if not part.isdecimal() or int(part) >= 2**32]
     if wrong or not parts:
-        shown = f"'{wrong[0]}' is not a seed: " if wrong else ""
-        raise click.BadParameter(f"{shown}give whole numbers from 0 separated by commas, such as 1,2,3.")
+        shown = f"'{wrong[0]}' is not a seed. " if wrong else ""
+        raise click.BadParameter(f"{shown}Give whole numbers from 0, separated by commas, such as 1,2,3.")
     return tuple(int(part) for part in parts)
 
 
 def _also(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
-    return () if value == "none" else tuple(names(value) or [])
+    return () if value == "none" else tuple(split_names(value) or [])
 
 
-TUNING = [
+TUNE = [
     click.option(
         "--tune",
         is_flag=True,
-        help="Fine-tune the checkpoint with a new head for each target that needs one, once per seed. Tuned checkpoints "
-        "are kept in a cache. The options below say how.",
+        help="Fine-tune the encoder with a new head for each target that needs one, once per seed. Tuned checkpoints "
+        "are cached and reused. The options below configure it.",
     ),
-    click.option("--fresh-head", is_flag=True, help="Also tune for targets that the checkpoint's own head fits."),
+    click.option("--fresh-head", is_flag=True, help="Tune also for targets that a head of the checkpoint fits."),
     click.option(
-        "--seeds", metavar="1,2,3", callback=_seeds, help="Train with each seed; report mean and standard deviation."
+        "--seeds", metavar="1,2,3", callback=_seeds, help="Tune once per seed; report mean and standard deviation."
     ),
     click.option(
         "--tune-language",
         default="en",
         show_default=True,
         metavar="en|CODES|all",
-        help="Languages to train on (native or machine-translated data, as the training set has it). Not zero-shot.",
+        help="Languages to train on, with the native or machine-translated data of the training set. Anything but "
+        "English is not zero-shot.",
     ),
     click.option(
         "--shots",
         type=click.IntRange(min=1),
         metavar="K",
-        help="Train on K examples per language and label (or per language, without labels), drawn by the seed.",
+        help="Train on K examples per language and label (per language if there are no labels), drawn by the seed.",
     ),
     click.option(
         "--average-last",
@@ -55,7 +56,7 @@ TUNING = [
         default=3,
         show_default=True,
         metavar="K",
-        help="How many of the last evaluated checkpoints are averaged.",
+        help="Model averaging: how many of the last evaluated checkpoints to average.",
     ),
     click.option(
         "--also",
@@ -63,39 +64,35 @@ TUNING = [
         show_default=True,
         metavar="NAMES|none",
         callback=_also,
-        help="Checkpoints to score beside the one selected on English development data; target-dev is the oracle.",
+        help="Checkpoint selections to score besides the one on English development data. target-dev is an oracle.",
     ),
     click.option(
         "--tuned-dir",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Folder for tuned checkpoints. Default: the cache (XHARNESS_CACHE).",
+        help="Store tuned checkpoints in this folder instead of the cache (XHARNESS_CACHE).",
     ),
 ]
 
 
-def with_tuning(command: Any) -> Any:
-    """Add the options of `--tune` to a command."""
-    for option in reversed(TUNING):
-        command = option(command)
-    return command
+def pop_tune_options(context: click.Context, options: dict[str, Any]) -> dict[str, Any] | None:
+    """Remove the options of ``--tune`` and of the recipe from those of ``eval``, and return them.
 
-
-def tuning_of(context: click.Context, options: dict[str, Any]) -> dict[str, Any] | None:
-    """Remove the options of `--tune` from a command's and return them; None without ``--tune``, which they need."""
+    Without ``--tune``, return None; none of them may be given then.
+    """
     given = {name for name in options if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
-    own = {p.name: p.opts[-1] for p in context.command.params if p.name in _names_of(TUNING) | _names_of(RECIPE)}
-    tuning = {str(name): options.pop(str(name)) for name in own}
-    if not tuning.pop("tune"):
-        if stray := sorted(given & own.keys()):
-            raise click.UsageError(f"{own[stray[0]]} is an option of --tune: add --tune, or leave it out.", context)
+    flags = {p.name: p.opts[-1] for p in context.command.params if p.name in _names_of(TUNE) | _names_of(RECIPE)}
+    tune_options = {str(name): options.pop(str(name)) for name in flags}
+    if not tune_options.pop("tune"):
+        if stray := sorted(given & flags.keys()):
+            raise click.UsageError(f"{flags[stray[0]]} needs --tune. Add --tune, or leave it out.", context)
         return None
-    if tuning["seeds"] is not None and "seed" in given:
-        raise click.UsageError("--seed and --seeds cannot be used together: give one of them.", context)
-    tuning["seeds"] = tuning["seeds"] or (options["seed"],)
-    tuning["languages"] = tuple(names(tuning.pop("tune_language")) or [])
-    tuning["root"] = tuning.pop("tuned_dir")
-    return {"given": given_of(tuning), **tuning}
+    if tune_options["seeds"] is not None and "seed" in given:
+        raise click.UsageError("--seed and --seeds cannot be used together. Give one of them.", context)
+    tune_options["seeds"] = tune_options["seeds"] or (options["seed"],)
+    tune_options["languages"] = tuple(split_names(tune_options.pop("tune_language")) or [])
+    tune_options["root"] = tune_options.pop("tuned_dir")
+    return {"given": pop_recipe_settings(tune_options), **tune_options}
 
 
 def _names_of(decorators: list[Any]) -> set[str]:

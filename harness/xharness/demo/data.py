@@ -81,7 +81,7 @@ def _card(name: str, configs: dict[str, list[str]]) -> str:
 _DESCRIPTIONS = {
     "demo-nli": "Does the hypothesis follow from the premise (entailment), deny it (contradiction), or speak of "
     "something else (neutral)?",
-    "demo-ner": "People, organisations and places, IOB2; the tokens of Chinese are characters.",
+    "demo-ner": "People, organizations and places, IOB2; the tokens of Chinese are characters.",
     "demo-qa": "Questions on a short text about two people; the answer is a span of the text.",
     "demo-bitext": "Sentences and their English translations.",
     "demo-parallel": "Sentences and their English translations, to align the demo's encoder on.",

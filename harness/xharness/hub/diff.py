@@ -16,17 +16,17 @@ _Entry = RemoteFile | str
 
 @dataclass(frozen=True)
 class Change:
-    """A file before and after; None where there is none. Of a folder that is gone only its path is known."""
+    """A file before and after a change; None: it did not exist. Of a deleted folder only the path is known."""
 
     before: RemoteFile | None
     after: RemoteFile | None
 
 
 def history(repo: str, revision: str, repo_type: RepoType) -> list[str]:
-    """Return the commits that led to a revision, the newest first.
+    """Return the commits up to a revision, newest first.
 
     Raises:
-        ModelError, DataError: there is no such repository or revision, or the Hub cannot be reached.
+        ModelError, DataError: the repository or revision does not exist, or the Hub cannot be reached.
     """
     from huggingface_hub import HfApi
 
@@ -36,7 +36,7 @@ def history(repo: str, revision: str, repo_type: RepoType) -> list[str]:
 
 
 def names(repo: str, sha: str, folder: str, repo_type: RepoType) -> list[str]:
-    """Return the names of what lies in a folder at a commit; [] where there is no such folder.
+    """Return the names of the files and folders in a folder at a commit; [] if the folder does not exist.
 
     Raises:
         ModelError, DataError: as in `history`.
@@ -45,23 +45,23 @@ def names(repo: str, sha: str, folder: str, repo_type: RepoType) -> list[str]:
 
 
 def folders(repo: str, sha: str, folder: str, repo_type: RepoType) -> dict[str, str]:
-    """Return the folders in a folder at a commit: name -> an id that is another if anything in it is.
+    """Return the subfolders of a folder at a commit: name -> id, which changes if anything in the subfolder does.
 
     Raises:
         ModelError, DataError: as in `history`.
     """
-    there = _listing(repo, sha, folder, repo_type)
-    return {path.rpartition("/")[2]: entry for path, entry in there.items() if isinstance(entry, str)}
+    entries = _listing(repo, sha, folder, repo_type)
+    return {path.rpartition("/")[2]: entry for path, entry in entries.items() if isinstance(entry, str)}
 
 
 def changes(repo: str, before: str, after: str, repo_type: RepoType, most: int) -> dict[str, Change]:
-    """Return the files that differ between two commits by path, and folders that are gone with a ``/`` at their end.
+    """Return the files that differ between two commits, by path. Paths of deleted folders end with ``/``.
 
     Args:
         repo: ``org/name``.
         before, after: commits.
         repo_type: ``model``, ``dataset`` or ``space``.
-        most: no more are looked for than this and one.
+        most: stop after one more than this.
 
     Raises:
         ModelError, DataError: as in `history`.
@@ -87,11 +87,11 @@ def _changes(
                 if isinstance(file, RemoteFile):
                     yield inner, Change(None, file)
         if isinstance(was, RemoteFile) or isinstance(now, RemoteFile):
-            yield path, Change(*(each if isinstance(each, RemoteFile) else None for each in (was, now)))
+            yield path, Change(*(entry if isinstance(entry, RemoteFile) else None for entry in (was, now)))
 
 
 def _listing(repo: str, sha: str, folder: str, repo_type: RepoType) -> dict[str, _Entry]:
-    """Return what lies in a folder; {} where there is none."""
+    """Return the entries of a folder by path; {} if the folder does not exist."""
     try:
         return dict(_tree(repo, sha, folder, repo_type, recursive=False))
     except NoSuchFile:

@@ -19,31 +19,31 @@ SHA = re.compile(r"[0-9a-f]{40}")
 
 
 class NoSuchFile(XharnessError):
-    """The repository is there, the file is not."""
+    """The repository exists, but the file does not."""
 
 
 class Unreachable(XharnessError):
-    """The Hub cannot be reached, or may not be asked (HF_HUB_OFFLINE); also a ModelError or a DataError."""
+    """The Hub cannot be reached, or HF_HUB_OFFLINE is set. Instances are also a ModelError or a DataError."""
 
 
 class _ModelUnreachable(Unreachable, ModelError):
-    """The Hub cannot be reached and a model was asked for."""
+    """The Hub cannot be reached for a model."""
 
 
 class _DataUnreachable(Unreachable, DataError):
-    """The Hub cannot be reached and a data set was asked for."""
+    """The Hub cannot be reached for a data set."""
 
 
 class _NoSuchModelFile(NoSuchFile, ModelError):
-    """A file is not in a model repository."""
+    """A model repository does not have a file."""
 
 
 class _NoSuchDataFile(NoSuchFile, DataError):
-    """A file is not in a data set."""
+    """A data set does not have a file."""
 
 
 def http_error() -> type[Exception]:
-    """Return what every HTTP error is: httpx in huggingface_hub 1, httpx2 in 2, under one name in both."""
+    """Return the base class of HTTP errors: that of httpx in huggingface_hub 1, of httpx2 in huggingface_hub 2."""
     import huggingface_hub.utils
 
     library: Any = huggingface_hub.utils
@@ -53,7 +53,7 @@ def http_error() -> type[Exception]:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the Hub, as far as a sentence on it needs: a repository, or one file of it."""
+    """A request to the Hub, for error messages: a repository, or one file of it."""
 
     repo: str
     revision: str | None
@@ -62,30 +62,30 @@ class Request:
 
     @property
     def of_model(self) -> bool:
-        """Whether a model is asked for, and not a data set or a Space."""
+        """Whether it is for a model, not for a data set or a Space."""
         return self.repo_type == "model"
 
     @property
     def kind(self) -> type[XharnessError]:
-        """The error that anything wrong with it is."""
+        """The class of its errors."""
         return ModelError if self.of_model else DataError
 
     @property
     def where(self) -> str:
-        """The repository with its branch or tag; a sha tells a reader nothing."""
+        """The repository with its branch or tag, for messages; a sha is left out."""
         named = self.revision and not SHA.fullmatch(self.revision)
         return f"{self.repo}@{self.revision}" if named else self.repo
 
 
 @contextmanager
 def explain_read_errors(request: Request, nearest_revision: Callable[[], str]) -> Iterator[None]:
-    """Turn what huggingface_hub raises inside the block into a sentence for the user.
+    """Turn errors of huggingface_hub inside the block into one sentence for the user.
 
-    The text of the original error is left out: it may hold a URL with a password, a proxy or a token.
+    The text of the original error is left out: it may contain a URL with a password, a proxy or a token.
 
     Args:
-        request: what the block asks for.
-        nearest_revision: returns a hint if the repository has no such revision.
+        request: what the block requests.
+        nearest_revision: returns a hint if the revision does not exist.
     """
     from huggingface_hub import errors
 
@@ -99,16 +99,18 @@ def explain_read_errors(request: Request, nearest_revision: Callable[[], str]) -
             f"{page}, then log in with `hf auth login` or set HF_TOKEN to a token of the same account."
         ) from None
     except errors.RevisionNotFoundError:
-        raise kind(f"{request.repo}: there is no revision '{request.revision}'.{nearest_revision()}") from None
+        raise kind(f"{request.repo}: revision '{request.revision}' does not exist.{nearest_revision()}") from None
     except errors.RepositoryNotFoundError:
         raise _not_found(request) from None
     except errors.RemoteEntryNotFoundError:
         missing = _NoSuchModelFile if request.of_model else _NoSuchDataFile
-        place = (request.revision or "main")[:12]
-        raise missing(f"{where}: there is no file {file or 'of this name'} at {place}.") from None
+        revision = (request.revision or "main")[:12]
+        raise missing(f"{where}: {file or 'the file'} does not exist at {revision}.") from None
     except (errors.HFValidationError, errors.HfUriError):
         raise kind(
-            f"{where}: neither a local folder nor a name on the Hub (org/name, of letters, digits, '-', '_' and '.')."
+            f"{where}: neither a local folder nor a repository name on the Hub (org/name, with letters, digits, '-', "
+            "'_' "
+            "and '.')."
         ) from None
     except errors.HfHubHTTPError as error:
         raise _refused(error.response.status_code, request) from None
@@ -122,11 +124,12 @@ def explain_read_errors(request: Request, nearest_revision: Callable[[], str]) -
     ) as error:
         raise _unreachable(error, request) from None
     except OSError as error:
-        raise _broken_off(error, request) from None
+        raise _interrupted(error, request) from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise kind(
-            f"{where}: what came is not what the Hub answers ({type(error).__name__}); a proxy may stand in between. "
-            "Run the same command again later."
+            f"{where}: the response is not one of the Hub ({type(error).__name__}). A proxy may have changed it. Run "
+            "the "
+            "same command again later."
         ) from None
 
 
@@ -135,8 +138,8 @@ def _not_found(request: Request) -> XharnessError:
     folder = Path(request.repo).expanduser()
     local = nearest_folder(folder) if "/" in request.repo and folder.parent.is_dir() else ""
     return request.kind(
-        f"{request.where}: the Hub has no {what} of this name, or it is private. Look at the spelling"
-        f"{local and f' (as a local folder:{local})'}; for a private one log in with `hf auth login` or "
+        f"{request.where}: the Hub has no {what} of this name, or it is private. Check the spelling"
+        f"{local and f' (as a local folder:{local})'}. For a private one, log in with `hf auth login` or "
         "set HF_TOKEN to a token that may read it."
     )
 
@@ -149,12 +152,13 @@ def _refused(status: int, request: Request) -> XharnessError:
         )
     if status == 429:
         return request.kind(
-            f"{request.where}: the Hub says that this machine asks too much (HTTP 429). Wait some minutes and run "
-            "the same command again; whole files are kept. With `hf auth login` the limits are higher."
+            f"{request.where}: too many requests from this machine (HTTP 429). Wait some minutes and run the same "
+            "command "
+            "again; complete files are kept. `hf auth login` raises the limit."
         )
     return request.kind(
-        f"{request.where}: the Hub answered with an error (HTTP {status}). Run the same command again later; files "
-        "that are whole are kept."
+        f"{request.where}: the Hub answered with an error (HTTP {status}). Run the same command again later; complete "
+        "files are kept."
     )
 
 
@@ -164,7 +168,7 @@ def _unreachable(error: Exception, request: Request) -> XharnessError:
     causes = [error, error.__cause__, error.__context__]
     statuses = [c.response.status_code for c in causes if getattr(c, "response", None) is not None]  # type: ignore[union-attr]
     why = (
-        "HF_HUB_OFFLINE is set, and the cache does not hold what is needed"
+        "HF_HUB_OFFLINE is set, and the file is not in the cache"
         if constants.HF_HUB_OFFLINE
         else f"the Hub answered with an error (HTTP {statuses[0]})"
         if statuses
@@ -172,24 +176,24 @@ def _unreachable(error: Exception, request: Request) -> XharnessError:
     )
     repo, flags = request.repo, f" --revision {request.revision}" if request.revision else ""
     if request.of_model:
-        instead = f"`hf download {repo}{flags} --local-dir FOLDER`, and give FOLDER as the model"
+        instead = f"`hf download {repo}{flags} --local-dir FOLDER`, and use FOLDER as the model"
         error_class: type[XharnessError] = _ModelUnreachable
     else:
-        instead = f"`hf download {repo} --repo-type dataset{flags} --local-dir DIR/{repo}`, and give --data-dir DIR"
+        instead = f"`hf download {repo} --repo-type dataset{flags} --local-dir DIR/{repo}`, and use --data-dir DIR"
         error_class = _DataUnreachable
-    again = "Unset it" if constants.HF_HUB_OFFLINE else "Run the same command again (files that are whole are kept)"
-    return error_class(f"{request.where}: {why}. {again}, or where there is a network run {instead}.")
+    again = "Unset it" if constants.HF_HUB_OFFLINE else "Run the same command again (complete files are kept)"
+    return error_class(f"{request.where}: {why}. {again}, or on a machine with a network run {instead}.")
 
 
-def _broken_off(error: OSError, request: Request) -> XharnessError:
+def _interrupted(error: OSError, request: Request) -> XharnessError:
     file = request.path or "a file"
-    if error.errno is None:  # the client found that a file is not as long as the Hub says
+    if error.errno is None:  # the file is not as long as the Hub says
         return request.kind(
-            f"{request.where}: the download of {file} broke off. Run the same command again: files "
-            "that are whole are kept."
+            f"{request.where}: the download of {file} was interrupted. Run the same command again; complete files are "
+            "kept."
         )
-    room = " Make room, or set HF_HOME to a larger disk;" if error.errno == errno.ENOSPC else ""
+    room = " Free some space, or set HF_HOME to a larger disk;" if error.errno == errno.ENOSPC else ""
     return OutputError(
         f"{request.where}: {file} cannot be written: {os.strerror(error.errno)}.{room} then run the "
-        "same command again: files that are whole are kept."
+        "same command again; complete files are kept."
     )

@@ -16,31 +16,30 @@ from xharness.hub.write_errors import LOG_IN, ResponseLost, explain_write_errors
 
 @dataclass(frozen=True)
 class Account:
-    """Who a token belongs to, and what it may do.
+    """The owner and the permissions of a token.
 
     Attributes:
-        name: of the user.
-        role: of the token: ``read``, ``write``, ``fineGrained``, or what the Hub calls it.
-        organisations: name -> the user's role in it, None where the Hub does not say.
-        writable: fine-grained tokens: names of users, organisations and repositories that it may write to; None where
-            the Hub does not say it in a way that is understood here.
+        name: name of the user.
+        role: role of the token: ``read``, ``write``, ``fineGrained``, or another word of the Hub.
+        organizations: name -> the user's role in it; None if the Hub does not say.
+        writable: users, organizations and repositories that a fine-grained token may write to; None if unknown.
     """
 
     name: str
     role: str | None
-    organisations: Mapping[str, str | None]
+    organizations: Mapping[str, str | None]
     writable: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
 class RepoState:
-    """What stands in a repository now.
+    """The current state of a repository.
 
     Attributes:
-        sha: the commit of the branch that is written to; of main where there is no such branch yet.
-        has_branch: whether there is that branch.
+        sha: commit of the branch that is written to; of main if that branch does not exist yet.
+        has_branch: whether that branch exists.
         private: whether only its owners can read it.
-        files: path -> what the Hub says of the file at that commit; of the folders that were asked for.
+        files: path -> file at that commit, in the folders that were requested.
         tags: name -> commit.
     """
 
@@ -53,7 +52,7 @@ class RepoState:
 
 @dataclass(frozen=True)
 class PullRequestRef:
-    """An open pull request: its number, title, author and address, and where it stands."""
+    """An open pull request: number, title, author, address and newest commit."""
 
     number: int
     title: str
@@ -63,34 +62,34 @@ class PullRequestRef:
 
     @property
     def ref(self) -> str:
-        """What can be written to and read from as a revision."""
+        """Its git ref, to be used as a revision."""
         return f"refs/pr/{self.number}"
 
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request with what was said below it.
+    """A pull request with its comments.
 
     Attributes:
-        proposal: number, title, author, address, and the commit that it stands at.
+        proposal: number, title, author, address and newest commit.
         status: ``open``, ``draft``, ``closed`` or ``merged``.
-        onto: the ref that it changes once merged (``refs/heads/main``).
-        comments: (author, text) of each comment, the first one being the pull request's own text.
-        merged_as: the commit that merged it; None where it is not.
-        moved: when the Hub saw the commit that it stands at; None where it does not say.
+        target_branch: ref that it is to be merged into (``refs/heads/main``).
+        comments: (author, text) of each comment; the first is the text of the pull request.
+        merge_commit: commit that merged it; None if it is not merged.
+        updated_at: time of its newest commit; None if the Hub does not say.
     """
 
     proposal: PullRequestRef
     status: str
-    onto: str | None
+    target_branch: str | None
     comments: tuple[tuple[str, str], ...]
-    merged_as: str | None
-    moved: datetime | None
+    merge_commit: str | None
+    updated_at: datetime | None
 
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection on the Hub: its slug, its address, and the models in it."""
+    """A collection on the Hub: slug, address and the ids of its models."""
 
     slug: str
     url: str
@@ -98,19 +97,19 @@ class Collection:
 
 
 def find_collection(owner: str, title: str, repo: str) -> Collection | None:
-    """Return the collection of a user or an organisation with a title, None if there is none.
+    """Return the collection of a user or organization with this title; None if there is none.
 
-    A listing shows four items of each collection only, so the one that was found is asked for by itself.
+    Listings contain only four items of each collection, so the collection is then requested by its slug.
     """
     from huggingface_hub import HfApi
 
     with explain_write_errors(repo, "the list of collections"):
-        slug = next((each.slug for each in HfApi().list_collections(owner=owner) if each.title == title), None)
+        slug = next((c.slug for c in HfApi().list_collections(owner=owner) if c.title == title), None)
         return None if slug is None else collection_of(HfApi().get_collection(slug))
 
 
 def address(repo: str, repo_type: RepoType = "model") -> str:
-    """Return where a repository is shown."""
+    """Return the web address of a repository."""
     from huggingface_hub import constants
 
     folder = {"model": "", "dataset": "datasets/", "space": "spaces/"}[repo_type]
@@ -118,22 +117,22 @@ def address(repo: str, repo_type: RepoType = "model") -> str:
 
 
 def account(repo: str) -> Account:
-    """Return who the token of this machine belongs to; ``repo`` is named in messages.
+    """Return the account of this machine's token; ``repo`` is used in messages.
 
     Raises:
-        PublishError: there is none, or the Hub does not know it.
+        PublishError: there is no token, or the Hub does not know it.
     """
     from huggingface_hub import HfApi
 
     with explain_write_errors(repo, "this token"):
         identity = retry_on_rate_limit(lambda: HfApi().whoami())
     token = (identity.get("auth") or {}).get("accessToken") or {}
-    organisations = {org["name"]: org.get("roleInOrg") for org in identity.get("orgs") or [] if "name" in org}
-    return Account(identity["name"], token.get("role"), organisations, _writable(token))
+    organizations = {org["name"]: org.get("roleInOrg") for org in identity.get("orgs") or [] if "name" in org}
+    return Account(identity["name"], token.get("role"), organizations, _writable(token))
 
 
 def try_account(repo: str) -> Account | None:
-    """Return who this machine's token belongs to; None where there is none, or the Hub cannot be asked.
+    """Return the account of this machine's token; None if there is no token, or the Hub cannot be reached.
 
     Raises:
         PublishError: the Hub does not know the token.
@@ -150,7 +149,7 @@ def try_account(repo: str) -> Account | None:
 
 
 def _writable(token: Mapping[str, Any]) -> frozenset[str] | None:
-    # The client has no types for this part of the answer, so anything of another shape is left for the Hub to judge.
+    # The client does not type this part of the answer. If it has another shape, the Hub decides at the commit.
     try:
         return frozenset(
             scope["entity"]["name"]
@@ -162,9 +161,9 @@ def _writable(token: Mapping[str, Any]) -> frozenset[str] | None:
 
 
 def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool, repo_type: RepoType = "model") -> None:
-    """Raise PublishError where it is known beforehand that a token may not write what is to be written.
+    """Raise PublishError if it is known before writing that the token lacks the permission.
 
-    To open a pull request, it is enough that one is logged in and may read; the Hub says whether that holds.
+    Opening a pull request needs only a login and read access; the Hub checks them.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -173,19 +172,20 @@ def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool, repo
     if proposing:
         return
     if who.role == "read":
-        raise PublishError(f"{repo}: the token of {who.name} may only read (its role is 'read'). {LOG_IN}.")
+        raise PublishError(f"{repo}: the token of {who.name} has the role 'read' and cannot write. {LOG_IN}.")
     if who.role == "fineGrained" and who.writable is not None and not {owner, repo} & who.writable:
         may = ", ".join(sorted(who.writable)) or "nothing"
-        raise PublishError(f"{repo}: the token of {who.name} may not write to it (it may to: {may}). {LOG_IN}.")
-    if owner != who.name and owner not in who.organisations:
-        known = ", ".join([who.name, *sorted(who.organisations)])
+        raise PublishError(f"{repo}: the token of {who.name} cannot write to it, only to: {may}. {LOG_IN}.")
+    if owner != who.name and owner not in who.organizations:
+        known = ", ".join([who.name, *sorted(who.organizations)])
         raise PublishError(
-            f"{repo}: {who.name} is no member of '{owner}'; publish to one of: {known}. Or propose it with --create-pr."
+            f"{repo}: {who.name} is not a member of '{owner}'. Publish to one of: {known}; or open a pull request with "
+            "--create-pr."
         )
-    if who.organisations.get(owner) == "read":
+    if who.organizations.get(owner) == "read":
         raise PublishError(
-            f"{repo}: {who.name} may only read in '{owner}'. Ask its administrators for the right to write, or propose "
-            "it with --create-pr."
+            f"{repo}: {who.name} has only read access in '{owner}'. Ask its administrators for write access, or open a "
+            "pull request with --create-pr."
         )
     if exists:
         with explain_write_errors(repo, "the right to write"):
@@ -194,19 +194,19 @@ def check_rights(who: Account, repo: str, *, exists: bool, proposing: bool, repo
             except HfHubHTTPError as error:
                 if error.response.status_code in (401, 403):
                     raise
-                # A Hub of one's own may not have this route; the commit itself will tell.
+                # A self-hosted Hub may not have this route; the commit itself is checked.
 
 
 def repo_state(
     repo: str, branch: str | None, *, repo_type: RepoType = "model", folders: Sequence[str] | None = None
 ) -> RepoState | None:
-    """Return what stands in a repository; None if there is none, or this token may not know that there is.
+    """Return the state of a repository; None if it does not exist or is hidden from this token.
 
     Args:
         repo: ``org/name``.
-        branch: that is written to; None: main.
+        branch: branch that is written to; None: main.
         repo_type: ``model``, ``dataset`` or ``space``.
-        folders: of a repository with very many files, those that are listed; None: all.
+        folders: list only these folders, for repositories with very many files; None: all.
 
     Raises:
         ModelError, DataError: the Hub cannot be reached, or the repository may not be read.
@@ -218,7 +218,7 @@ def repo_state(
         try:
             info = retry_on_rate_limit(lambda: HfApi().repo_info(repo, repo_type=repo_type))
             refs = retry_on_rate_limit(lambda: HfApi().list_repo_refs(repo, repo_type=repo_type))
-        except GatedRepoError:  # one kind of the other
+        except GatedRepoError:  # a subclass of RepositoryNotFoundError
             raise
         except RepositoryNotFoundError:
             return None
@@ -228,12 +228,14 @@ def repo_state(
     if folders is None:
         files = read.list_files(repo, sha, repo_type)
     else:
-        files = {path: file for each in folders for path, file in read.list_files(repo, sha, repo_type, each).items()}
+        files = {}
+        for folder in folders:
+            files |= read.list_files(repo, sha, repo_type, folder)
     return RepoState(sha, (branch or "main") in branches, bool(info.private), files, tags)
 
 
-def proposals(repo: str, title: str, *, repo_type: RepoType = "model") -> list[PullRequestRef]:
-    """Return the open pull requests of a repository whose title begins so, the newest first."""
+def open_pull_requests(repo: str, title: str, *, repo_type: RepoType = "model") -> list[PullRequestRef]:
+    """Return the open pull requests of a repository whose title starts with ``title``, newest first."""
     from huggingface_hub import HfApi
 
     with explain_write_errors(repo, "the list of its pull requests"):
@@ -261,13 +263,13 @@ def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head:
 
     Args:
         repo: ``org/name``.
-        number: of the pull request.
+        number: its number.
         repo_type: ``model``, ``dataset`` or ``space``.
-        head: the commit that it stands at, where that is known already.
+        head: its newest commit, if known already.
 
     Raises:
-        PublishError: there is none with this number, or the Hub refuses to tell.
-        Lost: the Hub cannot be reached.
+        PublishError: it does not exist, or the Hub refuses.
+        ResponseLost: the Hub cannot be reached.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.community import DiscussionComment, DiscussionCommit
@@ -275,7 +277,7 @@ def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head:
     with explain_write_errors(repo, f"its pull request {number}"):
         details = retry_on_rate_limit(lambda: HfApi().get_discussion_details(repo, number, repo_type=repo_type))
         if not details.is_pull_request:
-            raise PublishError(f"{repo}: number {number} is a discussion and no pull request. Give another number.")
+            raise PublishError(f"{repo}: number {number} is a discussion, not a pull request. Give another number.")
         if head is None:
             refs = retry_on_rate_limit(
                 lambda: HfApi().list_repo_refs(repo, repo_type=repo_type, include_pull_requests=True)
@@ -287,14 +289,14 @@ def pull_request(repo: str, number: int, *, repo_type: RepoType = "model", head:
     return PullRequest(
         proposal=PullRequestRef(number, details.title, details.author, details.url, head),
         status=details.status,
-        onto=details.target_branch,
+        target_branch=details.target_branch,
         comments=comments,
-        merged_as=details.merge_commit_oid,
-        moved=max((event.created_at for event in commits), default=None),
+        merge_commit=details.merge_commit_oid,
+        updated_at=max((event.created_at for event in commits), default=None),
     )
 
 
 def collection_of(collection: Any) -> Collection:
-    """Return what is needed of a collection as the client has it."""
+    """Convert a collection of huggingface_hub."""
     models = frozenset(item.item_id for item in collection.items if item.item_type == "model")
     return Collection(collection.slug, collection.url, models)

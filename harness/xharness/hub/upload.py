@@ -12,14 +12,14 @@ from xharness.hub.read import RemoteFile
 
 @dataclass(frozen=True)
 class File:
-    """A file as it will lie in the repository.
+    """A file to upload.
 
     Attributes:
-        path: where.
-        source: the local file, or the content itself.
-        size: in bytes.
-        sha256: of the content.
-        modified: of a local file, when it was changed last (nanoseconds), to see whether it is still what was hashed.
+        path: path in the repository.
+        source: local file, or content.
+        size: bytes.
+        sha256: SHA-256 of the content.
+        modified: modification time of a local file in nanoseconds, to notice changes after it was hashed.
     """
 
     path: str
@@ -38,7 +38,7 @@ class File:
         return hashlib.sha1(b"blob %d\0" % self.size + content).hexdigest() == remote.blob_id
 
     def has_changed(self) -> bool:
-        """Whether the local file is another than when it was hashed."""
+        """Whether the local file changed after it was hashed."""
         if isinstance(self.source, bytes):
             return False
         try:
@@ -48,13 +48,13 @@ class File:
         return (status.st_size, status.st_mtime_ns) != (self.size, self.modified)
 
 
-def written(path: str, content: bytes) -> File:
-    """Return a file that lies nowhere on this machine."""
+def in_memory_file(path: str, content: bytes) -> File:
+    """Return a file whose content is not on disk."""
     return File(path, content, len(content), hashlib.sha256(content).hexdigest())
 
 
 class Digests:
-    """SHA-256 of files, each read once, with the time of its last change as it was before it was read."""
+    """Cache of SHA-256 digests: reads each file once, and notes size and modification time before reading."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[str, int, int]] = {}
@@ -67,7 +67,7 @@ class Digests:
         return self._known[path][0]
 
     def file(self, folder: Path, path: str) -> File:
-        """Return a file of a folder, under the same path."""
+        """Return a file of a folder, to be uploaded under the same path."""
         digest = self.of(folder / path)
         _, size, modified = self._known[folder / path]
         return File(path, folder / path, size, digest, modified)

@@ -16,7 +16,7 @@ from xharness.hub.write_errors import explain_write_errors, retry_on_rate_limit
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit that was made: its sha, its address, and address and ref of the pull request it opened."""
+    """A new commit: sha, address, and address and ref of the pull request if it opened one."""
 
     sha: str
     url: str
@@ -25,10 +25,10 @@ class Commit:
 
 
 def create_repository(repo: str, *, private: bool, repo_type: RepoType = "model", space_sdk: str | None = None) -> None:
-    """Make a repository; a Space needs ``space_sdk``, such as ``static``.
+    """Create a repository. A Space needs ``space_sdk``, such as ``static``.
 
     Raises:
-        PublishError: there is one by now, or the token may not make it.
+        PublishError: it exists already, or the token may not create it.
     """
     from huggingface_hub import HfApi
 
@@ -39,7 +39,7 @@ def create_repository(repo: str, *, private: bool, repo_type: RepoType = "model"
 
 
 def create_branch(repo: str, branch: str, sha: str) -> None:
-    """Make a branch that begins at a commit; one that is there by now is left as it is."""
+    """Create a branch at a commit, unless it exists already."""
     from huggingface_hub import HfApi
 
     with explain_write_errors(repo, f"the branch '{branch}'"):
@@ -49,10 +49,10 @@ def create_branch(repo: str, branch: str, sha: str) -> None:
 
 
 def create_tag(repo: str, tag: str, sha: str) -> None:
-    """Have a tag stand at a commit.
+    """Create a tag at a commit.
 
     Raises:
-        PublishError: there is a tag of this name by now.
+        PublishError: the tag exists already.
     """
     from huggingface_hub import HfApi
 
@@ -61,10 +61,10 @@ def create_tag(repo: str, tag: str, sha: str) -> None:
 
 
 def check_card(repo: str, text: str, *, repo_type: RepoType = "model") -> None:
-    """Have the Hub look at a card's metadata, as it does at every commit, before anything is sent.
+    """Have the Hub validate the metadata of a card, as it does at every commit, before anything is uploaded.
 
     Raises:
-        PublishError: says what it refuses.
+        PublishError: the metadata is invalid; says what is wrong.
     """
     import huggingface_hub.utils
     from huggingface_hub import constants
@@ -72,7 +72,7 @@ def check_card(repo: str, text: str, *, repo_type: RepoType = "model") -> None:
     client: Any = huggingface_hub.utils
 
     def ask() -> None:
-        # Not by RepoCard.validate: huggingface_hub 1 asks huggingface.co there, whatever HF_ENDPOINT says.
+        # Not RepoCard.validate: in huggingface_hub 1 it asks huggingface.co, whatever HF_ENDPOINT is.
         address = f"{constants.ENDPOINT}/api/validate-yaml"
         asked = {"content": text, "repoType": repo_type}
         client.hf_raise_for_status(client.get_session().post(address, json=asked, headers=client.build_hf_headers()))
@@ -93,22 +93,22 @@ def commit(
     create_pr: bool = False,
     repo_type: RepoType = "model",
 ) -> Commit:
-    """Make one commit, of all changes or of none.
+    """Make one commit with all changes, or none.
 
     Args:
         repo: ``org/name``.
-        added: (path in the repository, local file or content, SHA-256) of files that are new or others now.
-        deleted: paths of files that go.
-        title, description: of the commit.
-        parent: the commit it follows on; if the branch stands elsewhere by now, nothing is changed.
+        added: (path in the repository, local file or content, SHA-256) of new and changed files.
+        deleted: paths of deleted files.
+        title, description: title and description of the commit.
+        parent: parent commit; if the branch is at another commit by now, nothing is changed.
         revision: branch, or ``refs/pr/N``; None: main.
         create_pr: open a pull request instead.
         repo_type: ``model``, ``dataset`` or ``space``.
 
     Raises:
-        Stale: the branch stands elsewhere by now.
-        Lost: the answer did not come; it may have been made all the same.
-        PublishError: the Hub refuses it.
+        RepositoryChanged: the branch is not at ``parent`` any more.
+        ResponseLost: no answer arrived; the commit may have been made.
+        PublishError: the Hub refuses.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
@@ -116,7 +116,7 @@ def commit(
         operations: list[Any] = []
         for path, source, digest in added:
             operation = CommitOperationAdd(path_in_repo=path, path_or_fileobj=source)
-            # It is known already: the client would read the whole file to find it out.
+            # Known already; the client would read the complete file to compute it.
             operation.upload_info.sha256 = bytes.fromhex(digest)
             operations.append(operation)
         operations += [CommitOperationDelete(path_in_repo=path, is_folder=False) for path in deleted]
@@ -136,11 +136,11 @@ def commit(
 
 
 def comment(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -> None:
-    """Say something below a pull request.
+    """Comment on a pull request.
 
     Raises:
-        Lost: the answer did not come; it may have been said all the same.
-        PublishError: there is no such pull request, or the token may not.
+        ResponseLost: no answer arrived; the comment may have been posted.
+        PublishError: the pull request does not exist, or the token may not comment.
     """
     from huggingface_hub import HfApi
 
@@ -149,11 +149,11 @@ def comment(repo: str, number: int, text: str, *, repo_type: RepoType = "model")
 
 
 def close(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -> None:
-    """Close a pull request, and say why below it.
+    """Close a pull request with a comment.
 
     Raises:
-        Lost: the answer did not come; it may be closed all the same.
-        PublishError: there is no such pull request, or the token may not.
+        ResponseLost: no answer arrived; it may have been closed.
+        PublishError: the pull request does not exist, or the token may not close it.
     """
     from huggingface_hub import HfApi
 
@@ -164,7 +164,7 @@ def close(repo: str, number: int, text: str, *, repo_type: RepoType = "model") -
 
 
 def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> str:
-    """Put a model into a collection, which is made if there is none, and return the collection's address."""
+    """Add a model to a collection, which is created if missing; return the address of the collection."""
     from huggingface_hub import HfApi
 
     collection = find_collection(owner, title, repo)
@@ -179,7 +179,7 @@ def add_to_collection(owner: str, title: str, repo: str, *, private: bool) -> st
 
 @contextmanager
 def _bars() -> Iterator[None]:
-    """Have the client show how far uploads are on a terminal only."""
+    """Hide the progress bars of huggingface_hub unless stderr is a terminal."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     if sys.stderr.isatty() or are_progress_bars_disabled():

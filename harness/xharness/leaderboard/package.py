@@ -16,7 +16,7 @@ from xharness.data import candidates, loading
 from xharness.data import loading as data_loading
 from xharness.data.loading import Data
 from xharness.errors import SubmissionError, UsageError, XharnessError
-from xharness.hub.upload import File, written
+from xharness.hub.upload import File, in_memory_file
 from xharness.leaderboard import read_package, rows, rules
 from xharness.leaderboard.collect import NOT_THE_TASK, CollectedPredictions, PredictionSource
 from xharness.leaderboard.fields import LARGEST_CONTENT
@@ -131,8 +131,8 @@ def pack(
     untrue = rules.problems_of(submission, rows.layout())
     if untrue:
         raise SubmissionError("\n".join(untrue))
-    files = [written(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
-    files += [written(f"{SUBMISSIONS}/{submission.id}/{path}", scored.packed[path]) for path in submission.files]
+    files = [in_memory_file(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
+    files += [in_memory_file(f"{SUBMISSIONS}/{submission.id}/{path}", scored.packed[path]) for path in submission.files]
     notes = [*collected.notes, *(f"the board will note: {warning}" for warning in rules.warnings_of(submission))]
     if submission.model.parameters is None:
         notes.append("its number of parameters is not given (--parameters)")

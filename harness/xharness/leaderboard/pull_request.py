@@ -125,8 +125,8 @@ def _rule_problems(
     pull: PullRequest, changes: Mapping[str, Change], ids: list[str], name: str, withdraws: bool, there: set[str]
 ) -> Iterator[str]:
     """Yield why a pull request changes what it may not: it may add one submission, or withdraw one."""
-    if pull.onto not in (None, MAIN):
-        yield f"the pull request is onto {show_line(str(pull.onto))}, expected {MAIN}."
+    if pull.target_branch not in (None, MAIN):
+        yield f"the pull request is onto {show_line(str(pull.target_branch))}, expected {MAIN}."
     if not changes:
         yield "the pull request changes nothing."
         return

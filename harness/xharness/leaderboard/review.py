@@ -13,7 +13,7 @@ from xharness.hub import read as hub_read
 from xharness.hub import repository as hub_repository
 from xharness.hub import write as hub_write
 from xharness.hub.repository import PullRequest
-from xharness.hub.upload import Digests, File, written
+from xharness.hub.upload import Digests, File, in_memory_file
 from xharness.hub.write_errors import RepositoryChanged, ResponseLost
 from xharness.leaderboard import check as leaderboard_check
 from xharness.leaderboard import rules
@@ -167,7 +167,7 @@ def queue(repo: str, me: str | None) -> Queue:
     refused: list[int] = []
     drafts: list[int] = []
     failed: dict[int, str] = {}
-    for proposal in hub_repository.proposals(repo, "", repo_type="dataset"):
+    for proposal in hub_repository.open_pull_requests(repo, "", repo_type="dataset"):
         try:
             pull = hub_repository.pull_request(repo, proposal.number, repo_type="dataset", head=proposal.sha)
         except XharnessError as error:
@@ -181,7 +181,7 @@ def queue(repo: str, me: str | None) -> Queue:
             waiting.append(pull)
     # One whose last commit the Hub tells nothing of may have been pushed this minute.
     late = datetime.max.replace(tzinfo=UTC)
-    waiting.sort(key=lambda pull: (pull.moved or late, pull.proposal.number))
+    waiting.sort(key=lambda pull: (pull.updated_at or late, pull.proposal.number))
     numbers = [pull.proposal.number for pull in waiting]
     return Queue(tuple(numbers), tuple(sorted(refused)), tuple(sorted(drafts)), failed)
 
@@ -207,7 +207,7 @@ def merge(pull_check: PullChecked, say: Callable[[str], None]) -> str | None:
     now = hub_repository.pull_request(repo, number, repo_type="dataset")
     if not proposed.on_main:
         before = proposed.pull
-        if (now.proposal.sha, now.onto) != (before.proposal.sha, before.onto):
+        if (now.proposal.sha, now.target_branch) != (before.proposal.sha, before.target_branch):
             raise RepositoryChanged(
                 f"{repo}: {now.proposal.ref} was changed since it was checked; nothing was merged. Check it again."
             )
@@ -270,7 +270,7 @@ def _wanted(pull_check: PullChecked) -> Iterator[File]:
     if not pull_check.proposed.on_main:
         yield from (digests.file(pull_check.work, path) for path in pull_check.proposed.changes)
     if not pull_check.proposed.withdraws:
-        yield from (written(path, content) for path, content in pull_check.checked.files().items())
+        yield from (in_memory_file(path, content) for path, content in pull_check.checked.files().items())
 
 
 def _lacking(wanted: list[File], repo: str, sha: str, name: str) -> list[str]:

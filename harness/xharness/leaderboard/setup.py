@@ -10,7 +10,7 @@ import yaml
 from xharness import assets, strict_json
 from xharness.errors import UsageError
 from xharness.hub.read import is_hub_id
-from xharness.hub.upload import written
+from xharness.hub.upload import in_memory_file
 from xharness.leaderboard import build, deploy, rows
 from xharness.leaderboard.board import BOARD_FILE, BoardFile
 from xharness.leaderboard.build import PAGE_FILE, REPLICATES
@@ -54,13 +54,13 @@ def places(repo: str, board: BoardFile, scratch: Path) -> list[Upload]:
     build.build(source, scratch / "built", repo=repo)
     built = {file.path: file for file in deploy.folder_files(scratch / "built")}
     data = [
-        written(CARD, dataset_card(repo, board).encode()),
-        written(BOARD_FILE, board.to_bytes()),
+        in_memory_file(CARD, dataset_card(repo, board).encode()),
+        in_memory_file(BOARD_FILE, board.to_bytes()),
         *(built[path] for path in OF_DATA),
     ]
     uploads = [Upload(repo=repo, repo_type="dataset", files=tuple(data), replaced=False)]
     if board.space is not None:
-        page = (written(CARD, space_card(repo, board).encode()), built[PAGE_FILE])
+        page = (in_memory_file(CARD, space_card(repo, board).encode()), built[PAGE_FILE])
         uploads.append(Upload(repo=board.space, repo_type="space", files=page, replaced=False))
     return uploads
 

@@ -16,7 +16,7 @@ from xharness.hub import repository as hub_repository
 from xharness.hub import write as hub_write
 from xharness.hub.errors import Unreachable
 from xharness.hub.repository import Account, PullRequestRef, RepoState
-from xharness.hub.upload import File, written
+from xharness.hub.upload import File, in_memory_file
 from xharness.leaderboard.board import BOARD_FILE
 from xharness.leaderboard.fields import ID, LARGEST_RECORD
 from xharness.leaderboard.package import Package
@@ -96,7 +96,7 @@ def of_withdrawal(submission: str, reason: str | None) -> SubmissionUpload:
     return SubmissionUpload(
         title=f"Withdrawal: {submission}",
         id=submission,
-        files=(written(f"{SUBMISSIONS}/{submission}/{WITHDRAWN}", as_bytes(record)),),
+        files=(in_memory_file(f"{SUBMISSIONS}/{submission}/{WITHDRAWN}", as_bytes(record)),),
         description=record.reason,
         withdraws=True,
     )
@@ -208,7 +208,7 @@ def _record_there(repo: str, path: str, state: RepoState) -> Submission:
 
 def _open(upload: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
     """Return the newest open pull request of this user with the same content."""
-    for proposal in hub_repository.proposals(repo, upload.title, repo_type="dataset"):
+    for proposal in hub_repository.open_pull_requests(repo, upload.title, repo_type="dataset"):
         if proposal.author.casefold() == who.name.casefold() and not _lacking(upload, repo, proposal.ref):
             return proposal
     return None

@@ -15,7 +15,7 @@ from xharness.checkpoints import heads, training_record, zoo
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.training_record import Record
 from xharness.errors import PublishError, XharnessError, nearest_folder
-from xharness.hub.upload import Digests, File, written
+from xharness.hub.upload import Digests, File, in_memory_file
 from xharness.publishing import runs as publishing_runs
 from xharness.publishing.card import facts as card_facts
 from xharness.publishing.card import metadata as card_metadata
@@ -133,7 +133,7 @@ def prepare(
     if problems:
         raise PublishError("\n".join(problems))
     local = [digests.file(folder, path) for path in [*parts, *pictures]]
-    written_files = [written(path, text) for path, text in content.items()]
+    written_files = [in_memory_file(path, text) for path, text in content.items()]
     return Bundle(
         repo=repo,
         folder=folder,

@@ -295,7 +295,7 @@ def _other_model(publication: Bundle, state: RepoState) -> list[str]:
 
 def _proposal(publication: Bundle, who: Account | None) -> PullRequestRef | None:
     """Return the newest open pull request with this checkpoint."""
-    pull_requests = hub_repository.proposals(publication.repo, publication.title)
+    pull_requests = hub_repository.open_pull_requests(publication.repo, publication.title)
     return next((proposal for proposal in pull_requests if who is None or proposal.author == who.name), None)
 
 

@@ -147,7 +147,7 @@ def _after_failure(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
     repo = publication.repo
     try:
         if plan.target.create_pr:
-            for pull_request in hub_repository.proposals(repo, publication.title):
+            for pull_request in hub_repository.open_pull_requests(repo, publication.title):
                 if not difference(publication, target, hub_read.list_files(repo, pull_request.ref, "model")):
                     return Commit(pull_request.sha, pull_request.url, pull_request.url, pull_request.ref), ""
         state = hub_repository.repo_state(repo, target.branch)

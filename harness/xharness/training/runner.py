@@ -202,4 +202,122 @@ class TrainingRun:
         )
 
     def _wait(self) -> None:
-        self.processes.wait(self.cpu)
+        if self.world > 1:
+            from accelerate import PartialState
+
+            # The first process may encode for long while the others wait.
+            PartialState(cpu=self.device.type == "cpu", timeout=timedelta(hours=3)).wait_for_everyone()
+
+    # --- After the last step ----------------------------------------------------------------------
+
+    def _against_the_gpu(self, ready: _Ready, found: TrainingState) -> dict[str, Any]:
+        """Return the run's speed beside what its GPU allows; {} on a CPU, less for a GPU that is not in gpus.yaml."""
+        if self.device.type != "cuda":
+            return {}
+        told: dict[str, Any] = {"peak_memory_bytes": torch.cuda.max_memory_allocated()}
+        gpu = hardware.find_gpu(torch.cuda.get_device_name(self.device))
+        try:
+            encoder = hardware.from_config(ready.model.encoder.config.to_dict(), self.plan.checkpoint.name)
+            if gpu is None or not found.step:
+                return told
+            dtype: hardware.Dtype = "bfloat16" if self.dtype == "bfloat16" else "float32"
+            length = _length(ready.units)
+            tokens, seconds = found.tokens / found.step, found.seconds / found.step
+            least = hardware.bound(encoder, gpu, tokens, length, dtype=dtype, gpus=self.world)
+            used = hardware.utilization(
+                hardware.training_flop(encoder, found.tokens, length), found.seconds, gpu, dtype=dtype, gpus=self.world
+            )
+        except XharnessError:
+            return told
+        return told | {
+            "gpu": gpu.title,
+            "seconds_per_step": seconds,
+            "bound_seconds_per_step": least.total,
+            "share_of_bound": least.total / seconds,
+            "utilisation": used,
+        }
+
+
+def _length(units: Mapping[str, Any]) -> float:
+    """Return how many sub-words the row of a mean sub-word has, over all tasks."""
+    squares = total = 0.0
+    for each in units.values():
+        lengths = getattr(each, "row_lengths", each.lengths).astype(float)
+        squares, total = squares + float((lengths**2).sum()), total + float(lengths.sum())
+    return squares / max(total, 1.0)
+
+
+def _adapt(model: MultitaskModel, lora: int | None, gradient_checkpointing: bool, seed: int) -> None:
+    """Put adapters into the encoder, and have it compute its layers twice, where that is asked for."""
+    if lora is not None:
+        try:
+            import peft
+        except ImportError:
+            raise UsageError("--lora needs the package peft: pip install 'xharness[lora]'.") from None
+        width = int(model.encoder.config.hidden_size)
+        if lora > width:
+            raise UsageError(f"--lora is {lora}: the encoder's matrices have a rank of {width} at most.")
+        torch.manual_seed(seed)
+        try:
+            peft.inject_adapter_in_model(peft.LoraConfig(**adapters(lora)), model.encoder)
+        except ValueError as error:
+            raise ModelError(f"--lora: peft does not know which weights of this encoder to adapt ({error}).") from None
+    if gradient_checkpointing:
+        # transformers has called it so since 5.23.
+        enable = getattr(model.encoder, "activation_checkpointing_enable", model.encoder.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
+
+
+def _digest(part: Part, context: Context, base: str) -> str:
+    """Return what stands for everything that encoded examples depend on."""
+    content = {
+        "data": part.train.hash,
+        "kind": part.spec.kind,
+        "input": part.spec.input.model_dump(mode="json"),
+        "length": context.max_length,
+        "labels": list(context.labels),
+        "tokenizer": base,
+        "tokenizers": _version("tokenizers"),
+        "transformers": transformers.__version__,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _parts(spec: TrainingSpec, data: TrainingData | None) -> list[dict[str, Any]]:
+    """Return where data is from, part by part, each with the licence that its spec gives."""
+    licences = {member.name: member.licence for member in parts_of(spec)}
+    parts = data.parts if data is not None else ()
+    return [{**asdict(each), "licence": licences.get(each.task, spec.licence)} for each in parts]
+
+
+def _described(probe: DevSet) -> dict[str, Any]:
+    return {
+        "language": probe.language,
+        "n": len(probe.examples),
+        "of": probe.whole,
+        "data_hash": probe.data_hash,
+        "spec_hash": probe.spec_hash or probe.spec.hash,
+        "metric": probe.spec.metric,
+        "chance": round(probe.chance, 4),
+    }
+
+
+def _notes(plan: TrainingPlan) -> list[str]:
+    found = []
+    rates = sorted({part.settings.learning_rate for part in plan.parts})
+    if len(rates) > 1:
+        told = ", ".join(f"{rate:g}" for rate in rates)
+        found.append(f"the recipe's learning rates differ ({told}); the smallest is used")
+    licences = sorted({each["licence"] for part in plan.parts for each in _parts(part.spec, part.train)})
+    found.append(f"licences of the training data: {'; '.join(licences)}")
+    partial = {each.status for part in plan.parts for each in part.train.parts} & {"sample", "stand-in"}
+    if partial:
+        found.append(f"training data is partial: {' and '.join(sorted(partial))}")
+    return found
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
