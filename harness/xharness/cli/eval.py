@@ -143,10 +143,7 @@ def _label_map(context: click.Context, option: click.Parameter, value: str | Non
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Recorded, and part of the run folder's name.")
 @click.option(
-    "--seed", type=int, default=0, show_default=True, help="Recorded in the results and in the name of the run folder."
-)
-@click.option(
-    "--trust-remote-code", is_flag=True, help="Run Python code that comes with the checkpoint. Read that code first."
+    "--trust-remote-code", is_flag=True, help="Run Python code that comes with the checkpoint. Read it first."
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @AS_JSON
@@ -214,9 +211,8 @@ def _tune(prepared: Any, options: dict[str, Any], output: Path, dry_run: bool, a
     from xharness.evaluation import plan as evaluation_plan
     from xharness.training.tune import plan as tune_plan
     from xharness.training.tune import report as tune_report
-    from xharness.training.tune.options import TuneOptions
 
-    plan = tune_plan.make_plan(prepared, TuneOptions(**options), say)
+    plan = tune_plan.make(prepared, tune_plan.Tuning(**options), say)
     steps = plan.prepared.steps
     if dry_run:
         if as_json:

@@ -111,7 +111,7 @@ def _files_by_language(context: click.Context, option: click.Parameter, value: t
 @click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="Maximum tokens per forward pass.")
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with --base. Read it first.")
 @DATA_DIR
-@click.option("--dry-run", is_flag=True, help="Print the training plan and stop.")
+@click.option("--dry-run", is_flag=True, help="Print what would be trained and stop.")
 @AS_JSON
 def train(
     tasks: str,
