@@ -211,8 +211,9 @@ def _tune(prepared: Any, options: dict[str, Any], output: Path, dry_run: bool, a
     from xharness.evaluation import plan as evaluation_plan
     from xharness.training.tune import plan as tune_plan
     from xharness.training.tune import report as tune_report
+    from xharness.training.tune.options import TuneOptions
 
-    plan = tune_plan.make(prepared, tune_plan.Tuning(**options), say)
+    plan = tune_plan.make_plan(prepared, TuneOptions(**options), say)
     steps = plan.prepared.steps
     if dry_run:
         if as_json:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from xharness import files
 from xharness.checkpoints import training_record
-from xharness.checkpoints.files import check_whole
+from xharness.checkpoints.files import check_complete
 from xharness.checkpoints.training_record import RUNNING, Record
 from xharness.errors import ModelError, OutputError, UsageError
 from xharness.training import report
@@ -169,7 +169,7 @@ class TrainingFolder:
             raise OutputError(f"{self.output}: cannot be written: {error.strerror or error}.") from None
         weights = [path for path in self.output.rglob("*.safetensors") if self.run not in path.parents]
         for path in weights:
-            check_whole(path)
+            check_complete(path)
         sums = {path.relative_to(self.output).as_posix(): files.sha256(path) for path in sorted(weights)}
         record = replace(record, selections=selections, weights=sums)
         if report.draw(record, self.output) is None:

@@ -131,7 +131,7 @@ def _gpu_speed(
         tokens, seconds = progress.tokens / progress.step, progress.seconds / progress.step
         bound = hardware.bound(encoder, gpu, tokens, length, dtype=dtype, gpus=gpus)
         flop = hardware.training_flop(encoder, progress.tokens, length)
-        utilization = hardware.utilisation(flop, progress.seconds, gpu, dtype=dtype, gpus=gpus)
+        utilization = hardware.utilization(flop, progress.seconds, gpu, dtype=dtype, gpus=gpus)
     except XharnessError:
         return memory
     return memory | {

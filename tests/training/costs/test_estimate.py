@@ -137,15 +137,15 @@ def test_activations_are_counted_as_torch_keeps_them():
 
 @given(st.floats(1e-3, 1e6), st.floats(1e6, 1e18), st.integers(1, 8))
 def test_utilisation_is_one_at_the_rate_of_the_data_sheet(seconds, flop, gpus):
-    own = hardware.utilisation(flop, seconds, H200, dtype="bfloat16", gpus=gpus)
-    assert hardware.utilisation(2 * flop, seconds, H200, dtype="bfloat16", gpus=gpus) == pytest.approx(2 * own)
+    own = hardware.utilization(flop, seconds, H200, dtype="bfloat16", gpus=gpus)
+    assert hardware.utilization(2 * flop, seconds, H200, dtype="bfloat16", gpus=gpus) == pytest.approx(2 * own)
     fastest = flop / (H200.rate("bfloat16") * gpus)
-    assert hardware.utilisation(flop, fastest, H200, dtype="bfloat16", gpus=gpus) == pytest.approx(1)
+    assert hardware.utilization(flop, fastest, H200, dtype="bfloat16", gpus=gpus) == pytest.approx(1)
 
 
 def test_no_time_is_no_utilisation():
     with pytest.raises(ValueError, match="above 0"):
-        hardware.utilisation(1e12, 0, H200, dtype="bfloat16")
+        hardware.utilization(1e12, 0, H200, dtype="bfloat16")
 
 
 def test_several_gpus_share_the_arithmetic_and_each_has_the_whole_optimiser():

@@ -223,8 +223,8 @@ def test_a_gpu_without_bfloat16_is_planned_in_float32():
     [
         (("train", "mnil", *LARGE_ON_H200), "Did you mean 'mnli'"),
         (("train", "multitaks", *LARGE_ON_H200), "Did you mean 'multitask'"),
-        (("train", "multitask,mnli", *LARGE_ON_H200), "is named alone"),
-        (("train", ",", *LARGE_ON_H200), "No task was named"),
+        (("train", "multitask,mnli", *LARGE_ON_H200), "Give it without other tasks"),
+        (("train", ",", *LARGE_ON_H200), "No task was given"),
         (("train", "mnli", "--base", "xlm-roberta-lrge", "--gpu", "h200"), "Did you mean 'xlm-roberta-large'"),
         (("train", "mnli", "--base", "xlm-roberta-large", "--gpu", "h2000"), "Did you mean 'h200'"),
         (("train", "mnli", "--base", "xlm-roberta-large", "--gpu", "t4", "--dtype", "bfloat16"), "--dtype float32"),

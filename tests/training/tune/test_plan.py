@@ -200,12 +200,12 @@ def test_the_command_line(command):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--tune", "--seeds", "1,two"], "'two' is none: give numbers from 0 on"),
-        (["--tune", "--seeds", "1,-2"], "'-2' is none"),
+        (["--tune", "--seeds", "1,two"], "'two' is not a seed. Give whole numbers from 0"),
+        (["--tune", "--seeds", "1,-2"], "'-2' is not a seed"),
         (["--tune", "--seeds", "1,1"], "1 is given twice"),
         (["--tune", "--seeds", "1", "--seed", "2"], "--seed and --seeds cannot be used together"),
-        (["--learning-rate", "0.1"], "--learning-rate says how a head is trained: add --tune, or leave it out"),
-        (["--fresh-head"], "--fresh-head says how a head is trained"),
+        (["--learning-rate", "0.1"], "--learning-rate needs --tune. Add --tune, or leave it out"),
+        (["--fresh-head"], "--fresh-head needs --tune"),
         (["--tune", "--label-map", "entailment=LABEL_0"], "--label-map"),
         (["--tune", "--tune-language", "sv"], "no training data in 'sv'"),
         (["--tune", "--shots", "0"], "shots"),
