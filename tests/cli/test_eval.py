@@ -135,9 +135,9 @@ def test_mistakes_of_eval(arguments, code, words, run, model):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("./tiny-clasification", "there is no such folder. Did you mean 'tiny-classification'?"),
+        ("./tiny-clasification", "this folder does not exist. Did you mean 'tiny-classification'?"),
         ("./tiny-classification@main", "local folder, which has no revisions"),
-        ("./empty", "there is no config.json"),
+        ("./empty", "this folder has no config.json"),
         ("./pickled", "pickles are never loaded"),
         ("./cut", "the file is truncated"),
         ("org/tiny", "org/tiny"),  # the Hub cannot be reached here

@@ -141,7 +141,7 @@ def test_a_record_that_comes_damaged_is_not_kept_and_not_taken_for_another_train
     assert machine.publish(*arguments)["code"] == 0
     hub.fail("GET .*/resolve/.*/training.json", corrupt=True)
     found = machine.publish(*arguments)
-    assert (found["code"], "training.json came damaged" in found["err"]) == (5, True), found["err"]
+    assert (found["code"], "training.json is damaged" in found["err"]) == (5, True), found["err"]
     assert machine.publish(*arguments)["out"].startswith("nothing changed")
 
 
@@ -288,7 +288,7 @@ def test_what_nobody_foresaw_is_said_by_its_name_and_without_secrets(monkeypatch
     monkeypatch.setenv("HF_TOKEN", "my-own-token")
     with pytest.raises(PublishError) as found, explain_write_errors("org/x", "this commit"):
         raise RuntimeError("my-own-token was refused at https://host/a?sig=1")
-    assert str(found.value) == "org/x: this commit: it failed (RuntimeError: *** was refused at https://host/a***)."
+    assert str(found.value) == "org/x: this commit failed (RuntimeError: *** was refused at https://host/a***)."
     assert found.value.__suppress_context__
 
 
