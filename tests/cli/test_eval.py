@@ -98,7 +98,7 @@ def test_one_language_that_fails_is_said_and_the_rest_is_kept(run, model, data_f
     next((folder / "facebook/xnli/de").glob("test*")).write_bytes(b"PAR1")
     found = run("eval", "--model", model, "--targets", "xnli", "--data-dir", folder, *ROUTE)
     assert found.exit_code == 8
-    assert "Error: 1 of the scores that were asked for are missing:" in found.err
+    assert "Error: 1 of the requested scores are missing:" in found.err
     assert "en" in found.out
 
 
