@@ -258,7 +258,7 @@ def test_a_folder_stays_at_its_commit_and_is_no_other_checkpoint(server, client,
     assert f"holds org/tiny-squad at {sha[:12]}, not org/other" in refused(client, to, "org/other").message
     # A folder that no pull made: what is the same is taken, what differs is named.
     (to / ".pulled.json").unlink()
-    assert "not those of org/other at" in (message := refused(client, to, "org/other").message)
+    assert "files that differ from org/other at" in (message := refused(client, to, "org/other").message)
     assert "config.json" in message
     (to / "notes.txt").write_text("mine")
     assert pull(client, to)["downloaded"] == []

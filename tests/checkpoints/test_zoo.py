@@ -116,7 +116,7 @@ def test_names_stand_for_repositories(tmp_path, monkeypatch, own):
     monkeypatch.setenv("XHARNESS_ORG", "others")
     assert zoo.expand("tiny-mnli") == "others/tiny-mnli", "another's repository has other commits"
     monkeypatch.setenv("XHARNESS_ORG", "a/b")
-    with pytest.raises(UsageError, match="'a/b' cannot be the name"):
+    with pytest.raises(UsageError, match="'a/b' is not a valid organization name"):
         zoo.expand("tiny-mnli")
 
 

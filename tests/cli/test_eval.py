@@ -179,7 +179,7 @@ def test_a_full_disk(when, run, model, monkeypatch):
         patch.setattr(files.os, when, full)
         found = run(*route)
     assert found.exit_code == 9
-    assert "cannot be written: No space left on device. What was finished before is kept" in found.err
+    assert "cannot be written: No space left on device. Finished work is kept" in found.err
     assert {p: p.read_bytes() for p in Path("out").rglob("*") if p.is_file()} == before
     assert run(*route).exit_code == 0
 

@@ -141,7 +141,7 @@ def test_a_record_that_comes_damaged_is_not_kept_and_not_taken_for_another_train
     assert machine.publish(*arguments)["code"] == 0
     hub.fail("GET .*/resolve/.*/training.json", corrupt=True)
     found = machine.publish(*arguments)
-    assert (found["code"], "training.json is damaged" in found["err"]) == (5, True), found["err"]
+    assert (found["code"], "training.json came damaged" in found["err"]) == (5, True), found["err"]
     assert machine.publish(*arguments)["out"].startswith("nothing changed")
 
 

@@ -152,8 +152,8 @@ def test_several_gpus_share_the_arithmetic_and_each_has_the_whole_optimiser():
     one = hardware.bound(LARGE, H200, 1000, 50, dtype="bfloat16")
     four = hardware.bound(LARGE, H200, 1000, 50, dtype="bfloat16", gpus=4)
     assert four.matrix == pytest.approx(one.matrix / 4)
-    assert four.optimiser == one.optimiser
-    assert one.total == one.matrix + one.optimiser
+    assert four.optimizer == one.optimizer
+    assert one.total == one.matrix + one.optimizer
 
 
 def test_every_gpu_names_its_data_sheet():

@@ -140,7 +140,7 @@ def prepared_for(targets: str, **options: Any) -> Prepared:
         ({}, {"seeds": ()}, "name at least one seed"),
         ({}, {"also": ("lats",)}, "There is no choice of a state named 'lats'. Did you mean 'last'?"),
         ({}, {"average_last": 0}, "--average-last is 0"),
-        ({}, {"shots": 4, "train_n": 4}, "--train-n and --shots cannot be meant together"),
+        ({}, {"shots": 4, "train_n": 4}, "--train-n and --shots cannot be used together"),
         ({}, {"given": {"learning_rat": 1.0}}, "A recipe has no setting 'learning_rat'"),
         (
             {"label_map": {"entailment": "LABEL_0"}},
