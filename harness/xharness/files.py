@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders, SHA-256 and the cache folder."""
+"""Atomic writes, SHA-256 of files, and the cache folder."""
 
 from __future__ import annotations
 

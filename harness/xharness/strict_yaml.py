@@ -116,7 +116,7 @@ def _sentence(model: type[BaseModel], problem: Any) -> str:
     value = problem.get("input")
     match problem["type"]:
         case "extra_forbidden":
-            return f"{field}: unknown field.{did_you_mean(path[-1], _fields_at(model, path[:-1]))}"
+            return f"{field}: no such field.{did_you_mean(path[-1], _fields_at(model, path[:-1]))}"
         case "missing":
             return f"{field}: field required."
         case "value_error":

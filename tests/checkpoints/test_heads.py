@@ -315,7 +315,10 @@ def entry(**changes: Any) -> dict[str, Any]:
         (content(heads=[]), r"heads: found \[\]"),
         (content(heads={"": entry()["heads"]["mnli"]}), "heads: found a head without a name"),
         (entry(kind="nli"), r"heads\.mnli\.kind: found 'nli', expected 'classification', "),
-        (entry(kind="tagging"), r"heads\.mnli\.architecture: .* expected a class that ends with ForTokenClassificat"),
+        (
+            entry(kind="tagging"),
+            r"heads\.mnli\.architecture: .* expected a class whose name ends with ForTokenClassificat",
+        ),
         (entry(pooler="encoder"), r"heads\.mnli\.pooler: found 'encoder', but 'pooler' says that the encoder has non"),
         (entry(labels=[1, 2, 3]), r"heads\.mnli\.labels\.0: found 1 \(int\), expected a valid string"),
         (entry(labels=[]), r"heads\.mnli\.labels: found \[\], expected the name of each output"),
@@ -384,7 +387,10 @@ def test_the_roots_own_head_must_be_that_of_its_config(made, tmp_path):
         resolve.read_checkpoint(str(folder))
     other = dataclasses.replace(own, kind="span_qa", architecture="XLMRobertaForQuestionAnswering", labels=())
     heads.write(folder, dataclasses.replace(record, heads={"mnli": other}))
-    with pytest.raises(ModelError, match=r"a XLMRobertaForQuestionAnswering; but .* are: XLMRobertaForSequenceClass"):
+    with pytest.raises(
+        ModelError,
+        match=r"the XLMRobertaForQuestionAnswering in the root weights; but .* are: XLMRobertaForSequenceClass",
+    ):
         resolve.read_checkpoint(str(folder))
 
 

@@ -250,15 +250,15 @@ def test_a_folder_stays_at_its_commit_and_is_no_other_checkpoint(server, client,
     newer = repository.commit({"README.md": "newer"})
     found = pull(client, to)
     assert (found["sha"], found["downloaded"]) == (sha, [])
-    assert f"org/tiny-squad stands at {newer[:12]} by now" in found["notes"][-1]
+    assert f"org/tiny-squad has a newer commit, {newer[:12]}" in found["notes"][-1]
     message = refused(client, to, "tiny-squad@main").message
-    assert f"holds org/tiny-squad at {sha[:12]}, and {newer[:12]} is asked for" in message
+    assert f"holds org/tiny-squad at {sha[:12]}, not at {newer[:12]}" in message
     repository.point("main", sha)
     server.repository("models", "org/other").commit({**contents(checkpoint), "config.json": "{}"})
-    assert f"holds org/tiny-squad at {sha[:12]}, and org/other is asked for" in refused(client, to, "org/other").message
+    assert f"holds org/tiny-squad at {sha[:12]}, not org/other" in refused(client, to, "org/other").message
     # A folder that no pull made: what is the same is taken, what differs is named.
     (to / ".pulled.json").unlink()
-    assert "not those of org/other at" in (message := refused(client, to, "org/other").message)
+    assert "files that differ from org/other at" in (message := refused(client, to, "org/other").message)
     assert "config.json" in message
     (to / "notes.txt").write_text("mine")
     assert pull(client, to)["downloaded"] == []
@@ -340,7 +340,7 @@ def test_what_comes_damaged_never_stands_under_its_name(server, client, checkpoi
     server.fail(f"GET .*/resolve/.*/{file}", corrupt=True)
     error = refused(client, to)
     assert "ModelError" in error.kinds
-    assert f"{file} came damaged" in error.message
+    assert f"{file} is damaged" in error.message
     assert not (to / file).exists()
     assert not list((to / ".pull").glob("*.part"))
     assert file in pull(client, to)["downloaded"]

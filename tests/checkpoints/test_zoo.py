@@ -104,7 +104,7 @@ def test_names_stand_for_repositories(tmp_path, monkeypatch, own):
     assert zoo.expand("xlmr-squad@refs/pr/1") == "lab/xlmr-squad@refs/pr/1"
     (tmp_path / "xlmr-squad").mkdir()
     assert zoo.expand("xlmr-squad") == "xlmr-squad"
-    with pytest.raises(ModelError, match=r"no config\.json in this folder"):
+    with pytest.raises(ModelError, match=r"this folder has no config\.json"):
         resolve.read_checkpoint("xlmr-squad")
     monkeypatch.setenv("XHARNESS_ZOO", str(own))
     assert zoo.expand("tiny-mnli") == f"lab/tiny-mnli@{SHA}"
@@ -116,7 +116,7 @@ def test_names_stand_for_repositories(tmp_path, monkeypatch, own):
     monkeypatch.setenv("XHARNESS_ORG", "others")
     assert zoo.expand("tiny-mnli") == "others/tiny-mnli", "another's repository has other commits"
     monkeypatch.setenv("XHARNESS_ORG", "a/b")
-    with pytest.raises(UsageError, match="'a/b' cannot be the name"):
+    with pytest.raises(UsageError, match="'a/b' is not a valid organization name"):
         zoo.expand("tiny-mnli")
 
 
@@ -150,7 +150,7 @@ def test_all_that_is_wrong_in_a_zoo_file_is_said_at_once(own):
     own.write_text(OWN.replace("paws: paws", "paws: mnli") % SHA, encoding="utf-8")
     with pytest.raises(SpecError, match="two checkpoints would be called 'tiny-mnli'"):
         zoo.load(own)
-    with pytest.raises(SpecError, match="there is no such file"):
+    with pytest.raises(SpecError, match="this file does not exist"):
         zoo.load(own.with_name("nowhere.yaml"))
 
 
@@ -191,7 +191,7 @@ def test_the_list_shows_what_is_here(own, shelf):
     table = list_checkpoints(replace(zoo.load(own), org=None), shelf, "tiny").table()
     assert "other" not in table
     assert "--org ORG (or XHARNESS_ORG)" in table
-    with pytest.raises(UsageError, match="there is no such folder"):
+    with pytest.raises(UsageError, match="this folder does not exist"):
         list_checkpoints(zoo.load(own), shelf / "nowhere", None)
     with pytest.raises(UsageError, match="Did you mean 'xlmr-base'"):
         list_checkpoints(zoo.load(), None, "xlmr-bsae")

@@ -98,7 +98,7 @@ def test_one_language_that_fails_is_said_and_the_rest_is_kept(run, model, data_f
     next((folder / "facebook/xnli/de").glob("test*")).write_bytes(b"PAR1")
     found = run("eval", "--model", model, "--targets", "xnli", "--data-dir", folder, *ROUTE)
     assert found.exit_code == 8
-    assert "Error: 1 of the scores that were asked for are missing:" in found.err
+    assert "Error: 1 of the requested scores are missing:" in found.err
     assert "en" in found.out
 
 
@@ -135,9 +135,9 @@ def test_mistakes_of_eval(arguments, code, words, run, model):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("./tiny-clasification", "there is no such folder. Did you mean 'tiny-classification'?"),
+        ("./tiny-clasification", "this folder does not exist. Did you mean 'tiny-classification'?"),
         ("./tiny-classification@main", "local folder, which has no revisions"),
-        ("./empty", "there is no config.json"),
+        ("./empty", "this folder has no config.json"),
         ("./pickled", "pickles are never loaded"),
         ("./cut", "the file is truncated"),
         ("org/tiny", "org/tiny"),  # the Hub cannot be reached here
@@ -179,7 +179,7 @@ def test_a_full_disk(when, run, model, monkeypatch):
         patch.setattr(files.os, when, full)
         found = run(*route)
     assert found.exit_code == 9
-    assert "cannot be written: No space left on device. What was finished before is kept" in found.err
+    assert "cannot be written: No space left on device. Finished work is kept" in found.err
     assert {p: p.read_bytes() for p in Path("out").rglob("*") if p.is_file()} == before
     assert run(*route).exit_code == 0
 

@@ -288,12 +288,12 @@ def test_the_labels_are_those_of_the_head_that_was_chosen():
         (
             with_heads(ccg=("tagging", "N"), mnli=NLI),
             "xquad",
-            "none of the heads beside it fits: ccg (tagging), mnli (classification); `--tune` trains",
+            "none of its other heads fits: ccg (tagging), mnli (classification); `--tune` trains",
         ),
         (
             with_heads(head("span_qa"), mnli=NLI),
             "panx",
-            "its head is for span qa, and none of the heads beside it fits: mnli (classification); `--tune` trains",
+            "its head is for span qa, and none of its other heads fits: mnli (classification); `--tune` trains",
         ),
         (with_heads(head("classification", *numbered(3)), squad_v1=SPANS), "xnli", "give it, for example --label-map"),
         (with_heads(mnli=("classification", "a", "b")), "xnli", "the labels of its head 'mnli' are a, b, not entail"),

@@ -196,7 +196,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
         "fields are wrong",
     ),
     "record with a key of a megabyte": (raw(json.dumps({"k" * 1_000_000: 1}).encode()), "a key is longer"),
-    "a key twice": (spliced(b'"schema_version"', b'"schema_version":1,"schema_version"'), "stands twice"),
+    "a key twice": (spliced(b'"schema_version"', b'"schema_version":1,"schema_version"'), "is given twice"),
     "NaN": (spliced(b'"settings": {', b'"settings": {"x": NaN,'), "NaN"),
     "infinity": (spliced(b'"settings": {', b'"settings": {"x": -Infinity,'), "Infinity"),
     "a number beyond all": (spliced(b'"settings": {', b'"settings": {"x": 1e999,'), "too large"),
@@ -348,7 +348,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: forged(
             XQUAD, b'{"%s":"hidden",' % next(iter(_answers(f))).encode() + json.dumps(_answers(f)).encode()[1:]
         )(f),
-        "stands twice",
+        "is given twice",
     ),
     "a context for an answer": (
         lambda f: forged(XQUAD, json.dumps(dict.fromkeys(_answers(f), "c" * (LONGEST_ANSWER + 1))).encode())(f),

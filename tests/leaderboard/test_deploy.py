@@ -50,7 +50,7 @@ def test_init_looks_first_then_makes_both_and_again_changes_nothing(hub, machine
     assert looked["code"] == 0
     assert "datasets/org/new (data set, to be made)" in looked["out"]
     assert "spaces/org/new (static Space, to be made)" in looked["out"]
-    assert "Nothing was sent" in looked["err"]
+    assert "Nothing was uploaded" in looked["err"]
     assert not hub.place("datasets", "org/new").exists
     made = machine.run("leaderboard", "init", "org/new", "--title", "Our board", "--yes")
     assert (made["code"], made["out"].count("made: http")) == (0, 2)
@@ -155,7 +155,7 @@ def test_a_build_is_pushed_once_and_what_went_goes(hub, machine, tmp_path):
     merged = board.record["refs"]["refs/heads/main"]
     arguments = ["leaderboard", "build", "--from", "org/pushed", "--to", tmp_path / "page", "--push"]
     looked = machine.run(*arguments)
-    assert (looked["code"], "Nothing was sent" in looked["err"]) == (0, True)
+    assert (looked["code"], "Nothing was uploaded" in looked["err"]) == (0, True)
     assert "replicates/ (3 files)" in looked["out"]
     assert board.record["refs"]["refs/heads/main"] == merged
     sent = machine.run(*arguments, "--yes")

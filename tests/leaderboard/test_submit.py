@@ -118,7 +118,7 @@ def test_a_hub_that_fails_is_no_success(run, gold, hub, machine, board):
     hub.fail(COMMIT, status=500)
     found = machine.run(*submit(run, gold, board, "--yes"))
     assert found["code"] == 10
-    assert "an error of its own (HTTP 500)" in found["err"]
+    assert "an internal error (HTTP 500)" in found["err"]
     assert proposed(board) == []
     # Somebody else's commit just before ours is no obstacle: a pull request changes main only once it is merged.
     hub.fail(COMMIT, stale=True)
@@ -179,7 +179,7 @@ def test_without_a_token_one_may_look_and_not_send(run, gold, machine, board):
     named = machine.run(*submit(run, gold, board, "--submitted-by", "tester", "--json"), token=None)
     assert json.loads(named["out"])["id"] == json.loads(machine.run(*submit(run, gold, board, "--json"))["out"])["id"]
     sent = machine.run(*submit(run, gold, board, "--yes"), token=None)
-    assert (sent["code"], "no token" in sent["err"]) == (10, True)
+    assert (sent["code"], "this machine has no Hub token" in sent["err"]) == (10, True)
     other = machine.run(*submit(run, gold, board, "--submitted-by", "ann", "--yes"))
     assert (other["code"], "the token belongs to 'tester'" in other["err"]) == (2, True)
 

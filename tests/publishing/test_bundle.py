@@ -224,7 +224,7 @@ def with_token(mine: Publishable) -> None:
     ("damage", "code", "said"),
     [
         (pickled, 5, "pickles are never loaded"),
-        (cut_short, 5, "cut short"),
+        (cut_short, 5, "is truncated"),
         (other_weights, 10, "do not match their training record"),
         (unknown_weights, 10, "training.json does not know heads/qa.safetensors"),
         (linked, 10, "a link that leads out of the folder"),

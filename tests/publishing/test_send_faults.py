@@ -288,7 +288,7 @@ def test_what_nobody_foresaw_is_said_by_its_name_and_without_secrets(monkeypatch
     monkeypatch.setenv("HF_TOKEN", "my-own-token")
     with pytest.raises(PublishError) as found, explain_write_errors("org/x", "this commit"):
         raise RuntimeError("my-own-token was refused at https://host/a?sig=1")
-    assert str(found.value) == "org/x: this commit: it failed (RuntimeError: *** was refused at https://host/a***)."
+    assert str(found.value) == "org/x: this commit failed (RuntimeError: *** was refused at https://host/a***)."
     assert found.value.__suppress_context__
 
 

@@ -79,7 +79,7 @@ def _choose(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str]
         return own
     described = ", ".join(f"{name} ({checkpoint.heads[name].kind.replace('_', ' ')})" for name in fits)
     also = f"{own.reason}, and " if checkpoint.head else ""
-    return HeadMatch("needs English target training", f"{also}none of the heads beside it fits: {described}")
+    return HeadMatch("needs English target training", f"{also}none of its other heads fits: {described}")
 
 
 def _fit_own(spec: TaskSpec, checkpoint: Checkpoint, label_map: Mapping[str, str] | None) -> HeadMatch:

@@ -1,4 +1,4 @@
-"""The folder that a checkpoint is pulled into: whose it is, who writes in it, and which paths lie in it."""
+"""The target folder of `xharness models pull`: safe paths, its repository, and a lock."""
 
 from __future__ import annotations
 

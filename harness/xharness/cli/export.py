@@ -14,6 +14,8 @@ from xharness.errors import Incomplete
 def export() -> None:
     """Export runs in the formats of other tools.
 
+    RUN is a run folder of `xharness eval`.
+
     \b
     xharness export xtreme results/*/*/*/seed0 --to submission
     xharness export lm-eval results/org__xlmr-squad/0123456789ab/ba9876543210/seed0 --to results.json

@@ -121,7 +121,7 @@ def _check_folder(path: Path, name: str | None, every: bool, data_dir: Path | No
     for submission_id in ids if name is None else [name]:
         folder = path / SUBMISSIONS / submission_id
         if folder.is_symlink() or not folder.is_dir():
-            yield leaderboard_check.refusal(submission_id, "", [f"{SUBMISSIONS}/{submission_id}: is no folder."])
+            yield leaderboard_check.refusal(submission_id, "", [f"{SUBMISSIONS}/{submission_id} is not a folder."])
             continue
         others = [other for other_id, other in known.items() if other_id != submission_id]
         before = leaderboard_store.accepted(path, submission_id)

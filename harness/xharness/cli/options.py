@@ -112,7 +112,7 @@ def fail_if_incomplete(failures: Sequence[str]) -> None:
     """Raise Incomplete that lists all ``failures``, if there are any."""
     if failures:
         listed = "\n".join(f"  {line}" for line in failures)
-        raise Incomplete(f"{len(failures)} of the scores that were asked for are missing:\n{listed}")
+        raise Incomplete(f"{len(failures)} of the requested scores are missing:\n{listed}")
 
 
 def pop_recipe_settings(options: dict[str, Any]) -> dict[str, Any]:

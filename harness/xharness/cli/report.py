@@ -36,7 +36,7 @@ def report(
 ) -> None:
     """Print score tables of one or more runs.
 
-    Shows scores by target and language, means, groups and transfer gaps.
+    Shows scores by target and language, means, groups and transfer gaps. RUN is a run folder of `xharness eval`.
 
     \b
     xharness report results/*/*/*/seed0

@@ -1,4 +1,4 @@
-"""Compare local files with a repository, upload the difference in one commit, and verify it."""
+"""Files to upload: size and digest, whether they differ from the Hub, whether they changed since."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_every_gpu_names_its_data_sheet():
         assert gpu.best_dtype() == ("bfloat16" if "bfloat16" in gpu.tflops else "float32")
 
 
-@pytest.mark.parametrize(("name", "says"), [("h20", "Did you mean 'h200'?"), ("cpu", "a short run tells")])
+@pytest.mark.parametrize(("name", "says"), [("h20", "Did you mean 'h200'?"), ("cpu", "measure a short run")])
 def test_an_unknown_gpu_is_an_error_that_names_the_known_ones(name, says):
     with pytest.raises(UsageError) as caught:
         hardware.load_gpu(name)
@@ -200,7 +200,7 @@ def test_a_local_folder_tells_its_own_shape(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "there is no config.json"),
+        (None, "this folder has no config.json"),
         ("{", "cannot be read"),
         ("[]", "expected fields at the top level"),
         ('{"model_type": "mt5"}', "num_hidden_layers: field required"),
