@@ -20,7 +20,7 @@ function chooser(app, position) {
   return select;
 }
 
-/** When a difference is marked, in the table and in the map; `clear` in resampling.js is what it says. */
+/** When a difference is marked, in the table and in the map; `clear` in bootstrap.js is what it says. */
 const CLEAR = "p < 0.05 and an interval that leaves out zero";
 
 function verdict(line) {

@@ -37,7 +37,7 @@ def given(**more: Any) -> SubmitterInfo:
 
 
 def packed(*runs: Path, gold: Path, **more: Any) -> Package:
-    return leaderboard_package.pack(leaderboard_collect.of_runs(runs), given(**more), gold, lambda _: None)
+    return leaderboard_package.pack(leaderboard_collect.from_runs(runs), given(**more), gold, lambda _: None)
 
 
 def refusal(*runs: Path, gold: Path, **more: Any) -> str:
@@ -52,7 +52,7 @@ def test_the_same_run_makes_the_same_bytes_and_the_same_id(run, gold, tmp_path):
     assert again == first
     record = read_submission(first.files[0].source, "submission.json")
     assert record == first.submission
-    assert record.id == record.right_id == submission.id_of("XLM-R (MNLI)", record.digest)
+    assert record.id == record.expected_id == submission.id_of("XLM-R (MNLI)", record.digest)
     assert record.id.startswith("xlm-r-mnli-")
     assert packed(run, gold=gold, notes="other").submission.id != record.id
 
@@ -82,7 +82,7 @@ def test_the_record_says_what_the_run_says(run, gold):
     assert (record.model.content, record.model.repo, record.model.parameters) == (CONTENT, None, 5)
     assert (record.track.phase, record.track.training, record.track.selected_by) == ("as is", "zero-shot", "none")
     assert (record.settings["dtype"], record.versions["xharness"], record.seeds) == ("float32", "0.1.0", [0])
-    assert record.group == "encoder, as is, zero-shot"
+    assert record.track_label == "encoder, as is, zero-shot"
 
 
 def test_a_checkpoint_of_the_hub_is_named_with_its_commit(gold, tmp_path):
@@ -105,7 +105,7 @@ def test_seeds_and_targets_tuned_apart_join_into_one(gold, tmp_path):
         "1": ["xnli", "xquad"],
         "2": ["xnli"],
     }
-    assert record.group == "encoder, tuned, zero-shot"
+    assert record.track_label == "encoder, tuned, zero-shot"
     assert record.track.selected_by == "english-dev"
     assert record.settings["of_targets"]["xnli"]["training_set"] == "mnli"
     assert any("not all have the same targets and languages" in note for note in package.notes)
@@ -175,16 +175,16 @@ def test_of_all_that_eval_leaves_of_a_tuning_the_headline_is_taken_or_what_is_as
         for k in (1, 2)
     ]
     runs.append(make_run(tmp_path / "as-is", gold, {"tatoeba": ["de"]}))
-    found = leaderboard_collect.of_runs(runs)
-    assert (found.selected_by, len(found.origins)) == ("english-dev", 3)
+    found = leaderboard_collect.from_runs(runs)
+    assert (found.selected_by, len(found.files)) == ("english-dev", 3)
     assert found.notes == (
         "left out: 4 RUNs of states chosen by last, target-dev (--selected-by takes one of these instead)",
     )
-    assert leaderboard_collect.of_runs(runs, "last").selected_by == "last"
+    assert leaderboard_collect.from_runs(runs, "last").selected_by == "last"
     with pytest.raises(UsageError, match="There are: english-dev, last, target-dev"):
-        leaderboard_collect.of_runs(runs, "average")
+        leaderboard_collect.from_runs(runs, "average")
     with pytest.raises(UsageError, match="none, as these RUNs are of no tuned state"):
-        leaderboard_collect.of_runs(runs[-1:], "last")
+        leaderboard_collect.from_runs(runs[-1:], "last")
 
 
 def test_seeds_of_other_settings_are_no_seeds(gold, tmp_path):
@@ -220,20 +220,20 @@ def test_contexts_are_no_answers(run, gold, tmp_path):
     answers = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**answers, next(iter(answers)): "x" * (LONGEST_ANSWER + 1)}), encoding="utf-8")
     with pytest.raises(SubmissionError, match="an answer has 1,001 characters"):
-        leaderboard_package.pack(leaderboard_collect.of_folder(copy), given(), gold, lambda _: None)
+        leaderboard_package.pack(leaderboard_collect.from_folder(copy), given(), gold, lambda _: None)
     path.write_text(json.dumps({**answers, "context": "a text"}), encoding="utf-8")
     with pytest.raises(SubmissionError, match="1 ids stand there that the gold data does not have"):
-        leaderboard_package.pack(leaderboard_collect.of_folder(copy), given(), gold, lambda _: None)
+        leaderboard_package.pack(leaderboard_collect.from_folder(copy), given(), gold, lambda _: None)
 
 
 def test_a_folder_of_another_system_is_scored_here(run, gold, tmp_path):
     for seed in (0, 3):
         write_predictions(tmp_path / f"seed{seed}", gold, wrong=seed)
     (tmp_path / "seed0" / "README.md").write_text("how it was made")
-    found = leaderboard_collect.of_folder(tmp_path)
+    found = leaderboard_collect.from_folder(tmp_path)
     package = leaderboard_package.pack(found, given(phase="prompted", selected_by="none"), gold, lambda _: None)
     record = package.submission
-    assert (record.source, record.seeds, record.group) == ("predictions", [0, 3], "encoder, prompted, zero-shot")
+    assert (record.source, record.seeds, record.track_label) == ("predictions", [0, 3], "encoder, prompted, zero-shot")
     ours = packed(run, gold=gold).submission
     assert record.scores["0"] == ours.scores["0"]
     assert any(note.startswith("left out: 1 files") for note in package.notes)
@@ -246,7 +246,7 @@ def test_strange_files_of_a_folder_are_named_together(gold, tmp_path):
     (tmp_path / "xnil").mkdir()
     (tmp_path / "xnil" / "test-de.tsv").write_text("")
     with pytest.raises(SubmissionError) as error:
-        leaderboard_collect.of_folder(tmp_path)
+        leaderboard_collect.from_folder(tmp_path)
     said = str(error.value)
     assert ("no prediction file by its name" in said, "has no language 'xx'" in said) == (True, True)
     assert "there is no task named 'xnil'. Did you mean 'xnli'?" in said
@@ -255,7 +255,7 @@ def test_strange_files_of_a_folder_are_named_together(gold, tmp_path):
 def test_sample_data_is_no_gold(gold, data_folder, tmp_path):
     predictions = write_predictions(tmp_path, gold, {"xnli": ["de"]})
     with pytest.raises(SubmissionError, match="the gold data is a sample"):
-        leaderboard_package.pack(leaderboard_collect.of_folder(predictions), given(), data_folder, lambda _: None)
+        leaderboard_package.pack(leaderboard_collect.from_folder(predictions), given(), data_folder, lambda _: None)
 
 
 def test_what_the_runs_say_is_not_said_otherwise(gold, tmp_path):

@@ -16,7 +16,7 @@ from xharness.errors import UsageError
 from xharness.version import __version__
 
 if TYPE_CHECKING:
-    from xharness.leaderboard.build import Built
+    from xharness.leaderboard.build import BuildResult
     from xharness.leaderboard.deploy import Upload
 
 
@@ -82,12 +82,12 @@ def build(
         click.echo(built.summary())
     if push and repo is not None:
         title = f"Build of {(built.sha or '')[:12]}, xharness {__version__}"
-        facts |= _place(setup.built_places(repo, space, to), title, repo, yes, as_json)
+        facts |= _place(setup.build_uploads(repo, space, to), title, repo, yes, as_json)
     if as_json:
         print_json(facts)
 
 
-def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None) -> tuple[Built, str | None]:
+def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None) -> tuple[BuildResult, str | None]:
     """Return what came of a build from a data set on the Hub, and the Space that shows it."""
     from xharness import progress
     from xharness.leaderboard import build as leaderboard_build
@@ -98,10 +98,10 @@ def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None
         copy = Path(made)
         with progress.bar(repo, None, True, "file") as bar:
             brought = mirror.mirror(repo, revision, copy, bar.update)
-        for sentence in brought.left_there:
+        for sentence in brought.skipped:
             say(sentence)
         built = leaderboard_build.build(copy, to, repo=repo, sha=brought.sha)
-        return built, leaderboard_store.read_about(copy).space
+        return built, leaderboard_store.read_board(copy).space
 
 
 def _place(places: list[Upload], title: str, repo: str, yes: bool, as_json: bool) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _place(places: list[Upload], title: str, repo: str, yes: bool, as_json: bool
         return {"places": [each | asdict(outcome) for each, outcome in zip(planned, outcomes, strict=True)]}
     if not as_json:
         click.echo(leaderboard_deploy.table(plans))
-    if not all(plan.has_nothing for plan in plans):
+    if not all(plan.is_empty for plan in plans):
         say("\nNothing was sent. The same command with --yes sends it.")
     return {"places": [{"state": "planned", **each} for each in planned]}
 
@@ -152,9 +152,9 @@ def init(repo: str, space: str | None, title: str | None, as_json: bool, yes: bo
 
     setup.check_names(repo, space)
     who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
-    board = setup.about(title or leaderboard_board.TITLE, space or repo, [who.name] if who is not None else [])
+    board = setup.new_board(title or leaderboard_board.TITLE, space or repo, [who.name] if who is not None else [])
     with tempfile.TemporaryDirectory(prefix="xharness-board-") as scratch:
-        places = setup.places(repo, board, Path(scratch))
+        places = setup.uploads(repo, board, Path(scratch))
         facts = _place(places, f"A new leaderboard, xharness {__version__}", repo, yes, as_json)
     if as_json:
         print_json(facts)

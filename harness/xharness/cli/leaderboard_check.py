@@ -14,7 +14,7 @@ from xharness.cli.options import AS_JSON, DATA_DIR, print_json, say
 from xharness.errors import Incomplete, OutputError, SubmissionError, UsageError, XharnessError
 
 if TYPE_CHECKING:
-    from xharness.leaderboard.check import Checked
+    from xharness.leaderboard.check import CheckResult
     from xharness.leaderboard.pull_request import BoardIndex
 
 
@@ -90,7 +90,7 @@ def check(
     _fail_if_refused(found)
 
 
-def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, workers: int) -> Iterator[Checked]:
+def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, workers: int) -> Iterator[CheckResult]:
     """Yield the verdicts on a submission's folder, or on submissions in a copy of a leaderboard's data set."""
     from xharness.errors import did_you_mean, nearest_folder
     from xharness.leaderboard import check as leaderboard_check
@@ -108,17 +108,17 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
         return
     if not (path / SUBMISSIONS).is_dir():
         raise UsageError(f"{path}: is no copy of a leaderboard's data set: it has no {SUBMISSIONS}/.")
-    there = leaderboard_store.names(path)
+    there = leaderboard_store.submission_names(path)
     if name is not None and name not in there:
         raise UsageError(f"{path / SUBMISSIONS} has no submission '{name}'.{did_you_mean(name, there)}")
-    known = leaderboard_check.read_known(path)
+    known = leaderboard_check.read_fingerprints(path)
     for each in there if name is None else [name]:
         folder = path / SUBMISSIONS / each
         if folder.is_symlink() or not folder.is_dir():
             yield leaderboard_check.refusal(each, "", [f"{SUBMISSIONS}/{each}: is no folder."])
             continue
         others = [other for folder_name, other in known.items() if folder_name != each]
-        before = leaderboard_store.accepted(path, each)
+        before = leaderboard_store.is_accepted(path, each)
         yield leaderboard_check.check(
             folder, name=each, others=others, data_dir=data_dir, workers=workers, accepted_before=before
         )
@@ -140,14 +140,14 @@ class _Desk:
     merge: bool
     on_board: BoardIndex
 
-    def handle(self, number: int) -> tuple[Checked, dict[str, Any]]:
+    def handle(self, number: int) -> tuple[CheckResult, dict[str, Any]]:
         """Check a pull request, and return the verdict and what else was done."""
         from xharness.leaderboard import review
 
         with TemporaryDirectory(prefix="xharness-pull-") as work:
             found = review.check_pull_request(self.repo, number, Path(work), self.data_dir, self.workers, self.on_board)
             outcome: dict[str, Any] = {"pull_request": found.proposed.pull.proposal.url}
-            if not found.proposed.withdraws and not found.kept:
+            if not found.proposed.withdraws and not found.verdict_on_main:
                 _keep(found.checked, self.record)
             if self.me is not None:
                 outcome["commented"] = review.comment(found, self.me)
@@ -180,7 +180,7 @@ def _check_open(desk: _Desk, as_json: bool) -> None:
     """Check all open pull requests; one that cannot be checked does not hold up the others."""
     from xharness.leaderboard import review
 
-    found: list[Checked] = []
+    found: list[CheckResult] = []
     verdicts: list[dict[str, Any]] = []
     queue = review.queue(desk.repo, desk.me)
     failures = dict(queue.failed)
@@ -211,7 +211,7 @@ def _check_open(desk: _Desk, as_json: bool) -> None:
     _fail_if_refused(found)
 
 
-def _keep(checked: Checked, record: Path | None) -> None:
+def _keep(checked: CheckResult, record: Path | None) -> None:
     """Write what automation records of a check below a folder, where one was given and there is a digest to go by."""
     if record is None or not checked.verdict.digest:
         return
@@ -225,13 +225,13 @@ def _keep(checked: Checked, record: Path | None) -> None:
             raise OutputError(f"{record / path}: cannot be written: {error.strerror}.") from None
 
 
-def _print(checked: Checked) -> None:
+def _print(checked: CheckResult) -> None:
     from xharness.leaderboard import check
 
     click.echo(check.text(checked))
 
 
-def _fail_if_refused(found: list[Checked]) -> None:
+def _fail_if_refused(found: list[CheckResult]) -> None:
     from xharness.leaderboard import check
 
     refused = [check.sentence(each) for each in found if not each.verdict.accepted]

@@ -75,7 +75,7 @@ def test_a_row_of_several_seeds_says_what_each_of_them_scored(whole, built, boar
     rows_of = submitted(read(built))
     for name, row in rows_of.items():
         claims = record(whole, name)["scores"]
-        keys = {task: spec.score_keys for task, spec in rows.layout().tasks.items()}
+        keys = {task: spec.score_keys for task, spec in rows.board_schema().tasks.items()}
         assert row["by_seed"] == {
             task: {
                 code: [mean(claims[str(seed)][task][code][key] for key in keys[task]) for seed in row["seeds"]]
@@ -118,7 +118,7 @@ def test_what_was_trained_on_a_sample_is_partial_and_the_rest_is_whole(board):
 
 def test_of_what_was_checked_nobody_reads_where_its_submitter_says_the_data_is_from(board):
     said = {"source": "certified by ORG", "revision": "f" * 40}
-    name = leaderboard_store.names(board)[0]
+    name = leaderboard_store.submission_names(board)[0]
     data = record(board, name)["data"]
     claimed = {task: {code: {**each, **said} for code, each in of.items()} for task, of in data.items()}
     name = change(board, name, data=claimed)
@@ -163,7 +163,7 @@ def test_a_seed_that_lacks_a_language_makes_it_partial(tmp_path):
 
 
 def test_scores_by_another_version_of_a_spec_are_partial_and_said(board):
-    name = leaderboard_store.names(board)[0]
+    name = leaderboard_store.submission_names(board)[0]
     verdict = json.loads((board / "checks" / name / "verdict.json").read_text(encoding="utf-8"))
     for cell in verdict["scores"]["0"]["xnli"].values():
         cell["spec_hash"] = "0" * 12

@@ -84,7 +84,7 @@ def board_of(to: Path, *packages: Package) -> Path:
 def said(board: Path, package: Package, gold: Path) -> tuple[str, str]:
     """Return the problems and warnings of a submission beside the others of a board."""
     name = package.submission.id
-    others = [other for folder_name, other in leaderboard_check.read_known(board).items() if folder_name != name]
+    others = [other for folder_name, other in leaderboard_check.read_fingerprints(board).items() if folder_name != name]
     found = leaderboard_check.check(board / "submissions" / name, name=name, others=others, data_dir=gold).verdict
     return "\n".join(found.problems), "\n".join(found.warnings)
 
@@ -135,7 +135,7 @@ def test_a_copy_of_the_data_set_is_checked_whole_or_by_id(package, runs, gold, r
     assert "--id, or give --all" in runner("leaderboard", "check", board, "--data-dir", gold).err
     one = runner("leaderboard", "check", board, "--id", package.submission.id, "--data-dir", gold, "--record", board)
     assert one.exit_code == 0
-    assert leaderboard_store.read_one(board, package.submission.id).checked
+    assert leaderboard_store.read_stored(board, package.submission.id).checked
     (board / "submissions" / os.fsdecode(b"\xff\x1b[2J")).mkdir()
     every = runner("leaderboard", "check", board, "--all", "--data-dir", gold, "--json")
     assert every.exit_code == 11
@@ -175,11 +175,11 @@ def test_what_is_on_the_board_is_thrown_out_by_no_later_copy(runner, package, ru
 
 def test_seeds_with_the_same_predictions_are_said(package):
     warning = "seeds: some have the very same predictions"
-    assert not [each for each in leaderboard_rules.warnings_of(package.submission) if each.startswith(warning)]
+    assert not [each for each in leaderboard_rules.find_warnings(package.submission) if each.startswith(warning)]
     files = package.submission.files
     copied = {path.replace("seed0", "seed1"): file for path, file in files.items() if "seed0" in path}
     twins = package.submission.model_copy(update={"files": {**files, **copied}})
-    assert [each for each in leaderboard_rules.warnings_of(twins) if each.startswith(warning)]
+    assert [each for each in leaderboard_rules.find_warnings(twins) if each.startswith(warning)]
 
 
 def test_a_copy_with_something_changed_is_known_by_its_scores(package, runs, gold):
