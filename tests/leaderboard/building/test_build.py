@@ -37,7 +37,7 @@ def test_only_what_the_check_computed_counts_as_checked(board):
     assert made.checked == 1
     assert len(made.notes) == 2
     assert any("refused" in note for note in made.notes)
-    assert any("another content" in note for note in made.notes)
+    assert any("other content" in note for note in made.notes)
 
 
 def test_a_record_that_was_changed_after_the_check_is_left_out(board):
@@ -79,7 +79,7 @@ def test_replicates_come_as_scripts_only_if_they_are_those_of_the_verdict(board)
     made, scores = build(board)
     found = submitted(scores)
     assert found[bad]["replicates"] is None
-    assert "is not the file that the verdict names" in made.notes[0]
+    assert "differs from the one in the verdict" in made.notes[0]
     script = (board.parent / "built" / found[good]["replicates"]).read_text(encoding="utf-8")
     index = json.loads((board / "checks" / good / "verdict.json").read_text(encoding="utf-8"))["replicates"]
     content = (board / "checks" / good / "replicates.bin").read_bytes()
@@ -160,7 +160,7 @@ def test_a_build_that_fails_leaves_the_earlier_one_and_nothing_beside_it(board, 
     full = OSError(28, "No space left on device")
     with monkeypatch.context() as patch:
         patch.setattr(page, "render", lambda scores: (_ for _ in ()).throw(full))
-        with pytest.raises(OutputError, match="What was there before is kept"):
+        with pytest.raises(OutputError, match="The earlier content is kept"):
             build(board)
     assert hashes(board.parent / "built") == before
     assert sorted(path.name for path in board.parent.iterdir()) == ["built", "data"]
@@ -236,7 +236,7 @@ def test_replicates_are_served_as_scripts_and_nothing_lists_folders(address, bui
 
 
 def test_what_cannot_be_served_is_said(built, tmp_path):
-    with pytest.raises(UsageError, match=r"there is no index\.html"):
+    with pytest.raises(UsageError, match=r"index\.html is missing"):
         leaderboard_serve.server(tmp_path, 0)
     with leaderboard_serve.server(built, 0) as taken, pytest.raises(UsageError, match="--port"):
         leaderboard_serve.server(built, taken.server_port)

@@ -170,7 +170,7 @@ def test_scores_by_another_version_of_a_spec_are_partial_and_said(board):
     judge(board, name, scores=verdict["scores"])
     made, scores = build(board)
     assert submitted(scores)[name]["task_scores"]["xnli"]["complete"]["xtreme"] is False
-    assert made.notes == (f"{name}: xnli: scored by another version of the spec, so {PARTIAL}; check it again.",)
+    assert made.notes == (f"{name}: xnli: scored with another version of the spec, so {PARTIAL}; check it again.",)
 
 
 def test_the_table_is_read_by_pandas_and_holds_every_number(whole, built):
@@ -252,7 +252,7 @@ def test_published_figures_stand_apart_each_with_its_source(built):
 
 def test_notes_of_published_figures_say_which_means_were_made_here(built):
     found = [row for row in read(built)["rows"] if row["kind"] == "reported"]
-    made = {row["id"]: row["note"].split("made here: ")[1] for row in found if "made here" in (row["note"] or "")}
+    made = {row["id"]: row["note"].split("computed here: ")[1] for row in found if "computed here" in (row["note"] or "")}
     over_languages = "XQuAD as the mean over the source's languages, in each the mean of exact match and F1"
     assert made == {
         "reported-mbert-google-deepmind-xquad-readme": over_languages,

@@ -170,10 +170,10 @@ def test_a_seed_that_lacks_scores_is_partial_and_one_seed_has_no_table(board, br
         ("english-dev", ""),
         ("none", ""),
         ("english-dev, none", ""),
-        ("target-dev", "chosen on: target-dev"),
-        ("english-dev, target-dev", "chosen on: english-dev, target-dev"),
-        ("last", "state: last"),
-        ("our own way", "chosen on: our own way"),
+        ("target-dev", "selected on: target-dev"),
+        ("english-dev, target-dev", "selected on: english-dev, target-dev"),
+        ("last", "checkpoint: last"),
+        ("our own way", "selected on: our own way"),
     ],
 )
 def test_a_state_chosen_on_anything_but_english_is_said_beside_the_name(selected_by, said, browser, tmp_path):
@@ -184,9 +184,9 @@ def test_a_state_chosen_on_anything_but_english_is_said_beside_the_name(selected
     shown = Page(browser, (tmp_path / "index.html").as_uri())
     shown.open()
     parts = shown.text(f'#table [data-id="{row.id}"] .byline').split("\u00a0· ")
-    assert [part for part in parts if part.startswith(("chosen", "state"))] == ([said] if said else [])
+    assert [part for part in parts if part.startswith(("selected", "checkpoint"))] == ([said] if said else [])
     shown.open(f"model={row.id}")
-    assert f"State chosen on{selected_by}" in shown.text("#model")
+    assert f"Checkpoint selected on{selected_by}" in shown.text("#model")
 
 
 NAMESAKES = {
@@ -254,7 +254,7 @@ def test_published_figures_show_their_source_first_and_their_note_where_they_are
     assert len(shown.order("reported")) == len(found)
     for row, _, _ in found:
         parts = shown.text(f'[data-id="{row.id}"] .byline').split("\u00a0· ")
-        assert parts == [row.source["text"], "track not said"]
+        assert parts == [row.source["text"], "track not stated"]
     assert shown.text('[data-id="reported-mt5-xxl-mt5-repository-readme"] .column-average').endswith("3 of 9 targets")
     shown.open("targets=xnli,pawsx,panx")
     assert shown.text('[data-id="reported-mt5-xxl-mt5-repository-readme"] .column-average') == "81.4"
@@ -294,4 +294,4 @@ def test_the_heat_map_says_what_its_means_are_and_where_nothing_is(browser, tmp_
         )
         assert {title for text, title in titles if text == "EM / F1"} == {told}
         assert {title for text, title in titles if text != "EM / F1"} == {""}
-    assert "in question answering the score is the mean of exact match and F1" in " ".join(shown.text("footer").split())
+    assert "for question answering, the score is the mean of exact match and F1" in " ".join(shown.text("footer").split())

@@ -65,7 +65,7 @@ def test_hostile_text_is_cut_cleaned_and_escaped(board):
 def test_an_empty_board_has_a_page(board):
     cells = {name: [] for name in board["cells"]}
     text = page.render({**board, "rows": [], "cells": cells, "data": []})
-    assert "No model has been checked" in text
+    assert "No checked model has a complete score yet" in text
 
 
 def test_only_files_in_the_folder_of_replicates_are_ever_loaded():
@@ -130,8 +130,8 @@ def test_only_checked_whole_and_fair_rows_are_ranked(shown):
     assert set(ranks[len(checked) :]) == {"–"}
     assert "Saw test data" in shown.text("#table")
     published = shown.text('#table tbody[data-section="reported"] .section')
-    assert published.startswith("Published figures1. As their source gives them")
-    assert "nobody recomputed them" in published
+    assert published.startswith("Published scores1. Copied from the source")
+    assert "not recomputed" in published
     shown.click(f'[data-focus="model-{REPORTED}"]')
     shown.wait_for("#model[open]")
     text = shown.text("#model")
@@ -139,7 +139,7 @@ def test_only_checked_whole_and_fair_rows_are_ranked(shown):
     assert "A paper, table 2" in text
     assert "Note: question answering as F1 only" in text
     shown.click("#model .close")
-    assert "test data: unknown" in shown.text(f'[data-id="{UNSURE}"]')
+    assert "saw test data: unknown" in shown.text(f'[data-id="{UNSURE}"]')
 
 
 @browsing
