@@ -280,7 +280,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
         f"{XNLI}: accuracy",
     ),
     "a score that is none": (told("scores", "0", "xnli", "de", "bleu", value=9.0), "bleu"),
-    "a score with HTML for a name": (told("scores", "0", "xnli", "de", HTML, value=9.0), "is not a score of this target"),
+    "a score with HTML for a name": (
+        told("scores", "0", "xnli", "de", HTML, value=9.0),
+        "is not a score of this target",
+    ),
     "a score that is left out": (lambda f: told("scores", "0", "xquad", "de", value={"f1": 9.0})(f), "not claimed"),
     "a forged data hash": (told("data", "xnli", "de", "data_hash", value="0" * 64), "other gold data"),
     "a forged number of examples": (told("data", "xnli", "de", "n", value=5_010), "examples"),
@@ -289,7 +292,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "cut by a limit": (told("settings", "limit", value=10), "settings.limit"),
     "scored on dev": (told("settings", "split", value="dev"), "settings.split"),
     "chosen on test": (told("track", "selected_by", value="test"), "the test data that is scored"),
-    "chosen on test, in other words": (told("track", "selected_by", value="dev,Test-set"), "the test data that is scored"),
+    "chosen on test, in other words": (
+        told("track", "selected_by", value="dev,Test-set"),
+        "the test data that is scored",
+    ),
     "a track that is none": (told("track", "training", value="magic"), "training"),
     "translations in zero-shot": (told("declarations", "translated_data", value=True), "translate-train"),
     "translate-train without translations": (told("track", "training", value="translate-train"), "translated_data"),

@@ -125,7 +125,7 @@ def test_what_is_partial_is_said(run, gold):
     notes = "\n".join(packed(run, gold=gold).notes)
     assert "partial in XTREME and XTREME-R: xnli: no score for" in notes
     assert "no overall score in XTREME without pawsx, udpos, mlqa, tydiqa, bucc2018" in notes
-    assert "the board will note: declarations: it is not known whether it saw the test data" in notes
+    assert "the leaderboard will note: declarations: it is not known whether it saw the test data" in notes
 
 
 def test_all_reasons_are_said_at_once(gold, tmp_path):
@@ -302,7 +302,9 @@ def test_a_record_whose_parts_are_of_other_cells_is_none(run, gold):
 
     fewer = {name: file for name, file in good["files"].items() if name != path}
     assert "seed 0, xnli in 'de' has a score but no file" in problem(files=fewer)
-    assert "1 paths are not of the form predictions/seed<k>" in problem(files={**fewer, f"../{path}": good["files"][path]})
+    assert "1 paths are not of the form predictions/seed<k>" in problem(
+        files={**fewer, f"../{path}": good["files"][path]}
+    )
     assert "seeds" in problem(seeds=[0, 0])
     assert "their seeds must be exactly those" in problem(seeds=[1])
     assert "it must have the gold data" in problem(data={})

@@ -138,7 +138,9 @@ def test_withdrawing_ones_own(run, gold, hub, machine, board):
     looked = machine.run(*withdraw, "--submitted-by", "stranger", token=None)
     assert (looked["code"], "was submitted by tester, not by stranger" in looked["err"]) == (11, True)
     assert "--withdraw needs --reason" in machine.run(*submit(run, gold, board, "--withdraw", sent["id"]))["err"]
-    assert "is not a submission id" in machine.run(*submit(run, gold, board, "--withdraw", "../x", "--reason", "x"))["err"]
+    assert (
+        "is not a submission id" in machine.run(*submit(run, gold, board, "--withdraw", "../x", "--reason", "x"))["err"]
+    )
     done = json.loads(machine.run(*withdraw, "--yes", "--json")["out"])
     assert (done["state"], done["title"]) == ("proposed", f"Withdrawal: {sent['id']}")
     [path] = [file["path"] for file in done["files"]]
@@ -146,7 +148,7 @@ def test_withdrawing_ones_own(run, gold, hub, machine, board):
     assert json.loads(board.files(str(board.resolve("refs/pr/2")))[path].read_text()) == {"reason": "wrong seeds"}
     assert json.loads(machine.run(*withdraw, "--yes", "--json")["out"])["state"] == "unchanged"
     merge(machine, board, 2)
-    assert "on the board" in machine.run(*withdraw, "--yes")["out"]
+    assert "on the leaderboard" in machine.run(*withdraw, "--yes")["out"]
     assert "it was withdrawn" in machine.run(*submit(run, gold, board, "--yes"))["err"]
     assert proposed(board) == ["refs/pr/1", "refs/pr/2"]
 

@@ -133,7 +133,10 @@ def pack(
         raise SubmissionError("\n".join(problems))
     files = [written(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
     files += [written(f"{SUBMISSIONS}/{submission.id}/{path}", scored.compressed[path]) for path in submission.files]
-    notes = [*collected.notes, *(f"the board will note: {warning}" for warning in rules.find_warnings(submission))]
+    notes = [
+        *collected.notes,
+        *(f"the leaderboard will note: {warning}" for warning in rules.find_warnings(submission)),
+    ]
     if submission.model.parameters is None:
         notes.append("the number of parameters is not given (--parameters)")
     return Package(submission, tuple(files), (*notes, *_partial(scored.scores)))

@@ -252,7 +252,9 @@ def test_published_figures_stand_apart_each_with_its_source(built):
 
 def test_notes_of_published_figures_say_which_means_were_made_here(built):
     found = [row for row in read(built)["rows"] if row["kind"] == "reported"]
-    made = {row["id"]: row["note"].split("computed here: ")[1] for row in found if "computed here" in (row["note"] or "")}
+    made = {
+        row["id"]: row["note"].split("computed here: ")[1] for row in found if "computed here" in (row["note"] or "")
+    }
     over_languages = "XQuAD as the mean over the source's languages, in each the mean of exact match and F1"
     assert made == {
         "reported-mbert-google-deepmind-xquad-readme": over_languages,

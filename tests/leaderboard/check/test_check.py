@@ -169,7 +169,9 @@ def test_what_is_on_the_board_is_thrown_out_by_no_later_copy(runner, package, ru
     every = runner("leaderboard", "check", board, "--all", "--data-dir", gold, "--json", "--record", board)
     verdicts = {each["id"]: each for each in json.loads(every.out)["verdicts"]}
     assert verdicts[package.submission.id]["verdict"] == "accepted"
-    assert [each for each in verdicts[package.submission.id]["warnings"] if "all predictions are the same as in" in each]
+    assert [
+        each for each in verdicts[package.submission.id]["warnings"] if "all predictions are the same as in" in each
+    ]
     assert runner("leaderboard", "check", gold, "--all").exit_code == 2
 
 
@@ -205,4 +207,6 @@ def test_what_a_correction_replaced_is_no_copy_of_it(package, runs, gold, tmp_pa
         others = [other for other in chain if other.id != each.submission.id]
         assert leaderboard_rules.compare_with_existing(each.submission, others)[0] == []
     copied = [leaderboard_rules.fingerprint(packed(*runs, gold=gold, submitted_by="ann", name="Copy").submission)]
-    assert "all predictions are the same as in" in leaderboard_rules.compare_with_existing(newer.submission, copied)[0][0]
+    assert (
+        "all predictions are the same as in" in leaderboard_rules.compare_with_existing(newer.submission, copied)[0][0]
+    )

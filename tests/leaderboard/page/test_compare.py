@@ -161,7 +161,9 @@ def test_without_replicates_nothing_is_said_about_chance(shown):
     assert "No paired data" in shown.text("#comparison .warnings")
     assert "has not been checked" in shown.text("#comparison .warnings")
     count = sum(len(SEEN.schema.members[task]["xtreme"]) for task in SEEN.schema.benchmarks["xtreme"].tasks)
-    assert f"Only scores that both models have are compared: {count - 1} of {count}" in shown.text("#comparison .warnings")
+    assert f"Only scores that both models have are compared: {count - 1} of {count}" in shown.text(
+        "#comparison .warnings"
+    )
     assert "no paired data" in shown.text('#comparison [data-key="average"]')
 
 

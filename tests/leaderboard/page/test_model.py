@@ -294,4 +294,6 @@ def test_the_heat_map_says_what_its_means_are_and_where_nothing_is(browser, tmp_
         )
         assert {title for text, title in titles if text == "EM / F1"} == {told}
         assert {title for text, title in titles if text != "EM / F1"} == {""}
-    assert "for question answering, the score is the mean of exact match and F1" in " ".join(shown.text("footer").split())
+    assert "for question answering, the score is the mean of exact match and F1" in " ".join(
+        shown.text("footer").split()
+    )
