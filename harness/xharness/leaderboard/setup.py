@@ -1,4 +1,4 @@
-"""Set up a leaderboard: the first files of its data set and its Space, and where a build goes."""
+"""The files that are uploaded to a leaderboard's data set and Space."""
 
 from __future__ import annotations
 
