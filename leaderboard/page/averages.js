@@ -1,4 +1,4 @@
-// Averages over chosen tasks and languages, by the rules of the benchmarks, for all rows at once.
+// Averages over the selected tasks and languages by the rules of the benchmarks, for all rows at once.
 
 const NONE = 0;
 const PARTIAL = 1;
@@ -10,7 +10,7 @@ function emptyColumn(board, properties) {
   return { ...properties, values: new Float64Array(count).fill(NaN), states: new Uint8Array(count) };
 }
 
-/** Return the slots of a task in a benchmark that are chosen. */
+/** Return the selected slots of a task in a benchmark. */
 function chosenSlots(board, task, benchmark, chosen) {
   const codes = task.benchmarks[benchmark] ?? [];
   const wanted = codes.filter((code) => chosen.has(code));
@@ -22,9 +22,10 @@ function slot(board, task, code) {
 }
 
 /**
- * Return the mean of a row over slots, each counting the same or as many examples as it has; and what is missing.
+ * Return the mean of a row over slots, weighted equally or by the number of examples.
  *
- * `ofSeed` are the scores of one of its seeds, by slot, in place of the row's own.
+ * `count` is the number of slots with a score, `complete` whether all their scores are complete. `ofSeed` holds the
+ * scores of one of its seeds by slot, to be used instead of the row's own.
  */
 function meanOver(board, row, slots, byExamples, ofSeed = null) {
   const { n, whole } = board.columns;
@@ -33,40 +34,40 @@ function meanOver(board, row, slots, byExamples, ofSeed = null) {
   const first = ofSeed ? 0 : start;
   let total = 0;
   let weight = 0;
-  let found = 0;
-  let sound = true;
-  for (const each of slots) {
-    const value = score[first + each];
+  let count = 0;
+  let complete = true;
+  for (const slotIndex of slots) {
+    const value = score[first + slotIndex];
     if (Number.isNaN(value)) continue;
-    const counts = byExamples ? n[start + each] : 1;
+    const counts = byExamples ? n[start + slotIndex] : 1;
     total += value * counts;
     weight += counts;
-    found += 1;
-    sound &&= whole[start + each] === 1;
+    count += 1;
+    complete &&= whole[start + slotIndex] === 1;
   }
-  return { mean: weight ? total / weight : NaN, found, sound };
+  return { mean: weight ? total / weight : NaN, count, complete };
 }
 
-function stateOver(slots, found, sound) {
-  if (!found) return NONE;
-  return found === slots.length && sound ? COMPLETE : PARTIAL;
+function stateOver(slots, count, complete) {
+  if (!count) return NONE;
+  return count === slots.length && complete ? COMPLETE : PARTIAL;
 }
 
-/** Return the column of a task: its mean over the chosen languages; null where it has none of them. */
+/** Return the column of a task: its mean over the selected languages; null if it has none of them. */
 function taskColumn(board, task, benchmark, chosen) {
   const { wanted, all, slots } = chosenSlots(board, task, benchmark, chosen);
   if (!wanted.length) return null;
   const head = { key: task.name, title: shortTitle(task), hint: scoresOf(task), explanation: scoreInWords(task) };
   const column = emptyColumn(board, { ...head, languages: wanted });
-  const told = toldOf(board, benchmark, task.name);
+  const facts = buildFactsOf(board, benchmark, task.name);
   for (const row of board.rows) {
-    const { mean, found, sound } = meanOver(board, row.index, slots, task.average === "examples");
+    const { mean, count, complete } = meanOver(board, row.index, slots, task.average === "examples");
     let value = mean;
-    let state = stateOver(slots, found, sound);
+    let state = stateOver(slots, count, complete);
     if (all) {
-      // Only the build knows whether it is the benchmark's own mean; and what a paper reports is known as a mean alone.
-      if (!Number.isNaN(told.mean[row.index])) value = told.mean[row.index];
-      if (!Number.isNaN(value)) state = told.complete[row.index] ? COMPLETE : PARTIAL;
+      // Only the build knows whether it is the benchmark's own mean, and papers often report nothing but the mean.
+      if (!Number.isNaN(facts.mean[row.index])) value = facts.mean[row.index];
+      if (!Number.isNaN(value)) state = facts.complete[row.index] ? COMPLETE : PARTIAL;
     }
     column.values[row.index] = value;
     column.states[row.index] = state;
@@ -74,65 +75,65 @@ function taskColumn(board, task, benchmark, chosen) {
   return column;
 }
 
-/** Return the plain mean of columns, and how many of them each row has; partial where one is, or is missing. */
+/** Return the mean of columns and how many of them each row has; partial if one is partial or missing. */
 function meanOfColumns(board, columns, properties) {
-  const found = new Uint8Array(board.rows.length);
-  const made = emptyColumn(board, { ...properties, found, of: columns.length });
+  const counts = new Uint8Array(board.rows.length);
+  const result = emptyColumn(board, { ...properties, counts, of: columns.length });
   for (let row = 0; row < board.rows.length; row++) {
     let total = 0;
     let complete = 0;
     for (const column of columns) {
       if (column.states[row] === NONE) continue;
       total += column.values[row];
-      found[row] += 1;
+      counts[row] += 1;
       complete += column.states[row] === COMPLETE ? 1 : 0;
     }
-    if (!found[row]) continue;
-    made.values[row] = total / found[row];
-    made.states[row] = complete === columns.length ? COMPLETE : PARTIAL;
+    if (!counts[row]) continue;
+    result.values[row] = total / counts[row];
+    result.states[row] = complete === columns.length ? COMPLETE : PARTIAL;
   }
-  return made;
+  return result;
 }
 
-/** Return English minus the mean of the other chosen languages, averaged over the tasks that have English. */
+/** Return English minus the mean of the other selected languages, averaged over the tasks that have English. */
 function gapColumn(board, tasks, benchmark, chosen) {
   const parts = [];
   for (const task of tasks) {
     if (!task.english) continue;
     const english = slot(board, task, task.english);
-    const others = chosenSlots(board, task, benchmark, chosen).slots.filter((each) => each !== english);
+    const others = chosenSlots(board, task, benchmark, chosen).slots.filter((slotIndex) => slotIndex !== english);
     if (!others.length) continue;
     const part = emptyColumn(board, {});
     for (const { index } of board.rows) {
       const source = board.columns.score[index * board.width + english];
-      const { mean, found, sound } = meanOver(board, index, others, task.average === "examples");
-      if (Number.isNaN(source) || !found) continue;
-      const whole = sound && board.columns.whole[index * board.width + english] === 1;
+      const { mean, count, complete } = meanOver(board, index, others, task.average === "examples");
+      if (Number.isNaN(source) || !count) continue;
+      const isComplete = complete && board.columns.whole[index * board.width + english] === 1;
       part.values[index] = source - mean;
-      part.states[index] = whole && found === others.length ? COMPLETE : PARTIAL;
+      part.states[index] = isComplete && count === others.length ? COMPLETE : PARTIAL;
     }
     parts.push(part);
   }
   return meanOfColumns(board, parts, { key: "gap", title: "Gap", hint: "transfer", ascending: true });
 }
 
-/** Return the column of a language: its mean over the chosen tasks that have it. */
+/** Return the column of a language: its mean over the selected tasks that have it. */
 function languageColumn(board, tasks, benchmark, language) {
   const having = tasks.filter((task) => (task.benchmarks[benchmark] ?? []).includes(language.code));
   const slots = having.map((task) => slot(board, task, language.code));
-  const made = emptyColumn(board, { key: language.code, title: language.code, hint: language.name });
+  const column = emptyColumn(board, { key: language.code, title: language.code, hint: language.name });
   for (const { index } of board.rows) {
-    const { mean, found, sound } = meanOver(board, index, slots, false);
-    made.values[index] = mean;
-    made.states[index] = stateOver(slots, found, sound);
+    const { mean, count, complete } = meanOver(board, index, slots, false);
+    column.values[index] = mean;
+    column.states[index] = stateOver(slots, count, complete);
   }
-  return made;
+  return column;
 }
 
 /**
- * Return what a table shows of the chosen tasks and languages.
+ * Return the content of a table for the selected tasks and languages.
  *
- * `tasks` are those that have a chosen language, `average` is the mean over them, `columns` are what stands beside it:
+ * `tasks` are those that have a selected language, `average` is the mean over them, `columns` are the other columns:
  * the tasks, their groups, or the languages.
  */
 function computeView(board, benchmark, taskNames, chosen, kind) {
@@ -144,7 +145,7 @@ function computeView(board, benchmark, taskNames, chosen, kind) {
   const columns = byTask.map(([, column]) => column);
   const all = board.benchmarkNamed.get(benchmark);
   const mean = (parts, of, head) =>
-    meanOfColumns(board, parts, { ...head, hint: outOf(parts.length, of.length, "target"), ofTargets: true });
+    meanOfColumns(board, parts, { ...head, hint: countOf(parts.length, of.length, "target"), ofTargets: true });
   const average = mean(columns, all.tasks, { key: "average", title: "Average" });
   const gap = gapColumn(board, tasks, benchmark, chosen);
   let shown = columns;
@@ -161,21 +162,21 @@ function computeView(board, benchmark, taskNames, chosen, kind) {
   return { benchmark, tasks, taskColumns: columns, average, gap, columns: shown, chosen };
 }
 
-/** Return the title of a task without what stands in brackets after it. */
+/** Return the title of a task without the part in parentheses. */
 function shortTitle(task) {
   return task.title.replace(/ \(.*\)$/, "");
 }
 
 const SHORT_SCORES = { exact_match: "EM", f1: "F1", "map@20": "mAP@20", "mrr@20": "MRR@20" };
 
-/** Return what a task's score is the mean of. */
+/** Return the metrics that a task's score is the mean of. */
 function scoresOf(task) {
   return task.score_keys.map((key) => SHORT_SCORES[key] ?? key.replaceAll("_", " ")).join(" / ");
 }
 
 const LONG_SCORES = { exact_match: "exact match", f1: "F1" };
 
-/** Return how a task's score is made where it is not one metric alone, which its short name does not say. */
+/** Return how the score of a task with several metrics is computed; null for a single metric. */
 function scoreInWords(task) {
   if (task.score_keys.length < 2) return null;
   return `The score is the mean of ${task.score_keys.map((key) => LONG_SCORES[key] ?? key).join(" and ")}`;

@@ -1,6 +1,6 @@
-// The controls: benchmark, track, columns, search, and what is chosen of targets and languages.
+// The controls: benchmark, track, columns, search, and filters of targets and languages.
 
-/** Return [list of the state, legend, [value, text, explanation, count] of each option] for a benchmark. */
+/** Return [list in the state, legend, [value, text, explanation, count] per option] of the filters of a benchmark. */
 function facetsOf(board, benchmark) {
   const languages = languagesOf(board, benchmark);
   const values = (of) => [...new Set(languages.map(of))].sort(byName);
@@ -13,7 +13,7 @@ function facetsOf(board, benchmark) {
     ["targets", "Targets", tasks.map((task) => [task.name, task.title, `${inWords(task.group)}, ${scoresOf(task)}`])],
     ["scripts", "Script", counted((language) => language.script)],
     ["families", "Family", counted((language) => language.family)],
-    ["resources", "Resources, from class 0 (least text) to 5 (most)", counted(resourceOf)],
+    ["resources", "Resource class, from 0 (least text) to 5 (most)", counted(resourceOf)],
     ["languages", "Languages", languages.map(({ code, name }) => [code, name, code])],
   ];
 }
@@ -32,7 +32,7 @@ function toggle(app, name, value, on) {
   app.change({ [name]: on ? [...others, value] : others });
 }
 
-/** Build the controls that are the same for every benchmark. */
+/** Build the controls that all benchmarks share. */
 function buildControls(app) {
   const { board } = app;
   const place = (id) => document.getElementById(id);
@@ -55,12 +55,13 @@ function buildControls(app) {
 
 let facetsBuiltFor = "";
 
-/** Make the controls say what the state says. */
+/** Update the controls to the state. */
 function showControls(app) {
   const { board, state } = app;
   if (facetsBuiltFor !== state.benchmark) {
-    const made = facetsOf(board, state.benchmark).map(([name, legend, options]) => facet(app, name, legend, options));
-    document.getElementById("facets").replaceChildren(...made);
+    const facets = facetsOf(board, state.benchmark);
+    const fieldsets = facets.map(([name, legend, options]) => facet(app, name, legend, options));
+    document.getElementById("facets").replaceChildren(...fieldsets);
     facetsBuiltFor = state.benchmark;
   }
   for (const input of document.querySelectorAll("#facets input")) {
@@ -75,7 +76,7 @@ function showControls(app) {
   if (search.value !== state.search) search.value = state.search;
   const filtered = ["targets", "languages", "scripts", "families", "resources"].filter((name) => state[name].length);
   const count = filtered.length + (state.english ? 1 : 0);
-  document.getElementById("filter-count").textContent = count ? `${count} in use` : "all";
+  document.getElementById("filter-count").textContent = count ? `${count} active` : "all";
 }
 
 function press(id, value) {
@@ -87,33 +88,39 @@ function press(id, value) {
 const MOST_UNKNOWN = 5;
 const LONGEST_UNKNOWN = 80;
 
-/** Say what the address asks for that this board does not have, until it is put away or something else is chosen. */
+/** Show which names of the address are unknown on this leaderboard, until dismissed or changed. */
 function showUnknown(app) {
-  const put = () => {
+  const dismiss = () => {
     app.unknown = [];
     showUnknown(app);
     focusBack(app);
   };
   const cut = (name) => (name.length > LONGEST_UNKNOWN ? `${name.slice(0, LONGEST_UNKNOWN)}…` : name);
   const lines = app.unknown.slice(0, MOST_UNKNOWN).map(([what, name]) =>
-    element("p", {}, `There is no ${what} `, element("bdi", {}, cut(name)), " here."));
-  const close = element("button", { type: "button", class: "close", "aria-label": "Put this note away",
-    "data-focus": "unknown", on: { click: put } }, "×");
+    element("p", {}, `This leaderboard has no ${what} `, element("bdi", {}, cut(name)), "."));
+  const close = element("button", { type: "button", class: "close", "aria-label": "Dismiss this message",
+    "data-focus": "unknown", on: { click: dismiss } }, "×");
   document.getElementById("unknown").replaceChildren(...(lines.length ? [element("div", {}, lines), close] : []));
 }
 
-/** Return what the averages are over, as a sentence. */
+/** Return a sentence that says what the averages are over. */
 function summaryOf(app) {
   const { board, view, state } = app;
   const all = board.benchmarkNamed.get(state.benchmark);
-  if (!view.tasks.length) return "No target has any of the chosen languages. Choose others, or reset the filters.";
+  if (!view.tasks.length) return "No target has any of the selected languages. Select others or reset the filters.";
   const codes = new Set(view.taskColumns.flatMap((column) => column.languages));
   const total = languagesOf(board, state.benchmark).length;
-  const whole = view.tasks.length === all.tasks.length && codes.size === total;
-  const left = all.tasks.length - view.tasks.length;
-  const without = chosenBy(board, state).tasks.length - view.tasks.length;
-  if (whole) return `${all.title}: mean over ${plural(all.tasks.length, "target")} and ${plural(total, "language")}.`;
-  const none = without ? ` ${plural(without, "chosen target")} without any of these languages left out.` : "";
-  return `Mean over ${view.tasks.length}${left ? ` of ${all.tasks.length}` : ""} targets and ` +
-    `${codes.size}${codes.size < total ? ` of ${total}` : ""} languages: not ${all.title}'s own average.${none}`;
+  const isComplete = view.tasks.length === all.tasks.length && codes.size === total;
+  const leftOut = all.tasks.length - view.tasks.length;
+  const withoutLanguages = chosenBy(board, state).tasks.length - view.tasks.length;
+  if (isComplete) {
+    return `${all.title}: mean over ${plural(all.tasks.length, "target")} and ${plural(total, "language")}.`;
+  }
+  const targets = `${view.tasks.length}${leftOut ? ` of ${all.tasks.length}` : ""} targets`;
+  const languages = `${codes.size}${codes.size < total ? ` of ${total}` : ""} languages`;
+  const sentences = [`Mean over ${targets} and ${languages}.`, `This is not the official ${all.title} average.`];
+  if (withoutLanguages) {
+    sentences.push(`Left out: ${plural(withoutLanguages, "selected target")} without any of these languages.`);
+  }
+  return sentences.join(" ");
 }

@@ -1,4 +1,4 @@
-// The heat map of one model: languages by targets, with the numbers in the cells.
+// The heat map of a model: scores by language and target.
 
 const CELL_KINDS = [
   ["score", "Score"],
@@ -8,7 +8,7 @@ const CELL_KINDS = [
   ["n", "Examples"],
 ];
 
-/** Return a step from 0 to 12 for a score in percent; five points apart, where most scores are. */
+/** Return a shade from 0 to 12 for a score in percent, in steps of five points from 35. */
 function heat(score) {
   return Math.max(0, Math.min(12, Math.floor((score - 35) / 5)));
 }
@@ -17,7 +17,7 @@ function hundredths(value) {
   return value === ABSENT ? null : value / 100;
 }
 
-/** Return the text of a cell, of what the reader chose to see in it. */
+/** Return the text of a cell: the score, or what the reader selected instead. */
 function cellText(board, row, task, place, kind) {
   const { score, low, high, deviation, n, metrics } = board.columns;
   const at = row.index * board.width + place;
@@ -55,7 +55,7 @@ function heatmap(app, row) {
   const { board, view, state } = app;
   const shown = new Set(view.taskColumns.flatMap((column) => column.languages));
   const languages = board.languages.filter(({ code }) => shown.has(code));
-  // Where the cells hold something else, as their means are scores still.
+  // If the cells show something else, the means are still scores.
   const mean = state.cells === "score" ? "Mean" : "Mean score";
   const means = languages.map((language) => languageColumn(board, view.tasks, view.benchmark, language));
   const head = element("tr", {}, element("th", { scope: "col", class: "model" }, "Language"),

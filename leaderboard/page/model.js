@@ -1,36 +1,36 @@
-// What is shown of one model: its averages, its heat map, and where its numbers come from.
+// The dialog of a model: averages, heat map, scores by seed, and provenance.
 
 function scrolling(label, ...children) {
   return element("div", { class: "scrolling", role: "region", "aria-label": label, tabindex: "0" }, children);
 }
 
-/** Return the averages of a row over both benchmarks, and over what is chosen. */
-function figures(app, row) {
-  const whole = app.board.benchmarks.map(({ name, title }) => {
+/** Return the averages of a row: of each benchmark, and over the selection. */
+function summaryFigures(app, row) {
+  const benchmarkFigures = app.board.benchmarks.map(({ name, title }) => {
     const value = row.overall[name];
     return element("div", { class: "figure", "data-figure": name }, element("strong", {}, oneDecimal(value)),
-      element("span", {}, typeof value === "number" ? title : `${title}: not complete`));
+      element("span", {}, typeof value === "number" ? title : `${title}: incomplete`));
   });
   const average = app.view.average;
   const partial = average.states[row.index] === PARTIAL ? ["partial", targetsOf(average, row)] : [];
   const chosen = element("div", { class: "figure", "data-figure": "chosen" },
     element("strong", {}, oneDecimal(average.values[row.index])),
-    element("span", {}, ["over what is shown below", ...partial].filter(Boolean).join(", ")),
+    element("span", {}, ["over the selection below", ...partial].filter(Boolean).join(", ")),
     element("span", { class: "interval" }));
-  return element("div", { class: "figures" }, whole, chosen);
+  return element("div", { class: "figures" }, benchmarkFigures, chosen);
 }
 
-/** Write the interval of the average over what is chosen, once the replicates are there. */
+/** Write the interval of the average over the selection, once the replicates are loaded. */
 async function showInterval(app, row, place) {
   const replicates = await replicatesOf(row);
   const shared = sharedSlots(app.board, app.view, [row]);
   const sums = weightedReplicates(app.board, replicates, weightsOf(app.board, row, shared));
-  if (sums && shared.length) place.textContent = `95 % interval ${middle(sums).map(oneDecimal).join(" to ")}`;
+  if (sums && shared.length) place.textContent = `95 % interval ${interval95(sums).map(oneDecimal).join(" to ")}`;
 }
 
 const HUB = "https://huggingface.co";
 
-/** Return a link to a place on the Hub, for an id that can be one. */
+/** Return a link to a repository on the Hub, or only the text if the id is not a repository id. */
 function hubLink(id, revision, kind = "") {
   if (!/^[\w.-]+\/[\w.-]+$/.test(id ?? "")) return id;
   const at = /^[0-9a-f]{40}$/.test(revision ?? "") ? `/tree/${revision}` : "";
@@ -44,7 +44,7 @@ function recordLink(app, row) {
   return linkTo(place, "predictions and record");
 }
 
-/** Return where the numbers of a row come from. */
+/** Return the provenance of a row. */
 function provenance(app, row, detail) {
   const { model, source } = detail;
   const declared = row.declarations ?? {};
@@ -60,8 +60,8 @@ function provenance(app, row, detail) {
     ["Parameters", model.parameters?.toLocaleString("en")],
     ["Paper", model.paper && linkTo(model.paper, model.paper)],
     ["Web page", model.url && linkTo(model.url, model.url)],
-    ["Track", row.board_track || "not said"],
-    ["State chosen on", row.track?.selected_by],
+    ["Track", row.board_track || "not stated"],
+    ["Checkpoint selected on", row.track?.selected_by],
     ["Seeds", detail.seeds.join(", ")],
     ["Saw test data", declared.saw_test_data],
     ["Translated data", declared.translated_data === undefined ? "" : declared.translated_data ? "yes" : "no"],
@@ -70,7 +70,7 @@ function provenance(app, row, detail) {
   ]);
 }
 
-/** Return the hashes of data and specs, one line per record and the languages that have it; null if there are none. */
+/** Return a table of data and spec hashes, one row per target and language; null if there are none. */
 function dataTable(app, row, records) {
   const { board } = app;
   if (!board.columns.data || !records.length) return null;
@@ -95,18 +95,18 @@ function disclosure(title, ...children) {
   return element("details", {}, element("summary", {}, title), children);
 }
 
-/** Return a disclosure whose content is made when it is first opened. */
-function disclosureLater(title, make) {
-  const made = disclosure(title);
-  made.addEventListener("toggle", () => made.append(make()), { once: true });
-  return made;
+/** Return a disclosure whose content is created when it is first opened. */
+function lazyDisclosure(title, make) {
+  const box = disclosure(title);
+  box.addEventListener("toggle", () => box.append(make()), { once: true });
+  return box;
 }
 
 function pairsOf(title, pairs) {
   return pairs.length ? disclosure(title, definitions(pairs)) : null;
 }
 
-/** Return the means of a row by target, for one of which nothing else is known. */
+/** Return the means of a row by target, for rows without scores of single languages. */
 function meansOf(app, row) {
   const known = app.view.taskColumns.filter((column) => column.states[row.index] !== NONE);
   return definitions(known.map((column) => [column.title, oneDecimal(column.values[row.index])]));
@@ -114,22 +114,22 @@ function meansOf(app, row) {
 
 /** Fill the dialog of a model. */
 function showModel(app, row) {
-  const detail = detailOf(row);
+  const detail = detailsOf(row);
   const section = SECTIONS.find(({ key }) => key === sectionOf(row));
-  const boxes = figures(app, row);
+  const boxes = summaryFigures(app, row);
   const map = scrolling(`Scores of ${row.name} by language and target`);
   const fill = () => map.replaceChildren(heatmap(app, row));
   fill();
-  const kinds = segments("In the cells", CELL_KINDS, app.state.cells, (kind) => app.change({ cells: kind }));
+  const kinds = segments("Show in cells", CELL_KINDS, app.state.cells, (kind) => app.change({ cells: kind }));
   const compare = () => {
     pickRow(app, row, true);
     app.change(app.picks.length === 2 ? { model: "", compare: app.picks } : { model: "" });
   };
   const waiting = app.picks.length && !app.picks.includes(row.id);
-  const label = waiting ? "Compare with the model already chosen" : "Choose for comparison";
+  const label = waiting ? "Compare with the selected model" : "Select for comparison";
   const content = sharedSlots(app.board, app.view, [row]).length
     ? [element("div", { class: "bar" }, kinds, legend()), map]
-    : [element("p", { class: "empty" }, "No score of a single language among what is chosen."), meansOf(app, row)];
+    : [element("p", { class: "empty" }, "No scores of single languages in this selection."), meansOf(app, row)];
   fillDialog("model", [
     element("h2", { tabindex: "-1", autofocus: true }, nameOf(row)),
     element("p", { class: "lead" }, element("span", { class: `badge ${section.key}` }, section.title), " ",
@@ -140,7 +140,7 @@ function showModel(app, row) {
     ...content,
     seedTables(app, row, detail),
     element("p", {}, element("button", { type: "button", on: { click: compare } }, label)),
-    element("h3", {}, "Where the numbers come from"),
+    element("h3", {}, "Provenance"),
     provenance(app, row, detail),
     pairsOf("Settings", detail.settings),
     pairsOf("Versions", detail.versions),
@@ -149,7 +149,7 @@ function showModel(app, row) {
   showInterval(app, row, boxes.querySelector(".interval"));
 }
 
-/** Put content into a dialog; keep what is unfolded and where it was scrolled to if it is open, else open it. */
+/** Set the content of a dialog; if it is open, keep expanded sections and scroll position, else open it. */
 function fillDialog(id, content) {
   const dialog = document.getElementById(id);
   const body = dialog.querySelector(".body");
@@ -160,7 +160,7 @@ function fillDialog(id, content) {
     for (const summary of body.querySelectorAll("summary")) {
       if (titles.includes(summary.textContent)) unfold(summary.parentElement);
     }
-    // What is put back has lost the focus by being taken out.
+    // An element that is put back has lost the focus.
     if (focused?.isConnected) focused.focus({ preventScroll: true });
   } else {
     dialog.showModal();
@@ -168,7 +168,7 @@ function fillDialog(id, content) {
   }
 }
 
-/** Unfold a disclosure with its content, so that what is below it can be scrolled to at once. */
+/** Expand a disclosure with its content at once, so that the scroll position can be restored. */
 function unfold(details) {
   details.open = true;
   details.dispatchEvent(new Event("toggle"));

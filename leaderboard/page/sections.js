@@ -1,20 +1,20 @@
-// Which rows stand together, and in which order: only those that are checked are ranked.
+// The sections of the table and the order of their rows; only checked rows are ranked.
 
 const SECTIONS = [
-  { key: "checked", title: "Checked", note: "Scores recomputed from the predictions.", ranked: true },
+  { key: "checked", title: "Checked", note: "Scores recomputed from the submitted predictions.", ranked: true },
   {
     key: "claimed",
     title: "Not checked",
-    note: "Scores as the submitter gives them; nobody has recomputed them yet. Not ranked.",
+    note: "Scores as claimed by the submitter and not recomputed yet. Not ranked.",
   },
-  { key: "exposed", title: "Saw test data", note: "By their own declaration. Not ranked." },
+  { key: "exposed", title: "Saw test data", note: "According to their submitters. Not ranked." },
   {
     key: "reported",
-    title: "Published figures",
-    note: "As their source gives them (a paper, a README, …), which stands below each name; nobody recomputed them. " +
-      "Not ranked. What else has to be said of one stands where it is opened.",
+    title: "Published scores",
+    note: "Copied from the source named below each model (a paper, a README, …) and not recomputed. Not ranked. " +
+      "Open a row for remarks.",
   },
-  { key: "old", title: "Superseded or withdrawn", note: "Kept so that old citations can be read. Not ranked." },
+  { key: "old", title: "Superseded or withdrawn", note: "Kept so that earlier citations stay valid. Not ranked." },
 ];
 
 function sectionOf(row) {
@@ -24,7 +24,7 @@ function sectionOf(row) {
   return row.checked ? "checked" : "claimed";
 }
 
-/** Return the board tracks with their numbers of rows, the fullest of checked rows first. */
+/** Return the tracks with their numbers of rows, those with most checked rows first. */
 function tracksOf(board) {
   const counts = new Map();
   for (const row of board.rows) {
@@ -46,7 +46,7 @@ function firstTrack(board) {
 
 const byName = new Intl.Collator("en", { numeric: true }).compare;
 
-/** Return a comparison of rows by a column: complete ones first, then partial ones, then those without a value. */
+/** Return a comparator of rows by a column: complete values first, then partial ones, then missing ones. */
 function orderBy(column, ascending) {
   const names = (a, b) => byName(a.name, b.name) || (a.id < b.id ? -1 : 1);
   if (!column) return (a, b) => (ascending ? names(a, b) : names(b, a));
@@ -58,7 +58,7 @@ function orderBy(column, ascending) {
   };
 }
 
-/** Return row index -> place by the average among checked rows that are complete; equal averages share a place. */
+/** Return row index -> rank by the average among complete checked rows; equal averages share a rank. */
 function ranks(rows, average) {
   const complete = rows.filter((row) => average.states[row.index] === COMPLETE).sort(orderBy(average, false));
   const places = new Map();
@@ -70,11 +70,11 @@ function ranks(rows, average) {
   return places;
 }
 
-/** Return the sections that have rows of a track, with their rows sorted, and the places of the ranked ones. */
+/** Return the sections that have rows of a track, with sorted rows and ranks. */
 function sectionsOf(board, view, { track, search, old, column, ascending }) {
   const members = new Map(SECTIONS.map((section) => [section.key, []]));
   for (const row of board.rows) {
-    // A source that does not say its track is shown beside all of them, apart and not ranked.
+    // Published scores without a track are shown in every track, in their own section and not ranked.
     if (row.board_track !== track && !(row.kind === "reported" && !row.board_track)) continue;
     if (row.kind === "reported" && view.average.states[row.index] === NONE) continue;
     members.get(sectionOf(row)).push(row);
@@ -83,7 +83,7 @@ function sectionsOf(board, view, { track, search, old, column, ascending }) {
   const wanted = search.trim().toLowerCase();
   return SECTIONS.filter(({ key }) => key !== "old" || old)
     .map((section) => {
-      const rows = members.get(section.key).filter((row) => row.sought.includes(wanted));
+      const rows = members.get(section.key).filter((row) => row.searchText.includes(wanted));
       return { ...section, rows: rows.sort(orderBy(column, ascending)), places: section.ranked ? places : new Map() };
     })
     .filter((section) => section.rows.length);

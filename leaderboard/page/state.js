@@ -1,10 +1,10 @@
-// What is shown, as the fragment of the address says it, so that a view can be cited and the back button works.
+// The state of the page as the fragment of its address, so that views can be cited and the back button works.
 
 const LISTS = ["targets", "languages", "scripts", "families", "resources", "compare"];
 const TEXTS = ["benchmark", "track", "columns", "english", "search", "sort", "order", "old", "model", "cells"];
 const COLUMN_KINDS = ["targets", "groups", "languages"];
 
-/** Return the state that an address without a fragment stands for. */
+/** Return the state of an address without a fragment. */
 function firstState(board) {
   return {
     benchmark: board.benchmarks[0].name,
@@ -21,12 +21,12 @@ function firstState(board) {
   };
 }
 
-/** Return the fragment of a state: the benchmark, and what differs from the first state. */
+/** Return the fragment of a state: the benchmark, and everything that differs from the first state. */
 function fragmentOf(board, state) {
   const first = firstState(board);
   const parts = [];
   for (const name of TEXTS) {
-    // Never empty: browsers take an empty fragment for the top of the page, and scroll there.
+    // Never empty: with an empty fragment browsers scroll to the top of the page.
     if (name === "benchmark" || state[name] !== first[name]) parts.push(`${name}=${encodeURIComponent(state[name])}`);
   }
   for (const name of LISTS) {
@@ -43,7 +43,7 @@ function decoded(text) {
   }
 }
 
-/** Return the state of a fragment, and as [what, name] what is not known on this board and left out of it. */
+/** Return the state of a fragment, and the unknown names in it as [what, name], which are left out. */
 function stateOf(board, fragment) {
   const first = firstState(board);
   const state = { ...first };
@@ -54,20 +54,20 @@ function stateOf(board, fragment) {
   }
   const unknown = [];
   for (const [name, what, known] of namesOn(board)) {
-    const found = (value) => {
-      const is = value === first[name] || known.has(value);
-      if (!is) unknown.push([what, value]);
-      return is;
+    const isKnown = (value) => {
+      if (value === first[name] || known.has(value)) return true;
+      unknown.push([what, value]);
+      return false;
     };
-    if (LISTS.includes(name)) state[name] = state[name].filter(found);
-    else if (!found(state[name])) state[name] = first[name];
+    if (LISTS.includes(name)) state[name] = state[name].filter(isKnown);
+    else if (!isKnown(state[name])) state[name] = first[name];
   }
   if (!COLUMN_KINDS.includes(state.columns)) state.columns = first.columns;
   state.compare = state.compare.length < 2 ? [] : state.compare.slice(0, 2);
   return { state, unknown };
 }
 
-/** Return [part of a state, what it names, the names that this board has], of those that an address may have wrong. */
+/** Return [field of the state, what it names, known names] for the fields that an address may have wrong. */
 function namesOn(board) {
   const languages = (of) => new Set(board.languages.map(of));
   return [
@@ -83,7 +83,7 @@ function namesOn(board) {
   ];
 }
 
-/** Return the tasks and languages that a state chooses: nothing chosen of a kind means all of it. */
+/** Return the tasks and languages that a state selects; an empty list selects all. */
 function chosenBy(board, state) {
   const names = board.benchmarkNamed.get(state.benchmark).tasks;
   const among = (list, value) => !list.length || list.includes(value);

@@ -1,11 +1,11 @@
 // The table of models.
 
-/** Rows of a section that are drawn at first, fewer of a wide table; more come when they are asked for. */
+/** Rows of a section that are drawn at first, fewer in a wide table; a button shows the others. */
 const AT_FIRST = 50;
 const AT_FIRST_IF_WIDE = 20;
 const WIDE = 20;
 
-/** Return the column that a state sorts by, and which way. */
+/** Return the column and the direction that a state sorts by. */
 function sortingOf(view, state) {
   const columns = [view.average, ...view.columns, view.gap];
   const column = state.sort === "name" ? null : columns.find(({ key }) => key === state.sort) ?? view.average;
@@ -31,7 +31,7 @@ function tableHead(app, sorting) {
   const { view } = app;
   const cells = [view.average, ...view.columns, view.gap].map((column) =>
     headCell(app, sorting, column, { class: `number column-${kindOf(view, column)}` }));
-  const name = { key: "name", title: "Model", hint: "choose two to compare" };
+  const name = { key: "name", title: "Model", hint: "select two to compare" };
   return element("thead", {}, element("tr", {},
     headCell(app, sorting, name, { class: "model" }), cells));
 }
@@ -41,33 +41,33 @@ function kindOf(view, column) {
   return column === view.gap ? "gap" : "part";
 }
 
-/** Return what stands below a model's name, as elements: the source of published figures first. */
+/** Return the line below a model's name, as elements; it starts with the source of published scores. */
 function byline(row) {
   const parts = [
     row.kind === "reported" ? row.source : row.submitted_by && `by ${row.submitted_by}`,
     parametersOf(row),
     row.seeds > 1 ? plural(row.seeds, "seed") : "",
-    row.kind === "reported" && !row.board_track ? "track not said" : "",
-    row.declarations?.saw_test_data === "unknown" ? "test data: unknown" : "",
+    row.kind === "reported" && !row.board_track ? "track not stated" : "",
+    row.declarations?.saw_test_data === "unknown" ? "saw test data: unknown" : "",
     row.declarations?.translated_data ? "translated data" : "",
-    standingOf(row),
-    // Last, since it is the submitter's text: however long, it pushes nothing else out of sight.
-    choiceOf(row),
+    statusOf(row),
+    // Last, because it is free text: however long it is, nothing else is pushed out of sight.
+    selectionOf(row),
   ];
-  // Short ones stay in one piece where the line is broken.
+  // Short parts are not broken across lines.
   return parts.filter(Boolean).flatMap((part, i) => [i ? "\u00a0· " : "",
     element("bdi", { class: part === row.source ? "source" : part.length < 20 ? "piece" : null }, part)]);
 }
 
-const USUAL_CHOICES = ["english-dev", "none"];
-const CHOICES_WITHOUT_DATA = ["last", "average"];
+const DEFAULT_SELECTION = ["english-dev", "none"];
+const SELECTION_WITHOUT_DATA = ["last", "average"];
 
-/** Return how the state of a model was chosen, where it was not on the development data of English alone. */
-function choiceOf(row) {
+/** Return how a model's checkpoint was selected, unless it was on English development data alone. */
+function selectionOf(row) {
   const chosen = row.track?.selected_by;
   const are = (known) => chosen.split(", ").every((each) => known.includes(each));
-  if (!chosen || are(USUAL_CHOICES)) return "";
-  return `${are(CHOICES_WITHOUT_DATA) ? "state" : "chosen on"}: ${chosen}`;
+  if (!chosen || are(DEFAULT_SELECTION)) return "";
+  return `${are(SELECTION_WITHOUT_DATA) ? "checkpoint" : "selected on"}: ${chosen}`;
 }
 
 function parametersOf(row) {
@@ -80,9 +80,9 @@ function parametersOf(row) {
 function tableRow(app, row, place) {
   const { view, state } = app;
   const href = `#${fragmentOf(app.board, { ...state, model: row.id, compare: [] })}`;
-  const pick = element("label", { class: "pick", title: "Choose for comparison" },
+  const pick = element("label", { class: "pick", title: "Select for comparison" },
     element("input", { type: "checkbox", checked: app.picks.includes(row.id), "data-focus": `pick-${row.id}`,
-      "aria-label": `Compare ${textApart(row)}`, on: { change: (event) => pickRow(app, row, event.target.checked) } }));
+      "aria-label": `Compare ${labelText(row)}`, on: { change: (event) => pickRow(app, row, event.target.checked) } }));
   const name = element("div", { class: "who" },
     element("a", { href, "data-focus": `model-${row.id}` }, nameOf(row)),
     element("span", { class: "byline" }, byline(row)));
@@ -105,7 +105,7 @@ function pickRow(app, row, on) {
 
 function sectionBody(app, section, width) {
   const first = width > WIDE ? AT_FIRST_IF_WIDE : AT_FIRST;
-  const limit = app.whole.has(section.key) ? section.rows.length : first;
+  const limit = app.expanded.has(section.key) ? section.rows.length : first;
   const body = element("tbody", { "data-section": section.key },
     element("tr", { class: "section" }, element("th", { colspan: width, scope: "rowgroup" },
       element("div", { class: "section-title" }, element("strong", {}, section.title),
@@ -113,7 +113,7 @@ function sectionBody(app, section, width) {
   body.append(...section.rows.slice(0, limit).map((row) => tableRow(app, row, section.places.get(row.index))));
   if (section.rows.length > limit) {
     const more = () => {
-      app.whole.add(section.key);
+      app.expanded.add(section.key);
       app.draw();
     };
     body.append(element("tr", { class: "more" }, element("td", { colspan: width },
@@ -123,7 +123,7 @@ function sectionBody(app, section, width) {
   return body;
 }
 
-/** Draw the table of the app's view. */
+/** Draw the table. */
 function showTable(app) {
   const { board, view, state } = app;
   const sorting = sortingOf(view, state);
@@ -143,13 +143,13 @@ function showTable(app) {
 
 function emptyBody(app, width) {
   const { state, board } = app;
-  let words = "No model is in this track yet. Choose another track above.";
-  if (!board.rows.length) words = "Nothing has been submitted yet. `xharness submit` sends the first run.";
-  else if (state.search) words = `No model of this track has “${state.search}” in its name.`;
+  let words = "No models in this track yet. Select another track above.";
+  if (!board.rows.length) words = "No submissions yet. Send the first one with `xharness submit`.";
+  else if (state.search) words = `No model in this track matches “${state.search}”.`;
   return element("tbody", {}, element("tr", { class: "empty" }, element("td", { colspan: width }, words)));
 }
 
-/** Show which models are chosen for comparison. */
+/** Show the models that are selected for comparison. */
 function showTray(app) {
   const tray = document.getElementById("tray");
   const rows = app.picks.map((id) => app.board.rows[app.board.indexOf.get(id)]);
@@ -159,11 +159,11 @@ function showTray(app) {
     const [last] = app.picks.slice(-1);
     app.picks = [];
     app.draw();
-    // The button is gone; where its row is not drawn, the table is the nearest.
+    // The button is gone: focus the model's row, or the table if the row is not drawn.
     focusOn(`pick-${last}`);
     focusBack(app);
   };
-  const words = rows.flatMap((row, i) => [i ? " and " : "", ...nameApart(row)]);
+  const words = rows.flatMap((row, i) => [i ? " and " : "", ...labelElements(row)]);
   tray.replaceChildren(element("span", {}, words, rows.length < 2 ? " and …" : ""),
     element("button", { type: "button", class: "main", disabled: rows.length < 2, "data-focus": "tray-compare",
       on: { click: compare } }, "Compare"),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from xharness.leaderboard import rows
-from xharness.leaderboard.rows import BoardBuilder, Cell, Data, Row, layout
+from xharness.leaderboard.rows import BoardBuilder, Cell, GoldRecord, Row, board_schema
 from xharness.results.score import Score
 from xharness.tasks.task_spec import TaskSpec
 
@@ -20,12 +20,12 @@ def made_board(submissions: int = 12, *, seed: int = 0) -> BoardBuilder:
     two lack targets and a language, and are best where they have scores.
     """
     dice = random.Random(seed)
-    board = BoardBuilder(layout(), "Zero-shot transfer", "org/leaderboard", "0123456789" * 4)
+    board = BoardBuilder(board_schema(), "Zero-shot transfer", "org/leaderboard", "0123456789" * 4)
     for number in range(submissions):
         lacking = submissions > 6 and number >= submissions - 2
         cells = [
             made_cell(spec, code, (85 if lacking else 82 - 40 * number / submissions) + dice.uniform(-9, 9))
-            for name, spec in board.layout.tasks.items()
+            for name, spec in board.schema.tasks.items()
             for code in board_codes(board, name)
             if not (lacking and (name in ("mlqa", "udpos") or code == "sw"))
         ]
@@ -35,12 +35,12 @@ def made_board(submissions: int = 12, *, seed: int = 0) -> BoardBuilder:
 
 def add(board: BoardBuilder, row: Row, cells: list[Cell], told: dict[str, dict[str, float]] | None = None) -> None:
     """Put a row at the end of a board, with its averages."""
-    board.add(rows.line(board.layout, row, cells, told))
+    board.add(rows.board_row(board.schema, row, cells, told))
 
 
 def board_codes(board: BoardBuilder, task: str) -> list[str]:
     """Return the languages of a target in any benchmark."""
-    return list(dict.fromkeys(code for codes in board.layout.members[task].values() for code in codes))
+    return list(dict.fromkeys(code for codes in board.schema.members[task].values() for code in codes))
 
 
 def made_cell(spec: TaskSpec, code: str, value: float) -> Cell:
@@ -63,7 +63,7 @@ def made_cell(spec: TaskSpec, code: str, value: float) -> Cell:
         spec_hash=spec.hash,
         predictions_sha256="0" * 64,
     )
-    data = Data(score.data_hash, spec.hash, "made up", None, "complete")
+    data = GoldRecord(score.data_hash, spec.hash, "made up", None, "complete")
     apart = 0.1 + 0.1 * (n % 7)
     by_seed = {0: value - apart, 1: value, 2: value + apart}
     return Cell(score, apart, (value - 1.2, value + 1.3), True, data, by_seed)

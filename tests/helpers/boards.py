@@ -16,7 +16,7 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
-def build(board: Path) -> tuple[leaderboard_build.Built, dict[str, Any]]:
+def build(board: Path) -> tuple[leaderboard_build.BuildResult, dict[str, Any]]:
     made = leaderboard_build.build(board, board.parent / "built")
     return made, read(board.parent / "built")
 

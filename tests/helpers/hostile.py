@@ -176,11 +176,11 @@ def changed_line_and_record(folder: Path) -> None:
 HTML = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 NOT_SHOWN = "a\u202eb"
 LINES = b"neutral\n"
-UNPLAIN = "no plain file"
-NOT_NAMED = "does not belong there"
+UNPLAIN = "not a regular file"
+NOT_NAMED = "is not listed in submission.json"
 
 FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no record": (lambda f: (f / "submission.json").unlink(), "no such file"),
+    "no record": (lambda f: (f / "submission.json").unlink(), "so the folder is not a submission"),
     "empty record": (raw(b""), "not valid JSON"),
     "record is a list": (raw(b"[]"), "expected one object"),
     "record is a pickle": (raw(b"\x80\x04\x95\x0b\x00cos\nsystem\n(S'id'\ntR."), "not UTF-8"),
@@ -246,7 +246,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "supersedes what is not there": (told("supersedes", value="no-such-0123456789ab"), "no submission"),
     "an id of another content": (
         lambda f: write(f, read(f) | {"id": "xlm-r-0123456789ab"}, signed=False),
-        "changed since",
+        "The record was changed",
     ),
     "a path for an id": (lambda f: write(f, read(f) | {"id": "../../etc/passwd"}, signed=False), "id"),
     "an id of a megabyte": (lambda f: write(f, read(f) | {"id": "a" * 1_000_000}, signed=False), "id"),
@@ -280,7 +280,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
         f"{XNLI}: accuracy",
     ),
     "a score that is none": (told("scores", "0", "xnli", "de", "bleu", value=9.0), "bleu"),
-    "a score with HTML for a name": (told("scores", "0", "xnli", "de", HTML, value=9.0), "no score of this target"),
+    "a score with HTML for a name": (
+        told("scores", "0", "xnli", "de", HTML, value=9.0),
+        "is not a score of this target",
+    ),
     "a score that is left out": (lambda f: told("scores", "0", "xquad", "de", value={"f1": 9.0})(f), "not claimed"),
     "a forged data hash": (told("data", "xnli", "de", "data_hash", value="0" * 64), "other gold data"),
     "a forged number of examples": (told("data", "xnli", "de", "n", value=5_010), "examples"),
@@ -288,8 +291,11 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "sample data": (told("data", "xnli", "de", "status", value="sample"), "sample data"),
     "cut by a limit": (told("settings", "limit", value=10), "settings.limit"),
     "scored on dev": (told("settings", "split", value="dev"), "settings.split"),
-    "chosen on test": (told("track", "selected_by", value="test"), "very data"),
-    "chosen on test, in other words": (told("track", "selected_by", value="dev,Test-set"), "very data"),
+    "chosen on test": (told("track", "selected_by", value="test"), "the test data that is scored"),
+    "chosen on test, in other words": (
+        told("track", "selected_by", value="dev,Test-set"),
+        "the test data that is scored",
+    ),
     "a track that is none": (told("track", "training", value="magic"), "training"),
     "translations in zero-shot": (told("declarations", "translated_data", value=True), "translate-train"),
     "translate-train without translations": (told("track", "training", value="translate-train"), "translated_data"),
@@ -297,10 +303,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an unknown language": (lambda f: _moved(f, "test-de.tsv", "test-xx.tsv"), "no benchmark has this language"),
     "a tampered line": (changed_line, XNLI),
     "a tampered line with its checksum": (changed_line_and_record, f"{XNLI}: accuracy"),
-    "a forged checksum": (told("files", XNLI, "sha256", value="0" * 64), f"{XNLI}: is not the file"),
+    "a forged checksum": (told("files", XNLI, "sha256", value="0" * 64), f"{XNLI}: its SHA-256 differs"),
     "a forged checksum of the content": (
         told("files", XNLI, "content_sha256", value="0" * 64),
-        "SHA-256 of the content",
+        "SHA-256 of its content differs",
     ),
     "a forged size": (told("files", XNLI, "bytes", value=5), "has"),
     "a forged size of the content": (told("files", XNLI, "content_bytes", value=5), "more than the 5 bytes"),
@@ -330,20 +336,20 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a pipe in place of a file": (pipe(XNLI), UNPLAIN),
     "a socket": (listening, UNPLAIN),
     "a withdrawal that is none": (beside("withdrawn.json", b"{}"), "reason"),
-    "no gzip": (forged(XNLI, LINES, LINES), "no whole gzip"),
-    "a zip file": (forged(XNLI, LINES, b"PK\x03\x04" + bytes(100)), "no whole gzip"),
-    "a truncated gzip": (forged(XNLI, LINES, gzip.compress(LINES)[:-5]), "cut"),
-    "a gzip with a wrong checksum": (forged(XNLI, LINES, gzip.compress(LINES)[:-8] + bytes(8)), "no whole gzip"),
-    "a gzip with rubbish behind": (forged(XNLI, LINES, gzip.compress(LINES) + b"rubbish"), "behind the end"),
-    "a gzip with two members": (forged(XNLI, LINES * 2, gzip.compress(LINES) * 2), "behind the end"),
+    "no gzip": (forged(XNLI, LINES, LINES), "not a valid gzip"),
+    "a zip file": (forged(XNLI, LINES, b"PK\x03\x04" + bytes(100)), "not a valid gzip"),
+    "a truncated gzip": (forged(XNLI, LINES, gzip.compress(LINES)[:-5]), "truncated"),
+    "a gzip with a wrong checksum": (forged(XNLI, LINES, gzip.compress(LINES)[:-8] + bytes(8)), "not a valid gzip"),
+    "a gzip with rubbish behind": (forged(XNLI, LINES, gzip.compress(LINES) + b"rubbish"), "data after the end"),
+    "a gzip with two members": (forged(XNLI, LINES * 2, gzip.compress(LINES) * 2), "data after the end"),
     "too few lines": (forged(XNLI, LINES), "lines"),
     "an empty content": (forged(XNLI, b""), "lines"),
     "binary in a table": (forged(XNLI, bytes(range(128, 256))), "UTF-8"),
-    "a million lines": (forged(XNLI, LINES * 1_000_000), "lines stand there"),
+    "a million lines": (forged(XNLI, LINES * 1_000_000), "lines; the limit is"),
     "a label of a megabyte": (forged(XNLI, b"n" * 1_000_000), "lines"),
     "answers that are a list": (forged(XQUAD, b"[]"), "expected one object"),
     "answers nested deeply": (forged(XQUAD, b"[" * 900), "not valid JSON"),
-    "answers of a million lists": (forged(XQUAD, b'{"a":[' + b"[]," * 1_000_000 + b"[]]}"), "stand there"),
+    "answers of a million lists": (forged(XQUAD, b'{"a":[' + b"[]," * 1_000_000 + b"[]]}"), "need fewer"),
     "an answer twice": (
         lambda f: forged(
             XQUAD, b'{"%s":"hidden",' % next(iter(_answers(f))).encode() + json.dumps(_answers(f)).encode()[1:]
@@ -356,7 +362,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "answers to unknown questions": (
         lambda f: forged(XQUAD, json.dumps(_answers(f) | {"no such": "text"}).encode())(f),
-        "does not have",
+        "not in the gold data",
     ),
 }
 """Name -> what is done to the folder of a right submission, and words of the reason why it is refused."""

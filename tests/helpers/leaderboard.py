@@ -263,7 +263,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def packed(*runs: Path, gold: Path, **more: Any) -> Package:
     """Return the package of some RUNs."""
     given = SubmitterInfo(**{"name": "XLM-R (MNLI)", "submitted_by": "ann", "architecture": "encoder", **more})
-    return leaderboard_package.pack(leaderboard_collect.of_runs(runs), given, gold, lambda _: None)
+    return leaderboard_package.pack(leaderboard_collect.from_runs(runs), given, gold, lambda _: None)
 
 
 def write_package(package: Package, to: Path) -> Path:

@@ -20,7 +20,7 @@ def one_decimal(value):
 
 def cell_of(name, code, row):
     cells, at = SEEN.to_json()["cells"], {}
-    tasks, codes = list(SEEN.layout.tasks), list(SEEN.layout.languages)
+    tasks, codes = list(SEEN.schema.tasks), list(SEEN.schema.languages)
     if not cell_of.places:
         for place, key in enumerate(zip(cells["row"], cells["task"], cells["language"], strict=True)):
             at[key] = place

@@ -48,9 +48,9 @@ def files_of(hub: LoopbackHub, kind: str, name: str) -> dict[str, Path]:
 def test_init_looks_first_then_makes_both_and_again_changes_nothing(hub, machine):
     looked = machine.run("leaderboard", "init", "org/new")
     assert looked["code"] == 0
-    assert "datasets/org/new (data set, to be made)" in looked["out"]
-    assert "spaces/org/new (static Space, to be made)" in looked["out"]
-    assert "Nothing was uploaded" in looked["err"]
+    assert "datasets/org/new (data set, to be created)" in looked["out"]
+    assert "spaces/org/new (static Space, to be created)" in looked["out"]
+    assert "Nothing was sent" in looked["err"]
     assert not hub.place("datasets", "org/new").exists
     made = machine.run("leaderboard", "init", "org/new", "--title", "Our board", "--yes")
     assert (made["code"], made["out"].count("made: http")) == (0, 2)
@@ -89,7 +89,7 @@ def test_build_from_the_hub_brings_records_and_no_predictions(hub, machine, tmp_
     found = machine.run("leaderboard", "build", "--from", "org/full", "--to", tmp_path / "page", "--json")
     built = json.loads(found["out"])
     assert (found["code"], built["sha"], built["submissions"], built["checked"]) == (0, sha, 3, 2)
-    assert f"checks/{names[1]}/verdict.json is left there: 70,000,000 bytes" in found["err"]
+    assert f"checks/{names[1]}/verdict.json was not downloaded: it has 70,000,000 bytes" in found["err"]
     assert not any("predictions" in request.path or "escape" in request.path for request in hub.requests[before:])
     scores = json.loads((tmp_path / "page" / "scores.json").read_text(encoding="utf-8"))
     assert scores["built_from"] == {"repo": "org/full", "sha": sha}
@@ -130,15 +130,15 @@ def test_a_folder_that_is_not_the_boards_copy_is_left_alone(hub, machine, tmp_pa
     (mine / "submissions" / "essay" / "submission.json").write_text("my work", encoding="utf-8")
     (mine / "board.json").write_text("{}", encoding="utf-8")
     code, said = build("org/one", mine)
-    assert (code, "holds something else" in said) == (2, True)
+    assert (code, "holds files that --keep did not write" in said) == (2, True)
     assert (mine / "submissions" / "essay" / "submission.json").read_text(encoding="utf-8") == "my work"
     assert build("org/one", copy)[0] == 0
     code, said = build("org/two", copy)
-    assert (code, "is a copy of http" in said) == (2, True)
+    assert (code, ": a copy of http" in said) == (2, True)
     # A link in the copy leads nowhere.
     (copy / "submissions" / "zzz-0123456789ab").symlink_to(mine / "submissions" / "essay")
     code, said = build("org/one", copy)
-    assert (code, "is a link" in said) == (2, True)
+    assert (code, ": a link, which a leaderboard never has" in said) == (2, True)
     assert (mine / "submissions" / "essay" / "submission.json").exists()
     (copy / "submissions" / "zzz-0123456789ab").unlink()
     record = next((copy / "checks").glob("*/verdict.json"))

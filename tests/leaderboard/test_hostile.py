@@ -107,8 +107,8 @@ print(json.dumps([problems, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss 
 
 LARGE = {
     "more than the 67,108,864": lambda f: forged(XNLI, b"x", bomb(), content_bytes=64 << 20)(f),
-    "lines stand there": lambda f: forged(XNLI, b"\n" * (16 << 20))(f),
-    "[ stand there": lambda f: forged(XQUAD, b"[" + b"[]," * (6 << 20) + b"[]]")(f),
+    "lines; the limit is": lambda f: forged(XNLI, b"\n" * (16 << 20))(f),
+    "times [; predictions for": lambda f: forged(XQUAD, b"[" + b"[]," * (6 << 20) + b"[]]")(f),
     "found 1 lines": lambda f: forged(XNLI, b"n" * (16 << 20))(f),
     "settings": lambda f: spliced(b'"settings": {', b'"settings": {"x": [' + b"[]," * 1_200_000 + b"[]],")(f),
 }

@@ -37,7 +37,7 @@ def given(**more: Any) -> SubmitterInfo:
 
 
 def packed(*runs: Path, gold: Path, **more: Any) -> Package:
-    return leaderboard_package.pack(leaderboard_collect.of_runs(runs), given(**more), gold, lambda _: None)
+    return leaderboard_package.pack(leaderboard_collect.from_runs(runs), given(**more), gold, lambda _: None)
 
 
 def refusal(*runs: Path, gold: Path, **more: Any) -> str:
@@ -52,7 +52,7 @@ def test_the_same_run_makes_the_same_bytes_and_the_same_id(run, gold, tmp_path):
     assert again == first
     record = read_submission(first.files[0].source, "submission.json")
     assert record == first.submission
-    assert record.id == record.right_id == submission.id_of("XLM-R (MNLI)", record.digest)
+    assert record.id == record.expected_id == submission.id_of("XLM-R (MNLI)", record.digest)
     assert record.id.startswith("xlm-r-mnli-")
     assert packed(run, gold=gold, notes="other").submission.id != record.id
 
@@ -82,7 +82,7 @@ def test_the_record_says_what_the_run_says(run, gold):
     assert (record.model.content, record.model.repo, record.model.parameters) == (CONTENT, None, 5)
     assert (record.track.phase, record.track.training, record.track.selected_by) == ("as is", "zero-shot", "none")
     assert (record.settings["dtype"], record.versions["xharness"], record.seeds) == ("float32", "0.1.0", [0])
-    assert record.group == "encoder, as is, zero-shot"
+    assert record.track_label == "encoder, as is, zero-shot"
 
 
 def test_a_checkpoint_of_the_hub_is_named_with_its_commit(gold, tmp_path):
@@ -105,10 +105,10 @@ def test_seeds_and_targets_tuned_apart_join_into_one(gold, tmp_path):
         "1": ["xnli", "xquad"],
         "2": ["xnli"],
     }
-    assert record.group == "encoder, tuned, zero-shot"
+    assert record.track_label == "encoder, tuned, zero-shot"
     assert record.track.selected_by == "english-dev"
     assert record.settings["of_targets"]["xnli"]["training_set"] == "mnli"
-    assert any("not all have the same targets and languages" in note for note in package.notes)
+    assert any("they differ in targets and languages" in note for note in package.notes)
 
 
 @pytest.mark.parametrize("order", [("sample", "complete"), ("complete", "sample")])
@@ -124,8 +124,8 @@ def test_training_on_a_sample_under_one_seed_is_not_lost(order, gold, tmp_path):
 def test_what_is_partial_is_said(run, gold):
     notes = "\n".join(packed(run, gold=gold).notes)
     assert "partial in XTREME and XTREME-R: xnli: no score for" in notes
-    assert "no overall score in XTREME: it also has pawsx, udpos, mlqa, tydiqa, bucc2018" in notes
-    assert "the board will note: declarations: nobody knows whether it saw the test data" in notes
+    assert "no overall score in XTREME without pawsx, udpos, mlqa, tydiqa, bucc2018" in notes
+    assert "the leaderboard will note: declarations: it is not known whether it saw the test data" in notes
 
 
 def test_all_reasons_are_said_at_once(gold, tmp_path):
@@ -142,15 +142,15 @@ def test_all_reasons_are_said_at_once(gold, tmp_path):
     ]
     said = refusal(*runs, gold=gold)
     for words in (
-        "scores on development data",
-        "cut by --limit 2",
-        "panx: scored by task files of your own",
+        "scores are on development data",
+        "limited by --limit 2",
+        "panx: scored with your own task files",
         "scored on sample data: xquad/de",
-        "chosen on the very data that is scored: tatoeba/de",
+        "selected on the test data that is scored: tatoeba/de",
         "are of 3 checkpoints",
         "neither the commit nor the content hash",
-        "tatoeba in de with seed 0 stands in two RUNs",
-        "nowhere: there is no such folder",
+        "tatoeba in de with seed 0 is in two runs",
+        "nowhere: the folder does not exist",
     ):
         assert words in said
 
@@ -175,16 +175,16 @@ def test_of_all_that_eval_leaves_of_a_tuning_the_headline_is_taken_or_what_is_as
         for k in (1, 2)
     ]
     runs.append(make_run(tmp_path / "as-is", gold, {"tatoeba": ["de"]}))
-    found = leaderboard_collect.of_runs(runs)
-    assert (found.selected_by, len(found.origins)) == ("english-dev", 3)
+    found = leaderboard_collect.from_runs(runs)
+    assert (found.selected_by, len(found.files)) == ("english-dev", 3)
     assert found.notes == (
-        "left out: 4 RUNs of states chosen by last, target-dev (--selected-by takes one of these instead)",
+        "left out: 4 runs of checkpoints selected by last, target-dev (give --selected-by to use one of these)",
     )
-    assert leaderboard_collect.of_runs(runs, "last").selected_by == "last"
-    with pytest.raises(UsageError, match="There are: english-dev, last, target-dev"):
-        leaderboard_collect.of_runs(runs, "average")
-    with pytest.raises(UsageError, match="none, as these RUNs are of no tuned state"):
-        leaderboard_collect.of_runs(runs[-1:], "last")
+    assert leaderboard_collect.from_runs(runs, "last").selected_by == "last"
+    with pytest.raises(UsageError, match="Available: english-dev, last, target-dev"):
+        leaderboard_collect.from_runs(runs, "average")
+    with pytest.raises(UsageError, match="none, because these runs are not of tuned checkpoints"):
+        leaderboard_collect.from_runs(runs[-1:], "last")
 
 
 def test_seeds_of_other_settings_are_no_seeds(gold, tmp_path):
@@ -211,7 +211,7 @@ def test_a_score_that_its_predictions_do_not_give_is_found(run, gold, tmp_path):
     content["scores"]["accuracy"] = right + 1e-9
     path.write_text(json.dumps(content), encoding="utf-8")
     said = refusal(copy, gold=gold)
-    assert f"accuracy is {right} when it is computed from the predictions, and {right + 1e-9}" in said
+    assert f"accuracy computed from the predictions is {right}, but the run recorded {right + 1e-9}" in said
 
 
 def test_contexts_are_no_answers(run, gold, tmp_path):
@@ -220,20 +220,20 @@ def test_contexts_are_no_answers(run, gold, tmp_path):
     answers = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**answers, next(iter(answers)): "x" * (LONGEST_ANSWER + 1)}), encoding="utf-8")
     with pytest.raises(SubmissionError, match="an answer has 1,001 characters"):
-        leaderboard_package.pack(leaderboard_collect.of_folder(copy), given(), gold, lambda _: None)
+        leaderboard_package.pack(leaderboard_collect.from_folder(copy), given(), gold, lambda _: None)
     path.write_text(json.dumps({**answers, "context": "a text"}), encoding="utf-8")
-    with pytest.raises(SubmissionError, match="1 ids stand there that the gold data does not have"):
-        leaderboard_package.pack(leaderboard_collect.of_folder(copy), given(), gold, lambda _: None)
+    with pytest.raises(SubmissionError, match="1 ids are not in the gold data"):
+        leaderboard_package.pack(leaderboard_collect.from_folder(copy), given(), gold, lambda _: None)
 
 
 def test_a_folder_of_another_system_is_scored_here(run, gold, tmp_path):
     for seed in (0, 3):
         write_predictions(tmp_path / f"seed{seed}", gold, wrong=seed)
     (tmp_path / "seed0" / "README.md").write_text("how it was made")
-    found = leaderboard_collect.of_folder(tmp_path)
+    found = leaderboard_collect.from_folder(tmp_path)
     package = leaderboard_package.pack(found, given(phase="prompted", selected_by="none"), gold, lambda _: None)
     record = package.submission
-    assert (record.source, record.seeds, record.group) == ("predictions", [0, 3], "encoder, prompted, zero-shot")
+    assert (record.source, record.seeds, record.track_label) == ("predictions", [0, 3], "encoder, prompted, zero-shot")
     ours = packed(run, gold=gold).submission
     assert record.scores["0"] == ours.scores["0"]
     assert any(note.startswith("left out: 1 files") for note in package.notes)
@@ -246,21 +246,21 @@ def test_strange_files_of_a_folder_are_named_together(gold, tmp_path):
     (tmp_path / "xnil").mkdir()
     (tmp_path / "xnil" / "test-de.tsv").write_text("")
     with pytest.raises(SubmissionError) as error:
-        leaderboard_collect.of_folder(tmp_path)
+        leaderboard_collect.from_folder(tmp_path)
     said = str(error.value)
-    assert ("no prediction file by its name" in said, "has no language 'xx'" in said) == (True, True)
+    assert ("not the name of a prediction file" in said, "has no language 'xx'" in said) == (True, True)
     assert "there is no task named 'xnil'. Did you mean 'xnli'?" in said
 
 
 def test_sample_data_is_no_gold(gold, data_folder, tmp_path):
     predictions = write_predictions(tmp_path, gold, {"xnli": ["de"]})
     with pytest.raises(SubmissionError, match="the gold data is a sample"):
-        leaderboard_package.pack(leaderboard_collect.of_folder(predictions), given(), data_folder, lambda _: None)
+        leaderboard_package.pack(leaderboard_collect.from_folder(predictions), given(), data_folder, lambda _: None)
 
 
 def test_what_the_runs_say_is_not_said_otherwise(gold, tmp_path):
     run = make_run(tmp_path / "run", gold, {"xnli": ["de"]}, **tuned(1))
-    with pytest.raises(UsageError, match="--training: 'native', but the RUNs say 'zero-shot'"):
+    with pytest.raises(UsageError, match="--training: 'native', but the runs say 'zero-shot'"):
         packed(run, gold=gold, training="native")
 
 
@@ -274,9 +274,9 @@ def test_what_the_board_would_refuse_is_refused_before_it_is_sent(gold, tmp_path
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("name", "a\u202eb", "name: only characters that can be shown"),
+        ("name", "a\u202eb", "name: only printable characters"),
         ("name", "x" * 81, "expected String should have at most 80 characters"),
-        ("notes", "a\nb", "declarations.notes: only characters"),
+        ("notes", "a\nb", "declarations.notes: only printable characters"),
         ("paper", "http://a.org", "model.paper: found"),
         ("url", "https://a.org/<script>", "model.url: found"),
         ("submitted_by", "../ann", "submitted_by: found"),
@@ -301,13 +301,15 @@ def test_a_record_whose_parts_are_of_other_cells_is_none(run, gold):
         return str(error.value)
 
     fewer = {name: file for name, file in good["files"].items() if name != path}
-    assert "of seed 0, xnli in 'de', there is a score and no file" in problem(files=fewer)
-    assert "1 paths are none of a prediction file" in problem(files={**fewer, f"../{path}": good["files"][path]})
+    assert "seed 0, xnli in 'de' has a score but no file" in problem(files=fewer)
+    assert "1 paths are not of the form predictions/seed<k>" in problem(
+        files={**fewer, f"../{path}": good["files"][path]}
+    )
     assert "seeds" in problem(seeds=[0, 0])
-    assert "they have to be of the seeds" in problem(seeds=[1])
-    assert "it has to name the gold data" in problem(data={})
+    assert "their seeds must be exactly those" in problem(seeds=[1])
+    assert "it must have the gold data" in problem(data={})
     assert "schema_version: found True" in problem(schema_version=True)
-    assert "settings: a text that cannot be shown" in problem(settings={"a": {"b\x00": 1}})
+    assert "settings: a text has unprintable characters" in problem(settings={"a": {"b\x00": 1}})
     assert "bytes" in problem(files={**fewer, path: {**good["files"][path], "bytes": 1 << 40}})
 
 

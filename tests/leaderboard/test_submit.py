@@ -89,7 +89,7 @@ def test_look_then_one_pull_request_then_nothing(run, gold, hub, machine, board)
 
     merge(machine, board, 1)
     merged = machine.run(*submit(run, gold, board, "--yes"), token=STRANGER)
-    assert merged["out"].startswith("nothing to do: it is on the board")
+    assert merged["out"].startswith("nothing to do: it is on the leaderboard")
     assert proposed(board) == ["refs/pr/1"]
 
 
@@ -110,7 +110,7 @@ def test_a_lost_answer_opens_nothing_twice(run, gold, hub, machine, board):
     hub.fail(COMMIT, after=True)
     found = machine.run(*submit(run, gold, board, "--yes"))
     assert (found["code"], found["out"].startswith("proposed: ")) == (0, True), found["err"]
-    assert "The answer to the commit was lost" in found["err"]
+    assert "The response to the commit was lost" in found["err"]
     assert proposed(board) == ["refs/pr/1"]
 
 
@@ -135,9 +135,11 @@ def test_withdrawing_ones_own(run, gold, hub, machine, board):
     stranger = machine.run(*withdraw, "--yes", token=STRANGER)
     assert (stranger["code"], "was submitted by tester" in stranger["err"]) == (11, True)
     looked = machine.run(*withdraw, "--submitted-by", "stranger", token=None)
-    assert (looked["code"], "was submitted by tester, and not by stranger" in looked["err"]) == (11, True)
+    assert (looked["code"], "was submitted by tester, not by stranger" in looked["err"]) == (11, True)
     assert "--withdraw needs --reason" in machine.run(*submit(run, gold, board, "--withdraw", sent["id"]))["err"]
-    assert "is no id" in machine.run(*submit(run, gold, board, "--withdraw", "../x", "--reason", "x"))["err"]
+    assert (
+        "is not a submission id" in machine.run(*submit(run, gold, board, "--withdraw", "../x", "--reason", "x"))["err"]
+    )
     done = json.loads(machine.run(*withdraw, "--yes", "--json")["out"])
     assert (done["state"], done["title"]) == ("proposed", f"Withdrawal: {sent['id']}")
     [path] = [file["path"] for file in done["files"]]
@@ -145,7 +147,7 @@ def test_withdrawing_ones_own(run, gold, hub, machine, board):
     assert json.loads(board.files(str(board.resolve("refs/pr/2")))[path].read_text()) == {"reason": "wrong seeds"}
     assert json.loads(machine.run(*withdraw, "--yes", "--json")["out"])["state"] == "unchanged"
     merge(machine, board, 2)
-    assert "on the board" in machine.run(*withdraw, "--yes")["out"]
+    assert "on the leaderboard" in machine.run(*withdraw, "--yes")["out"]
     assert "it was withdrawn" in machine.run(*submit(run, gold, board, "--yes"))["err"]
     assert proposed(board) == ["refs/pr/1", "refs/pr/2"]
 
@@ -161,7 +163,7 @@ def test_superseding_ones_own(run, gold, machine, board):
     unknown = machine.run(*submit(run, gold, board, "--supersedes", f"{first['id'][:-1]}x", "--yes"))
     assert (unknown["code"], "supersedes: found" in unknown["err"]) == (11, True)
     absent = machine.run(*submit(run, gold, board, "--supersedes", "xlm-r-000000000000", "--yes"))
-    assert "there is no submission 'xlm-r-000000000000' on this board" in absent["err"]
+    assert "there is no submission 'xlm-r-000000000000' on this leaderboard" in absent["err"]
 
 
 def test_what_is_no_leaderboard(run, gold, hub, machine):
@@ -170,7 +172,7 @@ def test_what_is_no_leaderboard(run, gold, hub, machine):
     found = machine.run(*submit(run, gold, plain, "--yes"))
     assert (found["code"], "it has no board.json" in found["err"]) == (10, True)
     nothing = machine.run(*submit(run, gold, hub.place("datasets", "org/nothing"), "--yes"))
-    assert (nothing["code"], "there is no such data set" in nothing["err"]) == (10, True)
+    assert (nothing["code"], "the data set does not exist" in nothing["err"]) == (10, True)
 
 
 def test_without_a_token_one_may_look_and_not_send(run, gold, machine, board):
@@ -202,15 +204,13 @@ def test_options_that_cannot_be_meant_together(run, gold, machine, board):
         assert found["code"] == 2
         return str(found["err"])
 
-    assert "Give either RUN folders or --predictions DIR" in said("--name", "x")
-    assert "Give either RUN folders or --predictions DIR" in said(run, "--predictions", run, "--name", "x")
-    assert "--name is missing: give the name of the system" in said(run)
-    assert "--phase: the runs record it" in said(run, "--name", "x", "--phase", "tuned")
-    assert "--reason needs --withdraw" in said(run, "--name", "x", "--reason", "y")
-    assert "--withdraw cannot be used together with RUN or --predictions" in said(
-        run, "--withdraw", "x-000000000000", "--reason", "y"
-    )
-    assert "is a RUN. Leave --predictions out" in said("--predictions", run, "--name", "x")
+    assert "one of both" in said("--name", "x")
+    assert "one of both" in said(run, "--predictions", run, "--name", "x")
+    assert "--name: say what" in said(run)
+    assert "--phase: the RUNs say it" in said(run, "--name", "x", "--phase", "tuned")
+    assert "--reason goes with --withdraw" in said(run, "--name", "x", "--reason", "y")
+    assert "--withdraw takes no RUN" in said(run, "--withdraw", "x-000000000000", "--reason", "y")
+    assert "is a run folder. Leave --predictions out" in said("--predictions", run, "--name", "x")
 
 
 def test_nobody_to_ask(run, gold, tmp_path):

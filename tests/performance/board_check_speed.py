@@ -213,7 +213,7 @@ def main() -> None:
                     predictions.write(path, spec.kind, made)
         told = SubmitterInfo(name="Made up", submitted_by="bench", architecture="encoder")
         package = leaderboard_package.pack(
-            leaderboard_collect.of_folder(root / "made"), told, root / "data", lambda _: None
+            leaderboard_collect.from_folder(root / "made"), told, root / "data", lambda _: None
         )
         for file in package.files:
             path = root / "package" / file.path.removeprefix(f"{package.folder}/")

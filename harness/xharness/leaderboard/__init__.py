@@ -1,1 +1,1 @@
-"""`xharness submit` and `xharness leaderboard`: submissions, checks, the board and its page. No torch."""
+"""`xharness submit` and `xharness leaderboard`: submissions, checks, tables and page. No torch."""

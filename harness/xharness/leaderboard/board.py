@@ -14,16 +14,16 @@ from xharness.strict_yaml import Strict
 BOARD_FILE = "board.json"
 TITLE = "XTREME and XTREME-R leaderboard"
 LARGEST = 1 << 16
-"""Bytes of a board.json."""
+"""Most bytes of a board.json."""
 
 
 class BoardFile(Strict):
-    """What a board is.
+    """The content of board.json.
 
     Attributes:
-        title: what its page is called.
-        space: the Space that shows the page; None where there is none.
-        maintainers: Hub names of those who merge submissions.
+        title: title of the page.
+        space: the Space that shows the page; None if there is none.
+        maintainers: Hub names of the users who merge submissions.
     """
 
     schema_version: Literal[1]
@@ -32,14 +32,14 @@ class BoardFile(Strict):
     maintainers: Annotated[list[User], Field(max_length=100)]
 
     def to_bytes(self) -> bytes:
-        """Return the file."""
+        """Return the content of the file."""
         return (json.dumps(self.model_dump(), ensure_ascii=False, indent=2) + "\n").encode("utf-8")
 
 
-def read_board(content: bytes, where: str) -> BoardFile:
-    """Return the record in the bytes of a board.json.
+def parse_board(content: bytes, where: str) -> BoardFile:
+    """Parse the content of a board.json.
 
     Raises:
-        SubmissionError: it is none; says every field that is wrong.
+        SubmissionError: the content is invalid; lists every wrong field.
     """
     return strict_json.record(BoardFile, strict_json.parse(content, where), where)

@@ -11,9 +11,9 @@ from pathlib import Path
 from xharness.errors import DataError, SubmissionError
 from xharness.leaderboard import rules, store
 from xharness.leaderboard.fields import LARGEST_RECORD
-from xharness.leaderboard.read_package import Package, read_package
+from xharness.leaderboard.read_package import ReceivedPackage, read_package
 from xharness.leaderboard.rescore import Rescored, rescore
-from xharness.leaderboard.rows import BoardSchema, layout
+from xharness.leaderboard.rows import BoardSchema, board_schema
 from xharness.leaderboard.rules import SubmissionFingerprint
 from xharness.leaderboard.store import read_file
 from xharness.leaderboard.submission import CHECKS, RECORD, SUBMISSIONS, read_submission
@@ -38,19 +38,19 @@ _MOST_LINES = 60
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A verdict, and the replicates that it names; b'' where there are none."""
+class CheckResult:
+    """A verdict and the replicates it names; b'' if there are none."""
 
     verdict: Verdict
     replicates: bytes = b""
 
     def files(self) -> dict[str, bytes]:
-        """Return what is kept of it in a board's repository: path -> content."""
+        """Return the files that the leaderboard's repository keeps: path -> content."""
         folder = f"{CHECKS}/{self.verdict.id}"
-        contents = {f"{folder}/{VERDICT_FILE}": self.verdict.to_bytes()}
+        files = {f"{folder}/{VERDICT_FILE}": self.verdict.to_bytes()}
         if self.verdict.replicates is not None:
-            contents[f"{folder}/{REPLICATES_FILE}"] = self.replicates
-        return contents
+            files[f"{folder}/{REPLICATES_FILE}"] = self.replicates
+        return files
 
 
 def check(
@@ -61,45 +61,45 @@ def check(
     data_dir: Path | None = None,
     workers: int = 1,
     accepted_before: bool = False,
-) -> Checked:
-    """Return the verdict on a submission's folder.
+) -> CheckResult:
+    """Check the folder of a submission.
 
     Args:
-        folder: holds submission.json and predictions/; nothing in it is trusted.
-        name: what the folder has to be called; None: it may have any name.
-        others: the submissions that are on the board already.
-        data_dir: gold data laid out like the Hub; None: the Hub.
-        workers: processes that score.
-        accepted_before: it is on the board, and a verdict there accepts this content.
+        folder: holds submission.json and predictions/; its content is untrusted.
+        name: the required name of the folder; None: any name.
+        others: the submissions that are already on the leaderboard.
+        data_dir: folder of gold data, laid out like the Hub; None: the Hub.
+        workers: number of processes.
+        accepted_before: it is on the leaderboard, with a verdict that accepts this content.
 
     Raises:
-        DataError: the gold data here is missing, a sample or a stand-in, so that nothing can be said.
-        OutputError: there is no room to unpack.
+        DataError: the gold data on this machine is missing, a sample or a stand-in, so nothing can be checked.
+        OutputError: there is no disk space to unpack the predictions.
     """
     try:
         package = read_package(folder, name)
     except SubmissionError as error:
         return refusal(name or folder.name, "", str(error).splitlines())
     submission = package.submission
-    shape = layout()
-    problems = rules.problems_of(submission, shape)
-    warnings = rules.warnings_of(submission)
-    more, beside = rules.compare_with_existing(submission, others, accepted_before=accepted_before)
-    problems, warnings = problems + more, warnings + beside
-    # Targets that are not known cannot be scored, and gold data that the record itself says is other need not be.
+    schema = board_schema()
+    problems = rules.find_problems(submission, schema)
+    warnings = rules.find_warnings(submission)
+    other_problems, other_warnings = rules.compare_with_existing(submission, others, accepted_before=accepted_before)
+    problems, warnings = problems + other_problems, warnings + other_warnings
+    # Unknown targets cannot be scored, and scoring is pointless if the record already names other gold data.
     rescored = rescore(package, data_dir, workers) if not problems else []
-    failures = [each.failure for each in rescored if each.failure is not None]
+    failures = [cell.failure for cell in rescored if cell.failure is not None]
     if failures:
-        raise DataError("\n".join(["The check could not be made:", *failures]))
-    problems += [problem for each in rescored for problem in each.problems]
+        raise DataError("\n".join(["The submission could not be checked:", *failures]))
+    problems += [problem for cell in rescored for problem in cell.problems]
     if problems:
         return refusal(submission.id, submission.digest, problems, warnings)
-    return _accepted(package, rescored, warnings, shape)
+    return _accepted(package, rescored, warnings, schema)
 
 
-def refusal(name: str, digest: str, problems: Sequence[str], warnings: Sequence[str] = ()) -> Checked:
-    """Return the verdict that refuses a submission; what others wrote in its words is made fit to be shown."""
-    return Checked(
+def refusal(name: str, digest: str, problems: Sequence[str], warnings: Sequence[str] = ()) -> CheckResult:
+    """Return the verdict that refuses a submission; untrusted text in the problems is escaped."""
+    return CheckResult(
         Verdict(
             schema_version=SCHEMA_VERSION,
             id=show_line(name),
@@ -112,40 +112,42 @@ def refusal(name: str, digest: str, problems: Sequence[str], warnings: Sequence[
     )
 
 
-def _accepted(package: Package, rescored: Sequence[Rescored], warnings: list[str], shape: BoardSchema) -> Checked:
+def _accepted(
+    package: ReceivedPackage, rescored: Sequence[Rescored], warnings: list[str], schema: BoardSchema
+) -> CheckResult:
     submission = package.submission
     scores: dict[str, dict[str, dict[str, CheckedScore]]] = {}
     for seed in submission.seeds:
-        for each in rescored:
-            if seed in each.scores:
-                scores.setdefault(str(seed), {}).setdefault(each.task, {})[each.language] = each.scores[seed]
-    drawn = [(each, each.replicates) for each in rescored if each.replicates is not None]
+        for cell in rescored:
+            if seed in cell.scores:
+                scores.setdefault(str(seed), {}).setdefault(cell.task, {})[cell.language] = cell.scores[seed]
+    drawn = [(cell, cell.replicates) for cell in rescored if cell.replicates is not None]
     content = paired.pack([values for _, values in drawn])
     index = ReplicateIndex(
         draw=paired.DRAW,
         file=REPLICATES_FILE,
         sha256=hashlib.sha256(content).hexdigest(),
         resamples=paired.RESAMPLES,
-        cells=[[each.task, each.language] for each, _ in drawn],
+        cells=[[cell.task, cell.language] for cell, _ in drawn],
     )
     if package.withdrawn is not None:
-        warnings.append("it was withdrawn: it is shown as such, and never ranked.")
+        warnings.append("it was withdrawn: it is shown as withdrawn and never ranked.")
     verdict = Verdict(
         schema_version=SCHEMA_VERSION,
         id=submission.id,
         digest=submission.digest,
         verdict=ACCEPTED,
         problems=[],
-        warnings=[*warnings, *_partial(scores, shape)],
+        warnings=[*warnings, *_partial(scores, schema)],
         scores=scores,
         replicates=index if drawn else None,
         versions={"xharness": __version__},
     )
-    return Checked(verdict, content)
+    return CheckResult(verdict, content)
 
 
 def _as_score(task: str, language: str, checked: CheckedScore, metric: str) -> Score:
-    """Return a checked score as the averages take it."""
+    """Convert a checked score for `task_result`."""
     return Score(
         task=task,
         language=language,
@@ -166,21 +168,21 @@ def _as_score(task: str, language: str, checked: CheckedScore, metric: str) -> S
 
 
 def means(verdict: Verdict) -> list[tuple[str, str, float, bool]]:
-    """Return (benchmark, target, mean over languages and seeds, whether it is complete) of the scores in a verdict."""
-    rows = []
-    for title, task, results in _results(verdict.scores, layout()):
+    """Return (benchmark, target, mean over languages and seeds, whether it is complete) for a verdict."""
+    averages = []
+    for title, task, results in _results(verdict.scores, board_schema()):
         score = mean(each.mean["score"] for each in results)
-        rows.append((title, task, score, all(each.complete for each in results)))
-    return rows
+        averages.append((title, task, score, all(each.complete for each in results)))
+    return averages
 
 
 def _results(
-    scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], shape: BoardSchema
+    scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], schema: BoardSchema
 ) -> Iterator[tuple[str, str, list[TaskResult]]]:
-    """Yield benchmark, target, and the target's result under each seed that has it."""
-    for benchmark in shape.benchmarks.values():
+    """Yield benchmark, target and the target's result for each seed that has it."""
+    for benchmark in schema.benchmarks.values():
         for task in benchmark.tasks:
-            spec = shape.tasks[task]
+            spec = schema.tasks[task]
             by_seed = [
                 {code: _as_score(task, code, each, spec.metric) for code, each in tasks[task].items()}
                 for tasks in scores.values()
@@ -191,80 +193,80 @@ def _results(
                 yield benchmark.title, task, results
 
 
-def _partial(scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], shape: BoardSchema) -> Iterator[str]:
-    """Yield where means are not the benchmarks', as the board will mark them."""
-    there: dict[str, list[str]] = {}
-    for title, task, results in _results(scores, shape):
-        there.setdefault(title, []).append(task)
+def _partial(scores: Mapping[str, Mapping[str, Mapping[str, CheckedScore]]], schema: BoardSchema) -> Iterator[str]:
+    """Yield a sentence for each mean that the leaderboard will mark as partial."""
+    scored: dict[str, list[str]] = {}
+    for title, task, results in _results(scores, schema):
+        scored.setdefault(title, []).append(task)
         why = next((each.why for each in results if not each.complete), None)
         if why is not None:
             yield f"partial: {task} in {title}: {why}."
-    for benchmark in shape.benchmarks.values():
-        missing = [task for task in benchmark.tasks if task not in there.get(benchmark.title, [])]
-        if missing and benchmark.title in there:
+    for benchmark in schema.benchmarks.values():
+        missing = [task for task in benchmark.tasks if task not in scored.get(benchmark.title, [])]
+        if missing and benchmark.title in scored:
             yield f"partial: {benchmark.title} has no overall score without {', '.join(missing)}."
 
 
-def read_known(folder: Path) -> dict[str, SubmissionFingerprint]:
-    """Return what is needed of the submissions in a copy of a board's repository, by the names of their folders.
+def read_fingerprints(folder: Path) -> dict[str, SubmissionFingerprint]:
+    """Return folder name -> fingerprint of the submissions in a copy of a leaderboard's repository.
 
-    What cannot be read is left out.
+    Submissions that cannot be read are left out.
     """
     fingerprints: dict[str, SubmissionFingerprint] = {}
-    for name in store.names(folder):
+    for name in store.submission_names(folder):
         try:
             record = read_submission(read_file(folder / SUBMISSIONS / name / RECORD, LARGEST_RECORD), name)
         except SubmissionError:
             continue
-        fingerprints[name] = rules.known(record)
+        fingerprints[name] = rules.fingerprint(record)
     return fingerprints
 
 
-def text(checked: Checked) -> str:
-    """Return a verdict for the terminal."""
+def text(checked: CheckResult) -> str:
+    """Format a verdict for the terminal."""
     return "\n".join(_lines(checked))
 
 
-def comment(checked: Checked, sha: str, *, for_now: bool = False) -> str:
-    """Return the verdict on a commit as markdown for a pull request, with a mark by which it is known again.
+def comment(checked: CheckResult, sha: str, *, for_now: bool = False) -> str:
+    """Format the verdict on a commit as a Markdown comment, with a marker by which it is recognized later.
 
-    What others wrote stands in a block of code, where nothing is markup and nobody is called by name. The mark is the
-    last line, and nobody else's text stands there.
+    Untrusted text is put into a code block, where it is neither markup nor a mention of a user. The marker is the last
+    line, where no untrusted text can be.
 
     Args:
         checked: the verdict.
         sha: the commit.
-        for_now: it is refused for what is on the board beside it, which can change.
+        for_now: it is refused because of other submissions on the leaderboard, which can change.
     """
     verdict = checked.verdict
-    inside = "\n".join(_lines(checked)).replace("`", "'").replace("<!--", "<! --")
-    summary = "The numbers of this submission were recomputed from its predictions."
+    report = "\n".join(_lines(checked)).replace("`", "'").replace("<!--", "<! --")
+    introduction = "The scores of this submission were recomputed from its predictions."
     if not verdict.accepted:
-        summary = "This submission cannot be merged as it is. Correct what is listed, and submit it again."
+        introduction = "This submission cannot be merged. Fix the problems listed below and submit it again."
     elif not verdict.scores:
-        summary = "This withdrawal may be merged."
-    return f"**{verdict.verdict}** {summary}\n\n```text\n{inside}\n```\n\n{mark(verdict, sha, for_now=for_now)}"
+        introduction = "This withdrawal can be merged."
+    return f"**{verdict.verdict}** {introduction}\n\n```text\n{report}\n```\n\n{mark(verdict, sha, for_now=for_now)}"
 
 
 def mark(verdict: Verdict, sha: str, *, for_now: bool = False) -> str:
-    """Return the last line of a comment with a verdict on a commit, and of no other; it is not shown."""
+    """Return the marker of a comment: an invisible line that is unique to this verdict on this commit."""
     word = f"{verdict.verdict}-for-now" if for_now else verdict.verdict
     return f"<!-- xharness {__version__} {word} {sha} {hashlib.sha256(verdict.to_bytes()).hexdigest()} -->"
 
 
-def last_line(text: str) -> str:
-    """Return the line of a comment in which a mark stands, if there is one."""
-    return text.rstrip().rpartition("\n")[2]
+def last_line(body: str) -> str:
+    """Return the last line of a comment, which holds the marker if there is one."""
+    return body.rstrip().rpartition("\n")[2]
 
 
-def is_final_refusal(text: str, sha: str) -> bool:
-    """Whether a comment has the mark of this version for a commit that is refused for what it holds itself."""
+def is_final_refusal(body: str, sha: str) -> bool:
+    """Whether a comment by this version refuses a commit because of its own content."""
     pattern = rf"<!-- xharness {re.escape(__version__)} {REFUSED} {re.escape(sha)} [0-9a-f]{{64}} -->"
-    return re.fullmatch(pattern, last_line(text)) is not None
+    return re.fullmatch(pattern, last_line(body)) is not None
 
 
-def sentence(checked: Checked) -> str:
-    """Return a verdict in one line."""
+def sentence(checked: CheckResult) -> str:
+    """Format a verdict in one line."""
     verdict = checked.verdict
     if verdict.accepted:
         return f"{show_line(verdict.id)}: accepted"
@@ -272,7 +274,7 @@ def sentence(checked: Checked) -> str:
     return f"{show_line(verdict.id)}: refused, {many} problem{'' if many == 1 else 's'}."
 
 
-def _lines(checked: Checked) -> Iterator[str]:
+def _lines(checked: CheckResult) -> Iterator[str]:
     verdict = checked.verdict
     yield sentence(checked).removesuffix(".")
     yield from (f"  problem: {show_line(line)}" for line in verdict.problems[:_MOST_LINES])

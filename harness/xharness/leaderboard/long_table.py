@@ -16,9 +16,9 @@ from xharness.leaderboard.store import StoredSubmission
 
 TABLE_FILE = "scores.parquet"
 _ROWS_AT_ONCE = 50_000
-"""Rows of a group of the file, and about how many are held as plain text at once."""
+"""Rows of a row group, and roughly how many rows are decoded at once."""
 
-_OF_SUBMISSION = pa.schema(
+_SUBMISSION_COLUMNS = pa.schema(
     [
         ("submission", pa.string()),
         ("name", pa.string()),
@@ -38,7 +38,7 @@ _OF_SUBMISSION = pa.schema(
         ("parameters", pa.int64()),
     ]
 )
-_OF_NUMBER = pa.schema(
+_SCORE_COLUMNS = pa.schema(
     [
         ("seed", pa.int64()),
         ("task", pa.string()),
@@ -57,42 +57,42 @@ _OF_NUMBER = pa.schema(
         ("spec_hash", pa.string()),
     ]
 )
-SCHEMA = pa.schema([*_OF_SUBMISSION, *_OF_NUMBER])
-# While it is put together each text is held once, which is a tenth of the memory.
-_HELD = pa.schema(
+SCHEMA = pa.schema([*_SUBMISSION_COLUMNS, *_SCORE_COLUMNS])
+# Strings are dictionary-encoded until the file is written, which takes a tenth of the memory.
+_IN_MEMORY = pa.schema(
     [
         pa.field(field.name, pa.dictionary(pa.int32(), pa.string()) if field.type == pa.string() else field.type)
-        for field in _OF_NUMBER
+        for field in _SCORE_COLUMNS
     ]
 )
 
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of a submission: what is the same in all of them, and the numbers."""
+    """The rows of a submission: the values that all of them share, and the scores."""
 
     about: Mapping[str, Any]
     numbers: Any
 
 
-def part(merged: StoredSubmission, numbers: Numbers, cells: Iterable[Cell]) -> Part:
+def part(stored: StoredSubmission, numbers: Numbers, cells: Iterable[Cell]) -> Part:
     """Return the rows of a submission, one per seed, target, language and score.
 
     Args:
-        merged: the submission.
-        numbers: its scores under each seed.
-        cells: the same over its seeds. They say what is whole: a seed alone does not know what the others lack.
+        stored: the submission.
+        numbers: its scores for each seed.
+        cells: its means over seeds. They say what is complete, which depends on all seeds.
     """
-    complete = {(cell.score.task, cell.score.language): cell.whole for cell in cells}
-    columns: dict[str, list[Any]] = {name: [] for name in _HELD.names}
-    for values in _numbers(merged, numbers, complete):
+    complete = {(cell.score.task, cell.score.language): cell.complete for cell in cells}
+    columns: dict[str, list[Any]] = {name: [] for name in _IN_MEMORY.names}
+    for values in _numbers(stored, numbers, complete):
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
-    return Part(_about(merged), pa.table(columns, schema=_HELD))
+    return Part(_about(stored), pa.table(columns, schema=_IN_MEMORY))
 
 
 class Table:
-    """The table while it is put together; submissions stand in it in the order in which they are added."""
+    """Collects the rows of submissions, in the order in which they are added, and writes the table."""
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
@@ -111,11 +111,11 @@ class Table:
         rows = 0
         with pq.ParquetWriter(path, SCHEMA) as writer:
             waiting: list[Any] = []
-            for each in self._parts:
-                replaced = superseded.get(each.about["submission"])
-                waiting.append(_plain({**each.about, "superseded_by": replaced}, each.numbers))
-                rows += each.numbers.num_rows
-                if sum(some.num_rows for some in waiting) >= _ROWS_AT_ONCE:
+            for part in self._parts:
+                replaced = superseded.get(part.about["submission"])
+                waiting.append(_decoded({**part.about, "superseded_by": replaced}, part.numbers))
+                rows += part.numbers.num_rows
+                if sum(table.num_rows for table in waiting) >= _ROWS_AT_ONCE:
                     writer.write_table(pa.concat_tables(waiting))
                     waiting = []
             if waiting or not rows:
@@ -123,20 +123,20 @@ class Table:
         return rows
 
 
-def _plain(about: Mapping[str, Any], held: Any) -> Any:
-    """Return the numbers of a submission with what is said of it in every row."""
-    shared = [pa.repeat(pa.scalar(about[field.name], field.type), held.num_rows) for field in _OF_SUBMISSION]
-    return pa.table([*shared, *held.cast(_OF_NUMBER).columns], schema=SCHEMA)
+def _decoded(about: Mapping[str, Any], numbers: Any) -> Any:
+    """Return the rows of a submission with the shared values repeated and the strings decoded."""
+    shared = [pa.repeat(pa.scalar(about[field.name], field.type), numbers.num_rows) for field in _SUBMISSION_COLUMNS]
+    return pa.table([*shared, *numbers.cast(_SCORE_COLUMNS).columns], schema=SCHEMA)
 
 
-def _about(merged: StoredSubmission) -> dict[str, Any]:
-    submission = merged.submission
+def _about(stored: StoredSubmission) -> dict[str, Any]:
+    submission = stored.submission
     return {
         "submission": submission.id,
         "name": submission.name,
         "submitted_by": submission.submitted_by,
-        "checked": merged.checked,
-        "withdrawn": merged.withdrawn is not None,
+        "checked": stored.checked,
+        "withdrawn": stored.withdrawn is not None,
         "architecture": submission.model.architecture,
         **{name: getattr(submission.track, name) for name in ("phase", "training", "selected_by")},
         "saw_test_data": submission.declarations.saw_test_data,
@@ -149,9 +149,9 @@ def _about(merged: StoredSubmission) -> dict[str, Any]:
 
 
 def _numbers(
-    merged: StoredSubmission, numbers: Numbers, complete: Mapping[tuple[str, str], bool]
+    stored: StoredSubmission, numbers: Numbers, complete: Mapping[tuple[str, str], bool]
 ) -> Iterator[tuple[Any, ...]]:
-    for seed in merged.submission.seeds:
+    for seed in stored.submission.seeds:
         for task, by_language in numbers.items():
             for code, by_seed in by_language.items():
                 if seed not in by_seed:

@@ -1,4 +1,4 @@
-"""Bringing the records of a board from the Hub: submissions and verdicts of one commit, without their predictions."""
+"""Mirror the records of a leaderboard from the Hub: submissions and verdicts, without predictions."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from xharness.leaderboard.verdict import LARGEST as LARGEST_VERDICT
 from xharness.leaderboard.verdict import REPLICATES_FILE, VERDICT_FILE
 from xharness.text import strip_controls
 
-_AT_ONCE = 8
-_MARK = ".xharness-copy"
-"""Says in a kept folder of which board it is a copy."""
+_DOWNLOADS = 8
+_MARKER = ".xharness-copy"
+"""File in a kept folder that names the leaderboard it is a copy of."""
 _LARGEST_SCORES = 256 << 20
-# In scores.json what it was built from stands before all that submitters wrote but the title.
+# In scores.json, `built_from` comes before everything that submitters wrote except the title.
 _BUILT_FROM = re.compile(rb'"built_from":\{"repo":"[^"]*","sha":"([0-9a-f]{40})"\}')
-_BEGINNING = 2000
+_HEAD_BYTES = 2000
 _ID = r"[a-z0-9-]{1,60}"
-# Path in the repository -> the most bytes that are brought of it; all else is of no use to a build.
+# Path in the repository -> size limit in bytes. A build needs no other files.
 _WANTED = {
     re.compile(re.escape(BOARD_FILE)): board.LARGEST,
     re.compile(f"{SUBMISSIONS}/{_ID}/{re.escape(RECORD)}"): LARGEST_RECORD,
@@ -44,148 +44,146 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class MirrorResult:
-    """What was brought.
+    """The result of mirroring a leaderboard.
 
     Attributes:
-        sha: the commit; that of the last build where nothing changed since but what that build wrote.
-        files: how many.
-        left_there: sentences about files that were not brought.
+        sha: the commit, or the commit of the last build if only that build's own files changed since.
+        files: number of files.
+        skipped: sentences about files that were not downloaded.
     """
 
     sha: str
     files: int
-    left_there: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
 def mirror(
-    repo: str, revision: str | None, to: Path, tell: Callable[[int], object] = lambda files: None
+    repo: str, revision: str | None, to: Path, on_files: Callable[[int], object] = lambda files: None
 ) -> MirrorResult:
-    """Bring the records of a board's data set into a folder; of those that are there, only what changed.
+    """Download the records of a leaderboard's data set into a folder; unchanged files are not downloaded again.
 
     Args:
         repo: ``org/name``.
         revision: branch, tag or commit; None: main.
-        to: the folder: new, empty, or with what was brought earlier.
-        tell: is given the number of files whenever some have come.
+        to: the folder: new, empty, or an earlier copy.
+        on_files: called with the number of files whenever some are done.
 
     Raises:
-        UsageError: the folder holds something else.
-        DataError: there is no such data set, or none that is a board; or the Hub cannot be reached.
+        UsageError: the folder holds other files.
+        DataError: the data set does not exist or is not a leaderboard, or the Hub cannot be reached.
         OutputError: the folder cannot be written.
     """
-    with _writing(to):
-        _claim(to, repo)
+    with _explain_errors(to):
+        _mark_copy(to, repo)
         _refuse_links(to)
     sha = hub_read.resolve(repo, revision, "dataset", fresh=True)
     wanted: list[str] = []
-    left_there: list[str] = []
-    there = hub_read.list_files(repo, sha, "dataset")
-    for path, file in sorted(there.items()):
-        most = _most(path)
-        if most is None:
+    skipped: list[str] = []
+    remote_files = hub_read.list_files(repo, sha, "dataset")
+    for path, file in sorted(remote_files.items()):
+        limit = _size_limit(path)
+        if limit is None:
             continue
-        if file.size > most:
-            left_there.append(
-                f"{path} is left there: {file.size:,} bytes, and no file of its kind has more than {most:,}."
-            )
+        if file.size > limit:
+            skipped.append(f"{path} was not downloaded: it has {file.size:,} bytes, more than the limit of {limit:,}.")
         else:
             wanted.append(path)
     if BOARD_FILE not in wanted and not any(path.startswith(f"{SUBMISSIONS}/") for path in wanted):
         raise DataError(
-            f"{repo}: neither {BOARD_FILE} nor {SUBMISSIONS}/ is in it, so it is no leaderboard. `xharness leaderboard "
-            f"init {repo}` makes one."
+            f"{repo}: not a leaderboard: it has neither {BOARD_FILE} nor {SUBMISSIONS}/. `xharness leaderboard init "
+            f"{repo}` creates one."
         )
-    with _writing(to):
-        _drop(to, set(wanted))
+    with _explain_errors(to):
+        _remove_obsolete(to, set(wanted))
         (to / SUBMISSIONS).mkdir(exist_ok=True)
 
-    def one(path: str) -> None:
-        if not there[path].is_at(to / path):
-            # The Hub's client takes what lies there for what it brought itself if it is not older.
+    def download(path: str) -> None:
+        if not remote_files[path].is_at(to / path):
+            # The Hub's client treats an existing file as its own download if it is not older.
             (to / path).unlink(missing_ok=True)
             hub_read.download_file(repo, sha, path, "dataset", to)
-        tell(1)
+        on_files(1)
 
-    with _writing(to), ThreadPoolExecutor(_AT_ONCE) as pool:
-        # A list, so that what went wrong in any of them is raised here.
-        list(pool.map(one, wanted))
-    return MirrorResult(_earlier(repo, sha, there) or sha, len(wanted), tuple(left_there))
+    with _explain_errors(to), ThreadPoolExecutor(_DOWNLOADS) as pool:
+        # A list, so that an error in any download is raised here.
+        list(pool.map(download, wanted))
+    return MirrorResult(_last_build(repo, sha, remote_files) or sha, len(wanted), tuple(skipped))
 
 
-def _claim(copy: Path, repo: str) -> None:
-    """Mark a new or empty folder as the copy of this board.
+def _mark_copy(copy: Path, repo: str) -> None:
+    """Mark a new or empty folder as the copy of this leaderboard.
 
     Raises:
-        UsageError: it holds something else.
+        UsageError: it holds other files.
     """
-    mine = hub_repository.address(repo, "dataset") + "\n"
+    expected = hub_repository.address(repo, "dataset") + "\n"
     if not copy.exists() or (copy.is_dir() and not any(copy.iterdir())):
         copy.mkdir(parents=True, exist_ok=True)
-        (copy / _MARK).write_text(mine, encoding="utf-8")
+        (copy / _MARKER).write_text(expected, encoding="utf-8")
         return
-    mark = copy / _MARK
-    if not mark.is_file() or mark.is_symlink():
-        raise UsageError(f"{copy}: holds something else than what --keep left there. Name a folder of its own.")
-    content = mark.read_text(encoding="utf-8", errors="replace")
-    if content != mine:
+    marker = copy / _MARKER
+    if not marker.is_file() or marker.is_symlink():
+        raise UsageError(f"{copy}: holds files that --keep did not write. Name a new folder.")
+    content = marker.read_text(encoding="utf-8", errors="replace")
+    if content != expected:
         raise UsageError(
-            f"{copy}: is a copy of {strip_controls(content.strip())}. Name another folder for {mine.strip()}."
+            f"{copy}: a copy of {strip_controls(content.strip())}. Name another folder for {expected.strip()}."
         )
 
 
 def _refuse_links(copy: Path) -> None:
-    """Raise UsageError where something in the copy is a link: what lies elsewhere is neither read nor removed."""
+    """Raise UsageError if the copy holds a link, so that nothing outside the folder is read or removed."""
     for folder in (SUBMISSIONS, CHECKS):
         for path in (copy / folder, *(copy / folder).glob("*"), *(copy / folder).glob("*/*")):
             if path.is_symlink():
-                raise UsageError(f"{path}: is a link, which no board has. Remove it, or name another folder.")
+                raise UsageError(f"{path}: a link, which a leaderboard never has. Remove it, or name another folder.")
 
 
 @contextmanager
-def _writing(copy: Path) -> Iterator[None]:
-    """Turn what goes wrong in the folder itself into a sentence."""
+def _explain_errors(copy: Path) -> Iterator[None]:
+    """Turn an OSError of the folder into an OutputError."""
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{error.filename or copy}: cannot be kept there: {error.strerror}.") from None
+        raise OutputError(f"{error.filename or copy}: cannot be written: {error.strerror}.") from None
 
 
-def _drop(copy: Path, wanted: set[str]) -> None:
-    """Remove the records of a copy that are no longer wanted; whatever else lies there is left alone."""
+def _remove_obsolete(copy: Path, wanted: set[str]) -> None:
+    """Remove records of a copy that are no longer needed; other files are left alone."""
     for folder in (SUBMISSIONS, CHECKS):
         for path in sorted((copy / folder).glob("*/*")):
             name = path.relative_to(copy).as_posix()
-            if _most(name) is not None and name not in wanted:
+            if _size_limit(name) is not None and name not in wanted:
                 path.unlink()
                 if not any(path.parent.iterdir()):
                     path.parent.rmdir()
 
 
-def _most(path: str) -> int | None:
-    """Return how many bytes a record may have; None for a file that is none."""
-    return next((most for pattern, most in _WANTED.items() if pattern.fullmatch(path)), None)
+def _size_limit(path: str) -> int | None:
+    """Return the size limit of a record in bytes; None for a file that is not a record."""
+    return next((limit for pattern, limit in _WANTED.items() if pattern.fullmatch(path)), None)
 
 
-def _earlier(repo: str, head: str, there: Mapping[str, RemoteFile]) -> str | None:
-    """Return the commit that the last build was made of, if the records are still those of then.
+def _last_build(repo: str, head: str, remote_files: Mapping[str, RemoteFile]) -> str | None:
+    """Return the commit that the last build was made from, if the records have not changed since.
 
-    A build that is put on the Hub is a commit itself, and must be no reason for the next one.
+    Pushing a build creates a commit itself, which must not cause another build.
     """
-    if SCORES_FILE not in there or there[SCORES_FILE].size > _LARGEST_SCORES:
+    if SCORES_FILE not in remote_files or remote_files[SCORES_FILE].size > _LARGEST_SCORES:
         return None
     with TemporaryDirectory() as to:
         path = hub_read.download_file(repo, head, SCORES_FILE, "dataset", Path(to))
         with path.open("rb") as file:
-            match = _BUILT_FROM.search(file.read(_BEGINNING))
+            match = _BUILT_FROM.search(file.read(_HEAD_BYTES))
     if match is None:
         return None
     sha = match[1].decode()
     try:
-        then = hub_read.list_files(repo, sha, "dataset")
+        earlier_files = hub_read.list_files(repo, sha, "dataset")
     except XharnessError:
         return None
-    return sha if _records(then) == _records(there) else None
+    return sha if _records(earlier_files) == _records(remote_files) else None
 
 
-def _records(there: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
-    return {path: file for path, file in there.items() if _most(path) is not None}
+def _records(files: Mapping[str, RemoteFile]) -> dict[str, RemoteFile]:
+    return {path: file for path, file in files.items() if _size_limit(path) is not None}

@@ -18,7 +18,7 @@ from xharness.data.loading import Data
 from xharness.errors import SubmissionError, UsageError, XharnessError
 from xharness.hub.upload import File, in_memory_file
 from xharness.leaderboard import read_package, rows, rules
-from xharness.leaderboard.collect import NOT_THE_TASK, CollectedPredictions, PredictionSource
+from xharness.leaderboard.collect import UNOFFICIAL_DATA, CollectedPredictions, PredictionSource
 from xharness.leaderboard.fields import LARGEST_CONTENT
 from xharness.leaderboard.submission import (
     RECORD,
@@ -40,10 +40,10 @@ from xharness.version import __version__
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitterInfo:
-    """What only the submitter knows; names as in ``Submission``.
+    """What only the submitter knows; field names as in ``Submission``.
 
     Attributes:
-        phase, training, selected_by: as ``Track`` has them, where no RUN says it.
+        phase, training, selected_by: as in ``Track``, if no run records them.
     """
 
     name: str
@@ -66,12 +66,12 @@ class SubmitterInfo:
 
 @dataclass(frozen=True)
 class Package:
-    """A submission as it is sent.
+    """A submission, ready to be sent.
 
     Attributes:
         submission: its record.
-        files: of its folder in the board's repository, the record first.
-        notes: what the board will say of it, as sentences.
+        files: the files of its folder in the leaderboard's repository, the record first.
+        notes: sentences about what the leaderboard will say about it.
     """
 
     submission: Submission
@@ -80,108 +80,111 @@ class Package:
 
     @property
     def folder(self) -> str:
-        """Where it lies in the board's repository."""
+        """Its folder in the leaderboard's repository."""
         return f"{SUBMISSIONS}/{self.submission.id}"
 
     @property
     def size(self) -> int:
-        """All files together, in bytes."""
+        """Total size of all files, in bytes."""
         return sum(file.size for file in self.files)
 
 
 @dataclass
 class _Scored:
-    """What was scored so far, and what is wrong with it."""
+    """The scores, files and problems so far."""
 
     scores: dict[tuple[int, str, str], Score] = field(default_factory=dict)
     data: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
-    packed: dict[str, bytes] = field(default_factory=dict)
+    compressed: dict[str, bytes] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
 def pack(
-    collected: CollectedPredictions, given: SubmitterInfo, data_dir: Path | None, say: Callable[[str], None]
+    collected: CollectedPredictions, info: SubmitterInfo, data_dir: Path | None, say: Callable[[str], None]
 ) -> Package:
-    """Return the package of a submission: all predictions are scored against the gold data first.
+    """Score all predictions against the gold data and return the package of the submission.
 
     Args:
-        collected: from `origins`.
-        given: what its submitter says.
+        collected: the predictions, from `collect`.
+        info: what the submitter says about the system.
         data_dir: gold data; None: XHARNESS_DATA_DIR, else the Hub.
-        say: tells the user what is going on.
+        say: called with progress messages.
 
     Raises:
-        SubmissionError: says all that is wrong: predictions that do not give the recorded scores or are none, data that
-            is not the task's own, texts that cannot be shown, sizes beyond the limits.
-        UsageError: what is given says otherwise than the RUNs.
+        SubmissionError: lists every problem: invalid predictions or predictions that do not give the recorded scores,
+            data that is not the official test set, unprintable text, files that are too large.
+        UsageError: the given information contradicts the runs.
     """
-    track = _track(collected, given)
+    track = _track(collected, info)
     scored = _Scored()
     candidates.clear_cache()
-    for (task, language), group in groupby(collected.origins, lambda origin: (origin.spec.name, origin.language)):
+    for (task, language), group in groupby(collected.files, lambda source: (source.spec.name, source.language)):
         if task not in scored.data:
-            say(f"Scoring {task} anew ...")
+            say(f"Scoring {task} ...")
             scored.data[task] = {}
-        _score_cell(scored, list(group), language, data_dir)
+        _score_and_compress(scored, list(group), language, data_dir)
     if scored.problems:
         raise SubmissionError("\n".join(scored.problems))
-    submission = _record(collected, given, track, scored)
-    # What the check of the board would refuse is refused here.
-    untrue = rules.problems_of(submission, rows.layout())
-    if untrue:
-        raise SubmissionError("\n".join(untrue))
-    files = [in_memory_file(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
-    files += [in_memory_file(f"{SUBMISSIONS}/{submission.id}/{path}", scored.packed[path]) for path in submission.files]
-    notes = [*collected.notes, *(f"the board will note: {warning}" for warning in rules.warnings_of(submission))]
+    submission = _record(collected, info, track, scored)
+    # Refuse here what the leaderboard's check would refuse.
+    problems = rules.find_problems(submission, rows.board_schema())
+    if problems:
+        raise SubmissionError("\n".join(problems))
+    files = [written(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
+    files += [written(f"{SUBMISSIONS}/{submission.id}/{path}", scored.compressed[path]) for path in submission.files]
+    notes = [
+        *collected.notes,
+        *(f"the leaderboard will note: {warning}" for warning in rules.find_warnings(submission)),
+    ]
     if submission.model.parameters is None:
-        notes.append("its number of parameters is not given (--parameters)")
+        notes.append("the number of parameters is not given (--parameters)")
     return Package(submission, tuple(files), (*notes, *_partial(scored.scores)))
 
 
-def _track(collected: CollectedPredictions, given: SubmitterInfo) -> dict[str, Any]:
-    """Return what kind of experiment it is; what RUNs say cannot be said otherwise."""
+def _track(collected: CollectedPredictions, info: SubmitterInfo) -> dict[str, Any]:
+    """Return the track of a submission; what the runs record cannot be overridden."""
     track = {}
-    for name, usual in (("phase", "tuned"), ("training", ZERO_SHOT), ("selected_by", "unknown")):
-        recorded, declared = getattr(collected, name), getattr(given, name)
-        if None not in (recorded, declared) and recorded != declared:
+    for name, default in (("phase", "tuned"), ("training", ZERO_SHOT), ("selected_by", "unknown")):
+        recorded, said = getattr(collected, name), getattr(info, name)
+        if None not in (recorded, said) and recorded != said:
             flag = name.replace("_", "-")
-            raise UsageError(f"--{flag}: '{declared}', but the RUNs say '{recorded}'. Leave --{flag} out.")
-        track[name] = recorded or declared or usual
+            raise UsageError(f"--{flag}: '{said}', but the runs say '{recorded}'. Leave --{flag} out.")
+        track[name] = recorded or said or default
     return track
 
 
-def _score_cell(scored: _Scored, origins: list[PredictionSource], language: str, data_dir: Path | None) -> None:
-    """Score and pack the predictions of a target in a language under all seeds."""
-    spec = origins[0].spec
+def _score_and_compress(scored: _Scored, sources: list[PredictionSource], language: str, data_dir: Path | None) -> None:
+    """Score and compress the predictions of a target in a language for all seeds."""
+    spec = sources[0].spec
     try:
         loaded = data_loading.load(spec, language, "test", loading.data_folder(data_dir))
     except XharnessError as error:
         scored.problems.append(str(error))
         return
-    if loaded.status in NOT_THE_TASK:
+    if loaded.status in UNOFFICIAL_DATA:
         cut = "a sample" if loaded.status == "sample" else "a stand-in"
         scored.problems.append(
-            f"{spec.name}/{language}: the gold data is {cut}, and scores of it are not the task's. Give the whole test "
-            "data (--data-dir), or leave this language out."
+            f"{spec.name}/{language}: the gold data is {cut}, not the official test set. Give the complete test data "
+            "(--data-dir), or leave this language out."
         )
         return
     golds = scoring.gold(spec, loaded.examples)
-    for origin in origins:
+    for source in sources:
         try:
-            score, content = _scored_anew(origin, loaded, golds)
+            score, content = _rescore(source, loaded, golds)
         except XharnessError as error:
             scored.problems.append(str(error))
             continue
-        path = file_path(origin.seed, spec.name, language, predictions.FORMATS[spec.kind].extension)
-        scored.packed[path] = packed = compressed(content)
+        path = file_path(source.seed, spec.name, language, predictions.FORMATS[spec.kind].extension)
+        scored.compressed[path] = compressed = compress(content)
         scored.files[path] = {
-            "sha256": hashlib.sha256(packed).hexdigest(),
-            "bytes": len(packed),
+            "sha256": hashlib.sha256(compressed).hexdigest(),
+            "bytes": len(compressed),
             "content_sha256": score.predictions_sha256,
             "content_bytes": len(content),
         }
-        scored.scores[origin.seed, spec.name, language] = score
+        scored.scores[source.seed, spec.name, language] = score
         scored.data[spec.name][language] = {
             "data_hash": loaded.hash,
             "spec_hash": spec.hash,
@@ -192,18 +195,18 @@ def _score_cell(scored: _Scored, origins: list[PredictionSource], language: str,
         }
 
 
-def _scored_anew(origin: PredictionSource, loaded: Data, golds: Any) -> tuple[Score, bytes]:
-    """Return the score of a prediction file, and its content; refuse one that is not what its RUN recorded."""
-    spec, path, recorded = origin.spec, origin.path, origin.recorded
+def _rescore(source: PredictionSource, loaded: Data, golds: Any) -> tuple[Score, bytes]:
+    """Return the score and content of a prediction file; refuse a file that differs from what its run recorded."""
+    spec, path, recorded = source.spec, source.path, source.recorded
     if path.is_file() and path.stat().st_size > LARGEST_CONTENT:
-        raise SubmissionError(f"{path}: {path.stat().st_size:,} bytes; at most {LARGEST_CONTENT:,} are taken.")
-    fresh = scoring.score_file(spec, origin.language, "test", loaded, path)
+        raise SubmissionError(f"{path}: {path.stat().st_size:,} bytes; the limit is {LARGEST_CONTENT:,}.")
+    fresh = scoring.score_file(spec, source.language, "test", loaded, path)
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != fresh.predictions_sha256:
-        raise SubmissionError(f"{path}: changed while it was read. Run the same command again.")
+        raise SubmissionError(f"{path}: the file changed while it was read. Run the same command again.")
     problem = read_package.size_problem(spec.kind, golds, content) or read_package.content_problem(spec, content)
     if problem is None and fresh.counts.get("unknown"):
-        problem = f"{fresh.counts['unknown']:,} ids stand there that the gold data does not have"
+        problem = f"{fresh.counts['unknown']:,} ids are not in the gold data"
     if problem is not None:
         raise SubmissionError(f"{path}: {problem}.")
     if recorded is None:
@@ -216,53 +219,53 @@ def _scored_anew(origin: PredictionSource, loaded: Data, golds: Any) -> tuple[Sc
     )
     if changed:
         raise SubmissionError(
-            f"{path}: the recorded scores are of {' and '.join(changed)}. Run eval again: only what changed is "
-            "computed; or give the data folder that it was run with (--data-dir)."
+            f"{path}: the recorded scores are of {' and '.join(changed)}. Run eval again (only what changed is "
+            "computed), or give the data folder of the run (--data-dir)."
         )
     if recorded.scores != fresh.scores:
         names = sorted({*recorded.scores, *fresh.scores})
         name = next(name for name in names if recorded.scores.get(name) != fresh.scores.get(name))
         raise SubmissionError(
-            f"{path}: {name} is {fresh.scores.get(name)} when it is computed from the predictions, and "
-            f"{recorded.scores.get(name)} in the RUN's results. Run eval again."
+            f"{path}: {name} computed from the predictions is {fresh.scores.get(name)}, but the run recorded "
+            f"{recorded.scores.get(name)}. Run eval again."
         )
     return recorded, content
 
 
-def compressed(content: bytes) -> bytes:
-    """Return a file packed with gzip, without a name or a time in it: the same content gives the same bytes."""
-    packed = io.BytesIO()
-    # Not gzip.compress, which writes the name of the operating system in some versions of Python.
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=packed, mtime=0) as file:
+def compress(content: bytes) -> bytes:
+    """Compress content with gzip, without a name or a time: the same content always gives the same bytes."""
+    buffer = io.BytesIO()
+    # Not gzip.compress, which writes the operating system into the header in some versions of Python.
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as file:
         file.write(content)
-    return packed.getvalue()
+    return buffer.getvalue()
 
 
 def _record(
-    collected: CollectedPredictions, given: SubmitterInfo, track: Mapping[str, Any], scored: _Scored
+    collected: CollectedPredictions, info: SubmitterInfo, track: Mapping[str, Any], scored: _Scored
 ) -> Submission:
-    """Return the record of a submission, with the id that its content gives it."""
+    """Return the record of a submission, with the id that follows from its content."""
     scores: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for (seed, task, language), score in sorted(scored.scores.items()):
         scores.setdefault(str(seed), {}).setdefault(task, {})[language] = dict(score.scores)
     content = {
         "schema_version": SCHEMA_VERSION,
-        "id": id_of(given.name, "0" * 64),
-        "name": given.name,
-        "submitted_by": given.submitted_by,
+        "id": id_of(info.name, "0" * 64),
+        "name": info.name,
+        "submitted_by": info.submitted_by,
         "source": collected.source,
         "model": {
-            "repo": collected.repo or given.repo,
-            "revision": collected.revision or given.revision,
+            "repo": collected.repo or info.repo,
+            "revision": collected.revision or info.revision,
             "content": collected.content,
-            **{name: getattr(given, name) for name in ("base", "parameters", "architecture", "paper", "url")},
+            **{name: getattr(info, name) for name in ("base", "parameters", "architecture", "paper", "url")},
         },
         "track": dict(track),
         "declarations": {
-            "saw_test_data": given.saw_test_data,
-            # Whoever trains on translations used translations.
-            "translated_data": given.translated_data or track["training"] == TRANSLATE_TRAIN,
-            "notes": given.notes,
+            "saw_test_data": info.saw_test_data,
+            # Training on translations uses translated data.
+            "translated_data": info.translated_data or track["training"] == TRANSLATE_TRAIN,
+            "notes": info.notes,
         },
         "seeds": sorted({seed for seed, _, _ in scored.scores}),
         "files": {path: scored.files[path] for path in sorted(scored.files)},
@@ -270,14 +273,14 @@ def _record(
         "data": scored.data,
         "settings": dict(collected.settings),
         "versions": {"xharness": __version__, **collected.versions},
-        "supersedes": given.supersedes,
+        "supersedes": info.supersedes,
     }
     draft = strict_json.record(Submission, content, RECORD)
-    return draft.model_copy(update={"id": id_of(given.name, digest_of(draft.model_dump()))})
+    return draft.model_copy(update={"id": id_of(info.name, digest_of(draft.model_dump()))})
 
 
 def _partial(scores: Mapping[tuple[int, str, str], Score]) -> Iterator[str]:
-    """Yield why means are not the benchmarks', as the board will mark them."""
+    """Yield a sentence for each mean that the leaderboard will mark as partial."""
     partial: dict[tuple[str, str], list[str]] = {}
     missing = []
     for benchmark in benchmarks().values():
@@ -289,9 +292,9 @@ def _partial(scores: Mapping[tuple[int, str, str], Score]) -> Iterator[str]:
             whys = [task_result(load_task(task), each, benchmark.name).why for each in by_seed.values()]
             for why in dict.fromkeys(filter(None, whys)):
                 partial.setdefault((task, why), []).append(benchmark.title)
-        lacking = [task for task in benchmark.tasks if task not in by_task]
-        if by_task and lacking:
-            missing.append(f"no overall score in {benchmark.title}: it also has {', '.join(lacking)}")
+        unscored = [task for task in benchmark.tasks if task not in by_task]
+        if by_task and unscored:
+            missing.append(f"no overall score in {benchmark.title} without {', '.join(unscored)}")
     for (task, why), titles in partial.items():
         yield f"partial in {' and '.join(titles)}: {task}: {why}"
     yield from missing

@@ -1,4 +1,4 @@
-"""The single-file HTML page."""
+"""The page of a leaderboard: a single HTML file with its style, scripts and data."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 SCRIPTS = (
-    "data.js",
+    "decode.js",
     "averages.js",
     "sections.js",
-    "resampling.js",
+    "bootstrap.js",
     "state.js",
-    "elements.js",
+    "dom.js",
     "filters.js",
     "table.js",
     "heatmap.js",
     "seeds.js",
     "model.js",
     "compare.js",
-    "copying.js",
-    "start.js",
+    "export_table.js",
+    "main.js",
 )
-"""In the order in which they stand in the page, as parts of one function."""
+"""In the order in which they are joined into one function."""
 
 _NOSCRIPT_ROWS = 20
-"""Of each track, for readers without scripts."""
+"""Rows of each track, for readers without JavaScript."""
 
 
 def render(scores: Mapping[str, Any]) -> str:
-    """Return the page of a board as HTML that works from any server and from ``file://``.
+    """Render the page of a leaderboard as HTML that works from any server and from ``file://``.
 
     Args:
-        scores: scores.json as ``board.rows`` writes it. Its texts are strangers': characters that are not seen or that
-            turn the direction of writing are taken out, long ones are cut, and all are escaped.
+        scores: scores.json as ``leaderboard.rows`` writes it. Its texts are untrusted: invisible characters and
+            direction marks are removed, long texts are cut, and all texts are escaped.
     """
     folder = _folder()
     code = "(() => {\n'use strict';\n" + "".join(_read(folder / name) for name in SCRIPTS) + "})();\n"
@@ -62,14 +62,14 @@ def render(scores: Mapping[str, Any]) -> str:
 
 
 def replicates_script(name: str, cells: Sequence[Sequence[str]], resamples: int, data: bytes) -> str:
-    """Return the text of ``replicates/<name>.js``, which hands a submission's replicates to the page.
+    """Return the content of ``replicates/<name>.js``, which passes a submission's replicates to the page.
 
-    A script and not data, because a page that was opened from ``file://`` may load nothing else.
+    It is a script because a page that was opened from ``file://`` cannot load data files.
 
     Args:
         name: id of the submission.
         cells: (task, language) of each row of the data.
-        resamples: numbers in each row.
+        resamples: values in each row.
         data: content of replicates.bin.
     """
     record = {
@@ -103,11 +103,11 @@ def _environment(folder: Path) -> Environment:
 
 
 def _policy(code: str, style: str) -> str:
-    """Return the content security policy: this code and style, replicates from beside the page, and nothing else."""
+    """Return the content security policy: only this code and style, and replicates from beside the page."""
     return "; ".join(
         (
             "default-src 'none'",
-            # 'self' means nothing where a page has no origin, as from file://, so that scheme is named as well.
+            # 'self' matches nothing for a page without an origin, such as file://, so this scheme is listed as well.
             f"script-src 'sha256-{_sha256(code)}' 'self' file:",
             f"style-src 'sha256-{_sha256(style)}'",
             "img-src data:",
@@ -125,15 +125,15 @@ def _sha256(text: str) -> str:
 
 
 def _inline(value: Any) -> str:
-    """Return JSON that may stand in a script element, whatever is in it."""
+    """Return JSON that is safe inside a script element, whatever it contains."""
     # ASCII only, so that U+2028 and U+2029 are escaped as well.
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _tops(board: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, float]]]]:
-    """Return title of a benchmark -> (name, track, average) of its best checked rows, for readers without scripts."""
-    tops = []
+    """Return (benchmark title, its best checked rows as (name, track, average)), for readers without JavaScript."""
+    best = []
     for benchmark in board["benchmarks"]:
         name = benchmark["name"]
         ranked = [
@@ -146,23 +146,23 @@ def _tops(board: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, floa
             and (row["declarations"] or {}).get("saw_test_data") != "yes"
             and row["overall"].get(name) is not None
         ]
-        # Tracks are not ranked together: each has its own lines.
+        # Tracks are not ranked together: each has its own rows.
         ranked.sort(key=lambda line: (line[1], -line[2], line[0]))
-        tops.append((benchmark["title"], _first_of_each(ranked)))
-    return tops
+        best.append((benchmark["title"], _first_of_each(ranked)))
+    return best
 
 
 def _first_of_each(ranked: Sequence[tuple[str, str, float]]) -> list[tuple[str, str, float]]:
     counts: dict[str, int] = {}
     kept = []
-    for line in ranked:
-        counts[line[1]] = counts.get(line[1], 0) + 1
-        if counts[line[1]] <= _NOSCRIPT_ROWS:
-            kept.append(line)
+    for row in ranked:
+        counts[row[1]] = counts.get(row[1], 0) + 1
+        if counts[row[1]] <= _NOSCRIPT_ROWS:
+            kept.append(row)
     return kept
 
 
 def track_label(track: Mapping[str, Any] | None) -> str:
-    """Return the board track of a row, as ``encoder, tuned, zero-shot``; '' where its source does not say it."""
+    """Return the track of a row, such as ``encoder, tuned, zero-shot``; '' if its source does not state it."""
     parts = [(track or {}).get(name) for name in ("architecture", "phase", "training")]
     return ", ".join(str(part) for part in parts if part) if all(parts) else ""

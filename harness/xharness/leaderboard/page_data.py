@@ -1,4 +1,4 @@
-"""What the page of the leaderboard carries: the numbers of scores.json as columns, and its texts made clean."""
+"""The data inside the page: numbers of scores.json as columns, with sanitized texts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import numpy.typing as npt
 from xharness.text import for_page
 
 REPLICATES = re.compile(r"replicates/[a-z0-9-]{1,60}\.js")
-"""Where the replicates of a row lie beside the page; the page loads nothing else."""
+"""Path of a row's replicates beside the page; the page loads nothing else."""
 
 
-_PAIRS = 100
-"""Settings or versions of one row."""
+_MOST_PAIRS = 100
+"""Most settings or versions that are shown of one row."""
 _ABSENT = 65535
-"""Stands for "none" among hundredths of a percent."""
+"""Missing value among hundredths of a percent."""
 
 
 def pack(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the board, with its numbers as columns in base64, and the details of its rows."""
+    """Return the board with its numbers as base64 columns, and the details of its rows."""
     tasks, languages = _cleaned(scores["tasks"]), _cleaned(scores["languages"])
     slots = [(t, task["languages"].index(code)) for t, task in enumerate(tasks) for code in task["languages"]]
     names = [(tasks[t]["name"], tasks[t]["languages"][i]) for t, i in slots]
@@ -38,12 +38,12 @@ def pack(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         "benchmarks": _cleaned(scores["benchmarks"]),
         "languages": languages,
         "slots": names,
-        "columns": {name: _packed(values, shared=name in _MOSTLY_ALIKE) for name, values in columns.items()},
+        "columns": {name: _encoded(values, shared=name in _SHARED_COLUMNS) for name, values in columns.items()},
         "rows": [_row(row) for row in scores["rows"]],
     }
     details = {
         "data": [{key: for_page(value) for key, value in record.items() if value} for record in scores.get("data", [])],
-        "rows": [_detail(row, names) for row in scores["rows"]],
+        "rows": [_details(row, names) for row in scores["rows"]],
     }
     return board, details
 
@@ -54,21 +54,21 @@ def _columns(
     languages: Sequence[Mapping[str, Any]],
     slots: Sequence[tuple[str, str]],
 ) -> dict[str, npt.NDArray[Any]]:
-    """Return every kind of number of the cells as rows by slots; a slot is a language of a task."""
+    """Return the columns of the cells, each of shape (rows, slots); a slot is one language of one task."""
     cells, shape = scores["cells"], (len(scores["rows"]), len(slots))
-    places = {slot: i for i, slot in enumerate(slots)}
+    slot_index = {slot: i for i, slot in enumerate(slots)}
     codes = [language["code"] for language in languages]
-    place_of = np.array([[places.get((task["name"], code), -1) for code in codes] for task in tasks], dtype=np.int64)
+    slot_of = np.array([[slot_index.get((task["name"], code), -1) for code in codes] for task in tasks], dtype=np.int64)
     row, task, language = (np.asarray(cells[name], dtype=np.int64) for name in ("row", "task", "language"))
-    place = place_of[task, language] if len(row) else row
-    known = np.flatnonzero(place >= 0)
-    at = row[known], place[known]
+    slot = slot_of[task, language] if len(row) else row
+    known = np.flatnonzero(slot >= 0)
+    at = row[known], slot[known]
 
     def column(name: str, kind: type, absent: float) -> npt.NDArray[Any]:
-        array: npt.NDArray[Any] = np.full(shape, absent, dtype=kind)
+        values_by_slot: npt.NDArray[Any] = np.full(shape, absent, dtype=kind)
         values = np.asarray(cells[name], dtype=np.float64)[known]
-        array[at] = _hundredths(values) if kind is np.uint16 else np.where(np.isnan(values), absent, values)
-        return array
+        values_by_slot[at] = _hundredths(values) if kind is np.uint16 else np.where(np.isnan(values), absent, values)
+        return values_by_slot
 
     return {
         "score": column("score", np.float64, np.nan),
@@ -93,26 +93,26 @@ def _metrics(
     widths: Sequence[int],
     shape: tuple[int, int],
 ) -> npt.NDArray[np.uint16]:
-    """Return hundredths of the single scores of cells that have several (exact match, F1), as rows by slots by scores.
+    """Return the single metrics of cells that have several (exact match, F1) in hundredths: (rows, slots, metrics).
 
-    Cells that have one are left as they are: it is the score itself.
+    Cells with one metric are left out: it is the score itself.
     """
     width = max(widths, default=1)
-    array: npt.NDArray[np.uint16] = np.full((*shape, width), _ABSENT, dtype=np.uint16)
+    hundredths: npt.NDArray[np.uint16] = np.full((*shape, width), _ABSENT, dtype=np.uint16)
     for wide in range(2, width + 1):
         chosen = [i for i, cell in enumerate(known) if widths[cell] == wide]
         if chosen:
             numbers = np.asarray([values[known[i]] for i in chosen], dtype=np.float64)
-            array[at[0][chosen], at[1][chosen], :wide] = _hundredths(numbers)
-    return array
+            hundredths[at[0][chosen], at[1][chosen], :wide] = _hundredths(numbers)
+    return hundredths
 
 
-_MOSTLY_ALIKE = ("metrics", "n", "whole", "data")
-"""Columns of which most rows have the same numbers: those of the data, which are the same for every system."""
+_SHARED_COLUMNS = ("metrics", "n", "whole", "data")
+"""Columns in which most rows are equal, because they describe the data and not the system."""
 
 
-def _packed(values: npt.NDArray[Any], *, shared: bool) -> dict[str, Any]:
-    """Return numbers in base64; if rows are mostly alike, as the one row that they share and what differs from it."""
+def _encoded(values: npt.NDArray[Any], *, shared: bool) -> dict[str, Any]:
+    """Return an array as base64; if rows are mostly equal, as one common row and the values that differ from it."""
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
     if shared and len(flat):
         common = np.median(flat, axis=0).astype(flat.dtype)
@@ -128,39 +128,39 @@ def _base64(values: npt.NDArray[Any]) -> str:
     return base64.b64encode(little.tobytes()).decode("ascii")
 
 
-_AT_ONCE = ("id", "name", "kind", "checked", "withdrawn", "superseded_by", "track", "declarations", "submitted_by")
+_TABLE_FIELDS = ("id", "name", "kind", "checked", "withdrawn", "superseded_by", "track", "declarations", "submitted_by")
 
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the tables need of a row."""
+    """Return the fields of a row that the tables need."""
     replicates = row.get("replicates")
     return {
-        **{name: _cleaned(row.get(name)) for name in _AT_ONCE},
+        **{name: _cleaned(row.get(name)) for name in _TABLE_FIELDS},
         "parameters": (row.get("model") or {}).get("parameters"),
         "seeds": len(row.get("seeds") or ()),
         "source": for_page((row.get("source") or {}).get("text") or ""),
         "overall": row.get("overall") or {},
-        **_told(row),
+        **_build_facts(row),
         "replicates": replicates if isinstance(replicates, str) and REPLICATES.fullmatch(replicates) else None,
     }
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what only the build knows: benchmark -> tasks whose mean is the benchmark's, and means without cells."""
+def _build_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what only the build knows: benchmark -> complete tasks, and benchmark -> task -> mean without cells."""
     complete: dict[str, list[str]] = {}
     means: dict[str, dict[str, float]] = {}
-    for task, scores in (row.get("task_scores") or {}).items():
-        for benchmark, is_complete in (scores.get("complete") or {}).items():
+    for task, task_scores in (row.get("task_scores") or {}).items():
+        for benchmark, is_complete in (task_scores.get("complete") or {}).items():
             if is_complete:
                 complete.setdefault(benchmark, []).append(task)
-        for benchmark, mean in scores.items():
+        for benchmark, mean in task_scores.items():
             if row["kind"] == "reported" and isinstance(mean, int | float):
                 means.setdefault(benchmark, {})[task] = mean
     return {"complete": complete, "means": means}
 
 
-def _detail(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Return what is shown of a row when it is opened."""
+def _details(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return the fields of a row that are shown when it is opened."""
     return {
         "model": _cleaned(row.get("model") or {}),
         "seeds": _cleaned(row.get("seeds") or []),
@@ -173,18 +173,18 @@ def _detail(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[st
 
 
 def _by_seed(row: Mapping[str, Any], slots: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
-    """Return the scores of each seed as seeds by slots; None of one seed."""
+    """Return the scores of each seed, of shape (seeds, slots); None for a single seed."""
     by_seed = row.get("by_seed")
     if not by_seed:
         return None
     none = (None,) * len(row["seeds"])
     by_slot = np.array([by_seed.get(task, {}).get(code, none) for task, code in slots], dtype=np.float64)
-    # Means are made of them, so no hundredths; half the room of what the averages are made of is exact enough.
-    return _packed(by_slot.T.astype(np.float32), shared=False)
+    # Means are computed from them, so they are not rounded to hundredths; float32 is precise enough and half the size.
+    return _encoded(by_slot.T.astype(np.float32), shared=False)
 
 
 def _cleaned(value: Any) -> Any:
-    """Return a value of JSON with all its texts clean."""
+    """Return a JSON value with all its texts sanitized."""
     if isinstance(value, str):
         return for_page(value)
     if isinstance(value, Mapping):
@@ -195,12 +195,12 @@ def _cleaned(value: Any) -> Any:
 
 
 def _pairs(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield name and value of settings, as text, those of nested ones as ``outer.inner``."""
-    waiting, count = [(for_page(key), each) for key, each in value.items()], 0
-    while waiting and count < _PAIRS:
-        name, each = waiting.pop(0)
-        if isinstance(each, Mapping) and each:
-            waiting[:0] = [(for_page(f"{name}.{key}"), inner) for key, inner in list(each.items())[:_PAIRS]]
+    """Yield (name, value) of settings as text; nested names are joined as ``outer.inner``."""
+    queue, count = [(for_page(key), item) for key, item in value.items()], 0
+    while queue and count < _MOST_PAIRS:
+        name, item = queue.pop(0)
+        if isinstance(item, Mapping) and item:
+            queue[:0] = [(for_page(f"{name}.{key}"), inner) for key, inner in list(item.items())[:_MOST_PAIRS]]
             continue
         count += 1
-        yield name, for_page(each if isinstance(each, str) else json.dumps(each, ensure_ascii=False, default=str))
+        yield name, for_page(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False, default=str))

@@ -1,4 +1,4 @@
-"""Rows of the board with figures that were published elsewhere, each with its source."""
+"""Rows from published scores, each with its source."""
 
 from __future__ import annotations
 
@@ -11,85 +11,91 @@ from xharness.metrics.base import task_score
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import Benchmark, Figures, Reference
 
-Told = dict[str, dict[str, float]]
-"""Benchmark -> target -> its mean, of the means that a source gives."""
+ReportedMeans = dict[str, dict[str, float]]
+"""Benchmark -> target -> the mean that a source gives."""
 
-_IN_WORDS = {"f1": "F1", "exact_match": "exact match", "token_accuracy": "accuracy of tags"}
+_IN_WORDS = {"f1": "F1", "exact_match": "exact match", "token_accuracy": "tag accuracy"}
 
 
-def rows(shape: BoardSchema) -> Iterator[tuple[Row, list[Cell], Told]]:
-    """Yield a row for each source of each published system, with its numbers.
+def rows(schema: BoardSchema) -> Iterator[tuple[Row, list[Cell], ReportedMeans]]:
+    """Yield a row for each source of each published system, with its cells and means.
 
-    Sources of one system need not agree, so each has a row of its own. Means of groups alone give none, nor do scores
-    of development data. Where a source has all that a target's number is made of, but not the number, it is made here
-    as it is of any submission, and the row's note says so.
+    Sources of one system may disagree, so each has its own row. Sources that give only means of groups or scores on
+    development data are skipped. If a source gives the parts of a target's score but not the score, the score is
+    computed here as for any submission, and the row's note says so.
     """
-    for benchmark in shape.benchmarks.values():
+    for benchmark in schema.benchmarks.values():
         for name, reference in benchmark.references.items():
             for figures in reference.figures:
                 if figures.split != "test" or not (figures.scores or figures.languages):
                     continue
-                means = {task: value for task, value in _means(figures, shape) if value is not None}
-                row = _row(name, reference, figures, benchmark, shape)
-                yield row, _cells(reference, figures, shape), {benchmark.name: means}
+                means = {task: value for task, value in _means(figures, schema) if value is not None}
+                row = _row(name, reference, figures, benchmark, schema)
+                yield row, _cells(reference, figures, schema), {benchmark.name: means}
 
 
-def _row(name: str, reference: Reference, figures: Figures, benchmark: Benchmark, shape: BoardSchema) -> Row:
+def _row(name: str, reference: Reference, figures: Figures, benchmark: Benchmark, schema: BoardSchema) -> Row:
     settings = ", ".join(f"{key} {value}" for key, value in figures.settings.items())
     paper = "reported in the paper" if re.search(r"\bpaper\b", figures.source) else None
-    description = ", ".join(_made_here(figures, shape))
-    parts = [paper, figures.note, settings, *_other_scores(figures, shape), description and f"made here: {description}"]
+    computed = ", ".join(_computed_here(figures, schema))
+    parts = [
+        paper,
+        figures.note,
+        settings,
+        *_partial_scores(figures, schema),
+        computed and f"computed here: {computed}",
+    ]
     return Row(
         id=f"reported-{name}-{slug(figures.source)}",
         name=reference.title,
         kind=REPORTED,
         track=dict.fromkeys(("architecture", "phase", "training", "selected_by")),
-        source={"text": figures.source, "url": _address(figures.source, benchmark)},
+        source={"text": figures.source, "url": _url(figures.source, benchmark)},
         note="; ".join(part for part in parts if part) or None,
     )
 
 
-def _address(source: str, benchmark: Benchmark) -> str | None:
-    """Return the address of a source; None of all but a benchmark's own paper, as no other is written down."""
+def _url(source: str, benchmark: Benchmark) -> str | None:
+    """Return the URL of a source; None unless it is the benchmark's own paper, the only one that is recorded."""
     return benchmark.paper if re.match(rf"{re.escape(benchmark.title)} paper\b", source) else None
 
 
-def _means(figures: Figures, shape: BoardSchema) -> Iterator[tuple[str, float | None]]:
-    """Yield the number of each target that enters the average; None where the source has a part of it only."""
+def _means(figures: Figures, schema: BoardSchema) -> Iterator[tuple[str, float | None]]:
+    """Yield the score of each target that enters the average; None if the source has only a part of it."""
     for task, values in figures.scores.items():
-        keys = shape.tasks[task].score_keys
+        keys = schema.tasks[task].score_keys
         yield task, task_score(keys, values) if _has_all(keys, values) else None
 
 
-def _other_scores(figures: Figures, shape: BoardSchema) -> Iterator[str]:
-    """Yield in words the scores that are no target's own number, such as F1 without exact match."""
-    for task, mean in _means(figures, shape):
+def _partial_scores(figures: Figures, schema: BoardSchema) -> Iterator[str]:
+    """Yield descriptions of scores that are only a part of a target's score, such as F1 without exact match."""
+    for task, mean in _means(figures, schema):
         if mean is None:
             words = ", ".join(f"{_IN_WORDS.get(key, key)} {value}" for key, value in figures.scores[task].items())
-            yield f"{shape.tasks[task].title} {words}"
+            yield f"{schema.tasks[task].title} {words}"
 
 
-def _made_here(figures: Figures, shape: BoardSchema) -> Iterator[str]:
-    """Yield in words the numbers of targets that the source does not have, but all that they are means of."""
+def _computed_here(figures: Figures, schema: BoardSchema) -> Iterator[str]:
+    """Yield descriptions of target scores that are computed here from their parts in the source."""
     for task, values in figures.scores.items():
-        keys = shape.tasks[task].score_keys
+        keys = schema.tasks[task].score_keys
         if len(keys) > 1 and _has_all(keys, values):
-            yield f"{shape.tasks[task].title} as the mean of {_all_of(keys)}"
+            yield f"{schema.tasks[task].title} as the mean of {_score_names(keys)}"
     for task in figures.languages:
-        keys = shape.tasks[task].score_keys
-        of = f", in each the mean of {_all_of(keys)}" if len(keys) > 1 else ""
-        yield f"{shape.tasks[task].title} as the mean over the source's languages{of}"
+        keys = schema.tasks[task].score_keys
+        of = f", in each the mean of {_score_names(keys)}" if len(keys) > 1 else ""
+        yield f"{schema.tasks[task].title} as the mean over the source's languages{of}"
 
 
-def _all_of(keys: tuple[str, ...]) -> str:
+def _score_names(keys: tuple[str, ...]) -> str:
     return " and ".join(_IN_WORDS.get(key, key) for key in keys)
 
 
-def _cells(reference: Reference, figures: Figures, shape: BoardSchema) -> list[Cell]:
+def _cells(reference: Reference, figures: Figures, schema: BoardSchema) -> list[Cell]:
     cells = []
     for task, by_language in figures.languages.items():
-        spec = shape.tasks[task]
-        known = {code for codes in shape.members[task].values() for code in codes}
+        spec = schema.tasks[task]
+        known = {code for codes in schema.members[task].values() for code in codes}
         for code, values in by_language.items():
             if code not in known or not _has_all(spec.score_keys, values):
                 continue
@@ -98,7 +104,7 @@ def _cells(reference: Reference, figures: Figures, shape: BoardSchema) -> list[C
                 language=code,
                 split="test",
                 scores=dict(values),
-                # Sources seldom say how many examples they scored.
+                # Sources rarely state the number of examples.
                 n=0,
                 expected_n=None,
                 metric=spec.metric,
@@ -107,7 +113,7 @@ def _cells(reference: Reference, figures: Figures, shape: BoardSchema) -> list[C
                 data_source=figures.source,
                 data_revision=None,
                 data_status="complete",
-                spec_hash=shape.hashes[task],
+                spec_hash=schema.hashes[task],
                 predictions_sha256="",
             )
             cells.append(Cell(score, None, None, True, None))

@@ -18,8 +18,8 @@ from xharness.data import loading as data_loading
 from xharness.data.loading import Data
 from xharness.errors import PredictionError, SubmissionError, XharnessError
 from xharness.leaderboard import read_package
-from xharness.leaderboard.collect import NOT_THE_TASK
-from xharness.leaderboard.read_package import Package, unpack
+from xharness.leaderboard.collect import UNOFFICIAL_DATA
+from xharness.leaderboard.read_package import ReceivedPackage, unpack
 from xharness.leaderboard.submission import GoldData, PredictionFile, cell_of
 from xharness.leaderboard.verdict import CheckedScore
 from xharness.metrics.bootstrap import Floats
@@ -30,20 +30,20 @@ from xharness.strict_json import show_line
 from xharness.tasks.registry import load_task
 from xharness.tasks.task_spec import TaskSpec
 
-_ALONE = 2_000_000
-"""Bytes of predictions up to which starting a second process takes longer than it saves."""
-_CLAIMED = frozenset({"map"})
-"""Scores that rest on what a file says of candidates it does not show (ranks beyond the first 20), and not on them."""
-_SHARE = 8
-"""Parts that the work is cut into for each process, so that none waits long for the other."""
+_SINGLE_PROCESS = 2_000_000
+"""Bytes of predictions below which starting a second process takes longer than it saves."""
+_UNVERIFIABLE = frozenset({"map"})
+"""Scores that depend on what a file claims about candidates it does not list (ranks beyond the first 20)."""
+_SHARES_PER_WORKER = 8
+"""Shares of work per process; several, so that no process waits long for the others."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One language of one target, under all seeds: what is to be scored, and what is claimed.
+class ScoringJob:
+    """One language of one target with all seeds: the files to score, and the claimed scores.
 
     Attributes:
-        files: seed, path within the folder, and what the record says of the file.
+        files: seed, path within the folder, and the file's entry in the record.
         claimed: seed -> scores.
         cut_training: as ``Submission.cut_training``.
     """
@@ -57,19 +57,20 @@ class Cell:
 
     @property
     def size(self) -> int:
-        """Bytes of predictions."""
+        """Size of the predictions in bytes."""
         return sum(file.content_bytes for _, _, file in self.files)
 
 
 @dataclass(frozen=True)
 class Rescored:
-    """What came out for a cell.
+    """The scores of one language of one target.
 
     Attributes:
-        scores: seed -> what was computed here.
-        replicates: of the number that enters the target's mean, mean over seeds; None where they are not known.
-        problems: why the predictions are refused, as sentences that name the file.
-        failure: why nothing can be said: what is wrong is on this side, such as missing gold data.
+        scores: seed -> recomputed scores.
+        replicates: bootstrap replicates of the number that enters the target's mean, averaged over seeds; None if
+            not known.
+        problems: why the predictions are refused; each sentence names the file.
+        failure: why this machine cannot check them, for example because gold data is missing.
     """
 
     task: str
@@ -80,45 +81,45 @@ class Rescored:
     failure: str | None = None
 
 
-def rescore(package: Package, data_dir: Path | None, workers: int = 1) -> list[Rescored]:
-    """Return what the predictions of a submission score, by target and language.
+def rescore(package: ReceivedPackage, data_dir: Path | None, workers: int = 1) -> list[Rescored]:
+    """Score the predictions of a submission; the result is sorted by target and language.
 
     Args:
-        package: of targets and languages that are known.
-        data_dir: gold data laid out like the Hub; None: the Hub.
-        workers: processes; few predictions are scored in this one.
+        package: a submission with known targets and languages.
+        data_dir: folder of gold data, laid out like the Hub; None: the Hub.
+        workers: number of processes; a few predictions are scored in this process.
 
     Raises:
-        XharnessError: a process was ended from outside.
+        XharnessError: a worker process was killed.
     """
     data_candidates.clear_cache()
-    cells = _cells(package)
-    if workers < 2 or sum(cell.size for cell in cells) < _ALONE:
-        return _rescore(package.folder, cells, data_dir)
-    shares = list(_shares(cells, workers * _SHARE))
-    # Started anew and not copied: whatever threads this process has stay out of the others.
+    jobs = _jobs(package)
+    if workers < 2 or sum(job.size for job in jobs) < _SINGLE_PROCESS:
+        return _rescore(package.folder, jobs, data_dir)
+    shares = list(_shares(jobs, workers * _SHARES_PER_WORKER))
+    # Spawned and not forked: a copy of this process would hold the locks of threads that it does not have.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(_rescore, package.folder, share, data_dir) for share in shares]
         try:
-            rescored = [each for future in futures for each in future.result()]
+            rescored = [cell for future in futures for cell in future.result()]
         except BrokenProcessPool:
             raise XharnessError(
-                "A process that scored was ended from outside, perhaps for want of memory. Check again with more."
+                "A scoring process was killed, perhaps because memory ran out. Check again with more memory."
             ) from None
-    return sorted(rescored, key=lambda each: (each.task, each.language))
+    return sorted(rescored, key=lambda cell: (cell.task, cell.language))
 
 
-def _cells(package: Package) -> list[Cell]:
+def _jobs(package: ReceivedPackage) -> list[ScoringJob]:
     submission = package.submission
     by_cell: dict[tuple[str, str], list[tuple[int, str, PredictionFile]]] = {}
     for path, file in submission.files.items():
         seed, task, language = cell_of(path)
         by_cell.setdefault((task, language), []).append((seed, path, file))
     return [
-        Cell(
+        ScoringJob(
             task,
             language,
-            tuple(sorted(files, key=lambda each: each[0])),
+            tuple(sorted(files, key=lambda item: item[0])),
             {seed: submission.scores[str(seed)][task][language] for seed, _, _ in files},
             submission.data[task][language],
             submission.cut_training(task),
@@ -127,67 +128,67 @@ def _cells(package: Package) -> list[Cell]:
     ]
 
 
-def _shares(cells: Sequence[Cell], number: int) -> Iterator[list[Cell]]:
-    """Yield the cells in shares of about one size, those that take longest first.
+def _shares(jobs: Sequence[ScoringJob], number: int) -> Iterator[list[ScoringJob]]:
+    """Yield the jobs in shares of similar size, the slowest first.
 
-    What is searched among the same candidates stays together: reading a million of them takes longer than all else.
+    Jobs that search the same candidates stay together: reading a million candidates takes longer than scoring.
     """
-    most = sum(cell.size for cell in cells) / number
-    groups: list[list[Cell]] = []
-    for cell in cells:
-        together = _is_together(cell)
-        last = groups[-1] if groups and groups[-1][0].task == cell.task else None
-        if last is not None and (together or sum(each.size for each in last) + cell.size <= most):
-            last.append(cell)
+    limit = sum(job.size for job in jobs) / number
+    groups: list[list[ScoringJob]] = []
+    for job in jobs:
+        same_candidates = _shares_candidates(job)
+        last = groups[-1] if groups and groups[-1][0].task == job.task else None
+        if last is not None and (same_candidates or sum(each.size for each in last) + job.size <= limit):
+            last.append(job)
         else:
-            groups.append([cell])
-    yield from sorted(groups, key=lambda group: (not _is_together(group[0]), -sum(cell.size for cell in group)))
+            groups.append([job])
+    yield from sorted(groups, key=lambda group: (not _shares_candidates(group[0]), -sum(job.size for job in group)))
 
 
-def _is_together(cell: Cell) -> bool:
-    candidates = load_task(cell.task).candidates
+def _shares_candidates(job: ScoringJob) -> bool:
+    candidates = load_task(job.task).candidates
     return candidates is not None and candidates.scope == "task"
 
 
-def _rescore(folder: Path, cells: Sequence[Cell], data_dir: Path | None) -> list[Rescored]:
+def _rescore(folder: Path, jobs: Sequence[ScoringJob], data_dir: Path | None) -> list[Rescored]:
     with tempfile.TemporaryDirectory(prefix="xharness-check-") as work:
-        return [_rescore_cell(folder, cell, data_dir, Path(work)) for cell in cells]
+        return [_run_job(folder, job, data_dir, Path(work)) for job in jobs]
 
 
-def _rescore_cell(folder: Path, cell: Cell, data_dir: Path | None, work: Path) -> Rescored:
-    """Score one language of one target under all seeds."""
-    spec = load_task(cell.task)
+def _run_job(folder: Path, job: ScoringJob, data_dir: Path | None, work: Path) -> Rescored:
+    """Score one language of one target for all seeds."""
+    spec = load_task(job.task)
     try:
-        loaded = data_loading.load(spec, cell.language, "test", data_dir)
+        loaded = data_loading.load(spec, job.language, "test", data_dir)
     except XharnessError as error:
-        return Rescored(cell.task, cell.language, {}, None, failure=str(error))
-    # Read once: they are gone through for each seed, and several times.
+        return Rescored(job.task, job.language, {}, None, failure=str(error))
+    # Read once: every seed iterates over the examples several times.
     loaded = replace(loaded, examples=tuple(loaded.examples))
-    problems, failure = _gold_problems(cell, loaded, len(scoring.gold(spec, loaded.examples)))
+    problems, failure = _gold_problems(job, loaded, len(scoring.gold(spec, loaded.examples)))
     scores: dict[int, CheckedScore] = {}
-    drawn: list[Floats | None] = []
+    replicates_by_seed: list[Floats | None] = []
     if failure is None and not problems:
-        for seed, path, file in cell.files:
+        for seed, path, file in job.files:
             try:
-                score, replicate = _score_file(spec, cell.language, loaded, folder, path, file, work)
+                score, seed_replicates = _score_file(spec, job.language, loaded, folder, path, file, work)
             except (SubmissionError, PredictionError) as error:
                 problems += [show_line(line) for line in str(error).splitlines()]
                 continue
-            scores[seed] = _checked(score, cell.cut_training)
-            drawn.append(replicate)
-            problems += _claim_problems(path, cell.claimed[seed], score.scores)
-    there = [each for each in drawn if each is not None]
-    mean = np.mean(there, axis=0) if there and len(there) == len(cell.files) else None
-    return Rescored(cell.task, cell.language, scores, mean, tuple(problems), failure)
+            scores[seed] = _checked(score, job.cut_training)
+            replicates_by_seed.append(seed_replicates)
+            problems += _claim_problems(path, job.claimed[seed], score.scores)
+    known = [each for each in replicates_by_seed if each is not None]
+    mean = np.mean(known, axis=0) if known and len(known) == len(job.files) else None
+    return Rescored(job.task, job.language, scores, mean, tuple(problems), failure)
 
 
 def _score_file(
     spec: TaskSpec, language: str, loaded: Data, folder: Path, path: str, file: PredictionFile, work: Path
 ) -> tuple[Score, Floats | None]:
-    """Return the score of a packed file and its replicates.
+    """Return the score of a compressed file and its replicates.
 
     Raises:
-        SubmissionError, PredictionError: it is not what the record says, or does not fit the gold data.
+        SubmissionError, PredictionError: it differs from its entry in the record or does not fit the gold data.
     """
     plain = work / f"{spec.name}-{language}"
     unpack(folder, path, file, plain)
@@ -202,13 +203,11 @@ def _score_file(
         if problem is not None:
             raise SubmissionError(f"{path}: {problem}.")
         if score.counts.get("unknown"):
-            raise SubmissionError(
-                f"{path}: {score.counts['unknown']:,} ids stand there that the gold data does not have."
-            )
+            raise SubmissionError(f"{path}: {score.counts['unknown']:,} ids are not in the gold data.")
         golds, predictions = scoring.read(spec, loaded, plain, None)
-        strange = _strange_name(spec.kind, loaded, predictions)
-        if strange is not None:
-            raise SubmissionError(f"{path}: the data has nothing called {show_line(strange[:60])}.")
+        unknown = _unknown_name(spec.kind, loaded, predictions)
+        if unknown is not None:
+            raise SubmissionError(f"{path}: the data has no id {show_line(unknown[:60])}.")
         ids = [example.id for example in loaded.examples]
         return score, replicates(spec.metric, spec.score_keys, golds, predictions, language, ids)
     except PredictionError as error:
@@ -217,41 +216,44 @@ def _score_file(
         plain.unlink(missing_ok=True)
 
 
-def _strange_name(kind: str, loaded: Data, made: Any) -> str | None:
-    """Return an id that was found and is none of the candidates' or the queries'; None where there is no such."""
+def _unknown_name(kind: str, loaded: Data, predictions: Any) -> str | None:
+    """Return a predicted id that is neither a candidate nor a query; None if there is none."""
     pool = loaded.pool
     if pool is None or pool.missing:
         return None
     candidates = set(pool.ids)
     if kind == "mining":
         queries = {example.id for example in loaded.examples}
-        return next(
-            (f for query, f in made if f not in candidates), next((q for q, _ in made if q not in queries), None)
-        )
-    return next((each for ranking in made.values() for each in ranking.candidates if each not in candidates), None)
+        unknown_query = next((query for query, _ in predictions if query not in queries), None)
+        return next((candidate for _, candidate in predictions if candidate not in candidates), unknown_query)
+    ranked = (candidate for ranking in predictions.values() for candidate in ranking.candidates)
+    return next((candidate for candidate in ranked if candidate not in candidates), None)
 
 
-def _gold_problems(cell: Cell, loaded: Data, n: int) -> tuple[list[str], str | None]:
-    """Return why the gold data of the submission is not that of this side, and whether this side's is at fault."""
-    where = f"{cell.task}/{cell.language}"
-    if loaded.status in NOT_THE_TASK:
+def _gold_problems(job: ScoringJob, loaded: Data, n: int) -> tuple[list[str], str | None]:
+    """Return (problems, failure): how the gold data differs from that of this machine, or what is wrong on it."""
+    where = f"{job.task}/{job.language}"
+    if loaded.status in UNOFFICIAL_DATA:
         cut = "a sample" if loaded.status == "sample" else "a stand-in"
-        return [], f"{where}: the gold data here is {cut}, with which nothing can be checked. Give the whole test data."
-    if loaded.hash != cell.gold.data_hash:
+        return [], (
+            f"{where}: the gold data on this machine is {cut}, which cannot be used for a check. Give the complete "
+            "test data."
+        )
+    if loaded.hash != job.gold.data_hash:
         return [
-            f"{where}: scored on other gold data (data_hash {cell.gold.data_hash[:12]}, {cell.gold.n:,} examples; here "
-            f"{loaded.hash[:12]}, {n:,})."
+            f"{where}: scored on other gold data (data_hash {job.gold.data_hash[:12]}, {job.gold.n:,} examples; "
+            f"expected {loaded.hash[:12]}, {n:,})."
         ], None
-    if n != cell.gold.n:
-        return [f"{where}: n: found {cell.gold.n:,}, and the gold data has {n:,} examples."], None
+    if n != job.gold.n:
+        return [f"{where}: n: found {job.gold.n:,}, and the gold data has {n:,} examples."], None
     return [], None
 
 
 def _claim_problems(path: str, claimed: Mapping[str, float], computed: Mapping[str, float]) -> Iterator[str]:
-    """Yield the scores that are claimed and not what the predictions give, to the last digit."""
+    """Yield the claimed scores that differ from the computed ones, even in the last digit."""
     for name in dict.fromkeys([*computed, *claimed]):
         if name not in computed:
-            yield f"{path}: {show_line(name)}: claimed, and no score of this target."
+            yield f"{path}: {show_line(name)}: is claimed but is not a score of this target."
         elif name not in claimed:
             yield f"{path}: {name}: not claimed; the predictions give {computed[name]!r}."
         elif claimed[name] != computed[name]:
@@ -260,7 +262,7 @@ def _claim_problems(path: str, claimed: Mapping[str, float], computed: Mapping[s
 
 def _checked(score: Score, cut_training: list[str]) -> CheckedScore:
     return CheckedScore(
-        scores={name: value for name, value in score.scores.items() if name not in _CLAIMED},
+        scores={name: value for name, value in score.scores.items() if name not in _UNVERIFIABLE},
         n=score.n,
         expected_n=score.expected_n,
         data_hash=score.data_hash,
@@ -268,7 +270,7 @@ def _checked(score: Score, cut_training: list[str]) -> CheckedScore:
         data_source=score.data_source,
         data_revision=score.data_revision,
         spec_hash=score.spec_hash,
-        intervals={name: ends for name, ends in score.intervals.items() if name not in _CLAIMED},
+        intervals={name: ends for name, ends in score.intervals.items() if name not in _UNVERIFIABLE},
         whole=score.whole and not cut_training,
         candidates=score.candidates,
         counts=score.counts,

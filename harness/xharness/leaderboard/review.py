@@ -17,17 +17,17 @@ from xharness.hub.upload import Digests, File, in_memory_file
 from xharness.hub.write_errors import RepositoryChanged, ResponseLost
 from xharness.leaderboard import check as leaderboard_check
 from xharness.leaderboard import rules
-from xharness.leaderboard.check import Checked, check, refusal
+from xharness.leaderboard.check import CheckResult, check, refusal
 from xharness.leaderboard.pull_request import (
     BoardIndex,
     PullRequestChange,
+    existing_verdict,
     fetch,
     inspect,
     read_record,
-    recorded,
     withdrawal_problems,
 )
-from xharness.leaderboard.rows import layout
+from xharness.leaderboard.rows import board_schema
 from xharness.leaderboard.submission import CHECKS, SUBMISSIONS
 from xharness.leaderboard.verdict import ACCEPTED, SCHEMA_VERSION, Verdict
 from xharness.version import __version__
@@ -36,31 +36,31 @@ _TRIES = 5
 
 
 @dataclass(frozen=True)
-class PullChecked:
+class PullRequestCheck:
     """A pull request and the verdict on it.
 
     Attributes:
-        work: where its files lie as they were checked, by their paths in the repository.
-        for_now: it is refused for what is on the board beside it, which can change.
-        kept: the verdict is the one that stands on main, and nothing was checked anew.
+        work: folder of its files as they were checked, with their paths in the repository.
+        for_now: it is refused because of other submissions on the leaderboard, which can change.
+        verdict_on_main: the verdict is the one on main, and nothing was checked again.
     """
 
     proposed: PullRequestChange
-    checked: Checked
+    checked: CheckResult
     work: Path
     for_now: bool = False
-    kept: bool = False
+    verdict_on_main: bool = False
 
 
 @dataclass(frozen=True)
 class Queue:
-    """A board's open pull requests by number.
+    """The open pull requests of a leaderboard, by number.
 
     Attributes:
-        waiting: those to check, the one first whose last commit is the oldest: who changes one stands behind.
-        refused: those that this account refused for what they hold still.
-        drafts: those that their authors are not done with.
-        failed: those of which the Hub does not tell, and why.
+        waiting: those to check, sorted by the time of their last commit, so that a changed one goes to the end.
+        refused: those that this account refused because of their own content, and that have not changed since.
+        drafts: those that are drafts.
+        failed: those that the Hub could not return -> reason.
     """
 
     waiting: tuple[int, ...]
@@ -70,98 +70,100 @@ class Queue:
 
 
 def check_pull_request(
-    repo: str, number: int, work: Path, data_dir: Path | None, workers: int = 1, on_board: BoardIndex | None = None
-) -> PullChecked:
-    """Return the verdict on a pull request.
+    repo: str, number: int, work: Path, data_dir: Path | None, workers: int = 1, index: BoardIndex | None = None
+) -> PullRequestCheck:
+    """Check a pull request.
 
     Args:
-        repo: the board's data set, ``org/name``.
-        number: of the pull request.
-        work: an empty folder for its files, which has to stay until they are merged.
-        data_dir: gold data laid out like the Hub; None: the Hub.
-        workers: processes that score.
-        on_board: what was read of the board before, for many pull requests.
+        repo: the leaderboard's data set, ``org/name``.
+        number: number of the pull request.
+        work: an empty folder for its files, which is needed until they are merged.
+        data_dir: folder of gold data, laid out like the Hub; None: the Hub.
+        workers: number of processes.
+        index: submissions of the leaderboard that were read before; shared between pull requests.
 
     Raises:
-        PublishError: there is no such pull request.
-        DataError: the repository cannot be read, or the gold data here is not whole.
+        PublishError: the pull request does not exist.
+        DataError: the repository cannot be read, or the gold data on this machine is not complete.
     """
     proposed = inspect(repo, number)
     name = proposed.id or f"pull request {number}"
     if proposed.problems:
-        return PullChecked(proposed, refusal(name, "", proposed.problems), work)
+        return PullRequestCheck(proposed, refusal(name, "", proposed.problems), work)
     if proposed.withdraws:
         problems = withdrawal_problems(proposed, work)
-        return PullChecked(proposed, refusal(name, "", problems) if problems else _withdrawn(name), work)
+        return PullRequestCheck(proposed, refusal(name, "", problems) if problems else _withdrawn(name), work)
     try:
         record = read_record(proposed, work)
     except SubmissionError as error:
-        return PullChecked(proposed, refusal(name, "", str(error).splitlines()), work)
-    kept, holds = recorded(proposed, record, work, layout().hashes) if proposed.on_main else (None, False)
-    if kept is not None and holds:
-        return PullChecked(proposed, Checked(kept), work, kept=True)
-    board = on_board or BoardIndex(repo)
-    others = board.beside(proposed)
-    problems, _ = rules.compare_with_existing(record, others, accepted_before=kept is not None)
+        return PullRequestCheck(proposed, refusal(name, "", str(error).splitlines()), work)
+    existing, is_valid = None, False
+    if proposed.on_main:
+        existing, is_valid = existing_verdict(proposed, record, work, board_schema().hashes)
+    if existing is not None and is_valid:
+        return PullRequestCheck(proposed, CheckResult(existing), work, verdict_on_main=True)
+    index = index or BoardIndex(repo)
+    others = index.others(proposed)
+    problems, _ = rules.compare_with_existing(record, others, accepted_before=existing is not None)
     if problems:
-        return PullChecked(proposed, refusal(name, record.digest, problems), work, for_now=True)
-    board.ahead[number] = rules.known(record)
+        return PullRequestCheck(proposed, refusal(name, record.digest, problems), work, for_now=True)
+    index.pending[number] = rules.fingerprint(record)
     folder = fetch(proposed, record, work)
-    checked = check(
+    result = check(
         folder,
         name=proposed.id,
         others=others,
         data_dir=data_dir,
         workers=workers,
-        accepted_before=kept is not None,
+        accepted_before=existing is not None,
     )
-    if not checked.verdict.accepted:
-        del board.ahead[number]
-    return PullChecked(proposed, checked, work)
+    if not result.verdict.accepted:
+        del index.pending[number]
+    return PullRequestCheck(proposed, result, work)
 
 
-def _withdrawn(name: str) -> Checked:
-    said = "its submitter withdraws it; it stays in the data set and on the page, marked, without a rank."
+def _withdrawn(name: str) -> CheckResult:
+    warning = "its submitter withdraws it; it stays in the data set and on the page, marked and without a rank."
     verdict = Verdict(
         schema_version=SCHEMA_VERSION,
         id=name,
         digest="",
         verdict=ACCEPTED,
         problems=[],
-        warnings=[said],
+        warnings=[warning],
         versions={"xharness": __version__},
     )
-    return Checked(verdict)
+    return CheckResult(verdict)
 
 
-def comment(pull_check: PullChecked, me: str) -> bool:
-    """Post a verdict below its pull request; return False where this account posted the same one before.
+def comment(checked_pull: PullRequestCheck, account: str) -> bool:
+    """Post a verdict on its pull request; return False if this account posted the same one before.
 
     Args:
-        pull_check: from `check_pull_request`.
-        me: name of this account.
+        checked_pull: from `check_pull_request`.
+        account: name of this account.
 
     Raises:
-        PublishError: the token may not.
+        PublishError: the token may not comment.
     """
-    repo, pull = pull_check.proposed.repo, pull_check.proposed.pull
-    mark = leaderboard_check.mark(pull_check.checked.verdict, pull.proposal.sha, for_now=pull_check.for_now)
-    if any(author == me and leaderboard_check.last_line(said) == mark for author, said in pull.comments):
+    repo, pull = checked_pull.proposed.repo, checked_pull.proposed.pull
+    mark = leaderboard_check.mark(checked_pull.checked.verdict, pull.proposal.sha, for_now=checked_pull.for_now)
+    if any(author == account and leaderboard_check.last_line(body) == mark for author, body in pull.comments):
         return False
-    text = leaderboard_check.comment(pull_check.checked, pull.proposal.sha, for_now=pull_check.for_now)
+    text = leaderboard_check.comment(checked_pull.checked, pull.proposal.sha, for_now=checked_pull.for_now)
     hub_write.comment(repo, pull.proposal.number, text, repo_type="dataset")
     return True
 
 
-def queue(repo: str, me: str | None) -> Queue:
-    """Return a board's open pull requests.
+def queue(repo: str, account: str | None) -> Queue:
+    """Return the open pull requests of a leaderboard.
 
     Args:
-        repo: the board's data set, ``org/name``.
-        me: name of this account, whose refusals count; None: nobody's do.
+        repo: the leaderboard's data set, ``org/name``.
+        account: name of this account, whose earlier refusals count; None: no refusals count.
 
     Raises:
-        PublishError: the Hub refuses to tell.
+        PublishError: the Hub refuses the request.
     """
     waiting: list[PullRequest] = []
     refused: list[int] = []
@@ -175,35 +177,36 @@ def queue(repo: str, me: str | None) -> Queue:
             continue
         if pull.status == "draft":
             drafts.append(proposal.number)
-        elif any(a == me and leaderboard_check.is_final_refusal(text, proposal.sha) for a, text in pull.comments):
+        elif any(a == account and leaderboard_check.is_final_refusal(body, proposal.sha) for a, body in pull.comments):
             refused.append(proposal.number)
         else:
             waiting.append(pull)
-    # One whose last commit the Hub tells nothing of may have been pushed this minute.
+    # If the Hub has no time for the last commit, it may have been pushed just now.
     late = datetime.max.replace(tzinfo=UTC)
     waiting.sort(key=lambda pull: (pull.updated_at or late, pull.proposal.number))
     numbers = [pull.proposal.number for pull in waiting]
     return Queue(tuple(numbers), tuple(sorted(refused)), tuple(sorted(drafts)), failed)
 
 
-def merge(pull_check: PullChecked, say: Callable[[str], None]) -> str | None:
-    """Put what was accepted on main together with its verdict, in one commit, and close the pull request.
+def merge(checked_pull: PullRequestCheck, say: Callable[[str], None]) -> str | None:
+    """Commit an accepted submission and its verdict to main in one commit, and close the pull request.
 
-    Not by the Hub's own merge: that takes what the pull request holds at that moment, whatever was checked before,
-    and the verdict would come later or, after a crash, never.
+    The Hub's own merge is not used: it takes whatever the pull request holds at that moment, which may differ from
+    what was checked, and the verdict would come later or, after a crash, never.
 
     Returns:
-        The commit; None where all of it was there.
+        The commit; None if main already had everything.
 
     Raises:
-        Stale: the pull request was changed since it was checked, is closed or a draft, or others were merged meanwhile.
-        PublishError: the token may not.
+        RepositoryChanged: the pull request was changed since it was checked, is closed or a draft, or other submissions
+            were merged meanwhile.
+        PublishError: the token may not write.
     """
-    proposed, verdict = pull_check.proposed, pull_check.checked.verdict
+    proposed, verdict = checked_pull.proposed, checked_pull.checked.verdict
     repo, number = proposed.repo, proposed.pull.proposal.number
     if not verdict.accepted:
-        raise SubmissionError(f"{verdict.id}: is refused, so it is not merged.")
-    # Scoring takes a minute, in which its author may have thought better of it.
+        raise SubmissionError(f"{verdict.id}: was refused, so it is not merged.")
+    # Scoring takes a minute, in which the author may have changed or closed it.
     now = hub_repository.pull_request(repo, number, repo_type="dataset")
     if not proposed.on_main:
         before = proposed.pull
@@ -213,26 +216,26 @@ def merge(pull_check: PullChecked, say: Callable[[str], None]) -> str | None:
             )
         if now.status != "open":
             raise RepositoryChanged(f"{repo}: the pull request {number} is {now.status}, not open; nothing was merged.")
-    sha = None if pull_check.kept else _commit(pull_check)
+    sha = None if checked_pull.verdict_on_main else _commit(checked_pull)
     if sha is not None:
         say(f"merged: {now.proposal.url}")
     if now.status in ("open", "draft"):
         where = "" if sha is None else f" as of commit {sha}"
         text = f"{now.proposal.sha} is on main{where}, so this is closed."
         if proposed.withdraws and sha is None:
-            text = f"{verdict.id} is withdrawn already, so this is closed."
+            text = f"{verdict.id} is already withdrawn, so this is closed."
         hub_write.close(repo, number, text, repo_type="dataset")
     return sha
 
 
-def _commit(pull_check: PullChecked) -> str | None:
-    """Commit what main lacks, whatever else is committed meanwhile; return the commit, None if it lacks nothing."""
-    proposed, verdict = pull_check.proposed, pull_check.checked.verdict
+def _commit(checked_pull: PullRequestCheck) -> str | None:
+    """Commit what is missing on main, even if main moves meanwhile; return the commit, None if nothing is missing."""
+    proposed, verdict = checked_pull.proposed, checked_pull.checked.verdict
     repo, number = proposed.repo, proposed.pull.proposal.number
     if proposed.on_main and proposed.withdraws:
         return None
-    wanted = list(_wanted(pull_check))
-    if not _lacking(wanted, repo, proposed.main, verdict.id):
+    wanted = list(_files_for_main(checked_pull))
+    if not _missing(wanted, repo, proposed.main, verdict.id):
         return None
     before = hub_diff.names(repo, proposed.main, SUBMISSIONS, "dataset")
     for attempt in range(_TRIES):
@@ -247,7 +250,7 @@ def _commit(pull_check: PullChecked) -> str | None:
                 [(file.path, file.source, file.sha256) for file in wanted],
                 [],
                 title=f"{verdict.id}: {'withdrawn' if proposed.withdraws else verdict.verdict} (#{number})",
-                description=f"{leaderboard_check.sentence(pull_check.checked)}\n\n{proposed.pull.proposal.url}",
+                description=f"{leaderboard_check.sentence(checked_pull.checked)}\n\n{proposed.pull.proposal.url}",
                 parent=parent,
                 repo_type="dataset",
             )
@@ -257,27 +260,29 @@ def _commit(pull_check: PullChecked) -> str | None:
             continue
         except ResponseLost:
             sha = hub_read.resolve(repo, "main", "dataset", fresh=True)
-            if _lacking(wanted, repo, sha, verdict.id):
+            if _missing(wanted, repo, sha, verdict.id):
                 raise
             return sha
         return commit.sha
     raise AssertionError("the last attempt returns or raises")
 
 
-def _wanted(pull_check: PullChecked) -> Iterator[File]:
-    """Yield what main has to hold: what was checked, and the verdict on it; a withdrawal needs none."""
+def _files_for_main(checked_pull: PullRequestCheck) -> Iterator[File]:
+    """Yield the files that main should have: those that were checked, and the verdict unless it is a withdrawal."""
     digests = Digests()
-    if not pull_check.proposed.on_main:
-        yield from (digests.file(pull_check.work, path) for path in pull_check.proposed.changes)
-    if not pull_check.proposed.withdraws:
-        yield from (in_memory_file(path, content) for path, content in pull_check.checked.files().items())
+    if not checked_pull.proposed.on_main:
+        yield from (digests.file(checked_pull.work, path) for path in checked_pull.proposed.changes)
+    if not checked_pull.proposed.withdraws:
+        yield from (written(path, content) for path, content in checked_pull.checked.files().items())
 
 
-def _lacking(wanted: list[File], repo: str, sha: str, name: str) -> list[str]:
-    """Return the paths of files that a commit does not hold as they are here."""
-    there = {
+def _missing(wanted: list[File], repo: str, sha: str, name: str) -> list[str]:
+    """Return the paths of files that are missing or different in a commit."""
+    remote_files = {
         path: file
         for folder in (SUBMISSIONS, CHECKS)
         for path, file in hub_read.list_files(repo, sha, "dataset", f"{folder}/{name}").items()
     }
-    return [file.path for file in wanted if file.path not in there or not file.is_same_as(there[file.path])]
+    return [
+        file.path for file in wanted if file.path not in remote_files or not file.is_same_as(remote_files[file.path])
+    ]

@@ -22,8 +22,8 @@ REPORTED: Final = "reported"
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
-    """What a number was scored on: hash of the examples and of the spec, and where the examples came from."""
+class GoldRecord:
+    """The gold data of a score: hashes of the examples and of the spec, and the source of the examples."""
 
     data_hash: str
     spec_hash: str
@@ -34,36 +34,36 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One language of one target of a row.
+    """The score of a row for one language of one target.
 
     Attributes:
-        score: its scores, each the mean over the seeds that have it; what does not vary is that of the first.
-        deviation: standard deviation over seeds of the number that enters the target's mean; None of one seed.
-        ends: of the 95 % interval of that number, mean over seeds; None where it is not known.
-        whole: whether it counts towards a benchmark's mean, for every seed alike.
-        data: None for reported figures.
-        by_seed: seed -> that number; none for reported figures.
+        score: mean over seeds of each metric; all other fields are those of the first seed.
+        deviation: standard deviation over seeds of the number that enters the target's mean; None for one seed.
+        interval: 95 % interval of that number, averaged over seeds; None if not known.
+        complete: whether it counts towards a benchmark's mean, for all seeds.
+        data: the gold data; None for published scores.
+        by_seed: seed -> that number; empty for published scores.
     """
 
     score: Score
     deviation: float | None
-    ends: tuple[float, float] | None
-    whole: bool
-    data: Data | None
+    interval: tuple[float, float] | None
+    complete: bool
+    data: GoldRecord | None
     by_seed: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the board, without its numbers.
+    """A row of the leaderboard without its numbers.
 
     Attributes:
-        kind: ``submission``, or ``reported``: published figures, of which there are no predictions.
-        checked: whether the maintainers' check computed its numbers; others are the submitter's claims.
-        withdrawn: whether its submitter took it back, ``withdrawn_reason`` why.
-        track: ``architecture``, ``phase``, ``training``, ``selected_by``; None where a source does not say.
-        source: reported: ``text`` and ``url`` of where the figures stand; ``note`` is what must be said beside them.
-        replicates: the file beside the page that holds its bootstrap replicates; None where there are none.
+        kind: ``submission``, or ``reported`` for published scores without predictions.
+        checked: whether the maintainers' check computed its scores; otherwise they are the submitter's claims.
+        withdrawn: whether its submitter withdrew it; ``withdrawn_reason`` says why.
+        track: ``architecture``, ``phase``, ``training``, ``selected_by``; None if a source does not say.
+        source: of published scores: ``text`` and ``url`` of the source; ``note`` holds remarks to show with them.
+        replicates: the file beside the page with its bootstrap replicates; None if there is none.
     """
 
     id: str
@@ -86,13 +86,13 @@ class Row:
 
 @dataclass(frozen=True)
 class BoardSchema:
-    """What the board has columns for, as the specs and benchmarks say it.
+    """The targets, languages and benchmarks of the leaderboard, from the specs of this version.
 
     Attributes:
         tasks: the targets of all benchmarks, by name.
-        hashes: the hash of each target's spec as it is now.
+        hashes: target -> hash of its current spec.
         members: target -> benchmark -> codes of its languages, in the order of the spec.
-        languages: those of the targets, with what is known of them, by code.
+        languages: code -> facts about a language of the targets.
         benchmarks: by name.
     """
 
@@ -103,75 +103,78 @@ class BoardSchema:
     benchmarks: Mapping[str, Benchmark]
 
 
-def layout() -> BoardSchema:
-    """Return the layout of this version's task files."""
-    known = benchmarks()
-    tasks = {task: load_task(task) for each in known.values() for task in each.tasks}
+def board_schema() -> BoardSchema:
+    """Return the schema for the task files of this version."""
+    by_name = benchmarks()
+    tasks = {task: load_task(task) for each in by_name.values() for task in each.tasks}
     members = {
-        name: {b.name: spec.languages_in(b.name) for b in known.values() if name in b.tasks}
+        name: {b.name: spec.languages_in(b.name) for b in by_name.values() if name in b.tasks}
         for name, spec in tasks.items()
     }
-    there = {code for each in members.values() for codes in each.values() for code in codes}
-    facts = {code: line for code, line in sorted(languages().items()) if code in there}
-    return BoardSchema(tasks, {name: spec.hash for name, spec in tasks.items()}, members, facts, known)
+    codes_in_use = {code for each in members.values() for codes in each.values() for code in codes}
+    in_use = {code: line for code, line in sorted(languages().items()) if code in codes_in_use}
+    return BoardSchema(tasks, {name: spec.hash for name, spec in tasks.items()}, members, in_use, by_name)
 
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A row as the board takes it: what is said of it with its averages, and its numbers.
+    """A row for `BoardBuilder`: its fields with its averages, and its cells.
 
     Attributes:
-        row: as it stands in scores.json.
-        cells: target, language, the numbers of ``_COLUMNS``, and what they were scored on.
+        row: the fields in scores.json.
+        cells: tuples of target, language, the numbers of ``_COLUMNS``, and the gold data.
     """
 
     row: Mapping[str, Any]
     cells: tuple[tuple[Any, ...], ...]
 
 
-def line(
-    shape: BoardSchema, row: Row, cells: Iterable[Cell], task_scores: Mapping[str, Mapping[str, float]] | None = None
+def board_row(
+    schema: BoardSchema,
+    row: Row,
+    cells: Iterable[Cell],
+    reported_means: Mapping[str, Mapping[str, float]] | None = None,
 ) -> BoardRow:
-    """Return a row of the board.
+    """Build a row of the leaderboard.
 
     Args:
-        shape: what the board has columns for.
-        row: what is said of it.
-        cells: its numbers, of targets and languages that the layout has.
-        task_scores: benchmark -> target -> the target's mean, where a source gives that alone.
+        schema: the schema of the leaderboard.
+        row: the row without its numbers.
+        cells: its cells, all of targets and languages in the schema.
+        reported_means: benchmark -> target -> the target's mean, where a source gives only the mean.
     """
     cells = list(cells)
-    values = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(shape, cells, task_scores or {})}
-    return BoardRow(values, tuple(_numbers(shape, cell) for cell in cells))
+    content = {**asdict(row), "by_seed": _by_seed(row, cells), **averages(schema, cells, reported_means or {})}
+    return BoardRow(content, tuple(_numbers(schema, cell) for cell in cells))
 
 
 def _by_seed(row: Row, cells: Iterable[Cell]) -> dict[str, dict[str, tuple[float | None, ...]]] | None:
-    """Return target -> language -> its number under each of the row's seeds, None where one has none; None of one seed.
+    """Return target -> language -> its score for each seed of the row (None if missing); None for a single seed.
 
-    In the row and not among the cells, of which most rows have one seed's.
+    This is part of the row and not of the cells, because most rows have one seed.
     """
     if len(row.seeds) < 2:
         return None
-    by_seed: dict[str, dict[str, tuple[float | None, ...]]] = {}
+    by_task: dict[str, dict[str, tuple[float | None, ...]]] = {}
     for cell in cells:
         values = tuple(cell.by_seed.get(seed) for seed in row.seeds)
-        by_seed.setdefault(cell.score.task, {})[cell.score.language] = values
-    return by_seed
+        by_task.setdefault(cell.score.task, {})[cell.score.language] = values
+    return by_task
 
 
-def _numbers(shape: BoardSchema, cell: Cell) -> tuple[Any, ...]:
+def _numbers(schema: BoardSchema, cell: Cell) -> tuple[Any, ...]:
     score = cell.score
-    spec = shape.tasks[score.task]
+    spec = schema.tasks[score.task]
     return (
         score.task,
         score.language,
         language_score(spec, score),
-        # No list: of a million of them the garbage collector would look at each again and again.
+        # A tuple and no list: the garbage collector would visit a million lists again and again.
         tuple(score.scores[key] for key in spec.score_keys),
         cell.deviation,
-        *(cell.ends or (None, None)),
+        *(cell.interval or (None, None)),
         score.n,
-        int(cell.whole),
+        int(cell.complete),
         cell.data,
     )
 
@@ -180,16 +183,16 @@ _COLUMNS = ("row", "task", "language", "score", "metrics", "deviation", "low", "
 
 
 class BoardBuilder:
-    """The board while it is put together: rows one after the other, their numbers in columns.
+    """Collects the rows of a leaderboard, with their numbers in columns.
 
     Args:
-        shape: what it has columns for.
-        title: what it is called.
-        repo, sha: the data set that it is built from, and the commit; None: a folder.
+        schema: the schema of the leaderboard.
+        title: its title.
+        repo, sha: the data set it is built from and the commit; None for a local folder.
     """
 
-    def __init__(self, shape: BoardSchema, title: str, repo: str | None, sha: str | None) -> None:
-        self.layout = shape
+    def __init__(self, schema: BoardSchema, title: str, repo: str | None, sha: str | None) -> None:
+        self.schema = schema
         self._head = {
             "schema_version": SCHEMA_VERSION,
             "title": title,
@@ -197,23 +200,23 @@ class BoardBuilder:
             "xharness": __version__,
         }
         self._rows: list[dict[str, Any]] = []
-        self._data: dict[Data, int] = {}
-        self._tasks = {name: place for place, name in enumerate(shape.tasks)}
-        self._languages = {code: place for place, code in enumerate(shape.languages)}
+        self._data: dict[GoldRecord, int] = {}
+        self._tasks = {name: index for index, name in enumerate(schema.tasks)}
+        self._languages = {code: index for index, code in enumerate(schema.languages)}
         self._cells: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
 
     def add(self, line: BoardRow) -> None:
-        """Put a row at the end."""
+        """Append a row."""
         number = len(self._rows)
         self._rows.append({**line.row, "superseded_by": None})
         for task, language, *numbers, data in line.cells:
-            place = None if data is None else self._data.setdefault(data, len(self._data))
-            values = (number, self._tasks[task], self._languages[language], *numbers, place)
+            data_index = None if data is None else self._data.setdefault(data, len(self._data))
+            values = (number, self._tasks[task], self._languages[language], *numbers, data_index)
             for column, value in zip(self._cells.values(), values, strict=True):
                 column.append(value)
 
     def supersede(self, superseded: Mapping[str, str]) -> None:
-        """Say of rows, by id, which other one replaces them."""
+        """Set ``superseded_by`` of rows: id -> id of the row that replaces it."""
         for row in self._rows:
             row["superseded_by"] = superseded.get(row["id"])
 
@@ -221,14 +224,14 @@ class BoardBuilder:
         """Return the content of ``scores.json``."""
         return {
             **self._head,
-            "tasks": [_task_json(self.layout, spec) for spec in self.layout.tasks.values()],
+            "tasks": [_task_json(self.schema, spec) for spec in self.schema.tasks.values()],
             "benchmarks": [
                 {"name": b.name, "title": b.title, "tasks": b.tasks, "groups": b.groups}
-                for b in self.layout.benchmarks.values()
+                for b in self.schema.benchmarks.values()
             ],
             "languages": [
-                {"code": code, **{name: getattr(line, name) for name in _OF_LANGUAGES}}
-                for code, line in self.layout.languages.items()
+                {"code": code, **{name: getattr(line, name) for name in _LANGUAGE_FIELDS}}
+                for code, line in self.schema.languages.items()
             ],
             "rows": self._rows,
             "cells": self._cells,
@@ -236,55 +239,55 @@ class BoardBuilder:
         }
 
 
-_OF_LANGUAGES = ("name", "family", "script", "joshi_class", "cc100_gib")
+_LANGUAGE_FIELDS = ("name", "family", "script", "joshi_class", "cc100_gib")
 
 
 def averages(
-    shape: BoardSchema, cells: Iterable[Cell], given_means: Mapping[str, Mapping[str, float]]
+    schema: BoardSchema, cells: Iterable[Cell], reported_means: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
     """Return ``overall`` and ``task_scores`` of a row, by the rules of ``xharness report``.
 
-    A benchmark's own average is there only where all its targets and languages are, each of them whole; the mean of a
-    target over fewer is given and marked as not complete.
+    A benchmark has an average only if all its targets and languages are complete; the mean of a target over fewer
+    languages is given and marked as not complete.
     """
     by_task: dict[str, dict[str, Cell]] = {}
     for cell in cells:
         by_task.setdefault(cell.score.task, {})[cell.score.language] = cell
     overall: dict[str, float | None] = {}
     task_scores: dict[str, dict[str, Any]] = {}
-    for name, benchmark in shape.benchmarks.items():
-        complete: list[float] = []
+    for name, benchmark in schema.benchmarks.items():
+        complete_means: list[float] = []
         for task in benchmark.tasks:
-            value, whole = _task_mean(shape.tasks[task], by_task.get(task, {}), name)
+            value, complete = _task_mean(schema.tasks[task], by_task.get(task, {}), name)
             if value is None:
-                # A source's mean is of the whole target, or the note beside it says otherwise.
-                value = given_means.get(name, {}).get(task)
-                whole = value is not None
+                # A source's mean is over the complete target, or its note says otherwise.
+                value = reported_means.get(name, {}).get(task)
+                complete = value is not None
             if value is None:
                 continue
-            line = task_scores.setdefault(
-                task, {**dict.fromkeys(shape.benchmarks), "complete": dict.fromkeys(shape.benchmarks, False)}
+            task_row = task_scores.setdefault(
+                task, {**dict.fromkeys(schema.benchmarks), "complete": dict.fromkeys(schema.benchmarks, False)}
             )
-            line[name], line["complete"][name] = value, whole
-            if whole:
-                complete.append(value)
-        overall[name] = mean(complete) if len(complete) == len(benchmark.tasks) else None
+            task_row[name], task_row["complete"][name] = value, complete
+            if complete:
+                complete_means.append(value)
+        overall[name] = mean(complete_means) if len(complete_means) == len(benchmark.tasks) else None
     return {"overall": overall, "task_scores": task_scores}
 
 
 def _task_mean(spec: TaskSpec, cells: Mapping[str, Cell], benchmark: str) -> tuple[float | None, bool]:
-    """Return the mean of a target in a benchmark, and whether it is the benchmark's."""
+    """Return the mean of a target in a benchmark, and whether it is complete."""
     result = task_result(spec, {code: cell.score for code, cell in cells.items()}, benchmark)
     if not result.languages:
         return None, False
-    return result.mean["score"], result.complete and all(cells[code].whole for code in result.languages)
+    return result.mean["score"], result.complete and all(cells[code].complete for code in result.languages)
 
 
-def _task_json(shape: BoardSchema, spec: TaskSpec) -> dict[str, Any]:
-    there = shape.members[spec.name]
-    known = {code for codes in there.values() for code in codes}
-    source = [code for code, line in spec.languages.items() if not line.zero_shot and code in known]
-    groups = [name for each in shape.benchmarks.values() for name, of in each.groups.items() if spec.name in of]
+def _task_json(schema: BoardSchema, spec: TaskSpec) -> dict[str, Any]:
+    benchmarks = schema.members[spec.name]
+    codes_of_task = {code for codes in benchmarks.values() for code in codes}
+    source = [code for code, line in spec.languages.items() if not line.zero_shot and code in codes_of_task]
+    groups = [name for each in schema.benchmarks.values() for name, of in each.groups.items() if spec.name in of]
     return {
         "name": spec.name,
         "title": spec.title,
@@ -292,7 +295,7 @@ def _task_json(shape: BoardSchema, spec: TaskSpec) -> dict[str, Any]:
         "metric": spec.metric,
         "score_keys": list(spec.score_keys),
         "average": spec.average,
-        "languages": [code for code in spec.languages if code in known],
+        "languages": [code for code in spec.languages if code in codes_of_task],
         "english": source[0] if source else None,
-        "benchmarks": there,
+        "benchmarks": benchmarks,
     }

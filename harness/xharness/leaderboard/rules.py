@@ -9,48 +9,48 @@ from dataclasses import dataclass
 from typing import Any
 
 from xharness.errors import did_you_mean
-from xharness.leaderboard.collect import NOT_THE_TASK
+from xharness.leaderboard.collect import UNOFFICIAL_DATA
 from xharness.leaderboard.rows import BoardSchema
 from xharness.leaderboard.submission import Submission, cell_of
 from xharness.results.predictions import FORMATS
 from xharness.results.score import FEW_SHOT, NATIVE, ON_TEST, TRANSLATE_TRAIN, ZERO_SHOT
 
-_TOO_MANY = 5
-"""Languages of targets whose scores two systems do not share by chance."""
+_SUSPICIOUS = 5
+"""Number of equal scores that two systems are unlikely to have by chance."""
 
 
 @dataclass(frozen=True)
 class SubmissionFingerprint:
-    """What is needed of a submission on the board to compare another with it.
+    """The facts about a submission that others are compared with.
 
     Attributes:
         model: repository and commit, or content hash.
-        contents: target, language, and SHA-256 of what each prediction file holds.
-        scores: target, language, and all scores, without the seed that they are of.
-        group: the board's track of it.
+        files: target, language and SHA-256 of the content of each prediction file.
+        scores: target, language and all scores, without the seed.
+        track: its track on the leaderboard.
     """
 
     id: str
     name: str
     submitted_by: str
     model: tuple[str | None, ...]
-    contents: frozenset[tuple[str, str, str]]
+    files: frozenset[tuple[str, str, str]]
     scores: frozenset[tuple[Any, ...]]
-    group: str
+    track: str
     supersedes: str | None
 
 
-def known(submission: Submission) -> SubmissionFingerprint:
-    """Return what is needed of a submission to compare others with it."""
-    contents = frozenset((*cell_of(path)[1:], file.content_sha256) for path, file in submission.files.items())
+def fingerprint(submission: Submission) -> SubmissionFingerprint:
+    """Return the fingerprint of a submission."""
+    files = frozenset((*cell_of(path)[1:], file.content_sha256) for path, file in submission.files.items())
     return SubmissionFingerprint(
         id=submission.id,
         name=submission.name,
         submitted_by=submission.submitted_by,
         model=_model(submission),
-        contents=contents,
+        files=files,
         scores=frozenset(_scores(submission)),
-        group=submission.group,
+        track=submission.track_label,
         supersedes=submission.supersedes,
     )
 
@@ -62,87 +62,86 @@ def _scores(submission: Submission) -> Iterator[tuple[Any, ...]]:
                 yield task, code, *sorted(scores.items())
 
 
-def problems_of(submission: Submission, shape: BoardSchema) -> list[str]:
-    """Return why a record cannot be true, or is none that this board shows; [] if nothing is wrong."""
-    return [*_cell_problems(submission, shape), *_setting_problems(submission), *_track_problems(submission)]
+def find_problems(submission: Submission, schema: BoardSchema) -> list[str]:
+    """Return the reasons why a record is invalid or does not fit this leaderboard; [] if there are none."""
+    return [*_cell_problems(submission, schema), *_setting_problems(submission), *_track_problems(submission)]
 
 
-def warnings_of(submission: Submission) -> list[str]:
-    """Return what readers of the board have to know of a submission, as far as its record says it."""
+def find_warnings(submission: Submission) -> list[str]:
+    """Return what readers of the leaderboard should know about a submission, as far as its record tells."""
     return list(_warnings(submission))
 
 
 def compare_with_existing(
     submission: Submission, others: Iterable[SubmissionFingerprint], *, accepted_before: bool = False
 ) -> tuple[list[str], list[str]]:
-    """Return the problems and warnings that a submission has beside those that are on the board.
+    """Compare a submission with those on the leaderboard; return problems and warnings.
 
     Args:
         submission: the submission.
-        others: those on the board.
-        accepted_before: it is on the board with a verdict that accepts it, so that no later one can throw it out: what
-            would be a problem is a warning.
+        others: those on the leaderboard.
+        accepted_before: it is on the leaderboard with a verdict that accepts it. A later submission must not displace
+            it, so all problems become warnings.
     """
-    mine = known(submission)
-    there = {each.id: each for each in others}
+    new = fingerprint(submission)
+    existing = {other.id: other for other in others}
     problems: list[str] = []
     warnings: list[str] = []
-    if mine.id in there:
-        problems.append(f"id: {submission.id} is on the board already, with the same content.")
-    kin = _replaced_by(mine, there)
-    for other in there.values():
-        # A correction, and the correction of a correction, are no copies of one another.
-        if other.id not in {mine.id, submission.supersedes, *kin} and mine.id not in _replaced_by(
-            other, {**there, mine.id: mine}
+    if new.id in existing:
+        problems.append(f"id: {submission.id} is already on the leaderboard, with the same content.")
+    replaced_ids = _replaced_by(new, existing)
+    for other in existing.values():
+        # Corrections of a submission are not copies of it or of one another.
+        if other.id not in {new.id, submission.supersedes, *replaced_ids} and new.id not in _replaced_by(
+            other, {**existing, new.id: new}
         ):
-            _compare(mine, other, problems, warnings)
-    replaced = there.get(submission.supersedes or "")
+            _compare(new, other, problems, warnings)
+    replaced = existing.get(submission.supersedes or "")
     if submission.supersedes is not None and replaced is None:
-        problems.append(f"supersedes: there is no submission {submission.supersedes} on the board.")
-    elif replaced is not None and not _same_user(replaced, mine):
+        problems.append(f"supersedes: there is no submission {submission.supersedes} on the leaderboard.")
+    elif replaced is not None and not _same_user(replaced, new):
         problems.append(
-            f"supersedes: {replaced.id} was submitted by {replaced.submitted_by}, and {submission.submitted_by} may "
-            "replace "
-            "own submissions only."
+            f"supersedes: {replaced.id} was submitted by {replaced.submitted_by}; {submission.submitted_by} may "
+            "replace only their own submissions."
         )
     return ([], [*problems, *warnings]) if accepted_before else (problems, warnings)
 
 
-def _replaced_by(new: SubmissionFingerprint, there: Mapping[str, SubmissionFingerprint]) -> set[str]:
-    """Return the ids of all that a submission replaces, and those replace, as far as they are one user's."""
+def _replaced_by(new: SubmissionFingerprint, existing: Mapping[str, SubmissionFingerprint]) -> set[str]:
+    """Return the ids of the submissions of the same user that a submission replaces, directly or indirectly."""
     replaced: set[str] = set()
-    while (old := there.get(new.supersedes or "")) is not None and old.id not in replaced and _same_user(old, new):
+    while (old := existing.get(new.supersedes or "")) is not None and old.id not in replaced and _same_user(old, new):
         replaced.add(old.id)
         new = old
     return replaced
 
 
 def _same_user(one: SubmissionFingerprint, other: SubmissionFingerprint) -> bool:
-    # The Hub's names differ by more than their case.
+    # User names of the Hub are unique regardless of case.
     return one.submitted_by.casefold() == other.submitted_by.casefold()
 
 
 def _compare(
-    mine: SubmissionFingerprint, other: SubmissionFingerprint, problems: list[str], warnings: list[str]
+    new: SubmissionFingerprint, other: SubmissionFingerprint, problems: list[str], warnings: list[str]
 ) -> None:
-    shared = len(mine.contents & other.contents)
-    if mine.contents <= other.contents:
+    shared = len(new.files & other.files)
+    if new.files <= other.files:
         problems.append(
-            f"files: all predictions are those of {other.id} ('{other.name}', by {other.submitted_by}). Name it with "
-            "--supersedes if it is yours and its record was wrong."
+            f"files: all predictions are the same as in {other.id} ('{other.name}', by {other.submitted_by}). If it is "
+            "yours and its record was wrong, give its id with --supersedes."
         )
     elif shared:
-        warnings.append(f"files: {shared} of {len(mine.contents)} predictions are those of {other.id}.")
-    same = len(mine.scores & other.scores)
-    if same - shared >= _TOO_MANY:
+        warnings.append(f"files: {shared} of {len(new.files)} predictions are the same as in {other.id}.")
+    equal_scores = len(new.scores & other.scores)
+    if equal_scores - shared >= _SUSPICIOUS:
         warnings.append(
-            f"scores: {same} of {len(mine.scores)} are those of {other.id} to the last digit. Look whether the "
-            "predictions are a copy with something changed."
+            f"scores: {equal_scores} of {len(new.scores)} are the same as in {other.id} to the last digit. The "
+            "predictions may be a copy with small changes."
         )
-    if None not in mine.model[:1] and mine.model == other.model and mine.group == other.group:
-        warnings.append(f"model: the same checkpoint is on the board as '{other.name}' ({other.id}).")
-    elif mine.name.casefold() == other.name.casefold():
-        warnings.append(f"name: {other.id} is called '{other.name}' too.")
+    if None not in new.model[:1] and new.model == other.model and new.track == other.track:
+        warnings.append(f"model: the same checkpoint is on the leaderboard as '{other.name}' ({other.id}).")
+    elif new.name.casefold() == other.name.casefold():
+        warnings.append(f"name: {other.id} has the same name ('{other.name}').")
 
 
 def _model(submission: Submission) -> tuple[str | None, ...]:
@@ -152,49 +151,49 @@ def _model(submission: Submission) -> tuple[str | None, ...]:
     return (model.content,)
 
 
-def _cell_problems(submission: Submission, shape: BoardSchema) -> Iterator[str]:
-    """Yield the targets, languages, endings and gold data that are not the board's."""
+def _cell_problems(submission: Submission, schema: BoardSchema) -> Iterator[str]:
+    """Yield the targets, languages, file endings and gold data that do not fit the leaderboard."""
     for task, languages in submission.data.items():
-        if task not in shape.tasks:
-            yield f"data.{task}: the board has no target of this name.{did_you_mean(task, shape.tasks)}"
+        if task not in schema.tasks:
+            yield f"data.{task}: the leaderboard has no target of this name.{did_you_mean(task, schema.tasks)}"
             continue
-        there = {code for codes in shape.members[task].values() for code in codes}
+        codes_on_board = {code for codes in schema.members[task].values() for code in codes}
         for code, gold in languages.items():
             where = f"data.{task}.{code}"
-            if code not in there:
+            if code not in codes_on_board:
                 yield f"{where}: no benchmark has this language in {task}."
-            if gold.spec_hash != shape.hashes[task]:
+            if gold.spec_hash != schema.hashes[task]:
                 yield (
-                    f"{where}.spec_hash: found {gold.spec_hash}, expected {shape.hashes[task]}, that of the task file "
-                    "which this version ships. Score with this version, and with its own task file."
+                    f"{where}.spec_hash: found {gold.spec_hash}, expected {schema.hashes[task]}, the hash of the task "
+                    "file in this version. Score with this version and its own task file."
                 )
-            if gold.status in NOT_THE_TASK:
+            if gold.status in UNOFFICIAL_DATA:
                 yield f"{where}.status: scored on {gold.status} data, which is not the test set."
     for path in submission.files:
         _, task, _ = cell_of(path)
-        if task in shape.tasks:
-            ending = FORMATS[shape.tasks[task].kind].extension
+        if task in schema.tasks:
+            ending = FORMATS[schema.tasks[task].kind].extension
             if not path.endswith(f".{ending}.gz"):
-                yield f"{path}: predictions for {task} are expected as .{ending}.gz."
+                yield f"{path}: expected predictions for {task} as .{ending}.gz."
 
 
 def _setting_problems(submission: Submission) -> Iterator[str]:
     if submission.settings.get("limit") is not None:
-        yield "settings.limit: only the first examples were scored; the board shows whole languages."
+        yield "settings.limit: only the first examples were scored; the leaderboard needs complete test sets."
     if submission.settings.get("split", "test") != "test":
         yield "settings.split: expected 'test'."
 
 
 def _track_problems(submission: Submission) -> Iterator[str]:
-    """Yield where track and declarations exclude each other: tracks are told apart by them."""
+    """Yield the contradictions between track and declarations."""
     track, declared = submission.track, submission.declarations
-    # However it is written: "Test", "dev,test", "test-set".
+    # In any spelling: "Test", "dev,test", "test-set".
     parts = re.split(r"[^\w-]+", track.selected_by.casefold())
     if any(part == ON_TEST or part.startswith((f"{ON_TEST}-", f"{ON_TEST}_")) for part in parts):
-        yield "track.selected_by: 'test' says that it was chosen on the very data that is scored."
+        yield "track.selected_by: 'test' means that the checkpoint was selected on the test data that is scored."
     if track.training == TRANSLATE_TRAIN and not declared.translated_data:
         yield (
-            f"declarations.translated_data: false, but track.training is '{TRANSLATE_TRAIN}', which is training on "
+            f"declarations.translated_data: false, but track.training is '{TRANSLATE_TRAIN}', which means training on "
             "translations."
         )
     if track.training == ZERO_SHOT and declared.translated_data:
@@ -203,26 +202,26 @@ def _track_problems(submission: Submission) -> Iterator[str]:
             f"the target's training data is '{TRANSLATE_TRAIN}'."
         )
     if submission.source == "xharness" and track.phase == "prompted":
-        yield "track.phase: 'prompted', which xharness does not do; a system of your own is sent with --predictions."
+        yield "track.phase: 'prompted', which xharness does not support; submit another system with --predictions."
 
 
 def _warnings(submission: Submission) -> Iterator[str]:
     track, declared = submission.track, submission.declarations
     if declared.saw_test_data == "yes":
-        yield "declarations: it saw the test data, so it is shown and never ranked."
+        yield "declarations: it saw the test data, so it is shown but never ranked."
     elif declared.saw_test_data == "unknown":
-        yield "declarations: nobody knows whether it saw the test data."
+        yield "declarations: it is not known whether it saw the test data."
     if track.phase == "prompted" and submission.model.architecture == "encoder":
-        yield "track: an encoder that is prompted is unusual; look whether the architecture is right."
+        yield "track: a prompted encoder is unusual; check that the architecture is right."
     if "target-dev" in track.selected_by.split(", ") and track.training == ZERO_SHOT:
-        yield "track: it was chosen on development data of the target languages, which zero-shot usually forbids."
+        yield "track: it was selected on development data of the target languages, which is usually not zero-shot."
     if track.training in (NATIVE, FEW_SHOT) and track.phase == "as is" and submission.source == "xharness":
-        yield f"track: '{track.training}' of a checkpoint that was not tuned here rests on what its authors say."
+        yield f"track: '{track.training}' for a checkpoint that was not tuned here relies on its authors' word."
     contents = Counter((*cell_of(path)[1:], file.content_sha256) for path, file in submission.files.items())
     if any(count > 1 for count in contents.values()):
-        yield "seeds: some have the very same predictions, so that their deviation says nothing."
+        yield "seeds: some have identical predictions, so their deviation is meaningless."
     cells = {seed: {(t, c) for s, t, c in map(cell_of, submission.files) if s == seed} for seed in submission.seeds}
     if len(set(map(frozenset, cells.values()))) > 1:
-        yield "seeds: not all have the same targets and languages; a mean over seeds is of those that are there."
+        yield "seeds: they differ in targets and languages; each mean is over the seeds that have the score."
     if submission.model.repo is None and submission.model.content is None:
-        yield "model: neither a repository nor a content hash says which model it is."
+        yield "model: neither a repository nor a content hash identifies the model."

@@ -17,10 +17,10 @@ _PAGE = "index.html"
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Answers with the files of one folder, and with nothing about the folder itself."""
+    """Serves the files of one folder, without directory listings."""
 
-    # Not those of the operating system, which differ from one to the next.
-    extensions_map = {  # noqa: RUF012 - an instance variable in the class that this one is of
+    # Not the types of the operating system, which differ between systems.
+    extensions_map = {  # noqa: RUF012 - an instance variable in the base class
         "": "application/octet-stream",
         ".html": "text/html; charset=utf-8",
         ".js": "text/javascript; charset=utf-8",
@@ -36,7 +36,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         self.send_header("X-Content-Type-Options", "nosniff")
-        # A board is built again and again in one place.
+        # The page is rebuilt in the same place.
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
@@ -45,7 +45,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    """Says nothing of browsers that hang up, as they do whenever somebody turns to another page."""
+    """Ignores connections that the browser closes, as it does when the user leaves the page."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):
@@ -53,22 +53,22 @@ class _Server(ThreadingHTTPServer):
 
 
 def server(folder: Path, port: int) -> ThreadingHTTPServer:
-    """Return the server of a built board; ``serve_forever`` starts it, and its ``server_port`` is where.
+    """Return a server of a built page; call ``serve_forever`` to start it. Its port is ``server_port``.
 
     Args:
-        folder: that `leaderboard build` made.
-        port: 0: any that is free.
+        folder: output folder of `leaderboard build`.
+        port: port number; 0: any free port.
 
     Raises:
-        UsageError: it is no built board, or the port is taken.
+        UsageError: the folder is not a build, or the port is taken.
     """
     if not (folder / _PAGE).is_file():
         raise UsageError(
-            f"{folder}: there is no {_PAGE} in it. `xharness leaderboard build` makes one; give the folder of its --to."
+            f"{folder}: {_PAGE} is missing. Give the output folder (--to) of `xharness leaderboard build`."
         )
     try:
         return _Server((HOST, port), partial(_Handler, directory=str(folder)))
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        raise UsageError(f"Port {port} cannot be used: {error.strerror}. Choose another one with --port.") from None
+        raise UsageError(f"Port {port} cannot be used: {error.strerror}. Choose another port with --port.") from None

@@ -1,4 +1,4 @@
-"""Setting up a board: its data set and its Space on the Hub, with their cards and an empty page."""
+"""The files that are uploaded to a leaderboard's data set and Space."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from xharness.leaderboard.long_table import TABLE_FILE
 from xharness.leaderboard.rows import SCORES_FILE
 from xharness.leaderboard.submission import SUBMISSIONS
 
-OF_DATA = (SCORES_FILE, TABLE_FILE)
-"""What of a build lies in the data set; the rest is the Space's."""
+DATASET_FILES = (SCORES_FILE, TABLE_FILE)
+"""Files of a build that go to the data set; the others go to the Space."""
 
 
 def check_names(repo: str, space: str | None) -> None:
-    """Raise UsageError where a name is none that a repository can have."""
+    """Raise UsageError if a name is not a valid repository name."""
     for flag, name in (("ORG/NAME", repo), ("--space", space)):
         if name is not None and not is_hub_id(name):
-            raise UsageError(f"{flag}: '{name}' is no name of a repository. Give org/name.")
+            raise UsageError(f"{flag}: '{name}' is not a repository name. Give org/name.")
 
 
-def about(title: str, space: str, maintainers: list[str]) -> BoardFile:
-    """Return what a new board says of itself.
+def new_board(title: str, space: str, maintainers: list[str]) -> BoardFile:
+    """Return the board.json of a new leaderboard.
 
     Raises:
-        SubmissionError: the title cannot be shown, or a name is none.
+        SubmissionError: the title has unprintable characters, or a name is invalid.
     """
     given = {"schema_version": 1, "title": title, "space": space, "maintainers": maintainers}
     return strict_json.record(BoardFile, given, BOARD_FILE)
 
 
-def places(repo: str, board: BoardFile, scratch: Path) -> list[Upload]:
-    """Return the repositories of a new board and all that lies in them; what is there already is kept.
+def uploads(repo: str, board: BoardFile, scratch: Path) -> list[Upload]:
+    """Return the repositories of a new leaderboard and their files; existing files are kept.
 
     Args:
         repo: the data set.
-        board: what it says of itself.
-        scratch: an empty folder, in which the empty board is built.
+        board: its board.json.
+        scratch: an empty folder, in which an empty leaderboard is built.
     """
     source = scratch / "source"
     (source / SUBMISSIONS).mkdir(parents=True)
@@ -54,48 +54,48 @@ def places(repo: str, board: BoardFile, scratch: Path) -> list[Upload]:
     build.build(source, scratch / "built", repo=repo)
     built = {file.path: file for file in deploy.folder_files(scratch / "built")}
     data = [
-        in_memory_file(CARD, dataset_card(repo, board).encode()),
-        in_memory_file(BOARD_FILE, board.to_bytes()),
-        *(built[path] for path in OF_DATA),
+        written(CARD, dataset_card(repo, board).encode()),
+        written(BOARD_FILE, board.to_bytes()),
+        *(built[path] for path in DATASET_FILES),
     ]
-    uploads = [Upload(repo=repo, repo_type="dataset", files=tuple(data), replaced=False)]
+    repositories = [Upload(repo=repo, repo_type="dataset", files=tuple(data), overwrite=False)]
     if board.space is not None:
-        page = (in_memory_file(CARD, space_card(repo, board).encode()), built[PAGE_FILE])
-        uploads.append(Upload(repo=board.space, repo_type="space", files=page, replaced=False))
-    return uploads
+        page = (written(CARD, space_card(repo, board).encode()), built[PAGE_FILE])
+        repositories.append(Upload(repo=board.space, repo_type="space", files=page, overwrite=False))
+    return repositories
 
 
-def built_places(repo: str, space: str | None, folder: Path) -> list[Upload]:
-    """Return where the files of a build go: tables to the data set, the page to the Space.
+def build_uploads(repo: str, space: str | None, folder: Path) -> list[Upload]:
+    """Return the uploads of a build: tables to the data set, the page to the Space.
 
     Args:
         repo: the data set.
-        space: the Space; None where the board has none.
-        folder: that `building.build` made.
+        space: the Space; None if there is none.
+        folder: output folder of `build.build`.
     """
-    built = deploy.folder_files(folder)
-    data = tuple(file for file in built if file.path in OF_DATA)
-    uploads = [Upload(repo=repo, repo_type="dataset", files=data, replaced=True)]
+    files = deploy.folder_files(folder)
+    data = tuple(file for file in files if file.path in DATASET_FILES)
+    repositories = [Upload(repo=repo, repo_type="dataset", files=data, overwrite=True)]
     if space is not None:
-        page = tuple(file for file in built if file.path not in OF_DATA)
-        uploads.append(Upload(repo=space, repo_type="space", files=page, replaced=True, cleared=f"{REPLICATES}/"))
-    return uploads
+        page = tuple(file for file in files if file.path not in DATASET_FILES)
+        repositories.append(Upload(repo=space, repo_type="space", files=page, overwrite=True, clear=f"{REPLICATES}/"))
+    return repositories
 
 
 def dataset_card(repo: str, board: BoardFile) -> str:
-    """Return README.md of a board's data set."""
-    front = {
+    """Return the README.md of a leaderboard's data set."""
+    metadata = {
         "pretty_name": board.title,
-        "language": list(rows.layout().languages),
+        "language": list(rows.board_schema().languages),
         "tags": ["leaderboard", "cross-lingual", "multilingual", "xtreme", "xtreme-r"],
         "configs": [{"config_name": "scores", "data_files": TABLE_FILE, "default": True}],
     }
-    return _card("dataset_card.md.j2", front, repo, board)
+    return _card("dataset_card.md.j2", metadata, repo, board)
 
 
 def space_card(repo: str, board: BoardFile) -> str:
-    """Return README.md of a board's Space."""
-    front = {
+    """Return the README.md of a leaderboard's Space."""
+    metadata = {
         "title": board.title,
         "emoji": "🌍",
         "colorFrom": "blue",
@@ -105,10 +105,10 @@ def space_card(repo: str, board: BoardFile) -> str:
         "datasets": [repo],
         "short_description": "Zero-shot cross-lingual transfer, by language",
     }
-    return _card("space_card.md.j2", front, repo, board)
+    return _card("space_card.md.j2", metadata, repo, board)
 
 
-def _card(template: str, front: dict[str, Any], repo: str, board: BoardFile) -> str:
+def _card(template: str, metadata: dict[str, Any], repo: str, board: BoardFile) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -119,5 +119,5 @@ def _card(template: str, front: dict[str, Any], repo: str, board: BoardFile) -> 
         autoescape=False,
         keep_trailing_newline=True,
     )
-    metadata = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return environment.get_template(template).render(front_matter=metadata, repo=repo, board=board)
+    front_matter = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    return environment.get_template(template).render(front_matter=front_matter, repo=repo, board=board)

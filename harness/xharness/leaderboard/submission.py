@@ -1,4 +1,4 @@
-"""submission.json: the record of a submission, its fields and limits."""
+"""submission.json: the record of a submission."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ from xharness.text import is_printable
 
 SCHEMA_VERSION = 1
 SUBMISSIONS, CHECKS = "submissions", "checks"
-"""Folders of the board's repository: what is submitted, and what its maintainers' automation found."""
+"""Folders of the leaderboard's repository: submissions, and verdicts of the maintainers' automation."""
 RECORD, WITHDRAWN, PREDICTIONS = "submission.json", "withdrawn.json", "predictions"
-"""Names within the folder of a submission."""
+"""Names in the folder of a submission."""
 
 _FILE = re.compile(
     r"predictions/seed(?P<seed>0|[1-9][0-9]{0,9})/(?P<task>[a-z0-9][a-z0-9_-]{0,39})"
@@ -59,7 +59,7 @@ _FILE = re.compile(
 
 
 class Model(Strict):
-    """Which model it is; nothing of it is downloaded by the board."""
+    """The model; the leaderboard never downloads it."""
 
     repo: Repo | None
     revision: Sha1 | None
@@ -73,7 +73,7 @@ class Model(Strict):
 
 
 class Track(Strict):
-    """What kind of experiment it is: scores of different tracks are never ranked together."""
+    """The kind of experiment; scores of different tracks are never ranked together."""
 
     phase: Literal["as is", "tuned", "prompted"]
     training: Literal["zero-shot", "translate-train", "native", "few-shot"]
@@ -81,7 +81,7 @@ class Track(Strict):
 
 
 class Declarations(Strict):
-    """What only its authors can know."""
+    """Declarations of the submitter."""
 
     saw_test_data: Literal["no", "yes", "unknown"]
     translated_data: bool
@@ -89,7 +89,7 @@ class Declarations(Strict):
 
 
 class PredictionFile(Strict):
-    """A prediction file as it lies in the package, and what comes out when it is unpacked."""
+    """Hash and size of a prediction file, compressed and uncompressed."""
 
     sha256: Sha256
     bytes: Annotated[int, Field(ge=1, le=LARGEST_FILE)]
@@ -98,7 +98,7 @@ class PredictionFile(Strict):
 
 
 class GoldData(Strict):
-    """The gold data that a cell was scored with."""
+    """The gold data of one language of one target."""
 
     data_hash: Sha256
     spec_hash: SpecHash
@@ -109,10 +109,10 @@ class GoldData(Strict):
 
 
 class Submission(Strict):
-    """The record of a submission, submission.json. Every field has to be there.
+    """The record of a submission, submission.json. Every field is required.
 
     Raises:
-        ValidationError: a field does not fit, or two of them do not fit one another.
+        ValidationError: a field is invalid, or two fields contradict each other.
     """
 
     schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
@@ -126,7 +126,7 @@ class Submission(Strict):
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=MOST_SEEDS)]
     files: Annotated[dict[str, PredictionFile], Field(min_length=1, max_length=MOST_FILES)]
     scores: dict[SeedText, dict[Task, dict[Language, Scores]]]
-    """Seed -> target -> language -> scores, in percent, as they are claimed."""
+    """Seed -> target -> language -> claimed scores, in percent."""
     data: dict[Task, dict[Language, GoldData]]
     settings: dict[str, Any]
     versions: Annotated[dict[Text, Text], Field(max_length=MOST_VERSIONS)]
@@ -136,84 +136,84 @@ class Submission(Strict):
     def _parts_agree(self) -> Self:
         problems = [*self._cell_problems(), *_settings_problems(self.settings)]
         if list(self.seeds) != sorted(set(self.seeds)):
-            problems.append("seeds: each has to stand there once, in ascending order.")
+            problems.append("seeds: give each seed once, in ascending order.")
         packed = sum(file.bytes for file in self.files.values())
         unpacked = sum(file.content_bytes for file in self.files.values())
         if packed > LARGEST_PACKAGE or unpacked > LARGEST_UNPACKED:
             problems.append(
-                f"files: {packed:,} bytes, {unpacked:,} unpacked; at most {LARGEST_PACKAGE:,} and {LARGEST_UNPACKED:,} "
-                "may be sent. Submit fewer seeds."
+                f"files: {packed:,} bytes, {unpacked:,} uncompressed; the limits are {LARGEST_PACKAGE:,} and "
+                f"{LARGEST_UNPACKED:,}. Submit fewer seeds."
             )
         if self.model.repo is None and self.model.content is None and self.source == "xharness":
             problems.append("model: give the repository on the Hub with its commit, or the content hash of the folder.")
         if self.model.repo is not None and self.model.revision is None and self.source == "xharness":
-            problems.append("model.revision: the commit of the repository has to be given.")
+            problems.append("model.revision: give the commit of the repository.")
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
     def _cell_problems(self) -> Iterator[str]:
-        """Yield what is wrong with the paths, and where files, scores and data are not of the same cells."""
-        strange = [path for path in self.files if not _FILE.fullmatch(path)]
-        if strange:
+        """Yield invalid paths, and differences between the targets and languages of files, scores and data."""
+        invalid = [path for path in self.files if not _FILE.fullmatch(path)]
+        if invalid:
             yield (
-                f"files: {len(strange)} paths are none of a prediction file (predictions/seed<k>/<task>/"
-                f"test-<language>.<tsv, json or jsonl>.gz), {strange[0]!r} the first."
+                f"files: {len(invalid)} paths are not of the form predictions/seed<k>/<task>/"
+                f"test-<language>.<tsv, json or jsonl>.gz, the first is {invalid[0]!r}."
             )
             return
-        filed = [cell_of(path) for path in self.files]
-        if len(set(filed)) != len(filed):
-            yield "files: two files are of the same seed, target and language."
+        from_files = [cell_of(path) for path in self.files]
+        if len(set(from_files)) != len(from_files):
+            yield "files: two files have the same seed, target and language."
         claimed = {
             (int(seed), task, code)
             for seed, tasks in self.scores.items()
             for task, languages in tasks.items()
             for code in languages
         }
-        if claimed != set(filed):
-            some = min(claimed ^ set(filed))
-            words = "a score and no file" if some in claimed else "a file and no score"
-            yield f"scores: of seed {some[0]}, {some[1]} in '{some[2]}', there is {words}."
+        if claimed != set(from_files):
+            first = min(claimed ^ set(from_files))
+            words = "a score but no file" if first in claimed else "a file but no score"
+            yield f"scores: seed {first[0]}, {first[1]} in '{first[2]}' has {words}."
         if {int(seed) for seed in self.scores} != set(self.seeds):
-            yield "scores: they have to be of the seeds that 'seeds' names, and of no others."
+            yield "scores: their seeds must be exactly those in 'seeds'."
         known = {(task, code) for task, languages in self.data.items() for code in languages}
         if known != {(task, code) for _, task, code in claimed}:
-            yield "data: it has to name the gold data of every target and language with a score, and of no others."
+            yield "data: it must have the gold data of exactly the targets and languages with a score."
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all but the id, as canonical JSON: two submissions with one digest are the same."""
+        """SHA-256 of the record without its id, as canonical JSON; submissions with the same digest are the same."""
         return digest_of(self.model_dump())
 
     @property
-    def right_id(self) -> str:
-        """The id that its content gives it."""
+    def expected_id(self) -> str:
+        """The id that follows from the content."""
         return id_of(self.name, self.digest)
 
     @property
-    def group(self) -> str:
-        """The board's track of it: ``encoder, tuned, zero-shot``."""
+    def track_label(self) -> str:
+        """The track, such as ``encoder, tuned, zero-shot``."""
         return f"{self.model.architecture}, {self.track.phase}, {self.track.training}"
 
     def cut_training(self, task: str) -> list[str]:
-        """Return what the record says of a target's training data where it was not whole: ``sample``, ``stand-in``.
+        """Return how a target's training data was reduced, if it was: ``sample``, ``stand-in``.
 
-        Settings are whatever a submitter wrote, so anything of another shape says nothing.
+        Settings are free-form, so values of an unexpected type are ignored.
         """
         value: Any = self.settings
         for name in ("of_targets", task, "data_status"):
             value = value.get(name) if isinstance(value, dict) else None
-        values = value if isinstance(value, list) else [value]
-        return sorted({status for status in ("sample", "stand-in") if status in values})
+        statuses = value if isinstance(value, list) else [value]
+        return sorted({status for status in ("sample", "stand-in") if status in statuses})
 
     @property
     def cells(self) -> list[tuple[str, str]]:
-        """All (target, language) that have a score under any seed, sorted."""
+        """All (target, language) that have a score for any seed, sorted."""
         return sorted({(task, code) for _, task, code in map(cell_of, self.files)})
 
 
 class Withdrawal(Strict):
-    """The record that takes a submission from the board, withdrawn.json; what was submitted stays to be seen."""
+    """withdrawn.json: the withdrawal of a submission, whose files stay visible."""
 
     reason: Reason
 
@@ -226,7 +226,7 @@ def cell_of(path: str) -> tuple[int, str, str]:
 
 
 def file_path(seed: int, task: str, language: str, ending: str) -> str:
-    """Return where a prediction file lies in the folder of a submission; ``ending`` as in ``predictions.FORMATS``.
+    """Return the path of a prediction file in the folder of a submission; ``ending`` as in ``predictions.FORMATS``.
 
     >>> file_path(0, "xnli", "de", "tsv")
     'predictions/seed0/xnli/test-de.tsv.gz'
@@ -235,7 +235,7 @@ def file_path(seed: int, task: str, language: str, ending: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name as ids begin with it.
+    """Return the form of a name that ids begin with.
 
     >>> slug("XLM-R large (MNLI, 3 seeds)"), slug("多语")
     ('xlm-r-large-mnli-3-seeds', 'submission')
@@ -257,7 +257,7 @@ def id_of(name: str, digest: str) -> str:
 
 
 def as_bytes(record: Strict) -> bytes:
-    """Return a record as its file holds it."""
+    """Return the file content of a record."""
     return (json.dumps(record.model_dump(), ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8")
 
 
@@ -265,28 +265,28 @@ _Record = TypeVar("_Record", bound=Strict)
 
 
 def read_submission(content: bytes, where: str) -> Submission:
-    """Return the record in the bytes of a submission.json, whoever wrote them.
+    """Parse the untrusted content of a submission.json.
 
     Raises:
-        SubmissionError: it is too large, no JSON, or not such a record; says every field that is wrong. Whether the id
-            is that of the content (``right_id``) is not looked at.
+        SubmissionError: it is too large, not JSON, or invalid; lists every wrong field. Whether the id matches the
+            content (``expected_id``) is not checked.
     """
     return _read(Submission, content, where)
 
 
 def read_withdrawal(content: bytes, where: str) -> Withdrawal:
-    """Return the record in the bytes of a withdrawn.json; errors as ``read_submission``."""
+    """Parse the untrusted content of a withdrawn.json; errors as in ``read_submission``."""
     return _read(Withdrawal, content, where)
 
 
 def _read(record: type[_Record], content: bytes, where: str) -> _Record:
     if len(content) > LARGEST_RECORD:
-        raise SubmissionError(f"{where}: {len(content):,} bytes; at most {LARGEST_RECORD:,} are read.")
+        raise SubmissionError(f"{where}: {len(content):,} bytes; the limit is {LARGEST_RECORD:,}.")
     return strict_json.record(record, strict_json.parse(content, where), where)
 
 
 def _settings_problems(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with settings, which are any plain values in a small number."""
+    """Yield problems of the settings, which may be any plain values up to a number."""
     level: list[Any] = [settings]
     count = 0
     while level:
@@ -295,9 +295,8 @@ def _settings_problems(settings: Mapping[str, Any]) -> Iterator[str]:
         count += 1
         if isinstance(value, str) and (len(value) > LONGEST_TEXT or not is_printable(value)):
             yield (
-                f"settings: a text that cannot be shown, or of more than {LONGEST_TEXT} characters, stands there "
-                f"({value[:40]!r})."
+                f"settings: a text has unprintable characters or more than {LONGEST_TEXT} characters ({value[:40]!r})."
             )
             return
     if count > MOST_SETTINGS:
-        yield f"settings: {count} values; at most {MOST_SETTINGS} may stand there."
+        yield f"settings: {count} values; the limit is {MOST_SETTINGS}."

@@ -37,15 +37,15 @@ NEW, PROPOSED, MERGED = "new", "proposed", "on the board"
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionUpload:
-    """What one pull request adds: a submission, or the withdrawal of one.
+    """The content of a pull request: a submission or a withdrawal.
 
     Attributes:
-        title: of the pull request.
-        id: of the submission.
-        files: all that is added, below ``submissions/<id>/``.
-        description: what stands below the title.
-        supersedes: the id of a submission that has to be there; None for any.
-        withdraws: whether the submission has to be there itself.
+        title: title of the pull request.
+        id: id of the submission.
+        files: the files it adds, below ``submissions/<id>/``.
+        description: description of the pull request.
+        supersedes: id of the submission that it replaces, which must exist; None if it replaces none.
+        withdraws: whether it withdraws the submission, which must exist.
     """
 
     title: str
@@ -57,16 +57,16 @@ class SubmissionUpload:
 
     @property
     def size(self) -> int:
-        """All files together, in bytes."""
+        """Total size of all files, in bytes."""
         return sum(file.size for file in self.files)
 
 
-def of_package(package: Package) -> SubmissionUpload:
-    """Return what is sent of a submission."""
+def package_upload(package: Package) -> SubmissionUpload:
+    """Return the pull request content for a submission."""
     submission = package.submission
     targets = dict.fromkeys(task for task, _ in submission.cells)
     lines = [
-        f"{submission.name}: {submission.group}",
+        f"{submission.name}: {submission.track_label}",
         f"{len(submission.cells)} scores in {len(targets)} targets ({', '.join(targets)}), seeds "
         + ", ".join(map(str, submission.seeds)),
         f"digest {submission.digest}",
@@ -81,17 +81,17 @@ def of_package(package: Package) -> SubmissionUpload:
     )
 
 
-def of_withdrawal(submission: str, reason: str | None) -> SubmissionUpload:
-    """Return what is sent to take a submission from the board.
+def withdrawal_upload(submission: str, reason: str | None) -> SubmissionUpload:
+    """Return the pull request content that withdraws a submission.
 
     Raises:
-        UsageError: there is no reason, or the id is none.
-        SubmissionError: the reason cannot be shown, or is too long.
+        UsageError: there is no reason, or the id is invalid.
+        SubmissionError: the reason has unprintable characters or is too long.
     """
     if not re.fullmatch(ID, submission):
-        raise UsageError(f"--withdraw: '{submission}' is no id of a submission (such as xlm-r-large-0123456789ab).")
+        raise UsageError(f"--withdraw: '{submission}' is not a submission id (such as xlm-r-large-0123456789ab).")
     if not reason:
-        raise UsageError("--withdraw needs --reason: the board shows why a submission is gone.")
+        raise UsageError("--withdraw needs --reason: the leaderboard shows why a submission was withdrawn.")
     record = strict_json.record(Withdrawal, {"reason": reason}, "--reason")
     return SubmissionUpload(
         title=f"Withdrawal: {submission}",
@@ -104,30 +104,30 @@ def of_withdrawal(submission: str, reason: str | None) -> SubmissionUpload:
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitPlan:
-    """What sending a parcel would do.
+    """What submitting would do.
 
     Attributes:
-        parcel: what is sent.
+        upload: the content to send.
         repo: the leaderboard's data set.
         state: ``new``; ``proposed``: a pull request with the same content is open; ``on the board``: it is merged.
-        reached: whether the Hub was asked.
-        standing: what stands there; None where it was not asked.
+        reached: whether the Hub answered.
+        remote: state of the repository; None if the Hub did not answer.
         proposal: the open pull request.
-        notes: sentences on what stands there.
+        notes: sentences about the state of the leaderboard.
     """
 
     upload: SubmissionUpload
     repo: str
     state: str = NEW
     reached: bool = True
-    repo_state: RepoState | None = None
+    remote: RepoState | None = None
     proposal: PullRequestRef | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class SubmitResult:
-    """What was done: ``proposed`` or ``unchanged``, where to look at it, and the pull request's number."""
+    """What was done: ``proposed`` or ``unchanged``, with the URL and the number of the pull request."""
 
     state: str
     url: str
@@ -135,104 +135,108 @@ class SubmitResult:
 
 
 def compare(upload: SubmissionUpload, repo: str, who: Account | None, said_user: str | None = None) -> SubmitPlan:
-    """Return what sending a parcel to a leaderboard would do.
+    """Compare a submission or withdrawal with the leaderboard.
 
     Args:
-        upload: what is sent.
+        upload: the content to send.
         repo: the leaderboard's data set, ``org/name``.
-        who: whose pull requests are looked for; None: not known, so none is.
-        said_user: who is said to submit, where it is not known.
+        who: the account whose pull requests are searched; None: not known, so none are.
+        said_user: user name given with --submitted-by, if the account is not known.
 
     Raises:
-        PublishError: there is no such leaderboard.
-        SubmissionError: what is withdrawn or superseded is not on the board, or of somebody else.
+        PublishError: the leaderboard does not exist.
+        SubmissionError: the withdrawn or superseded submission does not exist or is by another user.
     """
-    # A board has a hundred files for each submission: only those that matter here are listed.
+    # A leaderboard has a hundred files per submission: list only the folders that matter.
     folders = [f"{SUBMISSIONS}/{name}" for name in (upload.id, upload.supersedes) if name is not None]
     try:
-        repo_state = hub_repository.repo_state(repo, None, repo_type="dataset", folders=folders)
-        top = [] if repo_state is None else hub_diff.names(repo, repo_state.sha, "", "dataset")
+        remote = hub_repository.repo_state(repo, None, repo_type="dataset", folders=folders)
+        top = [] if remote is None else hub_diff.names(repo, remote.sha, "", "dataset")
     except Unreachable:
-        reason = "not compared with the Hub, which cannot be reached, or may not be (HF_HUB_OFFLINE)"
-        return SubmitPlan(upload=upload, repo=repo, reached=False, notes=(reason,))
-    if repo_state is None or BOARD_FILE not in top:
-        lacks = f"it has no {BOARD_FILE}"
-        why = lacks if repo_state is not None else "there is no such data set (or this token may not see it)"
+        note = "not compared with the Hub, which cannot be reached (or HF_HUB_OFFLINE is set)"
+        return SubmitPlan(upload=upload, repo=repo, reached=False, notes=(note,))
+    if remote is None or BOARD_FILE not in top:
+        no_file = f"it has no {BOARD_FILE}"
+        why = no_file if remote is not None else "the data set does not exist (or this token may not read it)"
         raise PublishError(
-            f"{repo}: {why}, so it is no leaderboard. Its maintainers make one with `xharness leaderboard init {repo}`."
+            f"{repo}: not a leaderboard: {why}. Maintainers create one with `xharness leaderboard init {repo}`."
         )
-    _check_older(upload, repo, repo_state, who.name if who is not None else said_user)
-    there = repo_state.files
-    withdrawn = f"{SUBMISSIONS}/{upload.id}/{WITHDRAWN}" in there
-    merged = all(file.path in there and file.is_same_as(there[file.path]) for file in upload.files)
+    _check_earlier(upload, repo, remote, who.name if who is not None else said_user)
+    remote_files = remote.files
+    withdrawn = f"{SUBMISSIONS}/{upload.id}/{WITHDRAWN}" in remote_files
+    merged = all(file.path in remote_files and file.is_same_as(remote_files[file.path]) for file in upload.files)
     notes = []
     if withdrawn and merged and not upload.withdraws:
-        notes.append("it was withdrawn: change something, such as --note, to submit it anew")
+        notes.append("it was withdrawn: to submit it again, change something, such as --note")
     if withdrawn and not merged:
-        notes.append("it is withdrawn already, for another reason")
+        notes.append("it is already withdrawn, for another reason")
     if merged or withdrawn:
-        return SubmitPlan(upload=upload, repo=repo, state=MERGED, repo_state=repo_state, notes=tuple(notes))
-    proposal = None if who is None else _open(upload, repo, who)
+        return SubmitPlan(upload=upload, repo=repo, state=MERGED, remote=remote, notes=tuple(notes))
+    proposal = None if who is None else _find_pull_request(upload, repo, who)
     state = NEW if proposal is None else PROPOSED
-    return SubmitPlan(upload=upload, repo=repo, state=state, repo_state=repo_state, proposal=proposal)
+    return SubmitPlan(upload=upload, repo=repo, state=state, remote=remote, proposal=proposal)
 
 
-def _check_older(upload: SubmissionUpload, repo: str, state: RepoState, user: str | None) -> None:
-    """Raise SubmissionError if what is withdrawn or superseded is not on the board, or of somebody else."""
+def _check_earlier(upload: SubmissionUpload, repo: str, remote: RepoState, user: str | None) -> None:
+    """Raise SubmissionError if the withdrawn or superseded submission does not exist or is by another user."""
     name = upload.id if upload.withdraws else upload.supersedes
     if name is None:
         return
     path = f"{SUBMISSIONS}/{name}/{RECORD}"
-    if path not in state.files:
-        hint = strip_controls(did_you_mean(name, hub_diff.names(repo, state.sha, SUBMISSIONS, "dataset")))
-        raise SubmissionError(f"{repo}: there is no submission '{name}' on this board.{hint}")
+    if path not in remote.files:
+        hint = strip_controls(did_you_mean(name, hub_diff.names(repo, remote.sha, SUBMISSIONS, "dataset")))
+        raise SubmissionError(f"{repo}: there is no submission '{name}' on this leaderboard.{hint}")
     if user is None:
         return
-    older = _record_there(repo, path, state)
-    if older.submitted_by.casefold() != user.casefold():
+    earlier = _read_remote_record(repo, path, remote)
+    if earlier.submitted_by.casefold() != user.casefold():
         raise SubmissionError(
-            f"{repo}: '{name}' was submitted by {older.submitted_by}, and not by {user}. Only whoever "
-            "submitted it withdraws or supersedes it; else ask the board's maintainers."
+            f"{repo}: '{name}' was submitted by {earlier.submitted_by}, not by {user}. Only its submitter can "
+            "withdraw or supersede it; otherwise ask the leaderboard's maintainers."
         )
 
 
-def _record_there(repo: str, path: str, state: RepoState) -> Submission:
-    remote = state.files[path]
-    if remote.size > LARGEST_RECORD:
-        raise SubmissionError(f"{repo}: {path} has {remote.size:,} bytes; at most {LARGEST_RECORD:,} are read.")
-    # Not by the client's cache, which keeps a damaged file for good.
+def _read_remote_record(repo: str, path: str, remote: RepoState) -> Submission:
+    entry = remote.files[path]
+    if entry.size > LARGEST_RECORD:
+        raise SubmissionError(f"{repo}: {path} has {entry.size:,} bytes; the limit is {LARGEST_RECORD:,}.")
+    # Without the client's cache, which would keep a damaged file.
     with TemporaryDirectory() as to:
-        local_path = hub_read.download_file(repo, state.sha, path, "dataset", Path(to))
-        return read_submission(local_path.read_bytes(), f"{repo}: {path}")
+        local = hub_read.download_file(repo, remote.sha, path, "dataset", Path(to))
+        return read_submission(local.read_bytes(), f"{repo}: {path}")
 
 
-def _open(upload: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
+def _find_pull_request(upload: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
     """Return the newest open pull request of this user with the same content."""
-    for proposal in hub_repository.open_pull_requests(repo, upload.title, repo_type="dataset"):
-        if proposal.author.casefold() == who.name.casefold() and not _lacking(upload, repo, proposal.ref):
+    for proposal in hub_repository.proposals(repo, upload.title, repo_type="dataset"):
+        if proposal.author.casefold() == who.name.casefold() and not _missing(upload, repo, proposal.ref):
             return proposal
     return None
 
 
-def _lacking(upload: SubmissionUpload, repo: str, revision: str) -> list[str]:
-    """Return the paths of a parcel's files that a commit does not hold as they are here."""
-    there = hub_read.list_files(repo, revision, "dataset", f"{SUBMISSIONS}/{upload.id}")
-    return [file.path for file in upload.files if file.path not in there or not file.is_same_as(there[file.path])]
+def _missing(upload: SubmissionUpload, repo: str, revision: str) -> list[str]:
+    """Return the paths of files that are missing or different in a commit."""
+    remote_files = hub_read.list_files(repo, revision, "dataset", f"{SUBMISSIONS}/{upload.id}")
+    return [
+        file.path
+        for file in upload.files
+        if file.path not in remote_files or not file.is_same_as(remote_files[file.path])
+    ]
 
 
 def send(plan: SubmitPlan, who: Account, say: Callable[[str], None]) -> SubmitResult:
-    """Open the pull request that a plan says, and prove that it holds what was sent.
+    """Open the pull request of a plan, and verify its content.
 
     Args:
         plan: from `compare`.
-        who: whose token it is.
-        say: tells the user what is going on.
+        who: the account of the token.
+        say: called with progress messages.
 
     Raises:
-        PublishError: the Hub could not be asked or refuses something, or holds other content than was sent.
+        PublishError: the Hub cannot be reached, refuses something, or has other content than was sent.
     """
     upload, repo = plan.upload, plan.repo
-    if plan.repo_state is None:
+    if plan.remote is None:
         raise PublishError(f"{repo}: {'; '.join(plan.notes)}. Nothing was sent.")
     if plan.state == MERGED:
         return SubmitResult(
@@ -249,30 +253,30 @@ def send(plan: SubmitPlan, who: Account, say: Callable[[str], None]) -> SubmitRe
             (),
             title=upload.title,
             description=upload.description,
-            parent=plan.repo_state.sha,
+            parent=plan.remote.sha,
             create_pr=True,
             repo_type="dataset",
         )
     except XharnessError:
-        # The answer may be all that was lost.
-        recovered = _after_failure(upload, repo, who)
-        if recovered is None:
+        # Perhaps only the response was lost.
+        pull_request = _find_after_failure(upload, repo, who)
+        if pull_request is None:
             raise
-        say("The answer to the commit was lost; the pull request is there.")
-        return SubmitResult("proposed", recovered.url, recovered.number)
+        say("The response to the commit was lost, but the pull request is open.")
+        return SubmitResult("proposed", pull_request.url, pull_request.number)
     if commit.ref is None or commit.pull_request is None:
-        raise PublishError(f"{repo}: the Hub opened no pull request. Run the same command again.")
-    lacking = _lacking(upload, repo, commit.ref)
-    if lacking:
+        raise PublishError(f"{repo}: the Hub did not open a pull request. Run the same command again.")
+    missing = _missing(upload, repo, commit.ref)
+    if missing:
         raise PublishError(
-            f"{commit.pull_request}: the Hub holds other content than was sent: "
-            f"{strip_controls(', '.join(lacking[:6]))}. Close it there, and run the same command again."
+            f"{commit.pull_request}: the Hub has other content than was sent: "
+            f"{strip_controls(', '.join(missing[:6]))}. Close it there, and run the same command again."
         )
     return SubmitResult("proposed", commit.pull_request, int(commit.ref.rpartition("/")[2]))
 
 
-def _after_failure(upload: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
+def _find_after_failure(upload: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
     try:
-        return _open(upload, repo, who)
+        return _find_pull_request(upload, repo, who)
     except XharnessError:
         return None

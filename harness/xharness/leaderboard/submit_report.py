@@ -1,4 +1,4 @@
-"""Submitting in words and tables: what would be sent to which leaderboard, and what came of it."""
+"""Tables and sentences of `xharness submit`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xharness.text import format_bytes, strip_controls
 
 
 def plan_table(plan: SubmitPlan, package: Package | None) -> str:
-    """Return what would be sent, file by file, what it is, and where it would go; ``package`` where it is one."""
+    """Format what would be sent and where; ``package`` is None for a withdrawal."""
     upload = plan.upload
     rows = [[file.path, format_bytes(file.size), file.sha256[:12]] for file in upload.files]
     lines = [tabulate(rows, headers=["file", "size", "sha256"], disable_numparse=True), ""]
@@ -22,18 +22,18 @@ def plan_table(plan: SubmitPlan, package: Package | None) -> str:
         lines += [
             f"submission: {submission.id} ({submission.name}), by {submission.submitted_by}",
             f"digest: {submission.digest}",
-            f"track: {submission.group}; chosen by {submission.track.selected_by}",
+            f"track: {submission.track_label}; selected by {submission.track.selected_by}",
             f"model: {_model(package)}",
         ]
     to = address(plan.repo, "dataset")
-    total = f"{len(upload.files)} file{'s' if len(upload.files) > 1 else ''}, {format_bytes(upload.size)}"
+    size = f"{len(upload.files)} file{'s' if len(upload.files) > 1 else ''}, {format_bytes(upload.size)}"
     match plan.state:
         case state if state == MERGED:
-            lines.append(f"nothing to do: it is on the board ({to})")
+            lines.append(f"nothing to do: it is on the leaderboard ({to})")
         case state if state == PROPOSED and plan.proposal is not None:
-            lines.append(f"nothing to do: the pull request {plan.proposal.url} is open with the same content")
+            lines.append(f"nothing to do: pull request {plan.proposal.url} with the same content is open")
         case _:
-            lines.append(f"to send: {total}, to {to}, as a new pull request '{upload.title}'")
+            lines.append(f"to send: {size}, to {to}, as a new pull request '{upload.title}'")
     return strip_controls("\n".join(lines))
 
 
@@ -45,21 +45,21 @@ def _model(package: Package) -> str:
 
 
 def plan_notes(plan: SubmitPlan, package: Package | None) -> list[str]:
-    """Return what is to be known before anything is sent."""
+    """Return the notes to show before anything is sent."""
     notes = [*(package.notes if package is not None else ()), *plan.notes]
     return [strip_controls(note) for note in notes]
 
 
 def plan_json(plan: SubmitPlan, package: Package | None) -> dict[str, Any]:
-    """Return the plan for machines."""
+    """Return the plan as JSON."""
     upload = plan.upload
-    of_package = {}
+    package_facts = {}
     if package is not None:
         submission = package.submission
-        of_package = {
+        package_facts = {
             "name": submission.name,
             "digest": submission.digest,
-            "track": submission.group,
+            "track": submission.track_label,
             "cells": len(submission.cells),
             "seeds": list(submission.seeds),
         }
@@ -67,7 +67,7 @@ def plan_json(plan: SubmitPlan, package: Package | None) -> dict[str, Any]:
         "repo": plan.repo,
         "url": plan.proposal.url if plan.proposal is not None else address(plan.repo, "dataset"),
         "id": upload.id,
-        **of_package,
+        **package_facts,
         "title": upload.title,
         "compared": plan.reached,
         "there": plan.state,
@@ -77,10 +77,10 @@ def plan_json(plan: SubmitPlan, package: Package | None) -> dict[str, Any]:
     }
 
 
-def outcome_sentence(plan: SubmitPlan, outcome: SubmitResult) -> str:
-    """Return what was done in one line, with the address to look at."""
-    if outcome.state == "proposed":
-        return strip_controls(f"proposed: {outcome.url}")
+def result_sentence(plan: SubmitPlan, result: SubmitResult) -> str:
+    """Format the result in one line, with its URL."""
+    if result.state == "proposed":
+        return strip_controls(f"proposed: {result.url}")
     if plan.state == MERGED:
-        return strip_controls(f"nothing to do: it is on the board: {outcome.url}")
-    return strip_controls(f"nothing to do: a pull request with the same content is open: {outcome.url}")
+        return strip_controls(f"nothing to do: it is on the leaderboard: {result.url}")
+    return strip_controls(f"nothing to do: a pull request with the same content is open: {result.url}")

@@ -16,28 +16,28 @@ ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
 VERDICT_FILE: Final = "verdict.json"
 REPLICATES_FILE: Final = "replicates.bin"
-"""Names within the folder of a check."""
+"""Names in the folder of a check."""
 LARGEST = 64 << 20
-"""Bytes of a verdict; one of twenty seeds of every target has some ten million."""
+"""Most bytes of a verdict; twenty seeds of every target need about ten million."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
 
 class CheckedScore(Strict):
-    """The scores of one language of one target, as the check computed them.
+    """Scores of one language of one target, computed by the check.
 
     Attributes:
         scores: name -> percent.
-        n: examples scored; ``expected_n`` of the complete split, None where not known for sure.
-        data_hash, data_status, spec_hash: the gold that they were scored against.
-        data_source, data_revision: where the check had that gold from, as a result file says it: the Hub's data set
-            or the file as published, and never a folder of its machine; the Hub's sha, None for a folder.
-        intervals: name -> the two ends of the 95 % interval over examples.
-        whole: whether the language counts towards a benchmark's mean (``results.Score.whole``).
-        candidates: retrieval among many: ``n``, ``expected_n`` and ``hash`` of what was searched, as in a result file.
-        counts: things that happened on the way (``missing`` answers ...).
-        cut_training: what the record says of training data that was not whole, as ``Submission.cut_training``.
+        n: number of scored examples; ``expected_n`` of the complete split, None if not known for sure.
+        data_hash, data_status, spec_hash: the gold data.
+        data_source, data_revision: source of the gold data as in a result file: the data set on the Hub or the
+            published file, never a local folder; the commit on the Hub, None for a folder.
+        intervals: name -> both ends of the 95 % interval over examples.
+        whole: whether the language counts towards a benchmark's mean (``results.score.Score.whole``).
+        candidates: of retrieval: ``n``, ``expected_n`` and ``hash`` of the searched candidates, as in a result file.
+        counts: counts of events such as ``missing`` answers.
+        cut_training: how the training data was reduced, as in ``Submission.cut_training``.
     """
 
     scores: dict[str, Finite]
@@ -56,10 +56,10 @@ class CheckedScore(Strict):
 
 
 class ReplicateIndex(Strict):
-    """What ``replicates.bin`` holds: the order of its cells, its checksum, and how examples were drawn."""
+    """Describes ``replicates.bin``: the order of its cells, its checksum and the method of resampling."""
 
     draw: Annotated[str, Field(max_length=100)]
-    """As ``replicates.DRAW``; those of another way of drawing cannot be compared."""
+    """``metrics.paired.DRAW``; replicates of another method cannot be compared."""
     file: Literal["replicates.bin"]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     resamples: Annotated[int, Field(ge=1, le=10_000)]
@@ -68,12 +68,12 @@ class ReplicateIndex(Strict):
 
 
 class Verdict(Strict):
-    """What was found: accepted or refused, why, and the recomputed scores (seed -> target -> language)."""
+    """Accepted or refused, the reasons, and the recomputed scores (seed -> target -> language)."""
 
     schema_version: Literal[1]
     id: str
     digest: str
-    """Of the submission; '' where it could not even be read."""
+    """Digest of the submission; '' if it could not be read."""
     verdict: Literal["accepted", "refused"]
     problems: list[str]
     warnings: list[str]
@@ -91,16 +91,16 @@ class Verdict(Strict):
         return self.model_dump()
 
     def to_bytes(self) -> bytes:
-        """Return ``verdict.json`` itself; the same verdict always gives the same bytes."""
+        """Return the bytes of ``verdict.json``; the same verdict always gives the same bytes."""
         return (json.dumps(self.to_json(), ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8")
 
 
 def parse(content: bytes, where: str) -> Verdict:
-    """Return the verdict in the bytes of a verdict.json.
+    """Parse the content of a verdict.json.
 
     Raises:
-        SubmissionError: it is too large, no JSON, or no verdict; names every field that is wrong.
+        SubmissionError: it is too large, not JSON, or invalid; lists every wrong field.
     """
     if len(content) > LARGEST:
-        raise SubmissionError(f"{where}: {len(content):,} bytes; at most {LARGEST:,} are read.")
+        raise SubmissionError(f"{where}: {len(content):,} bytes; the limit is {LARGEST:,}.")
     return strict_json.record(Verdict, strict_json.parse(content, where), where)

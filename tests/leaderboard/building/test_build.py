@@ -24,7 +24,7 @@ from xharness.leaderboard import store as leaderboard_store
 
 
 def test_only_what_the_check_computed_counts_as_checked(board):
-    fine, refused, other = leaderboard_store.names(board)
+    fine, refused, other = leaderboard_store.submission_names(board)
     judge(board, refused, verdict="refused", problems=["no"])
     judge(board, other, digest="0" * 64)
     made, scores = build(board)
@@ -37,11 +37,11 @@ def test_only_what_the_check_computed_counts_as_checked(board):
     assert made.checked == 1
     assert len(made.notes) == 2
     assert any("refused" in note for note in made.notes)
-    assert any("another content" in note for note in made.notes)
+    assert any("other content" in note for note in made.notes)
 
 
 def test_a_record_that_was_changed_after_the_check_is_left_out(board):
-    name = leaderboard_store.names(board)[0]
+    name = leaderboard_store.submission_names(board)[0]
     content = {**record(board, name), "submitted_by": "somebody-else"}
     (board / "submissions" / name / "submission.json").write_text(json.dumps(content), encoding="utf-8")
     made, scores = build(board)
@@ -50,7 +50,7 @@ def test_a_record_that_was_changed_after_the_check_is_left_out(board):
 
 
 def test_withdrawn_and_superseded_stay_and_are_marked(board):
-    first, second, third = leaderboard_store.names(board)
+    first, second, third = leaderboard_store.submission_names(board)
     second = change(board, second, supersedes=first)
     third = change(board, third, supersedes=second)
     (board / "submissions" / third / "withdrawn.json").write_text('{"reason": "wrong seeds"}', encoding="utf-8")
@@ -65,7 +65,7 @@ def test_withdrawn_and_superseded_stay_and_are_marked(board):
 
 @pytest.mark.parametrize("why", ["of another user", "not checked"])
 def test_nobody_supersedes_what_is_not_theirs_or_was_checked_while_theirs_was_not(board, why):
-    first, second, _ = leaderboard_store.names(board)
+    first, second, _ = leaderboard_store.submission_names(board)
     second = change(board, second, supersedes=first, **({"submitted_by": "other"} if why == "of another user" else {}))
     if why == "not checked":
         shutil.rmtree(board / "checks" / second)
@@ -73,13 +73,13 @@ def test_nobody_supersedes_what_is_not_theirs_or_was_checked_while_theirs_was_no
 
 
 def test_replicates_come_as_scripts_only_if_they_are_those_of_the_verdict(board):
-    good, bad, _ = leaderboard_store.names(board)
+    good, bad, _ = leaderboard_store.submission_names(board)
     path = board / "checks" / bad / "replicates.bin"
     path.write_bytes(b"\1" + path.read_bytes()[1:])
     made, scores = build(board)
     found = submitted(scores)
     assert found[bad]["replicates"] is None
-    assert "is not the file that the verdict names" in made.notes[0]
+    assert "differs from the one in the verdict" in made.notes[0]
     script = (board.parent / "built" / found[good]["replicates"]).read_text(encoding="utf-8")
     index = json.loads((board / "checks" / good / "verdict.json").read_text(encoding="utf-8"))["replicates"]
     content = (board / "checks" / good / "replicates.bin").read_bytes()
@@ -119,7 +119,7 @@ def test_a_strange_folder_is_left_out_with_a_sentence_and_stops_nothing(board, k
 
 
 def test_names_of_strangers_are_text_on_the_page_and_in_sentences(board):
-    name = change(board, leaderboard_store.names(board)[0], name="<script>alert(1)</script>")
+    name = change(board, leaderboard_store.submission_names(board)[0], name="<script>alert(1)</script>")
     (board / "submissions" / "\x1b[31m<b>").mkdir()
     made, scores = build(board)
     assert submitted(scores)[name]["name"] == "<script>alert(1)</script>"
@@ -128,7 +128,7 @@ def test_names_of_strangers_are_text_on_the_page_and_in_sentences(board):
 
 
 def test_a_verdict_that_cannot_be_read_leaves_the_claims(board):
-    name = leaderboard_store.names(board)[0]
+    name = leaderboard_store.submission_names(board)[0]
     (board / "checks" / name / "verdict.json").write_text('{"verdict": "accepted"}', encoding="utf-8")
     made, scores = build(board)
     assert submitted(scores)[name]["checked"] is False
@@ -156,11 +156,11 @@ def test_the_same_submissions_give_the_same_files(whole, built, tmp_path):
 def test_a_build_that_fails_leaves_the_earlier_one_and_nothing_beside_it(board, monkeypatch):
     build(board)
     before = hashes(board.parent / "built")
-    shutil.rmtree(board / "submissions" / leaderboard_store.names(board)[0])
+    shutil.rmtree(board / "submissions" / leaderboard_store.submission_names(board)[0])
     full = OSError(28, "No space left on device")
     with monkeypatch.context() as patch:
         patch.setattr(page, "render", lambda scores: (_ for _ in ()).throw(full))
-        with pytest.raises(OutputError, match="What was there before is kept"):
+        with pytest.raises(OutputError, match="The earlier content is kept"):
             build(board)
     assert hashes(board.parent / "built") == before
     assert sorted(path.name for path in board.parent.iterdir()) == ["built", "data"]
@@ -187,8 +187,8 @@ def test_the_command_says_what_was_built_and_left_out(board, runner, tmp_path):
 
 
 def test_columns_are_those_of_the_specs():
-    shape = rows.layout()
-    found = rows.BoardBuilder(shape, "t", None, None).to_json()
+    schema = rows.board_schema()
+    found = rows.BoardBuilder(schema, "t", None, None).to_json()
     assert [task["name"] for task in found["tasks"]][:3] == ["xnli", "pawsx", "udpos"]
     xquad = next(task for task in found["tasks"] if task["name"] == "xquad")
     assert "ro" in xquad["benchmarks"]["xtreme-r"]
@@ -236,7 +236,7 @@ def test_replicates_are_served_as_scripts_and_nothing_lists_folders(address, bui
 
 
 def test_what_cannot_be_served_is_said(built, tmp_path):
-    with pytest.raises(UsageError, match=r"there is no index\.html"):
+    with pytest.raises(UsageError, match=r"index\.html is missing"):
         leaderboard_serve.server(tmp_path, 0)
     with leaderboard_serve.server(built, 0) as taken, pytest.raises(UsageError, match="--port"):
         leaderboard_serve.server(built, taken.server_port)

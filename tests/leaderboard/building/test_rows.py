@@ -75,7 +75,7 @@ def test_a_row_of_several_seeds_says_what_each_of_them_scored(whole, built, boar
     rows_of = submitted(read(built))
     for name, row in rows_of.items():
         claims = record(whole, name)["scores"]
-        keys = {task: spec.score_keys for task, spec in rows.layout().tasks.items()}
+        keys = {task: spec.score_keys for task, spec in rows.board_schema().tasks.items()}
         assert row["by_seed"] == {
             task: {
                 code: [mean(claims[str(seed)][task][code][key] for key in keys[task]) for seed in row["seeds"]]
@@ -118,7 +118,7 @@ def test_what_was_trained_on_a_sample_is_partial_and_the_rest_is_whole(board):
 
 def test_of_what_was_checked_nobody_reads_where_its_submitter_says_the_data_is_from(board):
     said = {"source": "certified by ORG", "revision": "f" * 40}
-    name = leaderboard_store.names(board)[0]
+    name = leaderboard_store.submission_names(board)[0]
     data = record(board, name)["data"]
     claimed = {task: {code: {**each, **said} for code, each in of.items()} for task, of in data.items()}
     name = change(board, name, data=claimed)
@@ -163,14 +163,14 @@ def test_a_seed_that_lacks_a_language_makes_it_partial(tmp_path):
 
 
 def test_scores_by_another_version_of_a_spec_are_partial_and_said(board):
-    name = leaderboard_store.names(board)[0]
+    name = leaderboard_store.submission_names(board)[0]
     verdict = json.loads((board / "checks" / name / "verdict.json").read_text(encoding="utf-8"))
     for cell in verdict["scores"]["0"]["xnli"].values():
         cell["spec_hash"] = "0" * 12
     judge(board, name, scores=verdict["scores"])
     made, scores = build(board)
     assert submitted(scores)[name]["task_scores"]["xnli"]["complete"]["xtreme"] is False
-    assert made.notes == (f"{name}: xnli: scored by another version of the spec, so {PARTIAL}; check it again.",)
+    assert made.notes == (f"{name}: xnli: scored with another version of the spec, so {PARTIAL}; check it again.",)
 
 
 def test_the_table_is_read_by_pandas_and_holds_every_number(whole, built):
@@ -252,7 +252,9 @@ def test_published_figures_stand_apart_each_with_its_source(built):
 
 def test_notes_of_published_figures_say_which_means_were_made_here(built):
     found = [row for row in read(built)["rows"] if row["kind"] == "reported"]
-    made = {row["id"]: row["note"].split("made here: ")[1] for row in found if "made here" in (row["note"] or "")}
+    made = {
+        row["id"]: row["note"].split("computed here: ")[1] for row in found if "computed here" in (row["note"] or "")
+    }
     over_languages = "XQuAD as the mean over the source's languages, in each the mean of exact match and F1"
     assert made == {
         "reported-mbert-google-deepmind-xquad-readme": over_languages,

@@ -58,18 +58,18 @@ def test_replicates_are_means_over_seeds_around_the_scores(folder, gold):
 
 @pytest.mark.slow  # processes that are started anew import everything again
 def test_two_processes_say_what_one_says(folder, gold, monkeypatch):
-    monkeypatch.setattr(rescore, "_ALONE", 0)
+    monkeypatch.setattr(rescore, "_SINGLE_PROCESS", 0)
     one, two = (leaderboard_check.check(folder, data_dir=gold, workers=workers) for workers in (1, 2))
     assert one == two
 
 
 def test_missing_gold_and_samples_say_nothing_about_the_submission(folder, gold, tmp_path):
-    with pytest.raises(DataError, match="could not be made"):
+    with pytest.raises(DataError, match="could not be checked"):
         leaderboard_check.check(folder, data_dir=tmp_path)
     shutil.copytree(gold, tmp_path / "sample")
     path = tmp_path / "sample" / "MANIFEST.tsv"
     path.write_text(path.read_text(encoding="utf-8").replace("complete:", "sample:"), encoding="utf-8")
-    with pytest.raises(DataError, match="the gold data here is a sample"):
+    with pytest.raises(DataError, match="the gold data on this machine is a sample"):
         leaderboard_check.check(folder, data_dir=tmp_path / "sample")
 
 
@@ -84,7 +84,7 @@ def board_of(to: Path, *packages: Package) -> Path:
 def said(board: Path, package: Package, gold: Path) -> tuple[str, str]:
     """Return the problems and warnings of a submission beside the others of a board."""
     name = package.submission.id
-    others = [other for folder_name, other in leaderboard_check.read_known(board).items() if folder_name != name]
+    others = [other for folder_name, other in leaderboard_check.read_fingerprints(board).items() if folder_name != name]
     found = leaderboard_check.check(board / "submissions" / name, name=name, others=others, data_dir=gold).verdict
     return "\n".join(found.problems), "\n".join(found.warnings)
 
@@ -92,21 +92,21 @@ def said(board: Path, package: Package, gold: Path) -> tuple[str, str]:
 def test_the_same_predictions_under_another_name_are_refused(package, runs, gold, tmp_path):
     copied = packed(*runs, gold=gold, name="Mine", submitted_by="eve")
     problems, _ = said(board_of(tmp_path, package, copied), copied, gold)
-    assert f"all predictions are those of {package.submission.id}" in problems
+    assert f"all predictions are the same as in {package.submission.id}" in problems
 
 
 def test_a_part_of_them_and_the_same_checkpoint_are_said(package, runs, gold, tmp_path):
     fewer = packed(runs[0], gold=gold, name="One seed", submitted_by="ann")
     _, warnings = said(board_of(tmp_path, fewer, package), package, gold)
-    assert f"5 of 10 predictions are those of {fewer.submission.id}" in warnings
-    assert "the same checkpoint is on the board as 'One seed'" in warnings
+    assert f"5 of 10 predictions are the same as in {fewer.submission.id}" in warnings
+    assert "the same checkpoint is on the leaderboard as 'One seed'" in warnings
 
 
 def test_only_own_submissions_are_superseded(package, runs, gold, tmp_path):
     for number, (user, refused) in enumerate([("tester", False), ("eve", True)]):
         again = packed(*runs, gold=gold, name="Better", submitted_by=user, supersedes=package.submission.id)
         problems, _ = said(board_of(tmp_path / str(number), package, again), again, gold)
-        assert ("may replace own submissions only" in problems) == refused
+        assert ("may replace only their own submissions" in problems) == refused
         assert "all predictions" not in problems
 
 
@@ -135,7 +135,7 @@ def test_a_copy_of_the_data_set_is_checked_whole_or_by_id(package, runs, gold, r
     assert "--id, or give --all" in runner("leaderboard", "check", board, "--data-dir", gold).err
     one = runner("leaderboard", "check", board, "--id", package.submission.id, "--data-dir", gold, "--record", board)
     assert one.exit_code == 0
-    assert leaderboard_store.read_one(board, package.submission.id).checked
+    assert leaderboard_store.read_stored(board, package.submission.id).checked
     (board / "submissions" / os.fsdecode(b"\xff\x1b[2J")).mkdir()
     every = runner("leaderboard", "check", board, "--all", "--data-dir", gold, "--json")
     assert every.exit_code == 11
@@ -169,17 +169,19 @@ def test_what_is_on_the_board_is_thrown_out_by_no_later_copy(runner, package, ru
     every = runner("leaderboard", "check", board, "--all", "--data-dir", gold, "--json", "--record", board)
     verdicts = {each["id"]: each for each in json.loads(every.out)["verdicts"]}
     assert verdicts[package.submission.id]["verdict"] == "accepted"
-    assert [each for each in verdicts[package.submission.id]["warnings"] if "all predictions are those of" in each]
+    assert [
+        each for each in verdicts[package.submission.id]["warnings"] if "all predictions are the same as in" in each
+    ]
     assert runner("leaderboard", "check", gold, "--all").exit_code == 2
 
 
 def test_seeds_with_the_same_predictions_are_said(package):
-    warning = "seeds: some have the very same predictions"
-    assert not [each for each in leaderboard_rules.warnings_of(package.submission) if each.startswith(warning)]
+    warning = "seeds: some have identical predictions"
+    assert not [each for each in leaderboard_rules.find_warnings(package.submission) if each.startswith(warning)]
     files = package.submission.files
     copied = {path.replace("seed0", "seed1"): file for path, file in files.items() if "seed0" in path}
     twins = package.submission.model_copy(update={"files": {**files, **copied}})
-    assert [each for each in leaderboard_rules.warnings_of(twins) if each.startswith(warning)]
+    assert [each for each in leaderboard_rules.find_warnings(twins) if each.startswith(warning)]
 
 
 def test_a_copy_with_something_changed_is_known_by_its_scores(package, runs, gold):
@@ -188,21 +190,23 @@ def test_a_copy_with_something_changed_is_known_by_its_scores(package, runs, gol
         path: file.model_copy(update={"content_sha256": f"{i:064x}"})
         for i, (path, file) in enumerate(other.files.items())
     }
-    board = [leaderboard_rules.known(package.submission)]
+    board = [leaderboard_rules.fingerprint(package.submission)]
     problems, warnings = leaderboard_rules.compare_with_existing(other.model_copy(update={"files": changed}), board)
     assert problems == []
-    assert [each for each in warnings if f"are those of {package.submission.id} to the last digit" in each]
+    assert [each for each in warnings if f"are the same as in {package.submission.id} to the last digit" in each]
 
 
 def test_what_a_correction_replaced_is_no_copy_of_it(package, runs, gold, tmp_path):
     newer = packed(*runs, gold=gold, submitted_by="Tester", name="Corrected", supersedes=package.submission.id)
     for each in (package, newer):
-        others = [leaderboard_rules.known(found.submission) for found in (package, newer) if found is not each]
+        others = [leaderboard_rules.fingerprint(found.submission) for found in (package, newer) if found is not each]
         assert leaderboard_rules.compare_with_existing(each.submission, others)[0] == []
     newest = packed(*runs, gold=gold, submitted_by="tester", name="Once more", supersedes=newer.submission.id)
-    chain = [leaderboard_rules.known(each.submission) for each in (package, newer, newest)]
+    chain = [leaderboard_rules.fingerprint(each.submission) for each in (package, newer, newest)]
     for each in (package, newer, newest):
         others = [other for other in chain if other.id != each.submission.id]
         assert leaderboard_rules.compare_with_existing(each.submission, others)[0] == []
-    copied = [leaderboard_rules.known(packed(*runs, gold=gold, submitted_by="ann", name="Copy").submission)]
-    assert "all predictions are those of" in leaderboard_rules.compare_with_existing(newer.submission, copied)[0][0]
+    copied = [leaderboard_rules.fingerprint(packed(*runs, gold=gold, submitted_by="ann", name="Copy").submission)]
+    assert (
+        "all predictions are the same as in" in leaderboard_rules.compare_with_existing(newer.submission, copied)[0][0]
+    )

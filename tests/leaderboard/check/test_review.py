@@ -70,8 +70,8 @@ def forged_pull_requests(package: Package, other: Package) -> dict[str, tuple[di
     mine, theirs, one = package.folder, other.folder, contents(package)
     prediction = next(path for path in one if path.endswith(".gz"))
     return {
-        "somebody else's files": ({**one, f"{theirs}/submission.json": b"{}"}, "is on the board already"),
-        "somebody else's predictions": ({f"{theirs}/predictions/x": b"{}"}, "is on the board already"),
+        "somebody else's files": ({**one, f"{theirs}/submission.json": b"{}"}, "is already on the leaderboard"),
+        "somebody else's predictions": ({f"{theirs}/predictions/x": b"{}"}, "is already on the leaderboard"),
         "a file of the checks": ({**one, f"checks/{package.submission.id}/verdict.json": b"{}"}, "maintainers"),
         "a verdict on another": ({f"checks/{other.submission.id}/verdict.json": b"{}"}, "maintainers"),
         "the board's own file": ({**one, "board.json": b"{}"}, "may not be changed by a submission"),
@@ -79,20 +79,20 @@ def forged_pull_requests(package: Package, other: Package) -> dict[str, tuple[di
         "the attributes": ({**one, ".gitattributes": b""}, "may not be changed by a submission"),
         "a workflow": ({**one, ".github/workflows/x.yml": b"on: push"}, "may not be changed by a submission"),
         "a file beside all submissions": ({**one, "submissions/x.py": b""}, "may not be changed by a submission"),
-        "removes a submission": (dict.fromkeys(contents(other)), "is removed"),
+        "removes a submission": (dict.fromkeys(contents(other)), "is deleted"),
         "removes the card": ({**one, "README.md": None}, "may not be changed by a submission"),
-        "two submissions": ({**one, "submissions/a-0123456789ab/submission.json": b"{}"}, "one is sent at a time"),
-        "a name that is no id": ({"submissions/../x/submission.json": b"{}"}, "no id of a submission"),
+        "two submissions": ({**one, "submissions/a-0123456789ab/submission.json": b"{}"}, "send one at a time"),
+        "a name that is no id": ({"submissions/../x/submission.json": b"{}"}, "not a submission id"),
         "a folder of another id": (
             {path.replace(package.submission.id, "a-0123456789ab"): content for path, content in one.items()},
-            "the folder is called a-0123456789ab",
+            "the folder is named a-0123456789ab",
         ),
         "nothing": ({}, "changes nothing"),
         "no record": ({prediction: one[prediction]}, "is missing"),
-        "a file more": ({**one, f"{mine}/run.sh": b"#!/bin/sh"}, "does not belong there"),
+        "a file more": ({**one, f"{mine}/run.sh": b"#!/bin/sh"}, "is not listed in submission.json"),
         "a file fewer": ({path: content for path, content in one.items() if path != prediction}, "is missing"),
-        "a withdrawal in a new one": ({**one, f"{mine}/withdrawn.json": b"{}"}, "does not belong"),
-        "a withdrawal of nothing": ({f"{mine}/withdrawn.json": b"{}"}, "no such submission to withdraw"),
+        "a withdrawal in a new one": ({**one, f"{mine}/withdrawn.json": b"{}"}, "must not be part of a new submission"),
+        "a withdrawal of nothing": ({f"{mine}/withdrawn.json": b"{}"}, "the submission to withdraw does not exist"),
         "a withdrawal of somebody else's": (
             {f"{theirs}/withdrawn.json": as_bytes(Withdrawal(reason="bad"))},
             "but tester opened the pull request",
@@ -267,7 +267,7 @@ def test_once_more_from_an_old_base_the_verdict_on_main_stays(board, machine, pa
     board.commit(contents(other))
     number = propose(board, contents(package), base=start)
     first = checked(machine, board, number, gold, "--comment", "--merge")["verdict"]
-    assert [each for each in first["warnings"] if "the same checkpoint is on the board" in each]
+    assert [each for each in first["warnings"] if "the same checkpoint is on the leaderboard" in each]
     head = board.resolve("main")
     for again in (number, propose(board, contents(package), base=start)):
         second = checked(machine, board, again, gold, "--comment", "--merge")["verdict"]

@@ -48,7 +48,7 @@ def test_what_is_on_main_otherwise_than_it_was_checked_gets_no_verdict(board, ma
     board.commit({**contents(package), path: b"other"})
     found = checked(machine, board, number, gold, "--merge")
     assert found["code"] == 11
-    assert [each for each in found["verdict"]["problems"] if f"{path}: is on main otherwise than here" in each]
+    assert [each for each in found["verdict"]["problems"] if f"{path}: differs from the file on main" in each]
     assert not merged_there(board, package.submission.id)
 
 
@@ -131,7 +131,7 @@ def test_what_is_no_longer_there_cannot_be_withdrawn(board, machine, package, go
     number = propose(board, {f"{package.folder}/withdrawn.json": as_bytes(Withdrawal(reason="bad"))}, base=before)
     board.commit(dict.fromkeys(contents(package)))
     found = checked(machine, board, number, gold, "--merge")
-    assert (found["code"], "there is no such submission" in found["verdict"]["problems"][0]) == (11, True)
+    assert (found["code"], "the submission to withdraw does not exist" in found["verdict"]["problems"][0]) == (11, True)
     assert not [path for path in main_files(board) if path.startswith(package.folder)]
 
 

@@ -30,7 +30,7 @@ def board():
     cells = scores["cells"]
     places = {key: i for i, key in enumerate(zip(cells["row"], cells["task"], cells["language"], strict=True))}
     # Scored on other data than everybody's.
-    cells["n"][places[3, list(SEEN.layout.tasks).index("xnli"), list(SEEN.layout.languages).index("sw")]] += 1
+    cells["n"][places[3, list(SEEN.schema.tasks).index("xnli"), list(SEEN.schema.languages).index("sw")]] += 1
     for row in scores["rows"][:2]:
         row["replicates"] = f"replicates/{row['id']}.js"
     return scores
@@ -40,7 +40,7 @@ def board():
 def replicates():
     """Return id -> what is said to be the replicates of the best two: cells by resamples, in hundredths."""
     dice = np.random.RandomState(0)
-    cells = [(name, code) for name in SEEN.layout.tasks for code in board_codes(SEEN, name)]
+    cells = [(name, code) for name in SEEN.schema.tasks for code in board_codes(SEEN, name)]
     shared = dice.normal(0, 150, (len(cells), 200))
     made = {}
     for i, row in enumerate((BEST, SECOND)):

@@ -38,8 +38,8 @@ def test_a_model_shows_its_heat_map_and_where_its_numbers_come_from(shown):
     )
     expected = {
         f"{task}/{code}": one_decimal(score_of(task, code, 0))
-        for task in SEEN.layout.benchmarks["xtreme"].tasks
-        for code in SEEN.layout.members[task]["xtreme"]
+        for task in SEEN.schema.benchmarks["xtreme"].tasks
+        for code in SEEN.schema.members[task]["xtreme"]
     }
     assert dict(cells) == expected
     text = shown.text("#model")
@@ -93,9 +93,9 @@ def test_a_model_shows_the_scores_of_each_seed_as_the_check_computed_them(
     shown.open(f"benchmark={benchmark}&targets={','.join(tasks)}&languages={','.join(languages)}&model={name}")
     unfold_seeds(shown)
     expected, means = {}, []
-    for task in tasks or SEEN.layout.benchmarks[benchmark].tasks:
-        spec = SEEN.layout.tasks[task]
-        codes = [code for code in SEEN.layout.members[task][benchmark] if not languages or code in languages]
+    for task in tasks or SEEN.schema.benchmarks[benchmark].tasks:
+        spec = SEEN.schema.tasks[task]
+        codes = [code for code in SEEN.schema.members[task][benchmark] if not languages or code in languages]
         by_seed = []
         for seed in ("0", "1", "2"):
             found = {code: scores[seed][task][code] for code in codes}
@@ -128,7 +128,7 @@ def test_a_seed_that_lacks_scores_is_partial_and_one_seed_has_no_table(board, br
         ("lareqa", "ru", {0: 81.0, 1: 50.0, 2: 60.0}),
     ):
         over = spread(list(by_seed.values()))
-        cell = made_cell(made.layout.tasks[task], code, over.mean)
+        cell = made_cell(made.schema.tasks[task], code, over.mean)
         score = replace(cell.score, n=300 if code == "ru" else 100)  # LAReQA's mean is over examples
         cells.append(Cell(score, over.deviation, None, len(by_seed) != 2, cell.data, by_seed))
     add(made, made_row(1, id="seeds-1", seeds=(0, 1, 2)), cells)
@@ -170,10 +170,10 @@ def test_a_seed_that_lacks_scores_is_partial_and_one_seed_has_no_table(board, br
         ("english-dev", ""),
         ("none", ""),
         ("english-dev, none", ""),
-        ("target-dev", "chosen on: target-dev"),
-        ("english-dev, target-dev", "chosen on: english-dev, target-dev"),
-        ("last", "state: last"),
-        ("our own way", "chosen on: our own way"),
+        ("target-dev", "selected on: target-dev"),
+        ("english-dev, target-dev", "selected on: english-dev, target-dev"),
+        ("last", "checkpoint: last"),
+        ("our own way", "selected on: our own way"),
     ],
 )
 def test_a_state_chosen_on_anything_but_english_is_said_beside_the_name(selected_by, said, browser, tmp_path):
@@ -184,9 +184,9 @@ def test_a_state_chosen_on_anything_but_english_is_said_beside_the_name(selected
     shown = Page(browser, (tmp_path / "index.html").as_uri())
     shown.open()
     parts = shown.text(f'#table [data-id="{row.id}"] .byline').split("\u00a0· ")
-    assert [part for part in parts if part.startswith(("chosen", "state"))] == ([said] if said else [])
+    assert [part for part in parts if part.startswith(("selected", "checkpoint"))] == ([said] if said else [])
     shown.open(f"model={row.id}")
-    assert f"State chosen on{selected_by}" in shown.text("#model")
+    assert f"Checkpoint selected on{selected_by}" in shown.text("#model")
 
 
 NAMESAKES = {
@@ -202,7 +202,7 @@ def test_rows_of_one_name_are_told_apart_by_what_is_known_of_them_and_by_ids_onl
     from selenium.webdriver.common.keys import Keys
 
     made = made_board(1)
-    spec = made.layout.tasks["xnli"]
+    spec = made.schema.tasks["xnli"]
     for name, changes in NAMESAKES.items():
         add(made, made_row(1, id=name, name="Twin", **changes), [made_cell(spec, "de", 70)])
     for name, source in (("reported-a", "A README"), ("reported-b", "A paper")):
@@ -245,7 +245,7 @@ def test_rows_of_one_name_are_told_apart_by_what_is_known_of_them_and_by_ids_onl
 @browsing
 def test_published_figures_show_their_source_first_and_their_note_where_they_are_opened(browser, tmp_path):
     made = made_board(1)
-    found = list(reference_entries.rows(made.layout))
+    found = list(reference_entries.rows(made.schema))
     for row, cells, told in found:
         add(made, row, cells, told)
     (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")
@@ -254,7 +254,7 @@ def test_published_figures_show_their_source_first_and_their_note_where_they_are
     assert len(shown.order("reported")) == len(found)
     for row, _, _ in found:
         parts = shown.text(f'[data-id="{row.id}"] .byline').split("\u00a0· ")
-        assert parts == [row.source["text"], "track not said"]
+        assert parts == [row.source["text"], "track not stated"]
     assert shown.text('[data-id="reported-mt5-xxl-mt5-repository-readme"] .column-average').endswith("3 of 9 targets")
     shown.open("targets=xnli,pawsx,panx")
     assert shown.text('[data-id="reported-mt5-xxl-mt5-repository-readme"] .column-average') == "81.4"
@@ -266,14 +266,14 @@ def test_published_figures_show_their_source_first_and_their_note_where_they_are
         for href in shown.run("return [...document.querySelectorAll('#model dl a')].map((a) => a.href)"):
             links[row.source["text"]] = href
     # Where the others stand is not written down.
-    assert links == {"XTREME paper, Table 20": made.layout.benchmarks["xtreme"].paper}
+    assert links == {"XTREME paper, Table 20": made.schema.benchmarks["xtreme"].paper}
     assert shown.complaints() == []
 
 
 @browsing
 def test_the_heat_map_says_what_its_means_are_and_where_nothing_is(browser, tmp_path):
     made = made_board(1)
-    cells = [made_cell(made.layout.tasks[task], "de", 70) for task in ("xnli", "xquad")]
+    cells = [made_cell(made.schema.tasks[task], "de", 70) for task in ("xnli", "xquad")]
     add(made, made_row(1, id="sparse-1"), cells)
     (tmp_path / "index.html").write_text(page.render(made.to_json()), encoding="utf-8")
     shown = Page(browser, (tmp_path / "index.html").as_uri())
@@ -294,4 +294,6 @@ def test_the_heat_map_says_what_its_means_are_and_where_nothing_is(browser, tmp_
         )
         assert {title for text, title in titles if text == "EM / F1"} == {told}
         assert {title for text, title in titles if text != "EM / F1"} == {""}
-    assert "in question answering the score is the mean of exact match and F1" in " ".join(shown.text("footer").split())
+    assert "for question answering, the score is the mean of exact match and F1" in " ".join(
+        shown.text("footer").split()
+    )

@@ -65,7 +65,7 @@ def test_hostile_text_is_cut_cleaned_and_escaped(board):
 def test_an_empty_board_has_a_page(board):
     cells = {name: [] for name in board["cells"]}
     text = page.render({**board, "rows": [], "cells": cells, "data": []})
-    assert "No model has been checked" in text
+    assert "No checked model has a complete score yet" in text
 
 
 def test_only_files_in_the_folder_of_replicates_are_ever_loaded():
@@ -95,7 +95,7 @@ def test_it_works_from_a_file_and_from_a_server_and_asks_for_nothing(way, browse
 @pytest.mark.parametrize("benchmark", ["xtreme", "xtreme-r"])
 def test_the_table_shows_the_numbers_of_the_build(benchmark, shown):
     shown.open(f"benchmark={benchmark}")
-    tasks = SEEN.layout.benchmarks[benchmark].tasks
+    tasks = SEEN.schema.benchmarks[benchmark].tasks
     lines = {name: texts for name, *texts in shown.shown()}
     table = shown.table()
     assert set(lines) == set(table) >= {BEST, SECOND, CLAIMED, REPORTED}
@@ -130,8 +130,8 @@ def test_only_checked_whole_and_fair_rows_are_ranked(shown):
     assert set(ranks[len(checked) :]) == {"–"}
     assert "Saw test data" in shown.text("#table")
     published = shown.text('#table tbody[data-section="reported"] .section')
-    assert published.startswith("Published figures1. As their source gives them")
-    assert "nobody recomputed them" in published
+    assert published.startswith("Published scores1. Copied from the source")
+    assert "not recomputed" in published
     shown.click(f'[data-focus="model-{REPORTED}"]')
     shown.wait_for("#model[open]")
     text = shown.text("#model")
@@ -139,7 +139,7 @@ def test_only_checked_whole_and_fair_rows_are_ranked(shown):
     assert "A paper, table 2" in text
     assert "Note: question answering as F1 only" in text
     shown.click("#model .close")
-    assert "test data: unknown" in shown.text(f'[data-id="{UNSURE}"]')
+    assert "saw test data: unknown" in shown.text(f'[data-id="{UNSURE}"]')
 
 
 @browsing
@@ -167,7 +167,7 @@ def test_chosen_targets_and_languages_change_the_averages_as_the_benchmarks_woul
     for value in ("xnli", "lareqa", "tatoeba", "Latin", "IE: Germanic", "Turkic"):
         shown.find(f'#facets input[value="{value}"]').find_element("xpath", "..").click()
     assert "targets=xnli,lareqa,tatoeba&scripts=Latin&families=IE%3A%20Germanic,Turkic" in shown.fragment()
-    known, table = SEEN.layout.languages, shown.table()
+    known, table = SEEN.schema.languages, shown.table()
     families = ("IE: Germanic", "Turkic")
     chosen = [code for code, line in known.items() if line.script == "Latin" and line.family in families]
     for number, name in enumerate(ROWS):
@@ -175,8 +175,8 @@ def test_chosen_targets_and_languages_change_the_averages_as_the_benchmarks_woul
             continue
         means = []
         for task in ("xnli", "lareqa", "tatoeba"):
-            codes = [code for code in SEEN.layout.members[task]["xtreme-r"] if code in chosen]
-            means.append(mean_over(SEEN.layout.tasks[task], [cell_of(task, code, number) for code in codes]))
+            codes = [code for code in SEEN.schema.members[task]["xtreme-r"] if code in chosen]
+            means.append(mean_over(SEEN.schema.tasks[task], [cell_of(task, code, number) for code in codes]))
             assert float(table[name][task]) == pytest.approx(means[-1], abs=1e-4)
         assert float(table[name]["average"]) == pytest.approx(mean(means), abs=1e-4)
     assert shown.text("#summary").startswith("Mean over 3 of 10 targets and 6 of 50 languages")
@@ -201,9 +201,9 @@ def test_the_gap_is_that_of_the_report(shown):
     table = shown.table()
     for number in (0, 1):
         gaps = []
-        for task in SEEN.layout.benchmarks["xtreme"].tasks:
-            spec = SEEN.layout.tasks[task]
-            codes = SEEN.layout.members[task]["xtreme"]
+        for task in SEEN.schema.benchmarks["xtreme"].tasks:
+            spec = SEEN.schema.tasks[task]
+            codes = SEEN.schema.members[task]["xtreme"]
             cells = {code: made_cell(spec, code, score_of(task, code, number)).score for code in codes}
             gap = task_result(spec, cells, "xtreme").gap
             gaps += [] if gap is None else [gap]
@@ -215,12 +215,12 @@ def test_columns_of_groups_and_of_languages(shown):
     shown.open()
     shown.click('#columns [data-value="groups"]')
     line = shown.table()[BEST]
-    for group, members in SEEN.layout.benchmarks["xtreme"].groups.items():
+    for group, members in SEEN.schema.benchmarks["xtreme"].groups.items():
         expected = mean(ROWS[BEST]["task_scores"][task]["xtreme"] for task in members)
         assert float(line[group]) == pytest.approx(expected, abs=1e-4)
     shown.click('#columns [data-value="languages"]')
     line = shown.table()[BEST]
-    having = [t for t in SEEN.layout.benchmarks["xtreme"].tasks if "sw" in SEEN.layout.members[t]["xtreme"]]
+    having = [t for t in SEEN.schema.benchmarks["xtreme"].tasks if "sw" in SEEN.schema.members[t]["xtreme"]]
     assert float(line["sw"]) == pytest.approx(mean(score_of(task, "sw", 0) for task in having), abs=1e-4)
 
 

@@ -27,10 +27,10 @@ def test_what_an_address_asks_for_and_is_not_there_is_said(shown):
     shown.open(f"track=no+such&targets=xnli,nope&languages=de,%3Cb%3E&model={gone}&scripts=Latin")
     said = "return [...document.querySelectorAll('#unknown p')].map((p) => p.textContent)"
     assert shown.run(said) == [
-        "There is no track no+such here.",
-        "There is no target nope here.",
-        "There is no language <b> here.",
-        f"There is no submission {gone} here.",
+        "This leaderboard has no track no+such.",
+        "This leaderboard has no target nope.",
+        "This leaderboard has no language <b>.",
+        f"This leaderboard has no submission {gone}.",
     ]
     assert BEST in shown.order()
     assert not shown.run("return document.getElementById('model').open")
@@ -38,11 +38,11 @@ def test_what_an_address_asks_for_and_is_not_there_is_said(shown):
     assert not shown.find("#unknown").is_displayed()
     assert shown.run("return document.activeElement.id") == "table"
     shown.open(f"compare={gone},{BEST}")
-    assert shown.run(said) == [f"There is no submission {gone} here."]
+    assert shown.run(said) == [f"This leaderboard has no submission {gone}."]
     shown.click('#columns [data-value="groups"]')
     assert shown.run(said) == []
     shown.open("targets=" + ",".join("x" * 1000 for _ in range(50)))
-    assert shown.run(said) == [f"There is no target {'x' * 80}… here."] * 5
+    assert shown.run(said) == [f"This leaderboard has no target {'x' * 80}…."] * 5
     shown.open(f"benchmark=xtreme-r&columns=groups&targets=xnli&scripts=Latin&resources=class%203&model={BEST}")
     assert shown.run(said) == []
 
@@ -77,7 +77,7 @@ def test_search_finds_names_and_says_when_there_is_none(shown):
     assert shown.order() == [SECOND]
     assert shown.text(f'[data-id="{SECOND}"] .rank') == "2"
     shown.find("#search").send_keys("zzz")
-    assert "No model of this track has" in shown.text("#table")
+    assert "No model in this track matches" in shown.text("#table")
 
 
 @browsing
@@ -124,7 +124,7 @@ def test_the_keyboard_leads_into_a_comparison_and_back(shown):
         shown.find(f'[data-focus="model-{row}"]').send_keys(Keys.ENTER)
         shown.wait_for("#model[open]")
         assert shown.text(":focus") == ROWS[row]["name"]
-        button = "//dialog[@id='model']//button[contains(., 'ompar') or contains(., 'Choose')]"
+        button = "//dialog[@id='model']//button[contains(., 'ompar') or contains(., 'Select')]"
         shown.find(button, by="xpath").send_keys(Keys.ENTER)
         if row == SECOND:
             shown.wait_for("#comparison .warnings")

@@ -1,41 +1,41 @@
-// Elements of the page. Text of others goes into text nodes only; markup is never made of text.
+// Create elements. Untrusted text goes only into text nodes and is never parsed as markup.
 
-/** Return a new element; children are elements or texts, `on` holds what it listens to. */
+/** Return a new element; children are elements or texts, `on` maps events to listeners. */
 function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "on") for (const [event, listen] of Object.entries(value)) made.addEventListener(event, listen);
-    else if (name === "class") made.className = value;
-    else if (name === "checked" || name === "disabled" || name === "value") made[name] = value;
-    else made.setAttribute(name, value === true ? "" : value);
+    if (name === "on") for (const [event, listen] of Object.entries(value)) node.addEventListener(event, listen);
+    else if (name === "class") node.className = value;
+    else if (name === "checked" || name === "disabled" || name === "value") node[name] = value;
+    else node.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
-  return made;
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  return node;
 }
 
-/** Return a name that somebody gave, kept apart from the direction of the writing around it. */
+/** Return the name of a row, isolated from the text direction around it. */
 function nameOf(row) {
   return element("bdi", {}, row.name);
 }
 
-/** Return a row's name, with what tells it from others of that name. */
-function nameApart(row) {
-  return [nameOf(row), row.apart && " ", row.apart && element("bdi", { class: "apart" }, `(${row.apart})`)];
+/** Return a row's name with its suffix, as elements. */
+function labelElements(row) {
+  return [nameOf(row), row.suffix && " ", row.suffix && element("bdi", { class: "apart" }, `(${row.suffix})`)];
 }
 
-/** Return the same as text. */
-function textApart(row) {
-  return row.apart ? `${row.name} (${row.apart})` : row.name;
+/** Return a row's name with its suffix, as text. */
+function labelText(row) {
+  return row.suffix ? `${row.name} (${row.suffix})` : row.name;
 }
 
-/** Return a link to another page, or the text alone where its address is not of the web's safe kind. */
+/** Return a link to another page, or only the text if the address is not https. */
 function linkTo(address, text) {
   if (!/^https:\/\/[a-z0-9.-]+(\/|$)/i.test(address ?? "")) return text ?? address ?? "";
   return element("a", { href: address, rel: "noopener noreferrer nofollow", target: "_blank" }, text ?? address);
 }
 
-/** Return a number with one decimal and a true minus sign; a dash where there is none. */
+/** Return a number with one decimal and a true minus sign; a dash if it is missing. */
 function oneDecimal(value) {
   return decimals(value, 1);
 }
@@ -51,10 +51,10 @@ function signed(value) {
   return (value > 0 ? "+" : "−") + text;
 }
 
-/** Where long words of headings may be broken, as all of them together are wider than a phone. */
+/** Allowed breaks in long words of headings, which are too wide for a phone. */
 const BROKEN = ["Classi-fication", "Struc-tured", "predic-tion", "Ques-tion", "answer-ing", "Re-trieval"];
 
-/** Return a title for the head of a narrow column: it may be broken, but not before a last letter alone. */
+/** Return a title for a narrow column: it may be broken, but not before a single last letter. */
 function heading(title) {
   const whole = title.replace(/-(?=.$)/, "\u2011");
   return BROKEN.reduce((text, word) => text.replace(word.replace("-", ""), word.replace("-", "\u00ad")), whole);
@@ -64,14 +64,14 @@ function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 }
 
-/** Return how many there are, and of how many where that is more: "9 targets", "3 of 9 targets". */
-function outOf(count, all, one) {
+/** Return a count, with the total if it is larger: "9 targets", "3 of 9 targets". */
+function countOf(count, all, one) {
   return count < all ? `${count} of ${plural(all, one)}` : plural(count, one);
 }
 
-/** Return over how many targets a row's number in a column is; "" where none is missing. */
-function targetsOf({ ofTargets, found, of }, { index }) {
-  return ofTargets && found[index] < of ? outOf(found[index], of, "target") : "";
+/** Return the number of targets that a value is the mean of; "" if none is missing. */
+function targetsOf({ ofTargets, counts, of }, { index }) {
+  return ofTargets && counts[index] < of ? countOf(counts[index], of, "target") : "";
 }
 
 function valueCell(column, row, kind = "") {
@@ -82,7 +82,7 @@ function valueCell(column, row, kind = "") {
   return cell;
 }
 
-/** Return a number as it stands in a table: partial ones with the word. Bare, since a table has thousands. */
+/** Return a table cell with a number; partial ones say so. Plain DOM calls, since a table has thousands of cells. */
 function numberCell(value, state, { kind = "", digits = 1 } = {}) {
   const cell = document.createElement("td");
   cell.className = `number${kind}${state === NONE ? " none" : ""}`;
@@ -91,7 +91,7 @@ function numberCell(value, state, { kind = "", digits = 1 } = {}) {
   return cell;
 }
 
-/** Return a group of switches of which one is on. */
+/** Return a group of toggle buttons of which one is pressed. */
 function segments(label, options, chosen, choose) {
   const buttons = options.map(([value, text]) =>
     element("button", { type: "button", "aria-pressed": String(value === chosen), "data-value": value,
@@ -99,7 +99,7 @@ function segments(label, options, chosen, choose) {
   return element("div", { class: "segments", role: "group", "aria-label": label }, buttons);
 }
 
-/** Return a definition list of [term, value]; what is not known is left out. */
+/** Return a definition list of [term, value]; unknown values are left out. */
 function definitions(pairs) {
   const known = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return element("dl", {}, known.map(([term, value]) =>

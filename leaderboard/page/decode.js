@@ -1,12 +1,12 @@
-// The data that the page carries, as typed arrays of rows by slots. A slot is a language of a task.
+// Decode the data of the page into typed arrays of shape (rows, slots). A slot is one language of one task.
 
-/** Stands for "none" among hundredths of a percent. */
+/** Missing value among hundredths of a percent. */
 const ABSENT = 65535;
 const ARRAYS = {
   float64: Float64Array, float32: Float32Array, int32: Int32Array, uint16: Uint16Array, uint8: Uint8Array,
 };
 
-function bytesOf(base64) {
+function decodeBase64(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
@@ -14,29 +14,29 @@ function bytesOf(base64) {
   return bytes;
 }
 
-/** Return the numbers of a column; of one whose rows are mostly alike come the shared row and what differs from it. */
-function numbersOf({ type, rows, common, places, values }) {
-  const read = (base64, kind = type) => new ARRAYS[kind](bytesOf(base64).buffer);
+/** Decode a column; one with mostly equal rows is stored as a common row and the values that differ from it. */
+function decodeColumn({ type, rows, common, places, values }) {
+  const read = (base64, kind = type) => new ARRAYS[kind](decodeBase64(base64).buffer);
   if (!common) return read(values);
   const shared = read(common);
-  const made = new ARRAYS[type](rows * shared.length);
-  for (let row = 0; row < rows; row++) made.set(shared, row * shared.length);
+  const decoded = new ARRAYS[type](rows * shared.length);
+  for (let row = 0; row < rows; row++) decoded.set(shared, row * shared.length);
   const others = read(values);
   read(places, "int32").forEach((place, i) => {
-    made[place] = others[i];
+    decoded[place] = others[i];
   });
-  return made;
+  return decoded;
 }
 
 function readScript(id) {
   return JSON.parse(document.getElementById(id).textContent);
 }
 
-/** Return the board with everything found by name that is looked up often. */
+/** Return the board with maps for everything that is often looked up by name. */
 function readBoard() {
   const board = readScript("board");
   for (const [name, column] of Object.entries(board.columns)) {
-    board.columns[name] = numbersOf(column);
+    board.columns[name] = decodeColumn(column);
   }
   board.width = board.slots.length;
   board.taskNamed = new Map(board.tasks.map((task) => [task.name, task]));
@@ -47,60 +47,60 @@ function readBoard() {
   board.rows.forEach((row, index) => {
     row.index = index;
     row.board_track = trackLabel(row.track);
-    row.sought = `${row.name} ${row.submitted_by ?? ""}`.toLowerCase();
+    row.searchText = `${row.name} ${row.submitted_by ?? ""}`.toLowerCase();
   });
-  tellApart(board.rows);
+  labelDuplicates(board.rows);
   board.english = new Set(board.tasks.map((task) => task.english).filter(Boolean));
-  board.told = new Map();
+  board.buildFacts = new Map();
   return board;
 }
 
-/** Return what is known of a row beside its name: who submitted it and of how many seeds, or the source of figures. */
-function knownBy(row) {
+/** Return what describes a row beside its name: submitter and number of seeds, or the source of published scores. */
+function descriptionOf(row) {
   if (row.kind === "reported") return row.source;
-  return [row.submitted_by && `by ${row.submitted_by}`, plural(row.seeds, "seed"), standingOf(row)]
+  return [row.submitted_by && `by ${row.submitted_by}`, plural(row.seeds, "seed"), statusOf(row)]
     .filter(Boolean).join(", ");
 }
 
-function standingOf(row) {
+function statusOf(row) {
   return row.withdrawn ? "withdrawn" : row.superseded_by ? "superseded" : "";
 }
 
-/** Write into rows that share a name what tells them apart; of their ids only where nothing else does. */
-function tellApart(rows) {
+/** Give rows with the same name a suffix that distinguishes them; ids are used only if nothing else differs. */
+function labelDuplicates(rows) {
   const counted = (of) => {
     const counts = new Map();
     for (const row of rows) counts.set(of(row), (counts.get(of(row)) ?? 0) + 1);
     return (row) => counts.get(of(row));
   };
   const named = counted((row) => row.name);
-  const alike = counted((row) => JSON.stringify([row.name, knownBy(row)]));
+  const alike = counted((row) => JSON.stringify([row.name, descriptionOf(row)]));
   for (const row of rows) {
     const id = row.kind === "reported" ? row.id : row.id.slice(-12);
-    const words = [knownBy(row), alike(row) > 1 && id].filter(Boolean).join(", ");
-    row.apart = named(row) > 1 ? words : "";
+    const words = [descriptionOf(row), alike(row) > 1 && id].filter(Boolean).join(", ");
+    row.suffix = named(row) > 1 ? words : "";
   }
 }
 
-/** Return the board track of a row; "" where its source does not say it. */
+/** Return the track of a row; "" if its source does not state it. */
 function trackLabel(track) {
   const parts = [track?.architecture, track?.phase, track?.training];
   return parts.every(Boolean) ? parts.join(", ") : "";
 }
 
-/** Return what the build says of a task in a benchmark, for all rows: the mean, and whether it is complete. */
-function toldOf(board, benchmark, task) {
+/** Return what only the build knows of a task in a benchmark, for all rows: mean and completeness. */
+function buildFactsOf(board, benchmark, task) {
   const key = `${benchmark}/${task}`;
-  if (!board.told.has(key)) {
+  if (!board.buildFacts.has(key)) {
     const mean = new Float64Array(board.rows.length).fill(NaN);
     const complete = new Uint8Array(board.rows.length);
     board.rows.forEach((row, index) => {
       mean[index] = row.means[benchmark]?.[task] ?? NaN;
       complete[index] = row.complete[benchmark]?.includes(task) ? 1 : 0;
     });
-    board.told.set(key, { mean, complete });
+    board.buildFacts.set(key, { mean, complete });
   }
-  return board.told.get(key);
+  return board.buildFacts.get(key);
 }
 
 /** Return the languages of a benchmark's tasks, in the order of the board's languages. */
@@ -112,15 +112,15 @@ function languagesOf(board, benchmark) {
   return board.languages.filter((language) => codes.has(language.code));
 }
 
-/** Return the resource class of a language as it is shown. */
+/** Return the resource class of a language as text. */
 function resourceOf(language) {
-  return Number.isInteger(language.joshi_class) ? `class ${language.joshi_class}` : "class not known";
+  return Number.isInteger(language.joshi_class) ? `class ${language.joshi_class}` : "class unknown";
 }
 
 let details = null;
 
-/** Return what is shown of a row only when it is opened; it is read at the first call. */
-function detailOf(row) {
+/** Return the details of a row, which are shown when it is opened; they are parsed at the first call. */
+function detailsOf(row) {
   details ??= readScript("details");
   return { ...details.rows[row.index], records: details.data };
 }

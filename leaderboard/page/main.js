@@ -1,18 +1,18 @@
-// Puts the parts together: every change goes through the state, and the state into the address.
+// Start the page: every change goes through the state, and the state is kept in the address.
 
 function makeApp(board) {
   const app = {
     board,
     ...stateOf(board, location.hash),
     picks: [],
-    whole: new Set(),
+    expanded: new Set(),
     sections: [],
     view: null,
-    viewed: "",
+    viewKey: "",
     written: "",
     opened: "",
 
-    /** Change the state, draw it and write it into the address; as a step to go back to, unless it is to replace. */
+    /** Change the state, draw it, and write it into the address, as a new history entry unless `replace`. */
     change(update, { replace = false } = {}) {
       app.state = { ...app.state, ...update };
       app.unknown = [];
@@ -30,7 +30,7 @@ function makeApp(board) {
       showUnknown(app);
       showTable(app);
       showTray(app);
-      // Before a dialog opens, which gives the focus back when it is closed; and after, for what is in the dialog.
+      // Before a dialog opens, because it restores the focus when it closes; and after, for elements in the dialog.
       focusOn(focused);
       showDialogs(app);
       focusOn(focused);
@@ -40,29 +40,29 @@ function makeApp(board) {
   return app;
 }
 
-/** Give the focus to what has taken the place of an element that was drawn anew. */
+/** Focus the element that replaced a redrawn one. */
 function focusOn(name) {
   if (!name || document.activeElement?.dataset?.focus === name) return;
   document.querySelector(`[data-focus="${CSS.escape(name)}"]`)?.focus({ preventScroll: true });
 }
 
-/** Give the focus that nothing has to the nearest of what was last used: the tray, the model's row, or the table. */
+/** If nothing has the focus, focus what was last used: the tray, the model's row, or the table. */
 function focusBack(app) {
   const focused = document.activeElement;
-  // What was hidden or taken out keeps the focus until the page is laid out again.
+  // A hidden or removed element keeps the focus until the next layout.
   if ((focused !== document.body && focused.getClientRects().length) || document.querySelector("dialog[open]")) return;
   const places = ["#tray:not([hidden]) .main:enabled", `[data-focus="${CSS.escape(`model-${app.opened}`)}"]`, "#table"];
   const place = places.map((selector) => document.querySelector(selector)).find(Boolean);
   place.focus({ preventScroll: true });
 }
 
-/** Compute the view anew if what it depends on has changed. */
+/** Recompute the view if its inputs have changed. */
 function compute(app) {
   const { tasks, languages } = chosenBy(app.board, app.state);
   const key = JSON.stringify([app.state.benchmark, app.state.columns, tasks, [...languages]]);
-  if (key === app.viewed) return;
+  if (key === app.viewKey) return;
   app.view = computeView(app.board, app.state.benchmark, tasks, languages, app.state.columns);
-  app.viewed = key;
+  app.viewKey = key;
 }
 
 function showDialogs(app) {
@@ -105,7 +105,7 @@ function buildTheme() {
     try {
       localStorage.setItem("theme", theme);
     } catch {
-      // Some browsers keep nothing for pages from files, or at all; the switch then lasts until the page is closed.
+      // Some browsers store nothing for file:// pages, or at all: the theme then lasts until the page is closed.
     }
   };
   const show = (theme) => {
@@ -126,7 +126,7 @@ function buildTheme() {
   });
 }
 
-/** Let the link that skips the controls leave the address as it is, which holds the state. */
+/** Keep the skip link from changing the address, which holds the state. */
 function listenToSkip() {
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault();

@@ -1,10 +1,10 @@
-// The view as text for a spreadsheet or a paper.
+// Export the table as CSV for a spreadsheet or as Markdown for a paper.
 
 function columnsOf({ view }) {
   return [view.average, ...view.columns, view.gap];
 }
 
-/** Return the rows of the view with all their columns. */
+/** Return the rows of the table with all their columns. */
 function viewLines(app) {
   const columns = columnsOf(app);
   return app.sections.flatMap((section) => section.rows.map((row) => ({
@@ -13,7 +13,7 @@ function viewLines(app) {
   })));
 }
 
-/** Return a text as a field of CSV; one that a spreadsheet would take for a formula gets an apostrophe. */
+/** Return a text as a CSV field; one that a spreadsheet would take for a formula gets an apostrophe. */
 function csvField(text) {
   const safe = /^[=+\-@\t]/.test(text) ? `'${text}` : text;
   return /[",\n']/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
@@ -39,7 +39,7 @@ function asMarkdown(app) {
   const columns = columnsOf(app);
   const line = (fields) => `| ${fields.join(" | ")} |`;
   const rows = viewLines(app).map(({ row, section, place, cells }) => line([
-    place || "–", markdownText(textApart(row)), section.title.toLowerCase(),
+    place || "–", markdownText(labelText(row)), section.title.toLowerCase(),
     ...cells.map(({ value, state }) => oneDecimal(value) + (state === PARTIAL ? " (partial)" : "")),
   ]));
   const head = ["#", "Model", "Section", ...columns.map(({ title }) => markdownText(title))];
@@ -47,7 +47,7 @@ function asMarkdown(app) {
   return [line(head), rule, ...rows, "", summaryOf(app)].join("\n") + "\n";
 }
 
-/** Show the view as text, ready to be copied; browsers do not let every page write to the clipboard by itself. */
+/** Show the table as text to copy, because browsers do not let every page write to the clipboard. */
 function showCopy(app, kind) {
   const text = kind === "CSV" ? asCsv(app) : asMarkdown(app);
   const area = element("textarea", { readonly: true, rows: "14", spellcheck: "false", value: text,
@@ -59,7 +59,7 @@ function showCopy(app, kind) {
       await navigator.clipboard.writeText(text);
       said.textContent = "Copied.";
     } catch {
-      said.textContent = "The browser does not allow it: the text is selected, copy it with the keyboard.";
+      said.textContent = "The browser does not allow this. The text is selected: copy it with the keyboard.";
     }
   };
   fillDialog("copy", [
@@ -68,6 +68,6 @@ function showCopy(app, kind) {
       `${plural(viewLines(app).length, "row")}, as filtered and sorted. ${summaryOf(app)}`),
     area,
     element("p", {}, element("button", { type: "button", class: "main", autofocus: true, on: { click: copy } },
-      "Copy to the clipboard"), " ", said),
+      "Copy to clipboard"), " ", said),
   ]);
 }
