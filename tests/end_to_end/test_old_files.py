@@ -18,10 +18,11 @@ import pandas
 import pytest
 import yaml
 
+from helpers.paths import FIXTURES
 from xharness.tasks.recipes import load_recipe
-from xharness.tasks.task_spec import list_tasks, list_training, load_task, load_training
+from xharness.tasks.registry import list_tasks, list_training, load_task, load_training
 
-OLD = Path(__file__).parent / "fixtures" / "made_at_0.1.0"
+OLD = FIXTURES / "made_at_0.1.0"
 CPU = ("--data-dir", "data", "--device", "cpu", "--dtype", "float32")
 FAST = ("--learning-rate", "1e-2", "--batch-size", "16")
 TRAINED = {"mnli": ("mnli", 50, 150), "four": ("mnli,commonsenseqa,ud_en_hub,squad_v1", 100, 300)}

@@ -85,13 +85,13 @@ def build(
         click.echo(built.summary())
     if push and repo is not None:
         title = f"Build of {(built.sha or '')[:12]}, xharness {__version__}"
-        facts |= _place(setup.build_uploads(repo, space, to), title, repo, yes, as_json)
+        facts |= _upload(setup.build_uploads(repo, space, to), title, repo, yes, as_json)
     if as_json:
         print_json(facts)
 
 
 def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None) -> tuple[BuildResult, str | None]:
-    """Return what came of a build from a data set on the Hub, and the Space that shows it."""
+    """Build from a data set on the Hub; return the result, and the Space that shows the page."""
     from xharness import progress
     from xharness.leaderboard import build as leaderboard_build
     from xharness.leaderboard import mirror
@@ -100,10 +100,10 @@ def _build_from_hub(repo: str, revision: str | None, to: Path, keep: Path | None
     with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="xharness-board-") as folder:
         copy = Path(folder)
         with progress.bar(repo, None, True, "file") as bar:
-            brought = mirror.mirror(repo, revision, copy, bar.update)
-        for sentence in brought.skipped:
+            mirrored = mirror.mirror(repo, revision, copy, bar.update)
+        for sentence in mirrored.skipped:
             say(sentence)
-        built = leaderboard_build.build(copy, to, repo=repo, sha=brought.sha)
+        built = leaderboard_build.build(copy, to, repo=repo, sha=mirrored.sha)
         return built, leaderboard_store.read_board(copy).space
 
 
@@ -127,8 +127,8 @@ def _upload(uploads: list[Upload], title: str, repo: str, yes: bool, as_json: bo
     if not as_json:
         click.echo(leaderboard_deploy.table(plans))
     if not all(plan.is_empty for plan in plans):
-        say("\nNothing was sent. The same command with --yes sends it.")
-    return {"places": [{"state": "planned", **each} for each in planned]}
+        say("\nNothing was uploaded. Give the same command with --yes to upload.")
+    return {"places": [{"state": "planned", **plan_json} for plan_json in planned]}
 
 
 @leaderboard.command("init")
@@ -155,8 +155,8 @@ def init(repo: str, space: str | None, title: str | None, as_json: bool, yes: bo
     who = hub_repository.account(repo) if yes else hub_repository.try_account(repo)
     board = setup.new_board(title or leaderboard_board.TITLE, space or repo, [who.name] if who is not None else [])
     with tempfile.TemporaryDirectory(prefix="xharness-board-") as scratch:
-        places = setup.uploads(repo, board, Path(scratch))
-        facts = _place(places, f"A new leaderboard, xharness {__version__}", repo, yes, as_json)
+        uploads = setup.uploads(repo, board, Path(scratch))
+        facts = _upload(uploads, f"A new leaderboard, xharness {__version__}", repo, yes, as_json)
     if as_json:
         print_json(facts)
 

@@ -96,8 +96,10 @@ def check(
     _fail_if_refused(checks)
 
 
-def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, workers: int) -> Iterator[CheckResult]:
-    """Yield the verdicts on a submission's folder, or on submissions in a copy of a leaderboard's data set."""
+def _check_folder(
+    path: Path, name: str | None, every: bool, data_dir: Path | None, workers: int
+) -> Iterator[CheckResult]:
+    """Yield the verdict on a submission folder, or those on submissions in a copy of a leaderboard's data set."""
     from xharness.errors import did_you_mean, nearest_folder
     from xharness.leaderboard import check as leaderboard_check
     from xharness.leaderboard import store as leaderboard_store
@@ -113,18 +115,18 @@ def _checked(path: Path, name: str | None, every: bool, data_dir: Path | None, w
         yield leaderboard_check.check(path, data_dir=data_dir, workers=workers)
         return
     if not (path / SUBMISSIONS).is_dir():
-        raise UsageError(f"{path}: is no copy of a leaderboard's data set: it has no {SUBMISSIONS}/.")
-    there = leaderboard_store.submission_names(path)
-    if name is not None and name not in there:
-        raise UsageError(f"{path / SUBMISSIONS} has no submission '{name}'.{did_you_mean(name, there)}")
+        raise UsageError(f"{path}: not a copy of a leaderboard's data set: it has no folder {SUBMISSIONS}/.")
+    ids = leaderboard_store.submission_names(path)
+    if name is not None and name not in ids:
+        raise UsageError(f"{path / SUBMISSIONS} has no submission '{name}'.{did_you_mean(name, ids)}")
     known = leaderboard_check.read_fingerprints(path)
-    for each in there if name is None else [name]:
-        folder = path / SUBMISSIONS / each
+    for submission_id in ids if name is None else [name]:
+        folder = path / SUBMISSIONS / submission_id
         if folder.is_symlink() or not folder.is_dir():
             yield leaderboard_check.refusal(submission_id, "", [f"{SUBMISSIONS}/{submission_id} is not a folder."])
             continue
-        others = [other for folder_name, other in known.items() if folder_name != each]
-        before = leaderboard_store.is_accepted(path, each)
+        others = [other for other_id, other in known.items() if other_id != submission_id]
+        before = leaderboard_store.is_accepted(path, submission_id)
         yield leaderboard_check.check(
             folder, name=submission_id, others=others, data_dir=data_dir, workers=workers, accepted_before=before
         )
@@ -153,14 +155,16 @@ class _Checker:
     on_board: BoardIndex
 
     def handle(self, number: int) -> tuple[CheckResult, dict[str, Any]]:
-        """Check a pull request, and return the verdict and what else was done."""
+        """Check a pull request; return the verdict, and the JSON fields on what else was done."""
         from xharness.leaderboard import review
 
         with TemporaryDirectory(prefix="xharness-pull-") as work:
-            found = review.check_pull_request(self.repo, number, Path(work), self.data_dir, self.workers, self.on_board)
-            outcome: dict[str, Any] = {"pull_request": found.proposed.pull.proposal.url}
-            if not found.proposed.withdraws and not found.verdict_on_main:
-                _keep(found.checked, self.record)
+            pull_check = review.check_pull_request(
+                self.repo, number, Path(work), self.data_dir, self.workers, self.on_board
+            )
+            outcome: dict[str, Any] = {"pull_request": pull_check.proposed.pull.proposal.url}
+            if not pull_check.proposed.withdraws and not pull_check.verdict_on_main:
+                _write_record(pull_check.checked, self.record)
             if self.me is not None:
                 outcome["commented"] = review.comment(pull_check, self.me)
                 say("commented" if outcome["commented"] else "the same verdict was posted before")
@@ -194,7 +198,7 @@ def _check_open(checker: _Checker, as_json: bool) -> None:
     """Check all open pull requests. A failed check does not stop the others."""
     from xharness.leaderboard import review
 
-    found: list[CheckResult] = []
+    checks: list[CheckResult] = []
     verdicts: list[dict[str, Any]] = []
     queue = review.queue(checker.repo, checker.me)
     failures = dict(queue.failed)
@@ -225,8 +229,8 @@ def _check_open(checker: _Checker, as_json: bool) -> None:
     _fail_if_refused(checks)
 
 
-def _keep(checked: CheckResult, record: Path | None) -> None:
-    """Write what automation records of a check below a folder, where one was given and there is a digest to go by."""
+def _write_record(checked: CheckResult, record: Path | None) -> None:
+    """Write verdict and replicates below a folder, if one was given and the verdict has a digest."""
     if record is None or not checked.verdict.digest:
         return
     for path, content in checked.files().items():
@@ -245,7 +249,7 @@ def _print(checked: CheckResult) -> None:
     click.echo(check.text(checked))
 
 
-def _fail_if_refused(found: list[CheckResult]) -> None:
+def _fail_if_refused(checks: list[CheckResult]) -> None:
     from xharness.leaderboard import check
 
     refused = [check.sentence(checked) for checked in checks if not checked.verdict.accepted]

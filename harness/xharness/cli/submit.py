@@ -97,14 +97,14 @@ def submit(
     package = None
     if withdraw is not None:
         if runs or given["folder"] is not None:
-            raise UsageError("--withdraw takes no RUN and no --predictions: it only names what is withdrawn.")
-        parcel = leaderboard_submit.withdrawal_upload(withdraw, reason)
+            raise UsageError("--withdraw cannot be used together with RUN or --predictions. Leave them out.")
+        upload = leaderboard_submit.withdrawal_upload(withdraw, reason)
     else:
         if reason is not None:
             raise UsageError("--reason needs --withdraw. Leave it out, or use --note.")
         package = _package(runs, given, who.name if who is not None else None, yes)
-        parcel = leaderboard_submit.package_upload(package)
-    plan = leaderboard_submit.compare(parcel, repo, who, said_user)
+        upload = leaderboard_submit.package_upload(package)
+    plan = leaderboard_submit.compare(upload, repo, who, submitted_by)
     for note in submit_report.plan_notes(plan, package):
         say(note)
     if yes and who is not None:
@@ -145,7 +145,7 @@ def _package(runs: tuple[Path, ...], given: dict[str, Any], user: str | None, ye
     submitter_info = leaderboard_package.SubmitterInfo(
         **given, notes=note, submitted_by=submitter, repo=base or None, revision=commit or None
     )
-    found = (
+    collected = (
         leaderboard_collect.from_runs(runs, given["selected_by"])
         if folder is None
         else leaderboard_collect.from_folder(folder)

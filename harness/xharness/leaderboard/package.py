@@ -131,8 +131,10 @@ def pack(
     problems = rules.find_problems(submission, rows.board_schema())
     if problems:
         raise SubmissionError("\n".join(problems))
-    files = [written(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
-    files += [written(f"{SUBMISSIONS}/{submission.id}/{path}", scored.compressed[path]) for path in submission.files]
+    files = [in_memory_file(f"{SUBMISSIONS}/{submission.id}/{RECORD}", as_bytes(submission))]
+    files += [
+        in_memory_file(f"{SUBMISSIONS}/{submission.id}/{path}", scored.compressed[path]) for path in submission.files
+    ]
     notes = [
         *collected.notes,
         *(f"the leaderboard will note: {warning}" for warning in rules.find_warnings(submission)),

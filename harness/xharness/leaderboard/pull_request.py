@@ -126,8 +126,8 @@ def _rule_problems(
     pull: PullRequest, changes: Mapping[str, Change], ids: list[str], name: str, withdraws: bool, existing: set[str]
 ) -> Iterator[str]:
     """Yield the changes that are not allowed: a pull request may add one submission or withdraw one."""
-    if pull.onto not in (None, MAIN):
-        yield f"the target branch of the pull request is {show_line(str(pull.onto))}, expected {MAIN}."
+    if pull.target_branch not in (None, MAIN):
+        yield f"the target branch of the pull request is {show_line(str(pull.target_branch))}, expected {MAIN}."
     if not changes:
         yield "the pull request changes nothing."
         return

@@ -273,7 +273,7 @@ def _files_for_main(checked_pull: PullRequestCheck) -> Iterator[File]:
     if not checked_pull.proposed.on_main:
         yield from (digests.file(checked_pull.work, path) for path in checked_pull.proposed.changes)
     if not checked_pull.proposed.withdraws:
-        yield from (written(path, content) for path, content in checked_pull.checked.files().items())
+        yield from (in_memory_file(path, content) for path, content in checked_pull.checked.files().items())
 
 
 def _missing(wanted: list[File], repo: str, sha: str, name: str) -> list[str]:

@@ -54,13 +54,13 @@ def uploads(repo: str, board: BoardFile, scratch: Path) -> list[Upload]:
     build.build(source, scratch / "built", repo=repo)
     built = {file.path: file for file in deploy.folder_files(scratch / "built")}
     data = [
-        written(CARD, dataset_card(repo, board).encode()),
-        written(BOARD_FILE, board.to_bytes()),
+        in_memory_file(CARD, dataset_card(repo, board).encode()),
+        in_memory_file(BOARD_FILE, board.to_bytes()),
         *(built[path] for path in DATASET_FILES),
     ]
     repositories = [Upload(repo=repo, repo_type="dataset", files=tuple(data), overwrite=False)]
     if board.space is not None:
-        page = (written(CARD, space_card(repo, board).encode()), built[PAGE_FILE])
+        page = (in_memory_file(CARD, space_card(repo, board).encode()), built[PAGE_FILE])
         repositories.append(Upload(repo=board.space, repo_type="space", files=page, overwrite=False))
     return repositories
 

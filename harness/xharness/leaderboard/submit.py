@@ -208,7 +208,7 @@ def _read_remote_record(repo: str, path: str, remote: RepoState) -> Submission:
 
 def _find_pull_request(upload: SubmissionUpload, repo: str, who: Account) -> PullRequestRef | None:
     """Return the newest open pull request of this user with the same content."""
-    for proposal in hub_repository.proposals(repo, upload.title, repo_type="dataset"):
+    for proposal in hub_repository.open_pull_requests(repo, upload.title, repo_type="dataset"):
         if proposal.author.casefold() == who.name.casefold() and not _missing(upload, repo, proposal.ref):
             return proposal
     return None
