@@ -50,7 +50,7 @@ def test_init_looks_first_then_makes_both_and_again_changes_nothing(hub, machine
     assert looked["code"] == 0
     assert "datasets/org/new (data set, to be created)" in looked["out"]
     assert "spaces/org/new (static Space, to be created)" in looked["out"]
-    assert "Nothing was sent" in looked["err"]
+    assert "Nothing was uploaded" in looked["err"]
     assert not hub.place("datasets", "org/new").exists
     made = machine.run("leaderboard", "init", "org/new", "--title", "Our board", "--yes")
     assert (made["code"], made["out"].count("made: http")) == (0, 2)

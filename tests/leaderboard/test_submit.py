@@ -204,8 +204,8 @@ def test_options_that_cannot_be_meant_together(run, gold, machine, board):
         assert found["code"] == 2
         return str(found["err"])
 
-    assert "one of both" in said("--name", "x")
-    assert "one of both" in said(run, "--predictions", run, "--name", "x")
+    assert "Give either RUN folders or --predictions DIR" in said("--name", "x")
+    assert "Give either RUN folders or --predictions DIR" in said(run, "--predictions", run, "--name", "x")
     assert "--name: say what" in said(run)
     assert "--phase: the RUNs say it" in said(run, "--name", "x", "--phase", "tuned")
     assert "--reason goes with --withdraw" in said(run, "--name", "x", "--reason", "y")
