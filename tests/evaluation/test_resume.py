@@ -183,7 +183,7 @@ def test_a_limited_run_is_scored_as_it_was_made(model, evaluate, data_folder):
     again = scoring.score(made.provenance["run"], data_dir=data_folder).tasks["xnli"].languages["de"]
     assert (again.n, again.scores) == (3, made.tasks["xnli"].languages["de"].scores)
     assert again.settings["limit"] == 3
-    assert not again.whole
+    assert not again.complete
 
 
 def test_a_full_disk_leaves_what_is_there(model, evaluate, monkeypatch):

@@ -193,7 +193,7 @@ def test_completeness_and_limit(toy, model, evaluate):
     options = {"data_dir": folder, "languages": None}
     whole = evaluate(model("xnli"), str(path), **options).tasks["toy"]
     assert (whole.complete, whole.why, whole.missing) == (True, "", ())
-    assert all(s.whole and s.data_status == "complete" for s in whole.languages.values())
+    assert all(s.complete and s.data_status == "complete" for s in whole.languages.values())
     assert whole.gap is not None
     limited = evaluate(model("xnli"), str(path), **options, limit=3).tasks["toy"]
     assert (limited.complete, limited.why) == (False, "cut by --limit")

@@ -159,12 +159,12 @@ def test_found_lists_what_lies_in_a_folder(tmp_path):
     for name in names + others:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert predictions.found(tmp_path) == [
+    assert predictions.find_files(tmp_path) == [
         ("xcopa", "qu", tmp_path / "xcopa/test-qu.jsonl"),
         ("xnli", "ar", tmp_path / "xnli/test-ar.tsv"),
         ("xnli", "sw", tmp_path / "xnli/test-sw.tsv"),
         ("xquad", "zh", tmp_path / "xquad/test-zh.json"),
     ]
-    assert predictions.found(tmp_path, "dev") == [("xnli", "en", tmp_path / "xnli/dev-en.tsv")]
+    assert predictions.find_files(tmp_path, "dev") == [("xnli", "en", tmp_path / "xnli/dev-en.tsv")]
     with pytest.raises(PredictionError, match="no such folder"):
-        predictions.found(tmp_path / "absent")
+        predictions.find_files(tmp_path / "absent")

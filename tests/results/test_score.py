@@ -54,8 +54,8 @@ def test_files_from_before_there_was_tuning_are_read(file):
 
 
 def test_a_score_that_was_chosen_on_what_it_scores_is_never_whole():
-    assert score("xnli", "de").whole
-    assert not score("xnli", "de", selected_by="test").whole
+    assert score("xnli", "de").complete
+    assert not score("xnli", "de", selected_by="test").complete
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from xharness.errors import DataError, ModelError
 from xharness.evaluation.model_cache import ModelCache
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Options, Prepared
-from xharness.evaluation.retrieval.compare import RetrievalPredictor, described, resolve_layer
+from xharness.evaluation.retrieval.compare import RetrievalPredictor, describe_encoding, resolve_layer
 from xharness.models import devices, inference
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Array, Context, NonFiniteOutput
@@ -39,7 +39,7 @@ CHUNK = 16_000
 
 
 @dataclass(frozen=True)
-class Choice:
+class LayerChoice:
     """A layer that was chosen on other data than the benchmark's test set, and what is to be recorded of it."""
 
     layer: int
@@ -47,7 +47,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedCheckpoint:
     """A tuned checkpoint that a desk works with in place of the run's own, and what is to be recorded of it.
 
     Attributes:
@@ -62,7 +62,7 @@ class Tuned:
     record: dict[str, Any]
     chosen_on: frozenset[str]
 
-    def chosen_by(self, data_hash: str) -> str:
+    def selection_for(self, data_hash: str) -> str:
         """Return how the state was chosen, as a score on some data has to say it."""
         return results_score.ON_TEST if data_hash in self.chosen_on else self.selected_by
 
@@ -71,13 +71,13 @@ def with_overrides(spec: TaskSpec, options: Options) -> TaskSpec:
     """Return a target with the settings of its vectors as the user asked for them."""
     if not spec.compares_vectors:
         return spec
-    asked = {name: getattr(options, name) for name in ("pooling", "prefix", "special_tokens", "center", "whiten")}
-    changes = {name: value for name, value in asked.items() if value is not None}
+    overrides = {name: getattr(options, name) for name in ("pooling", "prefix", "special_tokens", "center", "whiten")}
+    changes = {name: value for name, value in overrides.items() if value is not None}
     return spec.model_copy(update={"input": spec.input.model_copy(update=changes)})
 
 
 @dataclass(frozen=True)
-class Work:
+class CellOutput:
     """What came out of one cell's forward passes."""
 
     predictions: Any
@@ -111,8 +111,8 @@ class Evaluator:
         model_cache: ModelCache,
         predictor: RetrievalPredictor,
         say: Callable[[str], None],
-        chosen: Mapping[str, Choice] | None = None,
-        tuned: Tuned | None = None,
+        chosen: Mapping[str, LayerChoice] | None = None,
+        tuned: TunedCheckpoint | None = None,
     ) -> None:
         self._checkpoint = prepared.checkpoint
         self._options = prepared.options
@@ -225,7 +225,7 @@ class Evaluator:
         """Return the fields of a score that say which tuned checkpoint it is of; none where it is of the run's own."""
         if self._tuned is None:
             return {}
-        chosen = self._tuned.chosen_by(data_hash)
+        chosen = self._tuned.selection_for(data_hash)
         return {
             "phase": results_score.TUNED,
             "track": self._tuned.track,
@@ -246,7 +246,7 @@ class Evaluator:
 
     def _predict(
         self, spec: TaskSpec, step: Step, language: str, examples: Sequence[Any], loaded: data_loading.Data, bar: Any
-    ) -> Work:
+    ) -> CellOutput:
         """Predict a cell, with a smaller budget after out-of-memory, and in float32 after NaN or infinity."""
         dtype = self._dtype
         notes: tuple[str, ...] = ()
@@ -309,20 +309,20 @@ class Evaluator:
         examples: Sequence[Any],
         loaded: data_loading.Data,
         budget: int,
-    ) -> Work:
+    ) -> CellOutput:
         choice = self._chosen.get(spec.name)
         asked = choice.layer if choice is not None else self._options.layer
         layer = resolve_layer(asked, spec.input, encoder.layers)
         split = self._options.split
-        work = self._predictor.work(spec, language, split, examples, loaded, encoder, layer, budget)
+        work = self._predictor.predict(spec, language, split, examples, loaded, encoder, layer, budget)
         selection = {**work.selection, **(choice.record if choice is not None else {})}
-        encoding = described(spec.input, layer, encoder.layers)
+        encoding = describe_encoding(spec.input, layer, encoder.layers)
         used = None if spec.input.pooling == "pooler" else layer
-        return Work(work.predictions, work.counts, work.tokens, budget, encoder.dtype, used, selection, encoding)
+        return CellOutput(work.predictions, work.counts, work.tokens, budget, encoder.dtype, used, selection, encoding)
 
     def _decoded(
         self, spec: TaskSpec, step: Step, encoder: LoadedModel, examples: Sequence[Any], budget: int, bar: Any
-    ) -> Work:
+    ) -> CellOutput:
         kind = KINDS[spec.kind]
         assert kind.decode is not None
         longest = spec.input.max_length
@@ -343,7 +343,7 @@ class Evaluator:
                 counts[name] = counts.get(name, 0) + count
         if longest < spec.input.max_length:
             counts["max_length"] = longest
-        return Work(decoded, counts, tokens, budget, encoder.dtype)
+        return CellOutput(decoded, counts, tokens, budget, encoder.dtype)
 
 
 def _selected_by(spec: TaskSpec, selection: Mapping[str, Any]) -> str:

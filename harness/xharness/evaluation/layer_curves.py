@@ -70,15 +70,15 @@ def draw(curves: Curves) -> Any:
     figure = Figure(figsize=(5.0, 3.2), layout="constrained")
     axes = figure.subplots()
     styles = ["-", "--", "-.", ":"]
-    for place, curve in enumerate(curves.curves):
+    for index, curve in enumerate(curves.curves):
         layers = sorted(curve.layers)
         scores = [curve.layers[layer].mean["score"] for layer in layers]
         partial = any(not curve.layers[layer].complete for layer in layers)
         name = f"{curve.task}{' (partial)' if partial else ''}"
-        line = axes.plot(layers, scores, styles[place % len(styles)], marker="o", markersize=3, label=name)[0]
+        line = axes.plot(layers, scores, styles[index % len(styles)], marker="o", markersize=3, label=name)[0]
         if curve.own in curve.layers:
-            own = curve.layers[curve.own].mean["score"]
-            axes.plot([curve.own], [own], "o", markersize=9, fillstyle="none", color=line.get_color())
+            spec_score = curve.layers[curve.own].mean["score"]
+            axes.plot([curve.own], [spec_score], "o", markersize=9, fillstyle="none", color=line.get_color())
     axes.set_xlabel("layer (0: embeddings; ring: the task's own)")
     axes.set_ylabel("score, %")
     axes.set_ylim(bottom=0)

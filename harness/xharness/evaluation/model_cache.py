@@ -74,6 +74,6 @@ def open_model_cache(prepared: Prepared) -> ModelCache:
     torch.manual_seed(options.seed)
     path = resolve.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
     dtype = devices.choose_dtype(options.dtype, device)
-    known = prepared.checkpoint.heads
-    heads = {step.task: known[step.head] for step in prepared.steps if step.head is not None}
+    named_heads = prepared.checkpoint.heads
+    heads = {step.task: named_heads[step.head] for step in prepared.steps if step.head is not None}
     return ModelCache(prepared.checkpoint, path, device, dtype, options.trust_remote_code, heads)

@@ -119,22 +119,22 @@ def _step(
     if spec.split_name(split) is None:
         return Step(spec.name, spec, "cannot", f"it has no {split} split")
     left_out = {code: unavailable[spec.name, code] for code in languages if (spec.name, code) in unavailable}
-    there = tuple(code for code in languages if code not in left_out)
-    if not there:
+    available = tuple(code for code in languages if code not in left_out)
+    if not available:
         return Step(spec.name, spec, "cannot", next(iter(left_out.values())), left_out=left_out)
     match = match_head(spec, checkpoint, label_map, head)
-    counts = [spec.expected_count(code, split) for code in there]
+    counts = [spec.expected_count(code, split) for code in available]
     known = [min(count, limit) if limit is not None else count for count in counts if count is not None]
     examples = sum(known) if len(known) == len(counts) else None
-    if examples is None and limit is None and len(there) == len(spec.languages) and split != "train":
+    if examples is None and limit is None and len(available) == len(spec.languages) and split != "train":
         examples = spec.total.get(split)
-    tokens = _tokens(spec, examples, there, split)
+    tokens = _tokens(spec, examples, available, split)
     return Step(
         spec.name,
         spec,
         match.state,
         match.reason,
-        there,
+        available,
         left_out,
         examples,
         tokens,
@@ -175,10 +175,10 @@ def _check_label_map(selection: Selection, checkpoint: Checkpoint, label_map: Ma
             hint = did_you_mean(label, known) or f" Labels there: {', '.join(sorted(known))}."
             raise UsageError(f"--label-map: none of the chosen targets has the label '{label}'.{hint}")
     names = list(dict.fromkeys([*checkpoint.id2label, *(n for h in checkpoint.heads.values() for n in h.labels)]))
-    for own in label_map.values():
-        if names and own not in names:
-            hint = did_you_mean(own, names) or f" Its labels: {', '.join(names[:12])}."
-            raise UsageError(f"--label-map: the checkpoint's head has no label '{own}'.{hint}")
+    for head_label in label_map.values():
+        if names and head_label not in names:
+            hint = did_you_mean(head_label, names) or f" Its labels: {', '.join(names[:12])}."
+            raise UsageError(f"--label-map: the checkpoint's head has no label '{head_label}'.{hint}")
 
 
 def plan_table(steps: Sequence[Step]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from xharness.data import candidates
 from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
 from xharness.evaluation import layers
-from xharness.evaluation.evaluator import Choice, Evaluator
+from xharness.evaluation.evaluator import Evaluator, LayerChoice
 from xharness.evaluation.model_cache import open_model_cache
 from xharness.evaluation.prepare import Options, Prepared, prepare
 from xharness.evaluation.retrieval.compare import RetrievalPredictor
@@ -56,7 +56,7 @@ def run(
     if prepared.named_languages:
         there = {code for step in steps for code in step.languages}
         failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
-    chosen: dict[str, Choice] = {}
+    chosen: dict[str, LayerChoice] = {}
     if options.layer == "dev":
         chosen, refused = layers.choose(prepared, steps, Path(output), model_cache, say, progress)
         failures += refused.values()

@@ -155,7 +155,7 @@ def _cell(
         predictions_sha256=merged.digest,
     )
     complete = (
-        score.whole
+        score.complete
         and all(part.whole and not part.cut_training for part in parts)
         and set(by_seed) == runs
         # Scored on one and the same, and by the spec that the board has now.

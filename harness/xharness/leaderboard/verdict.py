@@ -34,7 +34,7 @@ class CheckedScore(Strict):
         data_source, data_revision: where the check had that gold from, as a result file says it: the Hub's data set
             or the file as published, and never a folder of its machine; the Hub's sha, None for a folder.
         intervals: name -> the two ends of the 95 % interval over examples.
-        whole: whether the language counts towards a benchmark's mean (``results.Score.whole``).
+        whole: whether the language counts towards a benchmark's mean (``results.Score.complete``).
         candidates: retrieval among many: ``n``, ``expected_n`` and ``hash`` of what was searched, as in a result file.
         counts: things that happened on the way (``missing`` answers ...).
         cut_training: what the record says of training data that was not whole, as ``Submission.cut_training``.

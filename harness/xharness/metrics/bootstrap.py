@@ -38,7 +38,7 @@ class BootstrapUnits:
     rows: Floats
     scores: Callable[[Floats], dict[str, Floats]]
 
-    def whole(self) -> dict[str, float]:
+    def full_scores(self) -> dict[str, float]:
         """Return the scores of all examples, each counted once: those that the metric gives."""
         return {name: float(values[0]) for name, values in self.scores(self.rows.sum(axis=0, keepdims=True)).items()}
 
@@ -69,27 +69,27 @@ def bootstrap_interval(metric: str, golds: Any, predictions: Any, language: str)
         none.
     """
     intervals: dict[str, tuple[float, float]] = {}
-    for each in units(metric, golds, predictions, language):
-        if len(each.rows) >= 2:
-            intervals |= _percentiles(each)
+    for unit in units(metric, golds, predictions, language):
+        if len(unit.rows) >= 2:
+            intervals |= _percentiles(unit)
     return intervals
 
 
-def _percentiles(of: BootstrapUnits) -> dict[str, tuple[float, float]]:
+def _percentiles(units: BootstrapUnits) -> dict[str, tuple[float, float]]:
     # Only how often each different row is drawn matters, and that is multinomial: the same distribution as drawing
     # example by example, and as good as free where rows are 0 or 1.
-    rows, times = np.unique(of.rows, axis=0, return_counts=True)
+    rows, times = np.unique(units.rows, axis=0, return_counts=True)
     # The stream of a RandomState is the same in every version of numpy; that of its newer generators need not be.
     random = np.random.RandomState(SEED)
     step = max(1, _DRAWN_AT_ONCE // len(rows))
     sums = np.concatenate(
         [
-            random.multinomial(len(of.rows), times / len(of.rows), size=min(step, RESAMPLES - start)) @ rows
+            random.multinomial(len(units.rows), times / len(units.rows), size=min(step, RESAMPLES - start)) @ rows
             for start in range(0, RESAMPLES, step)
         ]
     )
     tail = (100 - COVERAGE) / 2
-    ends = {name: np.percentile(values, [tail, 100 - tail]) for name, values in of.scores(sums).items()}
+    ends = {name: np.percentile(values, [tail, 100 - tail]) for name, values in units.scores(sums).items()}
     return {name: (round(float(low), _DIGITS), round(float(high), _DIGITS)) for name, (low, high) in ends.items()}
 
 
@@ -122,7 +122,9 @@ def _means(metric: str, golds: Any, predictions: Any, language: str) -> list[Boo
         alone = [({key: gold}, {key: predictions[key]} if key in predictions else {}) for key, gold in golds.items()]
         of_examples = [measure(gold, predicted, language).scores for gold, predicted in alone]
     else:
-        of_examples = [measure([gold], [each], language).scores for gold, each in zip(golds, predictions, strict=True)]
+        of_examples = [
+            measure([gold], [prediction], language).scores for gold, prediction in zip(golds, predictions, strict=True)
+        ]
     names = [name for name in of_examples[0] if all(name in scores for scores in of_examples)]
     return [
         BootstrapUnits(np.array([[scores[name]] for scores in of_examples]), _mean_called(name, len(of_examples)))
@@ -149,19 +151,19 @@ def _entities(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str
 def _pairs(golds: Collection[tuple[str, str]], predictions: Collection[tuple[str, str]]) -> BootstrapUnits:
     """Return right, predicted and gold pairs by sentence of the other language."""
     gold, predicted = set(golds), set(predictions)
-    place = {source: number for number, source in enumerate(sorted({source for source, _ in gold | predicted}))}
-    rows = np.zeros((len(place), 3))
+    row_of = {source: number for number, source in enumerate(sorted({source for source, _ in gold | predicted}))}
+    rows = np.zeros((len(row_of), 3))
     for column, pairs in enumerate((gold & predicted, predicted, gold)):
         for source, _ in pairs:
-            rows[place[source], column] += 1
+            rows[row_of[source], column] += 1
     return BootstrapUnits(rows, _overlap)
 
 
 def _labels(golds: Sequence[str], predictions: Sequence[str]) -> BootstrapUnits:
     """Return by example whether the label that is looked for was found, predicted and there."""
-    there = np.array([[each in POSITIVE for each in labels] for labels in (predictions, golds)], dtype=np.float64)
-    right = [gold == each and gold in POSITIVE for gold, each in zip(golds, predictions, strict=True)]
-    return BootstrapUnits(np.array([right, *there], dtype=np.float64).T, lambda sums: {"f1": _overlap(sums)["f1"]})
+    positive = np.array([[label in POSITIVE for label in labels] for labels in (predictions, golds)], dtype=np.float64)
+    correct = [gold == label and gold in POSITIVE for gold, label in zip(golds, predictions, strict=True)]
+    return BootstrapUnits(np.array([correct, *positive], dtype=np.float64).T, lambda sums: {"f1": _overlap(sums)["f1"]})
 
 
 def _words(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> BootstrapUnits:
@@ -176,14 +178,14 @@ def _words(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]])
 
 
 def _overlap(sums: Floats) -> dict[str, Floats]:
-    right, predicted, gold = sums.T
+    correct, predicted, gold = sums.T
     return {
-        "f1": _share(2 * right, predicted + gold),
-        "precision": _share(right, predicted),
-        "recall": _share(right, gold),
+        "f1": _share(2 * correct, predicted + gold),
+        "precision": _share(correct, predicted),
+        "recall": _share(correct, gold),
     }
 
 
-def _share(part: Floats, of: Floats) -> Floats:
+def _share(part: Floats, total: Floats) -> Floats:
     """Return percentages; 0 of nothing, as the metrics have it."""
-    return 100 * np.divide(part, of, out=np.zeros_like(part), where=of > 0)
+    return 100 * np.divide(part, total, out=np.zeros_like(part), where=total > 0)

@@ -55,8 +55,8 @@ def accuracy_f1(golds: Sequence[str], predictions: Sequence[str], language: str)
             f"data has {', '.join(labels)}. Use the metric accuracy for others."
         )
     pairs = list(zip(golds, predictions, strict=True))
-    right = sum(gold == predicted for gold, predicted in pairs)
+    correct = sum(gold == predicted for gold, predicted in pairs)
     hits = sum(gold == predicted and gold in POSITIVE for gold, predicted in pairs)
-    named = sum((gold in POSITIVE) + (predicted in POSITIVE) for gold, predicted in pairs)
-    f1 = 2 * hits / named if named else 0.0
-    return MetricResult({"accuracy": right / len(pairs) * 100, "f1": f1 * 100})
+    positives = sum((gold in POSITIVE) + (predicted in POSITIVE) for gold, predicted in pairs)
+    f1 = 2 * hits / positives if positives else 0.0
+    return MetricResult({"accuracy": correct / len(pairs) * 100, "f1": f1 * 100})

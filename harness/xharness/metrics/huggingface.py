@@ -137,7 +137,7 @@ def _numbered(golds: Any, predictions: Any, numbers: Mapping[str, int]) -> tuple
     beyond = max(numbers.values(), default=-1) + 1
 
     def numbered(value: Any, number: Callable[[str], int]) -> Any:
-        return number(value) if isinstance(value, str) else [numbered(each, number) for each in value]
+        return number(value) if isinstance(value, str) else [numbered(item, number) for item in value]
 
     def gold_number(label: str) -> int:
         if label not in numbers:

@@ -61,7 +61,7 @@ def replicates(
         ids = sorted({source for source, _ in {*golds, *predictions}})  # the order of the units
     elif isinstance(golds, Mapping):
         ids = list(golds)
-    if not ids or not units or any(len(each.rows) != len(ids) for each in units):
+    if not ids or not units or any(len(unit.rows) != len(ids) for unit in units):
         return None
     starts = _starts(ids)
     sums: list[list[Floats]] = [[] for _ in units]
@@ -71,11 +71,11 @@ def replicates(
         drawn[~drawn.any(axis=1)] = 1
         # As many as there are, which is what a mean is divided by.
         scale = len(ids) / drawn.sum(axis=1, keepdims=True)
-        for each, parts in zip(units, sums, strict=True):
-            parts.append(drawn @ each.rows * scale)
+        for unit, parts in zip(units, sums, strict=True):
+            parts.append(drawn @ unit.rows * scale)
     scores: dict[str, Floats] = {}
-    for each, parts in zip(units, sums, strict=True):
-        scores |= each.scores(np.concatenate(parts))
+    for unit, parts in zip(units, sums, strict=True):
+        scores |= unit.scores(np.concatenate(parts))
     try:
         return np.array([task_score(score_keys, _one(scores, number)) for number in range(RESAMPLES)])
     except DataError:

@@ -70,7 +70,7 @@ def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], lan
     return _answers(golds, predictions, language, lambda text: normal_mlqa(text, language))
 
 
-def _overlap(gold: set[Any], predicted: set[Any]) -> MetricResult:
+def overlap_f1(gold: set[Any], predicted: set[Any]) -> MetricResult:
     correct = len(gold & predicted)
     precision = correct / len(predicted) if predicted else 0.0
     recall = correct / len(gold) if gold else 0.0
@@ -84,7 +84,7 @@ def _answers(
     language: str,
     normal: Callable[[str], str],
 ) -> MetricResult:
-    _expect_answers(golds, language)
+    expect_answers(golds, language)
     matches, f1 = 0, 0.0
     for question, answers in golds.items():
         if question not in predictions:
@@ -98,7 +98,7 @@ def _answers(
     )
 
 
-def _expect_answers(golds: Mapping[str, Collection[str]], language: str) -> None:
+def expect_answers(golds: Mapping[str, Collection[str]], language: str) -> None:
     expect_questions(golds, language)
     for question, answers in golds.items():
         if not answers:

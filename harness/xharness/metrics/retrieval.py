@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xharness.errors import DataError, PredictionError
 from xharness.metrics.base import MetricResult, count_ids, mean
-from xharness.metrics.question_answering import _expect_answers, _overlap
+from xharness.metrics.question_answering import expect_answers, overlap_f1
 
 DEPTH = 20
 """Candidates that count in the metrics whose names end in ``at_20``."""
@@ -45,7 +45,7 @@ def bucc_f1(
     """
     if not golds:
         raise DataError(f"There is no pair to find ({language}): the gold data is empty. Check the split's name.")
-    return _overlap(set(golds), set(predictions))
+    return overlap_f1(set(golds), set(predictions))
 
 
 def mrr_at_20(
@@ -65,13 +65,13 @@ def mrr_at_20(
     Raises:
         DataError: there is no query, or one has no entity.
     """
-    _expect_answers(golds, language)
+    expect_answers(golds, language)
     reciprocal_ranks = []
     for query, entities in golds.items():
         ranking = predictions.get(query, ())
         first = list(ranking.candidates if isinstance(ranking, Ranking) else ranking)[:DEPTH]
-        right = entities[0].strip()
-        reciprocal_ranks.append(1.0 / (first.index(right) + 1) if right in first else 0.0)
+        correct = entities[0].strip()
+        reciprocal_ranks.append(1.0 / (first.index(correct) + 1) if correct in first else 0.0)
     score = mean(reciprocal_ranks) * 100
     return MetricResult({"mrr@20": score, "map@20": score}, count_ids(golds, predictions))
 
@@ -96,33 +96,33 @@ def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ra
         DataError: there is no question, or one has no right candidate.
         PredictionError: the ranks of a question are not those of its right candidates; the first such one is named.
     """
-    _expect_answers(golds, language)
+    expect_answers(golds, language)
     cut, uncut = [], []
     for question, targets in golds.items():
-        ranking, right = predictions.get(question, Ranking((), ())), set(targets)
+        ranking, correct = predictions.get(question, Ranking((), ())), set(targets)
         shown = ranking.candidates[:DEPTH]
-        places = hits(shown, right)
+        places = hits(shown, correct)
         if question in predictions and ranking.ranks is not None:
-            problem = problem_of(ranking.ranks, len(right), places, len(shown))
+            problem = problem_of(ranking.ranks, len(correct), places, len(shown))
             if problem:
                 raise PredictionError(
                     f"The question '{question}' ({language}): {problem}. Predict again on the same data, or leave "
                     "the ranks out."
                 )
-        cut.append(precision_sum(places) / min(len(right), DEPTH))
-        uncut.append(None if ranking.ranks is None else precision_sum(ranking.ranks) / len(right))
+        cut.append(precision_sum(places) / min(len(correct), DEPTH))
+        uncut.append(None if ranking.ranks is None else precision_sum(ranking.ranks) / len(correct))
     scores = {"map@20": mean(cut) * 100}
     if None not in uncut:
         scores["map"] = mean(value for value in uncut if value is not None) * 100
     return MetricResult(scores, count_ids(golds, predictions))
 
 
-def hits(candidates: Sequence[str], right: Collection[str]) -> list[int]:
+def hits(candidates: Sequence[str], correct: Collection[str]) -> list[int]:
     """Return the places, counted from 1, where a right candidate stands for the first time."""
     first_places: dict[str, int] = {}
     for place, candidate in enumerate(candidates, start=1):
         first_places.setdefault(candidate, place)
-    return [place for candidate, place in first_places.items() if candidate in right]
+    return [place for candidate, place in first_places.items() if candidate in correct]
 
 
 def precision_sum(places: Sequence[int]) -> float:
@@ -133,23 +133,23 @@ def precision_sum(places: Sequence[int]) -> float:
     return total
 
 
-def problem_of(ranks: Sequence[int], expected: int, actual: Sequence[int], shown: int) -> str:
+def problem_of(ranks: Sequence[int], expected: int, actual: Sequence[int], depth: int) -> str:
     """Return why the ranks of a question's right candidates cannot be true; '' if they can.
 
     Args:
         ranks: places of the right candidates among all candidates.
         expected: how many right candidates there are.
         actual: their places among the candidates that are shown (``hits``).
-        shown: how many candidates are shown.
+        depth: how many candidates are shown.
     """
     if len(ranks) != expected:
         return f"found {len(ranks)} ranks, expected {expected}, one per right candidate"
     if any(rank <= before for before, rank in zip((0, *ranks), ranks, strict=False)):
         return f"the ranks {list(ranks)} do not ascend from 1 on"
-    by_rank = [rank for rank in ranks if rank <= shown]
+    by_rank = [rank for rank in ranks if rank <= depth]
     if by_rank != list(actual):
         return (
-            f"right candidates stand at {by_rank} of the first {shown} by the ranks, and at {list(actual)} by the "
+            f"right candidates stand at {by_rank} of the first {depth} by the ranks, and at {list(actual)} by the "
             "candidates themselves"
         )
     return ""

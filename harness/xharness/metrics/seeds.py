@@ -84,7 +84,7 @@ def summary(scores: Mapping[int, float | None], states: Mapping[int, str]) -> Su
         scores: seed -> score; a seed that is not there, or has None, gave none.
         states: seed -> how its training ended, for every seed that was run.
     """
-    known = {seed: scores.get(seed) for seed in states}
-    there = {seed: value for seed, value in known.items() if value is not None}
-    good = [value for seed, value in there.items() if states[seed] == COMPLETE]
-    return Summary(known, dict(states), spread(list(there.values())), spread(good))
+    all_scores = {seed: scores.get(seed) for seed in states}
+    scored = {seed: value for seed, value in all_scores.items() if value is not None}
+    good = [value for seed, value in scored.items() if states[seed] == COMPLETE]
+    return Summary(all_scores, dict(states), spread(list(scored.values())), spread(good))

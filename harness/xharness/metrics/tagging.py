@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from xharness.errors import DataError
 from xharness.metrics.base import MetricResult, expect_same_shape
-from xharness.metrics.question_answering import _overlap
+from xharness.metrics.question_answering import overlap_f1
 
 _OUTSIDE = frozenset("O.")
 _ENDS_BEFORE = {"E": None, "S": None, "B": frozenset("BSO"), "I": frozenset("BSO")}
@@ -48,7 +48,7 @@ def entity_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str
         PredictionError: a sentence is missing, or has another number of tags; the first such one is named.
     """
     expect_same_shape(golds, predictions, language)
-    return _overlap(chunks(golds), chunks(predictions))
+    return overlap_f1(chunks(golds), chunks(predictions))
 
 
 def udpos_f1(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> MetricResult:

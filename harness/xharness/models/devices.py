@@ -20,7 +20,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """Have glibc keep large blocks that are freed, until the end of the block of code; elsewhere do nothing.
 
     Gradients of large embeddings are such blocks, made and freed at every step; each time Linux hands out zeroed pages.

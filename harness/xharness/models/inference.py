@@ -98,10 +98,10 @@ def _tensors(
     even = features.lengths[rows[-1]] == longest
     ids = torch.full((len(rows), longest), pad, dtype=torch.long)
     mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         length = features.lengths[row]
-        ids[place, :length] = torch.tensor(features.input_ids[row])
-        mask[place, :length] = 1
+        ids[index, :length] = torch.tensor(features.input_ids[row])
+        mask[index, :length] = 1
     inputs = {"input_ids": ids.to(device)}
     mask = mask.to(device)
     if not even:
@@ -109,7 +109,7 @@ def _tensors(
         inputs["attention_mask"] = mask
     if features.token_type_ids is not None:
         types = torch.zeros((len(rows), longest), dtype=torch.long)
-        for place, row in enumerate(rows):
-            types[place, : features.lengths[row]] = torch.tensor(features.token_type_ids[row])
+        for index, row in enumerate(rows):
+            types[index, : features.lengths[row]] = torch.tensor(features.token_type_ids[row])
         inputs["token_type_ids"] = types.to(device)
     return inputs, mask

@@ -81,18 +81,22 @@ def load(
         ):
             # Byte-level tokenizers must see each word as if after a space.
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, add_prefix_space=True, **options)
-        beside = head if head is not None and head.file is not None else None
-        given = {} if beside is None else {"config": _config_of(beside, path, options)}
+        own_file_head = head if head is not None and head.file is not None else None
+        config_option = {} if own_file_head is None else {"config": _config_of(own_file_head, path, options)}
         model, report = getattr(transformers, kind.auto_class).from_pretrained(
             path,
             dtype=DTYPES[dtype],
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
-            **given,
+            **config_option,
             **options,
         )
-        filled = set() if beside is None else fill(model, set(report["missing_keys"]), path, beside, name)
+        filled = (
+            set()
+            if own_file_head is None
+            else load_head_weights(model, set(report["missing_keys"]), path, own_file_head, name)
+        )
     check_complete(model, report, kind, name, pooling, filled)
     check_head(model, kind, name, pooling)
     _check_vocabulary(model, tokenizer, name)
@@ -195,7 +199,7 @@ def _as_model_error(name: str) -> Iterator[None]:
         raise
 
 
-def fill(model: Any, missing: set[str], path: Path, head: Head, name: str) -> set[str]:
+def load_head_weights(model: Any, missing: set[str], path: Path, head: Head, name: str) -> set[str]:
     """Put the weights of a head's file into a model of its class, and return their names.
 
     The file must hold all weights that the class has beside its encoder, the pooler where it is the head's, and all
@@ -220,13 +224,13 @@ def fill(model: Any, missing: set[str], path: Path, head: Head, name: str) -> se
         )
     if not (path / head.file).is_file():
         raise ModelError(f"{where}: there is no such file. Copy or download the whole checkpoint again.")
-    held = load_file(path / head.file)
-    own: dict[str, torch.Tensor] = model.state_dict()
+    head_weights = load_file(path / head.file)
+    weights: dict[str, torch.Tensor] = model.state_dict()
     encoder = f"{model.base_model_prefix}."
-    wanted = missing | {
-        key for key in own if not key.startswith(encoder) or (head.pooler == "head" and of_a_pooler(key))
+    expected = missing | {
+        key for key in weights if not key.startswith(encoder) or (head.pooler == "head" and is_pooler_weight(key))
     }
-    absent, foreign = sorted(wanted - set(held)), sorted(set(held) - wanted)
+    absent, foreign = sorted(expected - set(head_weights)), sorted(set(head_weights) - expected)
     if absent:
         raise ModelError(
             f"{where}: {len(absent)} weights that a {head.architecture} needs are neither in it nor in the root's own "
@@ -237,17 +241,17 @@ def fill(model: Any, missing: set[str], path: Path, head: Head, name: str) -> se
             f"{where}: holds {len(foreign)} weights that are not of a {head.architecture}'s head ({_some(foreign)}; "
             f"'pooler' is '{head.pooler}' in {FILE}). Is it the file of another head?"
         )
-    for key in sorted(wanted):
-        if held[key].shape != own[key].shape:
+    for key in sorted(expected):
+        if head_weights[key].shape != weights[key].shape:
             labels = f" and {len(head.labels)} labels in {FILE}" if head.labels else ""
             raise ModelError(
-                f"{where}: {key} has the shape {list(held[key].shape)}, but a {head.architecture} with this "
-                f"config.json{labels} has {list(own[key].shape)}. Do the files belong together?"
+                f"{where}: {key} has the shape {list(head_weights[key].shape)}, but a {head.architecture} with this "
+                f"config.json{labels} has {list(weights[key].shape)}. Do the files belong together?"
             )
     with torch.no_grad():
-        for key in wanted:
-            own[key].copy_(held[key])  # into the model itself, in its type
-    return wanted
+        for key in expected:
+            weights[key].copy_(head_weights[key])  # into the model itself, in its type
+    return expected
 
 
 def check_complete(
@@ -268,7 +272,7 @@ def check_complete(
     if mismatched:
         raise ModelError(f"{name}: weights do not fit config.json: {', '.join(str(m[0]) for m in mismatched)[:300]}.")
     # A bare encoder may do without a pooler; a class with a task's head has none that it does not read.
-    pooler = [key for key in missing if of_a_pooler(key)] if kind.auto_class == "AutoModel" else []
+    pooler = [key for key in missing if is_pooler_weight(key)] if kind.auto_class == "AutoModel" else []
     if pooler and pooling == "pooler":
         raise ModelError(
             f"{name}: the checkpoint has no pooler (weights missing: {', '.join(pooler)}), and a random one would give "
@@ -311,10 +315,10 @@ def check_head(model: Any, kind: Kind, name: str, pooling: str | None) -> None:
             )
 
 
-def of_a_pooler(key: str) -> bool:
+def is_pooler_weight(key: str) -> bool:
     """Whether a weight is of a pooler, by its name.
 
-    >>> of_a_pooler("roberta.pooler.dense.weight"), of_a_pooler("pooler.dense.bias"), of_a_pooler("my_pooler")
+    >>> is_pooler_weight("roberta.pooler.dense.weight"), is_pooler_weight("pooler.dense.bias"), is_pooler_weight("my_pooler")
     (True, True, False)
     """
     return "pooler" in key.split(".")

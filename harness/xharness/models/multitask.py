@@ -66,14 +66,14 @@ class MultitaskModel(torch.nn.Module):
     def __init__(self, encoder: Any, task_models: Mapping[str, Any], poolers: Mapping[str, Any]) -> None:
         super().__init__()
         self.encoder = encoder
-        parts = {task: _own_parts(shell) for task, shell in task_models.items()}
-        self.heads = torch.nn.ModuleDict({_key(task): torch.nn.ModuleDict(own) for task, own in parts.items()})
+        parts = {task: _own_parts(model) for task, model in task_models.items()}
+        self.heads = torch.nn.ModuleDict({_key(task): torch.nn.ModuleDict(modules) for task, modules in parts.items()})
         self.poolers = torch.nn.ModuleDict({_key(task): pooler for task, pooler in poolers.items()})
         # Not as a module: the encoder would be found once more in each.
         self.__dict__["task_models"] = dict(task_models)
 
     @contextmanager
-    def shell(self, task: str) -> Iterator[Any]:
+    def task_model(self, task: str) -> Iterator[Any]:
         """Give the stock model of a task, with the pooler in its place."""
         key = _key(task)
         pooler = self.poolers[key] if key in self.poolers else None  # noqa: SIM401 - a ModuleDict has no get
@@ -91,21 +91,21 @@ class MultitaskModel(torch.nn.Module):
         Answers are looked for among real tokens only. The stock loss would also share out probability to padding, so
         that it would depend on which rows are computed together.
         """
-        places = [inputs.pop(name) for name in ("start_positions", "end_positions") if name in inputs]
-        with self.shell(task) as shell:
-            output = shell(**inputs, return_dict=True)
-        if places:
+        positions = [inputs.pop(name) for name in ("start_positions", "end_positions") if name in inputs]
+        with self.task_model(task) as model:
+            output = model(**inputs, return_dict=True)
+        if positions:
             padding = inputs["attention_mask"].to(output.start_logits.device) == 0
             logits = [
-                each.float().masked_fill(padding, -torch.inf) for each in (output.start_logits, output.end_logits)
+                scores.float().masked_fill(padding, -torch.inf) for scores in (output.start_logits, output.end_logits)
             ]
-            losses = [cross_entropy(each, place) for each, place in zip(logits, places, strict=True)]
+            losses = [cross_entropy(scores, position) for scores, position in zip(logits, positions, strict=True)]
             output.loss = (losses[0] + losses[1]) / 2
         return output
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltModel:
     """A model to train, with its tokenizer and the tokens that a row may have (None: no limit)."""
 
     model: MultitaskModel
@@ -113,7 +113,9 @@ class Built:
     positions: int | None
 
 
-def build(path: Path, name: str, plans: Sequence[HeadSpec], seed: int, *, trust_remote_code: bool = False) -> Built:
+def build(
+    path: Path, name: str, plans: Sequence[HeadSpec], seed: int, *, trust_remote_code: bool = False
+) -> BuiltModel:
     """Return the encoder of a checkpoint with a fresh head for each task, drawn from the seed and the task's name.
 
     Weights are float32. A head that the checkpoint has is taken over only where its plan says so, and for masked
@@ -139,24 +141,24 @@ def build(path: Path, name: str, plans: Sequence[HeadSpec], seed: int, *, trust_
     poolers: dict[str, Any] = {}
     for plan in plans:
         if plan.kind == MASKED_LM:
-            shell = _masked_lm(path, name)
+            task_model = _masked_lm(path, name)
         elif plan.keep:
             base = loading.load(path, KINDS[plan.kind], name=name, device=torch.device("cpu"), dtype="float32")
-            shell = base.model
+            task_model = base.model
         else:
-            shell = _fresh(encoder, plan, seed, name)
-        pooler = getattr(shell.base_model, "pooler", None)
+            task_model = _fresh(encoder, plan, seed, name)
+        pooler = getattr(task_model.base_model, "pooler", None)
         if pooler is not None and plan.kind != MASKED_LM:
             if own_pooler is not None and not plan.keep:
                 pooler.load_state_dict(own_pooler.state_dict())
             poolers[plan.task] = pooler
-        setattr(shell, shell.base_model_prefix, encoder)
+        setattr(task_model, task_model.base_model_prefix, encoder)
         if plan.kind == MASKED_LM:
-            shell.tie_weights()  # the output's weights are those of the embeddings, which are others now
-        task_models[plan.task] = shell
+            task_model.tie_weights()  # the output's weights are those of the embeddings, which are others now
+        task_models[plan.task] = task_model
     if packing.supports(encoder):
         packing.install(encoder)
-    return Built(MultitaskModel(encoder, task_models, poolers), loaded.tokenizer, loaded.max_positions)
+    return BuiltModel(MultitaskModel(encoder, task_models, poolers), loaded.tokenizer, loaded.max_positions)
 
 
 def _fresh(encoder: Any, plan: HeadSpec, seed: int, name: str) -> Any:
@@ -167,23 +169,23 @@ def _fresh(encoder: Any, plan: HeadSpec, seed: int, name: str) -> Any:
     elif plan.kind == "span_qa":
         config.id2label, config.label2id = {0: "LABEL_0", 1: "LABEL_1"}, {"LABEL_0": 0, "LABEL_1": 1}
     # Its own layers are thrown away at once, so one is enough.
-    hollow = copy.deepcopy(config)
-    hollow.num_hidden_layers = 1
+    one_layer = copy.deepcopy(config)
+    one_layer.num_hidden_layers = 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_seed_of(plan.task, seed))
         try:
-            shell = getattr(transformers, KINDS[plan.kind].auto_class).from_config(hollow)
+            task_model = getattr(transformers, KINDS[plan.kind].auto_class).from_config(one_layer)
         except ValueError as error:
             first = str(error).splitlines()[0][:200]
             raise ModelError(f"{name}: transformers has no head of this kind for it ({plan.kind}): {first}") from None
-    shell.config = config
-    return shell
+    task_model.config = config
+    return task_model
 
 
 def _masked_lm(path: Path, name: str) -> Any:
     with loading.quiet():
         try:
-            shell, report = transformers.AutoModelForMaskedLM.from_pretrained(
+            model, report = transformers.AutoModelForMaskedLM.from_pretrained(
                 path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True
             )
         except (OSError, ValueError) as error:
@@ -194,7 +196,7 @@ def _masked_lm(path: Path, name: str) -> Any:
             f"{name}: it has no head for masked language modelling (missing: {', '.join(missing[:3])}), and a fresh "
             "one would undo what the encoder knows. Leave --mlm out, or take a base model that has one."
         )
-    return shell
+    return model
 
 
 def _seed_of(task: str, seed: int) -> int:
@@ -207,8 +209,8 @@ def _key(task: str) -> str:
     return task.replace(".", "_")
 
 
-def _own_parts(shell: Any) -> dict[str, Any]:
-    return {name: module for name, module in shell.named_children() if name != shell.base_model_prefix}
+def _own_parts(model: Any) -> dict[str, Any]:
+    return {name: module for name, module in model.named_children() if name != model.base_model_prefix}
 
 
 # --- Saving ---------------------------------------------------------------------------------------
@@ -232,15 +234,15 @@ def encoder_weights(encoder: Any) -> dict[str, torch.Tensor]:
 
 def head_weights(model: MultitaskModel, task: str) -> dict[str, torch.Tensor]:
     """Return the weights that a task has beside the encoder, on the CPU, under the names of its stock class."""
-    shell = model.task_models[task]
+    task_model = model.task_models[task]
     weights = {
         f"{part}.{name}": value
-        for part, module in _own_parts(shell).items()
+        for part, module in _own_parts(task_model).items()
         for name, value in module.state_dict().items()
     }
     if _key(task) in model.poolers:
         pooler = model.poolers[_key(task)].state_dict()
-        weights |= {f"{shell.base_model_prefix}.pooler.{name}": value for name, value in pooler.items()}
+        weights |= {f"{task_model.base_model_prefix}.pooler.{name}": value for name, value in pooler.items()}
     return {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
 
 
@@ -267,11 +269,11 @@ def export(
         with loading.quiet():
             _save_tokenizer(tokenizer, folder)
         if len(tasks) == 1:
-            shell = model.task_models[tasks[0].task]
-            weights = {f"{shell.base_model_prefix}.{name}": value for name, value in encoder.items()}
+            task_model = model.task_models[tasks[0].task]
+            weights = {f"{task_model.base_model_prefix}.{name}": value for name, value in encoder.items()}
             weights |= head_weights(model, tasks[0].task)
-            config = copy.deepcopy(shell.config)
-            architecture = type(shell).__name__
+            config = copy.deepcopy(task_model.config)
+            architecture = type(task_model).__name__
         else:
             weights, config, architecture = encoder, copy.deepcopy(model.encoder.config), type(model.encoder).__name__
             (folder / "heads").mkdir()
@@ -318,7 +320,7 @@ def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
         files.write_json(path, config)
 
 
-def readable(path: Path) -> None:
+def set_default_permissions(path: Path) -> None:
     """Give a file the permissions that new files have; safetensors makes files that only their owner can read."""
     umask = os.umask(0)
     os.umask(umask)
@@ -329,7 +331,7 @@ def _flush(folder: Path) -> None:
     """Flush what other libraries wrote to the disk, so that a rename never shows half a file after a crash."""
     for path in folder.rglob("*"):
         if path.is_file():
-            readable(path)
+            set_default_permissions(path)
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
 

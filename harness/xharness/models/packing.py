@@ -134,7 +134,7 @@ _ON_CPU: ContextVar[torch.Tensor | None] = ContextVar("mask on the CPU", default
 
 
 @contextmanager
-def known(mask: torch.Tensor) -> Iterator[None]:
+def known_mask(mask: torch.Tensor) -> Iterator[None]:
     """Tell the calls inside what their attention mask ``[..., L]`` holds, so that none has to ask a GPU and wait."""
     token = _ON_CPU.set(mask.flatten(0, -2).bool())
     try:
@@ -162,11 +162,11 @@ def pack(mask: torch.Tensor, device: torch.device) -> Packing:
     lengths = lengths[order]
     first = start = 0
     for size in group_sizes(lengths.tolist(), NEAR.get(device.type, 0.0)):
-        own = lengths[first : first + size]
-        longest, stop = int(own[0]), start + int(own.sum())
+        group_lengths = lengths[first : first + size]
+        longest, stop = int(group_lengths[0]), start + int(group_lengths.sum())
         inside = keys = None
         if stop - start < size * longest:
-            filled = torch.arange(longest) < own[:, None]
+            filled = torch.arange(longest) < group_lengths[:, None]
             inside = filled.view(-1).nonzero().view(-1).to(device, non_blocking=True)
             keys = filled[:, None, None].to(device, non_blocking=True)
         groups.append(Group(start, stop, size, longest, inside, keys))

@@ -180,12 +180,14 @@ def aggregate(
     for name, result in tasks.items():
         if is_foreign(specs[name]):
             tasks[name] = replace(result, complete=False, why="another task file than the benchmark's of this name")
-    chosen = _benchmark(benchmark, tasks)
-    groups = {n: a for n, members in chosen.groups.items() if (a := _average(members, tasks, chosen.name))}
-    official = {n: a for n, members in chosen.official_groups.items() if (a := _average(members, tasks, chosen.name))}
+    followed = _benchmark(benchmark, tasks)
+    groups = {n: a for n, members in followed.groups.items() if (a := _average(members, tasks, followed.name))}
+    official = {
+        n: a for n, members in followed.official_groups.items() if (a := _average(members, tasks, followed.name))
+    }
     # Without a benchmark named, languages beyond it may be in the means: such an average is never the benchmark's.
-    overall = _average(chosen.tasks, tasks, chosen.name) if benchmark else None
-    return Results(chosen.name, tasks, groups, official, overall, provenance or {})
+    overall = _average(followed.tasks, tasks, followed.name) if benchmark else None
+    return Results(followed.name, tasks, groups, official, overall, provenance or {})
 
 
 def is_foreign(spec: TaskSpec) -> bool:
@@ -196,8 +198,10 @@ def is_foreign(spec: TaskSpec) -> bool:
 def side_by_side(results: Iterable[Results]) -> Results:
     """Return the targets of several results, of different checkpoints, as one, for one table; without averages."""
     results = list(results)
-    tasks = {name: task for each in results for name, task in each.tasks.items()}
-    shared = {k: v for k, v in results[0].provenance.items() if all(each.provenance.get(k) == v for each in results)}
+    tasks = {name: task for result in results for name, task in result.tasks.items()}
+    shared = {
+        k: v for k, v in results[0].provenance.items() if all(result.provenance.get(k) == v for result in results)
+    }
     return Results(results[0].benchmark, tasks, {}, {}, None, shared)
 
 
@@ -214,15 +218,15 @@ def _benchmark(name: str | None, tasks: Iterable[str]) -> Benchmark:
 
 def _average(members: Iterable[str], tasks: Mapping[str, TaskResult], benchmark: str) -> Average | None:
     members = tuple(members)
-    there = tuple(m for m in members if m in tasks)
-    if not there:
+    present = tuple(m for m in members if m in tasks)
+    if not present:
         return None
-    score = mean_of(tasks[m].mean["score"] for m in there)
+    score = mean_of(tasks[m].mean["score"] for m in present)
     # Languages beyond the benchmark's (XQuAD's Romanian in XTREME) make a mean that is not the benchmark's.
-    complete = len(there) == len(members) and all(
-        tasks[m].complete and list(tasks[m].languages) == tasks[m].spec.languages_in(benchmark) for m in there
+    complete = len(present) == len(members) and all(
+        tasks[m].complete and list(tasks[m].languages) == tasks[m].spec.languages_in(benchmark) for m in present
     )
-    return Average(score, complete, there, tuple(m for m in members if m not in tasks))
+    return Average(score, complete, present, tuple(m for m in members if m not in tasks))
 
 
 def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | None) -> TaskResult:
@@ -232,17 +236,17 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
     weighted by examples where the spec's ``average`` says so.
     """
     wanted = spec.languages_in(benchmark)
-    there = {code: scores[code] for code in wanted if code in scores}
+    present = {code: scores[code] for code in wanted if code in scores}
     missing = tuple(code for code in wanted if code not in scores)
     # A number that only some languages have (LAReQA's uncut mean, where ranks are not given) has no mean.
-    first = next(iter(there.values())).scores if there else {}
-    metrics = [name for name in first if all(name in score.scores for score in there.values())]
-    mean = {m: mean_over(spec, [(s.scores[m], s.n) for s in there.values()]) for m in metrics}
-    if there:
+    first = next(iter(present.values())).scores if present else {}
+    metrics = [name for name in first if all(name in score.scores for score in present.values())]
+    mean = {m: mean_over(spec, [(s.scores[m], s.n) for s in present.values()]) for m in metrics}
+    if present:
         mean["score"] = task_score(spec.score_keys, mean)
-    why = why_incomplete(spec, there, missing)
-    gap, note = _gap(spec, there)
-    return TaskResult(spec, there, missing, mean, not why, why, gap, note)
+    why = why_incomplete(spec, present, missing)
+    gap, note = _gap(spec, present)
+    return TaskResult(spec, present, missing, mean, not why, why, gap, note)
 
 
 def mean_over(spec: TaskSpec, values: Iterable[tuple[float, int]]) -> float:
@@ -269,14 +273,14 @@ def odd_type(task: TaskResult, score: Score) -> bool:
     return score.dtype != max(dict.fromkeys(types), key=types.count)
 
 
-def _gap(spec: TaskSpec, there: Mapping[str, Score]) -> tuple[float | None, str | None]:
+def _gap(spec: TaskSpec, scores: Mapping[str, Score]) -> tuple[float | None, str | None]:
     source = [c for c, line in spec.languages.items() if not line.zero_shot]
     if not source:
         return None, f"{spec.name} has no English"
-    if source[0] not in there:
+    if source[0] not in scores:
         return None, "English was not scored"
-    zero_shot = [s for c, s in there.items() if spec.languages[c].zero_shot]
+    zero_shot = [s for c, s in scores.items() if spec.languages[c].zero_shot]
     if not zero_shot:
         return None, "no language beside English was scored"
     others = mean_over(spec, [(language_score(spec, s), s.n) for s in zero_shot])
-    return language_score(spec, there[source[0]]) - others, None
+    return language_score(spec, scores[source[0]]) - others, None

@@ -116,12 +116,12 @@ def _group(name: str, codes: set[str], tasks: Mapping[str, TaskResult]) -> Group
     gaps: dict[str, float] = {}
     examples = 0
     for target, task in tasks.items():
-        here = [s for c, s in task.languages.items() if c in codes and task.spec.languages[c].zero_shot]
-        if not here:
+        scores = [s for c, s in task.languages.items() if c in codes and task.spec.languages[c].zero_shot]
+        if not scores:
             continue
-        value = mean_over(task.spec, [(language_score(task.spec, score), score.n) for score in here])
-        means[target] = value, len(here)
-        examples += sum(score.n for score in here)
+        value = mean_over(task.spec, [(language_score(task.spec, score), score.n) for score in scores])
+        means[target] = value, len(scores)
+        examples += sum(score.n for score in scores)
         source = [s for c, s in task.languages.items() if not task.spec.languages[c].zero_shot]
         if source:
             gaps[target] = language_score(task.spec, source[0]) - value

@@ -11,7 +11,7 @@ from typing import Any
 from xharness import files
 from xharness.results.aggregate import PARTIAL, Results, TaskResult
 from xharness.results.export_xtreme import refuse_other
-from xharness.results.runs import Run, averaged, fitting, read_run
+from xharness.results.runs import Run, checked_scores, read_run, with_averages
 from xharness.results.score import Score
 from xharness.version import __version__
 
@@ -45,7 +45,7 @@ def results_of(run: Run, benchmark: str | None = None) -> dict[str, Any]:
     *partial* in its alias. A standard error stands only where the score is a share of the examples.
     """
     specs = run.specs()
-    results = averaged(fitting(run, specs), specs, benchmark, run.facts())
+    results = with_averages(checked_scores(run, specs), specs, benchmark, run.facts())
     content: dict[str, Any] = {key: {} for key in ("results", "groups", "group_subtasks", "configs", "versions")}
     content |= {key: {} for key in ("n-shot", "higher_is_better", "n-samples")}
     for name, task in results.tasks.items():
@@ -58,15 +58,15 @@ def results_of(run: Run, benchmark: str | None = None) -> dict[str, Any]:
 
 
 def _task(content: dict[str, Any], name: str, task: TaskResult, score: Score) -> None:
-    values: dict[str, Any] = {"name": name, "alias": name if score.whole else f"{name} {PARTIAL}"}
+    values: dict[str, Any] = {"name": name, "alias": name if score.complete else f"{name} {PARTIAL}"}
     values["sample_len"] = score.n
-    own = not task.spec.metric.startswith("evaluate:")
+    is_own_metric = not task.spec.metric.startswith("evaluate:")
     for metric, value in score.scores.items():
         key, share = _NAMES.get(metric, metric), value / 100
         values[f"{key},none"] = share
         # Out of 0 to 1 it is no share, whatever it is called.
-        known = own and metric in _SHARES and score.n > 1 and 0 <= share <= 1
-        values[f"{key}_stderr,none"] = math.sqrt(share * (1 - share) / (score.n - 1)) if known else "N/A"
+        has_stderr = is_own_metric and metric in _SHARES and score.n > 1 and 0 <= share <= 1
+        values[f"{key}_stderr,none"] = math.sqrt(share * (1 - share) / (score.n - 1)) if has_stderr else "N/A"
     content["results"][name] = values
     content["configs"][name] = {
         "task": name,
@@ -87,7 +87,7 @@ def _task(content: dict[str, Any], name: str, task: TaskResult, score: Score) ->
             "seed": score.seed,
             "dtype": score.dtype,
             "n": score.n,
-            PARTIAL: not score.whole,
+            PARTIAL: not score.complete,
             **{key: value for key in ("encoding", "selection", "candidates") if (value := getattr(score, key))},
         },
     }

@@ -195,13 +195,13 @@ def _likely(tasks: Sequence[str]) -> str:
 
 
 def _missing(benchmark: str, names: Iterable[str], scores: Sequence[Score]) -> list[str]:
-    there = {(name.partition("/")[0], Path(name).stem.removeprefix("test-")) for name in names}
+    present = {(name.partition("/")[0], Path(name).stem.removeprefix("test-")) for name in names}
     sentences = []
     for task in benchmarks()[benchmark].tasks:
-        codes = [code for code in load_task(task).languages_in(benchmark) if (task, code) not in there]
+        codes = [code for code in load_task(task).languages_in(benchmark) if (task, code) not in present]
         if codes:
             sentences.append(f"{task}: no predictions for {' '.join(codes)}.")
-        short = [s.language for s in scores if s.task == task and not s.whole]
+        short = [s.language for s in scores if s.task == task and not s.complete]
         if short:
             sentences.append(f"{task}: not predicted on the whole test data in {' '.join(short)}.")
     return sentences

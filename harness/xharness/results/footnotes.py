@@ -34,7 +34,7 @@ def _cells(results: Results) -> list[tuple[TaskResult, Score]]:
 def _legend(results: Results) -> list[str]:
     cells = _cells(results)
     legend = []
-    if any(not s.whole for _, s in cells):
+    if any(not s.complete for _, s in cells):
         legend.append("* not the whole test data")
     if any(odd_type(t, s) for t, s in cells):
         legend.append("† computed in another type than the rest of the column")
@@ -72,12 +72,12 @@ def _grouped(task: TaskResult) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     pools = {s.candidates["n"] for s in task.languages.values() if s.candidates}
     for code, score in task.languages.items():
-        named = [*score.notes, *_tuning(score), *_choices(score)]
+        notes_of_score = [*score.notes, *_tuning(score), *_choices(score)]
         if score.layer is not None or score.encoding:
-            named.append(encoding(score))
+            notes_of_score.append(encoding(score))
         if len(pools) == 1 and score.candidates:
-            named.append(f"searched among {score.candidates['n']:,} candidates")
-        for note in named:
+            notes_of_score.append(f"searched among {score.candidates['n']:,} candidates")
+        for note in notes_of_score:
             groups.setdefault(note, []).append(code)
         if len(pools) > 1 and score.candidates:
             groups.setdefault("candidates searched", []).append(f"{code} {score.candidates['n']:,}")
@@ -118,15 +118,15 @@ def encoding(score: Score) -> str:
 
 def _choices(score: Score) -> list[str]:
     """Return what was chosen on data, and on which."""
-    chosen = []
+    notes = []
     if "layer_from" in score.selection:
         codes = f" ({score.selection['layer_languages']})" if "layer_languages" in score.selection else ""
-        chosen.append(f"layer chosen on {score.selection['layer_from']}{codes}")
+        notes.append(f"layer chosen on {score.selection['layer_from']}{codes}")
     if score.selected_by == ON_TEST:
-        chosen.append("CHOSEN ON THE VERY DATA THAT IS SCORED HERE: no result, only a bound")
+        notes.append("CHOSEN ON THE VERY DATA THAT IS SCORED HERE: no result, only a bound")
     elif score.selected_by != "none" and not score.selection:
-        chosen.append(f"chosen by {score.selected_by}")
-    return chosen
+        notes.append(f"chosen by {score.selected_by}")
+    return notes
 
 
 def _tuning(score: Score) -> list[str]:
@@ -148,13 +148,13 @@ def _tuning(score: Score) -> list[str]:
 
 
 def _threshold(score: Score) -> tuple[str, str]:
-    where, there = score.selection.get("threshold_from", ""), score.selection.get("dev_f1")
+    where, dev_f1 = score.selection.get("threshold_from", ""), score.selection.get("dev_f1")
     where = where.removeprefix(f"{score.language} ")  # each language has its own
     number = f"{score.selection['threshold']:.4g}"
     if where == score.split:
         return f"thresholds tuned on the {where} data that is scored here", number
     words = f"thresholds from {where}" if where else "thresholds"
-    return (words, number) if there is None else (f"{words}, in brackets the F1 there", f"{number} ({there:.1f})")
+    return (words, number) if dev_f1 is None else (f"{words}, in brackets the F1 there", f"{number} ({dev_f1:.1f})")
 
 
 # Counts that change what a score means, in words; the others stand in the result files.

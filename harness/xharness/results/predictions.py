@@ -101,7 +101,7 @@ def read(path: Path, kind: str, gold: Shape) -> Any:
     return form.decode(path, text, gold)
 
 
-def found(root: Path, split: str = "test") -> list[tuple[str, str, Path]]:
+def find_files(root: Path, split: str = "test") -> list[tuple[str, str, Path]]:
     """Return (task folder, language, file) of every prediction file below a folder, in order.
 
     Args:
@@ -120,9 +120,9 @@ def found(root: Path, split: str = "test") -> list[tuple[str, str, Path]]:
     return sorted((file.parent.name, match[1], file) for file, match in below if match)
 
 
-def strange(root: Path, split: str = "test") -> list[Path]:
+def unrecognized_files(root: Path, split: str = "test") -> list[Path]:
     """Return what lies where prediction files are expected and is none by its name, or no file at all."""
-    known = {path for _, _, path in found(root, split)}
+    known = {path for _, _, path in find_files(root, split)}
     return sorted(path for path in root.glob(f"*/{split}-*") if path not in known)
 
 
@@ -188,11 +188,11 @@ def _first_difference(lengths: Sequence[int], expected: Sequence[int], first_lin
     problem = ""
     if len(lengths) != len(expected):
         problem = f"found {len(lengths)} sentences, expected {len(expected)}. "
-    for index, (length, right) in enumerate(zip(lengths, expected, strict=False)):
-        if length != right:
+    for index, (length, expected_length) in enumerate(zip(lengths, expected, strict=False)):
+        if length != expected_length:
             return problem + (
                 f"Sentence {index + 1} (from line {first_lines[index]}) is the first that differs: found "
-                f"{length} tags, expected {right}. Write one tag for every word, and a blank line after each "
+                f"{length} tags, expected {expected_length}. Write one tag for every word, and a blank line after each "
                 "sentence."
             )
     return problem + (
@@ -289,8 +289,8 @@ def _decode_rankings(path: Path, text: str, gold: Shape) -> dict[str, Ranking]:
     if not isinstance(content, dict):
         raise PredictionError(f"{path}: found a JSON {type(content).__name__}, expected one object of id: candidates.")
     rankings = {}
-    for query, given in content.items():
-        candidates, ranks = (given.get("candidates"), given.get("ranks")) if isinstance(given, dict) else (given, None)
+    for query, entry in content.items():
+        candidates, ranks = (entry.get("candidates"), entry.get("ranks")) if isinstance(entry, dict) else (entry, None)
         if not isinstance(candidates, list) or not all(isinstance(candidate, str) for candidate in candidates):
             raise PredictionError(f"{path}: '{query}': expected a list of candidate ids, the best first.")
         if ranks is not None and not (

@@ -77,14 +77,14 @@ class Row:
         }
 
 
-def listed() -> list[Published]:
+def all_references() -> list[Published]:
     """Return all references of all benchmarks."""
     return [
         Published(name, b.name, reference) for b in benchmarks().values() for name, reference in b.references.items()
     ]
 
 
-def named(names: Sequence[str]) -> list[Published]:
+def select(names: Sequence[str]) -> list[Published]:
     """Return the references of these names.
 
     Raises:
@@ -92,7 +92,7 @@ def named(names: Sequence[str]) -> list[Published]:
     """
     if not names:
         raise UsageError("No reference is named. `xharness report --list-references` lists them.")
-    known = {published.name: published for published in listed()}
+    known = {published.name: published for published in all_references()}
     slugs = [name.strip().lower().replace("_", "-").replace(" ", "-") for name in names]
     for slug, name in zip(slugs, names, strict=True):
         if slug not in known:
@@ -116,12 +116,12 @@ def _rows(results: Results, published: Published) -> Iterator[Row]:
         for task in dict.fromkeys([*figures.scores, *figures.languages]):
             if task not in results.tasks:
                 continue
-            shown = results.tasks[task]
-            ours = task_result(shown.spec, shown.languages, published.benchmark)
-            foreign = is_foreign(shown.spec)
+            result = results.tasks[task]
+            ours = task_result(result.spec, result.languages, published.benchmark)
+            foreign = is_foreign(result.spec)
             if ours.languages and not (ours.missing and task in by_language):
                 yield from _of_means(published.name, figures, ours, foreign)
-            yield from _of_languages(published.name, figures, shown, foreign)
+            yield from _of_languages(published.name, figures, result, foreign)
         if results.benchmark == published.benchmark:
             for name, value in figures.groups.items():
                 group = results.groups.get(name)
@@ -149,7 +149,7 @@ def _of_languages(name: str, figures: Figures, ours: TaskResult, foreign: bool) 
             assert score is not None
             if metric in score.scores:
                 # Of dev data nothing is "the whole of the test data", and it is not said to be.
-                partial = foreign or not (score.whole or score.split == figures.split == "dev")
+                partial = foreign or not (score.complete or score.split == figures.split == "dev")
                 unlike = _unlike(figures, ours, [code])
                 mine = score.scores[metric]
                 yield Row(name, figures, ours.spec.name, code, metric, mine, value, score.split, partial, unlike)
@@ -196,7 +196,7 @@ def table(name: str, rows: Sequence[Row], format: str = "text") -> str:
     head = ["reference", "target", "language", "metric", name, "published", "difference", "source"]
     align = ["left"] * 4 + ["right"] * 3 + ["left"]
     body = tabulate(lines, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=align)
-    notes = [f"[{place}] {source}." for place, source in enumerate(sources, start=1)]
+    notes = [f"[{number}] {source}." for number, source in enumerate(sources, start=1)]
     unlike: dict[str, None] = {}
     for row in rows:
         for key, (own, theirs) in row.unlike.items():

@@ -100,7 +100,7 @@ def read_run(folder: Path) -> Run:
     return Run(folder, record, scores, files)
 
 
-def begun(folder: Path) -> bool:
+def has_no_results(folder: Path) -> bool:
     """Whether a RUN was begun and has no result yet, as one that runs now or whose targets all failed."""
     return bool(run_record(folder)) and not any((folder / "results").glob("*/*.json"))
 
@@ -109,7 +109,7 @@ def load_run(folder: Path, benchmark: str | None = None) -> Results:
     """Return the results that lie in a RUN, with averages; errors as ``read_run`` and ``Run.specs``."""
     run = read_run(folder)
     specs = run.specs()
-    return averaged(fitting(run, specs), specs, benchmark, run.facts())
+    return with_averages(checked_scores(run, specs), specs, benchmark, run.facts())
 
 
 def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
@@ -131,7 +131,7 @@ def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
         for name, spec in run.specs().items():
             if specs.setdefault(name, spec).hash != spec.hash:
                 raise UsageError(f"{run.folder}: its task file for {name} is another than that of the other RUNs.")
-        for score in fitting(run, specs):
+        for score in checked_scores(run, specs):
             other = origin.setdefault((score.task, score.language), run)
             if other is not run:
                 raise UsageError(
@@ -140,10 +140,10 @@ def join(folders: Sequence[Path], benchmark: str | None = None) -> Results:
                 )
             scores.append(score)
     facts = [{**run.facts(), "targets": list(dict.fromkeys(s.task for s in run.scores))} for run in runs]
-    shared = {k: v for k, v in facts[0].items() if k in _SHARED and all(each[k] == v for each in facts)}
+    shared = {k: v for k, v in facts[0].items() if k in _SHARED and all(other_facts[k] == v for other_facts in facts)}
     tuned = next((run.facts() for run in runs if run.tune), {})
     shared |= {k: tuned[k] for k in ("track", "selected_by") if k in tuned}
-    return averaged(scores, specs, benchmark, {**shared, "runs": facts})
+    return with_averages(scores, specs, benchmark, {**shared, "runs": facts})
 
 
 # What has to be the same in all RUNs of tuned checkpoints that make one result, and what it is called.
@@ -175,7 +175,7 @@ def check_alike(runs: Sequence[Run]) -> None:
 _SHARED = ("model", "model_sha", "model_hash", "seed", "dtype", "split")
 
 
-def fitting(run: Run, specs: Mapping[str, TaskSpec]) -> list[Score]:
+def checked_scores(run: Run, specs: Mapping[str, TaskSpec]) -> list[Score]:
     """Return the scores of a RUN, each proved to be one that its target can have.
 
     Raises:
@@ -197,7 +197,7 @@ def fitting(run: Run, specs: Mapping[str, TaskSpec]) -> list[Score]:
     return run.scores
 
 
-def averaged(
+def with_averages(
     scores: Sequence[Score], specs: Mapping[str, TaskSpec], benchmark: str | None, provenance: dict[str, Any]
 ) -> Results:
     """Return scores with the averages of a benchmark; None: see ``aggregate``.
@@ -209,12 +209,12 @@ def averaged(
     if benchmark is not None and benchmark not in known:
         raise unknown("benchmark", benchmark, known)
     for name in dict.fromkeys(s.task for s in scores):
-        there = [s.language for s in scores if s.task == name]
+        codes = [s.language for s in scores if s.task == name]
         if benchmark is None or name not in known[benchmark].tasks:
             continue
-        if not set(there) & set(specs[name].languages_in(benchmark)):
+        if not set(codes) & set(specs[name].languages_in(benchmark)):
             raise UsageError(
-                f"{name} was scored in {' '.join(there)} only, and {benchmark} has none of these languages. "
+                f"{name} was scored in {' '.join(codes)} only, and {benchmark} has none of these languages. "
                 "Leave --benchmark out, or score one that it has."
             )
     return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)

@@ -118,7 +118,7 @@ class Score:
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether this language counts towards a benchmark's mean: the test split, all of it, the real data."""
         counted = self.expected_n is None or self.n == self.expected_n
         limited = self.settings.get("limit") is not None

@@ -184,7 +184,7 @@ def score(
     limit = settings.get("limit")
     root = root / "predictions" if (root / "predictions").is_dir() else root
     data_dir = data_folder(data_dir)
-    files_found = [(task, language, path) for task, language, path in predictions.found(root, split)]
+    files_found = [(task, language, path) for task, language, path in predictions.find_files(root, split)]
     benchmark, specs, without_spec = _chosen(root, files_found, targets, run.get("targets", {}))
     wanted = None if languages is None else set(languages)
     if wanted is not None:
@@ -195,7 +195,7 @@ def score(
     ]
     failures += [
         PredictionError(f"{path}: not scored; expected a file {path.parent.name}/{split}-<two letters>.<ending>.")
-        for path in predictions.strange(root, split)
+        for path in predictions.unrecognized_files(root, split)
         if path.parent.name in specs and wanted is None
     ]
     for task, language, path in files_found:

@@ -74,7 +74,7 @@ def _cell(task: TaskResult, code: str) -> str:
     score = task.languages.get(code)
     if score is None:
         return "missing" if code in task.missing else ""
-    return _scores(task.spec, score.scores) + ("" if score.whole else "*") + ("†" if odd_type(task, score) else "")
+    return _scores(task.spec, score.scores) + ("" if score.complete else "*") + ("†" if odd_type(task, score) else "")
 
 
 def _mark(text: str, partial: bool) -> str:

@@ -109,7 +109,7 @@ def score_dev_set(
     was_training = model.training
     model.eval()
     try:
-        with model.shell(probe.head) as shell:
+        with model.task_model(probe.head) as shell:
             context = _context(probe, tokenizer, positions)
             features: Features = probe._features.setdefault("features", kind.encode(probe.examples, context))
             layers = int(model.encoder.config.num_hidden_layers)

@@ -267,7 +267,7 @@ def test_rankings_are_those_of_a_plain_sort(evaluate, raw, monkeypatch):
     score = found.tasks["lareqa"].languages["th"]
     assert set(score.scores) == {"map@20", "map"}
     assert score.candidates == {"n": 99, "expected_n": 13_014, "hash": loaded.pool.hash}
-    assert not score.whole
+    assert not score.complete
     assert "only 99 of 13,014 candidates" in found.tasks["lareqa"].why
 
 
@@ -294,7 +294,7 @@ def test_a_pool_with_languages_missing_is_told(evaluate, raw):
     assert "only 27 of 13,014 candidates" in task.why
     assert f"lareqa is partial: {task.why}." in footnotes.notes(found)
     for score in task.languages.values():
-        assert (score.whole, score.candidates["n"]) == (False, 27)
+        assert (score.complete, score.candidates["n"]) == (False, 27)
         assert score.candidates["missing"] == ["ar", "el", "es", "hi", "th", "tr", "vi", "zh"]
 
 

@@ -210,7 +210,7 @@ def test_the_spec_settings_tell_vectors_apart(evaluate, raw, monkeypatch, tmp_pa
                     hidden_size = 16
 
         asked.texts.clear()
-        comparer.work(spec, "de", "test", loaded.examples, loaded, Tiny(), 2, 64)
+        comparer.predict(spec, "de", "test", loaded.examples, loaded, Tiny(), 2, 64)
         comparers.append(len(asked.texts))
     assert comparers == [6, 6, 6]
 

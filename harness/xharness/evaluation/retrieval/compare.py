@@ -68,10 +68,10 @@ def resolve_layer(asked: int | str | None, settings: RetrievalInput, depth: int)
     """
     if asked is None or settings.pooling == "pooler":
         asked = settings.layer.get(depth, settings.layer.get("default", "last"))
-    chosen = asked
-    if chosen in ("dev", "all"):
-        raise UsageError(f"Layer '{chosen}' names no single layer. Give an index into hidden_states, or 'last'.")
-    index = depth if chosen == "last" else int(chosen)
+    requested = asked
+    if requested in ("dev", "all"):
+        raise UsageError(f"Layer '{requested}' names no single layer. Give an index into hidden_states, or 'last'.")
+    index = depth if requested == "last" else int(requested)
     resolved = index + depth + 1 if index < 0 else index
     if not 0 <= resolved <= depth:
         raise UsageError(
@@ -81,11 +81,11 @@ def resolve_layer(asked: int | str | None, settings: RetrievalInput, depth: int)
     return resolved
 
 
-def described(settings: RetrievalInput, layer: int, depth: int) -> dict[str, Any]:
+def describe_encoding(settings: RetrievalInput, layer: int, depth: int) -> dict[str, Any]:
     """Return how a text became a vector, for the result file."""
     described_settings = settings.model_dump(exclude={"layer", "layer_dev", "neighbours", "top_k"}, exclude_none=True)
-    place = {} if settings.pooling == "pooler" else {"layer": layer}
-    return {**place, "layers": depth, **described_settings}
+    layer_entry = {} if settings.pooling == "pooler" else {"layer": layer}
+    return {**layer_entry, "layers": depth, **described_settings}
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class RetrievalPredictor:
             self._read[key] = data_loading.load(spec, language, split, self.data_dir)
         return self._read[key]
 
-    def work(
+    def predict(
         self,
         spec: TaskSpec,
         language: str,
@@ -179,9 +179,9 @@ class _Request:
         other = Side(f"{language}-{split}", [e.text for e in examples], digest, [len(examples)], candidate=True)
         english = Side(f"{language}-{split}-english", [e.english for e in examples], digest, [len(examples)])
         sources, queries = self._vectors([other, english])
-        near = search.search(queries, sources, 2, device=str(self.predictor.device))
-        ties = int((near.scores[:, 0] == near.scores[:, -1]).sum()) if near.scores.shape[1] > 1 else 0
-        return RetrievalOutput([int(i) for i in near.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
+        neighbors = search.search(queries, sources, 2, device=str(self.predictor.device))
+        ties = int((neighbors.scores[:, 0] == neighbors.scores[:, -1]).sum()) if neighbors.scores.shape[1] > 1 else 0
+        return RetrievalOutput([int(i) for i in neighbors.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
 
     def ranked(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> RetrievalOutput:
         """Return, per query, its nearest candidates, and where the metric counts them the ranks of its targets."""
@@ -192,16 +192,18 @@ class _Request:
         searched = Side(name, _Texts(pool.candidates), pool.hash, pool.parts, candidate=True)
         queries, candidates = self._vectors([texts, searched])
         device = str(self.predictor.device)
-        with self._search_bar(queries, candidates) as shown:
-            near = search.search(queries, candidates, self.spec.input.top_k, device=device, tick=shown.update)
+        with self._search_bar(queries, candidates) as progress_bar:
+            neighbors = search.search(
+                queries, candidates, self.spec.input.top_k, device=device, tick=progress_bar.update
+            )
         ranks: list[tuple[int, ...] | None] = [None] * len(examples)
         if self.spec.metric == "map_at_20":
-            place = {identity: index for index, identity in enumerate(pool.ids)}
-            targets = [[place[t] for t in e.targets if t in place] for e in examples]
+            row_of = {identity: index for index, identity in enumerate(pool.ids)}
+            targets = [[row_of[t] for t in e.targets if t in row_of] for e in examples]
             ranks = [tuple(sorted(r)) for r in search.ranks(queries, candidates, targets, device=device)]
         rankings = {
             example.id: Ranking(tuple(pool.ids[i] for i in row), of_targets)
-            for example, row, of_targets in zip(examples, near.indices.tolist(), ranks, strict=True)
+            for example, row, of_targets in zip(examples, neighbors.indices.tolist(), ranks, strict=True)
         }
         return RetrievalOutput(rankings, self.cut, {}, self.tokens)
 
@@ -209,20 +211,20 @@ class _Request:
         """Return the pairs of two corpora that score at least the threshold, which is tuned on development data."""
         pairs, dropped = self._pairs(language, split, examples, loaded)
         dev = loaded
-        right = gold(self.spec, examples)
+        gold_pairs = gold(self.spec, examples)
         if split == "dev":
-            tuned = mining.tune(pairs, right)
+            tuned = mining.tune(pairs, gold_pairs)
         else:
             dev = self.predictor.load(self.spec, language, "dev")
             of_dev, _ = self._pairs(language, "dev", dev.examples, dev)
-            right = gold(self.spec, dev.examples)
-            tuned = mining.tune(of_dev, right)
+            gold_pairs = gold(self.spec, dev.examples)
+            tuned = mining.tune(of_dev, gold_pairs)
         selection = {
             "threshold": tuned.value,
             "threshold_from": f"{language} dev",
             "dev_f1": tuned.f1,
             "dev_hash": dev.hash,
-            "dev_n": len(right),
+            "dev_n": len(gold_pairs),
             "dev_expected_n": dev.expected_n,
         }
         counts = {"mined": len(pairs), "repeated_sentences": dropped, **self.cut}
@@ -248,9 +250,9 @@ class _Request:
             ),
         ]
         ours, english = self._vectors(sides)
-        with self._search_bar(ours, english) as shown:
+        with self._search_bar(ours, english) as progress_bar:
             forward, backward = search.search_both(
-                ours, english, self.spec.input.neighbours, device=str(self.predictor.device), tick=shown.update
+                ours, english, self.spec.input.neighbours, device=str(self.predictor.device), tick=progress_bar.update
             )
         return mining.with_ids(mining.mine(forward, backward), first, second, first_ids, pool.ids)
 
@@ -271,7 +273,7 @@ class _Request:
             return raw
         folder = self.predictor.folder / self.spec.name / self.encoder.dtype
         # A pool that is shared is changed beside each language's queries anew: with whitening it depends on them.
-        targets = [folder / f"{sides[0].name}-{place}.changed.npy" for place in range(len(sides))]
+        targets = [folder / f"{sides[0].name}-{index}.changed.npy" for index in range(len(sides))]
         return embeddings.center_and_whiten(
             [(path, vectors, side.parts) for path, vectors, side in zip(targets, raw, sides, strict=True)],
             center=settings.center == "language",
@@ -286,11 +288,13 @@ class _Request:
             longest = min(longest, self.encoder.max_positions)
         if longest < (wanted or settings.max_length):
             self.cut["max_length"] = longest
-        kept = settings.model_dump(
+        encoding = settings.model_dump(
             exclude={"layer", "layer_dev", "neighbours", "top_k", "center", "whiten"}, mode="json"
         )
         # Not the budget: vectors that are there hold for all languages and layers, though the budget may be another.
-        digest = digest_of(predictor.identity, self.encoder.dtype, side.digest, len(side.texts), longest, kept, unit)
+        digest = digest_of(
+            predictor.identity, self.encoder.dtype, side.digest, len(side.texts), longest, encoding, unit
+        )
         # A folder per type: where one language needs float32, the vectors of the others stay.
         folder = predictor.folder / self.spec.name / self.encoder.dtype
         layer = -1 if settings.pooling == "pooler" else self.layer
@@ -301,8 +305,10 @@ class _Request:
                 layers = tuple(range(self.encoder.layers + 1))
             job = EmbeddingJob(side.name, side.texts, digest, layers, settings.vectors, unit)
             context = Context(self.encoder.tokenizer, longest, settings, layers=layers)
-            with bar(f"{self.spec.name} {side.name}", len(side.texts), predictor.progress, unit="texts") as shown:
-                embeddings.embed(job, folder, self.encoder, context, self.budget, shown)
+            with bar(
+                f"{self.spec.name} {side.name}", len(side.texts), predictor.progress, unit="texts"
+            ) as progress_bar:
+                embeddings.embed(job, folder, self.encoder, context, self.budget, progress_bar)
             vectors = embeddings.open_vectors(folder, side.name, digest, layer)
             assert vectors is not None, "the vectors have just been written"
         # A pool that all languages share belongs to none of them.

@@ -82,7 +82,7 @@ def embed(
     encoder: LoadedModel,
     context: Context,
     budget: int,
-    shown: Any,
+    progress_bar: Any,
 ) -> int:
     """Write the vectors of a job's texts to ``folder/<name>.<layer>.npy`` and return how many tokens they hold.
 
@@ -99,16 +99,16 @@ def embed(
     maps = _maps(job, folder, encoder.model.config.hidden_size, state_path, state)
     done = int(_state(state_path).get("done", 0))
     tokens = int(_state(state_path).get("tokens", 0)) if done else 0
-    shown.update(done)
+    progress_bar.update(done)
     for start in range(done, len(job.texts), CHUNK):
         texts = list(job.texts[start : start + CHUNK])
         features = embedding.KIND.encode(texts, context)
-        ticker = Ticker(shown, len(texts), sum(features.lengths))
+        ticker = Ticker(progress_bar, len(texts), sum(features.lengths))
         arrays = inference.forward(encoder, embedding.KIND, features, context, budget, ticker.tick)
         tokens += sum(features.lengths)
-        for place, layer in enumerate(job.kept_layers):
+        for index, layer in enumerate(job.kept_layers):
             # Layer by layer: all of them at once would be copied once more.
-            vectors = np.stack([array[place] for array in arrays])
+            vectors = np.stack([array[index] for array in arrays])
             lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
             if not lengths.all():
                 row = int(np.argwhere(lengths == 0)[0][0])
@@ -210,8 +210,8 @@ def _means(raw: Array, parts: Sequence[int]) -> Array:
     means, start = [], 0
     for size in parts:
         total = np.zeros(raw.shape[1])
-        for place in range(start, start + size, BLOCK):
-            total += raw[place : min(place + BLOCK, start + size)].astype(np.float64).sum(axis=0)
+        for first in range(start, start + size, BLOCK):
+            total += raw[first : min(first + BLOCK, start + size)].astype(np.float64).sum(axis=0)
         means.append(total / max(size, 1))
         start += size
     return np.stack(means)

@@ -18,14 +18,14 @@ import numpy.typing as npt
 
 from xharness.errors import DataError
 
-NEIGHBOURS = 4
-"""Neighbours per sentence, in both directions, whose mean similarity is the margin's denominator."""
+NEIGHBORS = 4
+"""Neighbors per sentence, in both directions, whose mean similarity is the margin's denominator."""
 
 Floats = npt.NDArray[Any]
 
 
 class Nearest(Protocol):
-    """What is needed of ``search.Neighbours``, which stands in the compute wing: this module works without torch."""
+    """What is needed of ``search.Neighbors``, which stands in the compute wing: this module works without torch."""
 
     @property
     def scores(self) -> npt.NDArray[Any]:

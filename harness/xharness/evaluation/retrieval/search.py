@@ -34,7 +34,7 @@ _LOW = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """The nearest candidates of every query.
 
     Attributes:
@@ -48,7 +48,7 @@ class Neighbours:
 
 def search(
     queries: Matrix, candidates: Matrix, k: int, *, device: str = "cpu", tick: Tick = lambda pairs: None
-) -> Neighbours:
+) -> Neighbors:
     """Return the ``k`` nearest candidates of every query; fewer where there are not as many candidates.
 
     Args:
@@ -68,12 +68,12 @@ def search(
         rows, columns = tile.scores.shape
         maxima = tile.scores.view(rows, -1, _chunk(columns)).amax(2)
         _improve(best[tile.row : tile.row + rows], tile.scores, maxima, tile.column)
-    return _neighbours(best)
+    return _neighbors(best)
 
 
 def search_both(
     first: Matrix, second: Matrix, k: int, *, device: str = "cpu", tick: Tick = lambda pairs: None
-) -> tuple[Neighbours, Neighbours]:
+) -> tuple[Neighbors, Neighbors]:
     """Return the neighbours of each row of ``first`` among ``second``, and the reverse, from the same products.
 
     Arguments and errors are those of ``search``; of either side as many neighbours are found as the other has rows,
@@ -89,7 +89,7 @@ def search_both(
         # Not the maxima of the transposed tile: those are the same, and twenty times as slow to get.
         of_columns = tile.scores.view(-1, _chunk(rows), columns).amax(1).T
         _improve(backward[tile.column : tile.column + columns], tile.scores.T, of_columns, tile.row)
-    return _neighbours(forward), _neighbours(backward)
+    return _neighbors(forward), _neighbors(backward)
 
 
 def ranks(
@@ -113,25 +113,28 @@ def ranks(
     _check_targets(len(queries), len(candidates), targets)
     # Padded to the same number of targets per query; -1 is before every tile and never counted.
     padded = np.full((len(queries), max(map(len, targets), default=0)), -1, np.int64)
-    for query, wanted in enumerate(targets):
-        padded[query, : len(wanted)] = wanted
+    for query, rows_of_targets in enumerate(targets):
+        padded[query, : len(rows_of_targets)] = rows_of_targets
     indices = torch.from_numpy(padded).to(device)
     scores = torch.zeros(indices.shape, dtype=torch.float32, device=device)
     for tile in _tiles(queries, candidates, device):
-        own = slice(tile.row, tile.row + len(tile.scores))
-        place = indices[own] - tile.column
-        row, slot = ((place >= 0) & (place < tile.scores.shape[1])).nonzero(as_tuple=True)
-        scores[tile.row + row, slot] = tile.scores[row, place[row, slot]]
+        tile_rows = slice(tile.row, tile.row + len(tile.scores))
+        columns_in_tile = indices[tile_rows] - tile.column
+        row, slot = ((columns_in_tile >= 0) & (columns_in_tile < tile.scores.shape[1])).nonzero(as_tuple=True)
+        scores[tile.row + row, slot] = tile.scores[row, columns_in_tile[row, slot]]
     nearer = torch.zeros_like(indices)
     for tile in _tiles(queries, candidates, device):
-        own = slice(tile.row, tile.row + len(tile.scores))
+        tile_rows = slice(tile.row, tile.row + len(tile.scores))
         column = torch.arange(tile.scores.shape[1], device=device) + tile.column
         for n in range(indices.shape[1]):
-            score, index = scores[own, n, None], indices[own, n, None]
+            score, index = scores[tile_rows, n, None], indices[tile_rows, n, None]
             before = (tile.scores > score) | ((tile.scores == score) & (column < index))
-            nearer[own, n] += before.sum(1)
+            nearer[tile_rows, n] += before.sum(1)
     counted = nearer.cpu().tolist()
-    return [[n + 1 for n in counts[: len(wanted)]] for counts, wanted in zip(counted, targets, strict=True)]
+    return [
+        [n + 1 for n in counts[: len(rows_of_targets)]]
+        for counts, rows_of_targets in zip(counted, targets, strict=True)
+    ]
 
 
 # --- Keys -----------------------------------------------------------------------------------------
@@ -156,9 +159,9 @@ def _indices(keys: torch.Tensor) -> torch.Tensor:
     return _LOW - (keys & _LOW)
 
 
-def _neighbours(best: torch.Tensor) -> Neighbours:
+def _neighbors(best: torch.Tensor) -> Neighbors:
     scores = _turned((best >> 32).to(torch.int32)).view(torch.float32)
-    return Neighbours(scores.cpu().numpy(), _indices(best).cpu().numpy())
+    return Neighbors(scores.cpu().numpy(), _indices(best).cpu().numpy())
 
 
 def _nothing_yet(queries: Matrix, candidates: Matrix, k: int, device: str) -> torch.Tensor:
@@ -281,8 +284,8 @@ def _check(queries: Matrix, candidates: Matrix, k: int) -> None:
 def _check_targets(queries: int, candidates: int, targets: Sequence[Sequence[int]]) -> None:
     if len(targets) != queries:
         raise DataError(f"Found {len(targets)} lists of targets for {queries} queries, expected one for every query.")
-    for query, wanted in enumerate(targets):
-        for target in wanted:
+    for query, rows_of_targets in enumerate(targets):
+        for target in rows_of_targets:
             if not 0 <= target < candidates:
                 raise DataError(
                     f"Found the target {target} for query {query}, expected a number from 0 to {candidates - 1}, the "

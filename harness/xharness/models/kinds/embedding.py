@@ -43,10 +43,10 @@ def _mean(hidden: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 def _inner(mask: torch.Tensor, context: Context) -> torch.Tensor:
     """Return the mask without special tokens; a text that has nothing else keeps them."""
-    place = torch.arange(mask.shape[1], device=mask.device)
+    position = torch.arange(mask.shape[1], device=mask.device)
     lengths = mask.sum(1, keepdim=True)
     before, after = len(context.template.before), len(context.template.after)
-    inner = ((place >= before) & (place < lengths - after)).to(mask.dtype)
+    inner = ((position >= before) & (position < lengths - after)).to(mask.dtype)
     return torch.where(inner.sum(1, keepdim=True) > 0, inner, mask)
 
 

@@ -32,11 +32,11 @@ def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Conte
 
 def decode(examples: Sequence[Choice], features: Features, outputs: list[Array], context: Context) -> list[str]:
     """Return the label of the choice with the largest score; of equal ones the first."""
-    labels, place = [], 0
+    labels, row = [], 0
     for example in examples:
-        scores = [float(score) for score in outputs[place : place + len(example.choices)]]
+        scores = [float(score) for score in outputs[row : row + len(example.choices)]]
         labels.append(context.labels[scores.index(max(scores))])
-        place += len(example.choices)
+        row += len(example.choices)
     return labels
 
 
@@ -47,15 +47,15 @@ def make_targets(examples: Sequence[Choice], features: Features, context: Contex
         DataError: an example has more or fewer choices than there are labels: choices of a batch make one tensor.
     """
     units: list[tuple[int, ...]] = []
-    place, expected = 0, len(context.labels)
+    row, expected = 0, len(context.labels)
     for example in examples:
         if len(example.choices) != expected:
             raise DataError(
                 f"The example '{example.id}' has {len(example.choices)} choices, and the task has {expected} labels "
                 f"({', '.join(context.labels)}): each label stands for one choice. Correct the data, or the spec."
             )
-        units.append(tuple(range(place, place + expected)))
-        place += expected
+        units.append(tuple(range(row, row + expected)))
+        row += expected
     return Targets(units, [context.numbers[e.label] for e in examples])
 
 

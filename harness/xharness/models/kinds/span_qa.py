@@ -72,9 +72,9 @@ def encode(examples: Sequence[Question], context: Context) -> Features:
             ids, row_types = template.pair(question, list(body[start : start + length]))
             input_ids.append(ids)
             types.append(row_types or [])
-            place = len(template.pair_before) + len(question) + len(template.pair_between)
+            offset = len(template.pair_before) + len(question) + len(template.pair_between)
             stop = start + length
-            windows.append(Window(index, start, place, offsets[start:stop], owner[start:stop] == number))
+            windows.append(Window(index, start, offset, offsets[start:stop], owner[start:stop] == number))
     return Features(input_ids, types if template.pair_types is not None else None, windows)
 
 
@@ -108,8 +108,8 @@ def _owners(stretches: list[tuple[int, int]], length: int) -> Array:
     best = np.full(length, -np.inf)
     owner = np.zeros(length, dtype=np.int64)
     for number, (start, size) in enumerate(stretches):
-        place = np.arange(size)
-        score = np.minimum(place, size - 1 - place) + 0.01 * size
+        position = np.arange(size)
+        score = np.minimum(position, size - 1 - position) + 0.01 * size
         better = score > best[start : start + size]
         best[start : start + size][better] = score[better]
         owner[start : start + size][better] = number
@@ -147,9 +147,9 @@ def decode(
             null[window.example] = min(null[window.example], float(logits[0, 0]) + float(logits[1, 0]))
             logits = logits[:, 1:]
         candidate = _best_span(logits, window, settings.n_best, settings.max_answer_length)
-        known = best[window.example]
+        best_so_far = best[window.example]
         # Strictly better: of equal spans the earlier window's is kept, as by the stable sort of the original.
-        if candidate is not None and (known is None or candidate[0] > known[0]):
+        if candidate is not None and (best_so_far is None or candidate[0] > best_so_far[0]):
             best[window.example] = (candidate[0], row, candidate[1], candidate[2])
     if settings.no_answer:
         best = [
@@ -221,10 +221,10 @@ def make_targets(examples: Sequence[Question], features: Features, context: Cont
         if example_spans is None:
             continue
         first, last = example_spans[0] - window.start, example_spans[1] - window.start
-        held = first >= 0 and last < len(window.spans)
+        inside = first >= 0 and last < len(window.spans)
         units.append((row,))
-        targets.append((window.offset + first, window.offset + last) if held else (0, 0))
-        if held:
+        targets.append((window.offset + first, window.offset + last) if inside else (0, 0))
+        if inside:
             split.discard(window.example)
     counts["split_answers"] = len(split)
     return Targets(units, targets, counts)
@@ -233,10 +233,10 @@ def make_targets(examples: Sequence[Question], features: Features, context: Cont
 def _places(examples: int, windows: list[Window]) -> list[Array]:
     """Return, per example, the first and one-past-last characters of all tokens of its context, from its windows."""
     parts: list[list[Array]] = [[np.empty((0, 2), dtype=np.int64)] for _ in range(examples)]
-    known = [0] * examples
+    seen = [0] * examples
     for window in windows:
-        parts[window.example].append(window.spans[known[window.example] - window.start :])
-        known[window.example] = window.start + len(window.spans)
+        parts[window.example].append(window.spans[seen[window.example] - window.start :])
+        seen[window.example] = window.start + len(window.spans)
     return [np.concatenate(part) for part in parts]
 
 
@@ -248,8 +248,8 @@ def _covering(example: Question, places: Array) -> tuple[int, int] | None:
     # Sentencepiece counts the space before a word as part of it: a blank at the answer's end would take the next word.
     first = start + len(answer) - len(answer.lstrip())
     stop = start + len(answer.rstrip())
-    held = np.flatnonzero((places[:, 0] < stop) & (places[:, 1] > first))
-    return (int(held[0]), int(held[-1])) if len(held) else None
+    overlapping = np.flatnonzero((places[:, 0] < stop) & (places[:, 1] > first))
+    return (int(overlapping[0]), int(overlapping[-1])) if len(overlapping) else None
 
 
 KIND = Kind("AutoModelForQuestionAnswering", encode, postprocess, decode, make_targets=make_targets)

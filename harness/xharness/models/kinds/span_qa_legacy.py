@@ -49,15 +49,15 @@ def answer_in_words(context: str, start: int, stop: int, piece: str, lowercase: 
         last += 1
     words = " ".join(w for w in re.split(f"[{_BLANK}]+", context[first:last]) if w)
     piece = " ".join(piece.split())
-    apart = _taken_apart(words, lowercase)
-    place = apart.find(piece)
+    tokenized = _taken_apart(words, lowercase)
+    position = tokenized.find(piece)
     # Characters that are not spaces are gone over by number, if both texts have the same number.
-    places = [i for i, c in enumerate(words) if c != " "]
-    if not piece or place < 0 or len(places) != len(apart.replace(" ", "")):
+    positions = [i for i, c in enumerate(words) if c != " "]
+    if not piece or position < 0 or len(positions) != len(tokenized.replace(" ", "")):
         return words
-    before = len(apart[:place].replace(" ", ""))
-    inside = len(apart[: place + len(piece)].replace(" ", ""))
-    return words[places[before] : places[inside - 1] + 1]
+    before = len(tokenized[:position].replace(" ", ""))
+    inside = len(tokenized[: position + len(piece)].replace(" ", ""))
+    return words[positions[before] : positions[inside - 1] + 1]
 
 
 def _taken_apart(text: str, lowercase: bool) -> str:

@@ -102,8 +102,8 @@ def make_targets(examples: Sequence[Tagged], features: Features, context: Contex
         start = learned[index]
         learned[index] += len(first)
         target = [IGNORED] * len(features.input_ids[row])
-        for place, tag in zip(first, examples[index].tags[start : learned[index]], strict=True):
-            target[place] = context.numbers[tag]
+        for position, tag in zip(first, examples[index].tags[start : learned[index]], strict=True):
+            target[position] = context.numbers[tag]
         units.append((row,))
         targets.append(target)
     return Targets(units, targets, {"empty": len(features.rows) - len(units)})

@@ -19,7 +19,7 @@ from xharness.checkpoints.training_record import ENGLISH_DEV, FILE, RUNNING, Rec
 from xharness.data import candidates
 from xharness.errors import ModelError, NothingToDo, OutputError, UsageError, XharnessError
 from xharness.evaluation import runner as evaluation_runner
-from xharness.evaluation.evaluator import Evaluator, Tuned
+from xharness.evaluation.evaluator import Evaluator, TunedCheckpoint
 from xharness.evaluation.model_cache import ModelCache
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Options, Prepared, prepare
@@ -347,7 +347,7 @@ class TuningRun:
             same,
             settings=prepared.options.settings(self.dtype),
             tuned=tuned.record,
-            selected_by=tuned.chosen_by(same.data_hash),
+            selected_by=tuned.selection_for(same.data_hash),
         )
         source, target = (
             predictions.path(each / "predictions", step.task, step.spec.kind, language, prepared.options.split)
@@ -361,7 +361,7 @@ class TuningRun:
         options = replace(self.prepared.options, seed=seed, head=None, tune=self.plan.tuning.record(track, chosen))
         return replace(self.prepared, options=options)
 
-    def _tuned(self, state: _State, chosen: str, step: Step, language: str) -> Tuned:
+    def _tuned(self, state: _State, chosen: str, step: Step, language: str) -> TunedCheckpoint:
         done, job, part = state.done, state.done.job, state.done.plan.parts[0]
         selection = done.selection(chosen, step.task, language)
         assert selection is not None
@@ -388,7 +388,7 @@ class TuningRun:
             hashes = job.chosen_on
         elif by == TARGET_DEV:
             hashes = frozenset(w.data_hash for w in job.watched if (w.spec.name, w.language) == (step.task, language))
-        return Tuned(job.track, by, record, hashes)
+        return TunedCheckpoint(job.track, by, record, hashes)
 
     def _provenance(
         self, track: str, chosen: str, seed: int, folder: Path, scores: list[Score], beside: list[Score]
