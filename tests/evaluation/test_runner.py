@@ -239,6 +239,6 @@ def test_score_says_what_changed_since_the_run(model, evaluate, data_folder):
     file = run / "predictions/xnli/test-de.tsv"
     file.write_text(file.read_text().replace(file.read_text().split("\n")[0], "Neutral", 1))
     [note] = scoring.score(run, data_dir=data_folder).tasks["xnli"].languages["de"].notes
-    assert note == "scored with other predictions than the RUN recorded"
+    assert note == "scored with other predictions than the run recorded"
     counts = scoring.score(run, data_dir=data_folder).tasks["xnli"].languages["de"].counts
     assert counts["unknown_labels"] == 1

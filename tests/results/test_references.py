@@ -211,7 +211,7 @@ def test_report_against_something_unknown(name, runner, run):
 def test_report_against_nothing(names, runner, run):
     found = runner("report", run, "--against", names)
     assert found.exit_code == 2
-    assert "No reference is named. `xharness report --list-references` lists them." in found.err
+    assert "No reference is given. `xharness report --list-references` lists them." in found.err
 
 
 def test_references_are_listed(runner):

@@ -189,7 +189,7 @@ def test_a_run_record_that_lacks_settings(settings, words, run):
     ("changes", "words"),
     [
         ({"language": "dd"}, r"de\.json: xnli has no language 'dd'. Did you mean 'de'\?"),
-        ({"language": "en"}, r"en\.json: a score of xnli in en, as .*de\.json is one"),
+        ({"language": "en"}, r"en\.json: a second score of xnli in en; the first is .*de\.json"),
         ({"scores": {"f1": 1.0}}, r"de\.json: scores has no 'accuracy', found f1"),
     ],
 )

@@ -71,6 +71,7 @@ def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], lan
 
 
 def overlap_f1(gold: set[Any], predicted: set[Any]) -> MetricResult:
+    """Return ``f1``, ``precision`` and ``recall`` of a set of predictions, in percent; 0 where nothing is correct."""
     correct = len(gold & predicted)
     precision = correct / len(predicted) if predicted else 0.0
     recall = correct / len(gold) if gold else 0.0
@@ -99,6 +100,7 @@ def _answers(
 
 
 def expect_answers(golds: Mapping[str, Collection[str]], language: str) -> None:
+    """Raise DataError if there is no question, or a question has no answer."""
     expect_questions(golds, language)
     for question, answers in golds.items():
         if not answers:

@@ -15,7 +15,7 @@ from xharness.tasks.registry import list_tasks, load_task
 from xharness.tasks.task_spec import TaskSpec
 
 PARTIAL = "partial"
-"""What stands beside every mean that is not the benchmark's."""
+"""The word that is shown beside every mean that is not the benchmark's."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class TaskResult:
         spec: the target.
         languages: code -> score, in the order of the spec.
         missing: codes of the languages (of the benchmark, or of the spec) that have no score.
-        mean: metric -> mean over the languages that are there, English included, in percent, each counting the
+        mean: metric -> mean over the languages that have a score, English included, in percent, each counting the
             same (or as many examples as it has, where the spec's ``average`` says so); and ``score``, the number
             that enters the benchmark's average.
-        complete: whether every language is there, whole, and computed alike.
+        complete: whether every language has a score on the complete data, all computed in the same way.
         why: why not complete, as a sentence; '' if complete.
-        gap: ``score`` of English minus the mean ``score`` of the others; None where it cannot be said.
+        gap: ``score`` of English minus the mean ``score`` of the others; None where it is not defined.
         gap_note: why there is no gap.
     """
 
@@ -47,7 +47,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Average:
-    """A mean of task scores, and whether all its tasks are there and complete."""
+    """A mean of task scores; complete if every task has a score and is complete."""
 
     score: float
     complete: bool
@@ -64,8 +64,8 @@ class Results:
         tasks: target name -> its result.
         groups: group name -> mean of its tasks' scores.
         official_groups: the same with the groups of the benchmark's own evaluate.py.
-        overall: mean over the benchmark's tasks; None unless every task is there and complete.
-        average: the same mean over what is there (never to be shown as the benchmark's unless complete).
+        overall: mean over the benchmark's tasks; None unless every task has a score and is complete.
+        average: the same mean over the tasks that have a score (never to be shown as the benchmark's unless complete).
         provenance: what holds for all scores (model, folder ...).
     """
 
@@ -78,7 +78,7 @@ class Results:
 
     @property
     def overall(self) -> float | None:
-        """The benchmark's average; None unless every target and language is there and complete."""
+        """The benchmark's average; None unless every target and language has a score and is complete."""
         return self.average.score if self.average is not None and self.average.complete else None
 
     def to_json(self) -> dict[str, Any]:
@@ -164,10 +164,10 @@ def aggregate(
 
     Args:
         scores: any number of scores of one checkpoint (or one folder of predictions) and seed.
-        specs: task name -> spec, for every task that occurs.
-        benchmark: whose languages and groups count; None: the languages of the specs, the groups of XTREME (of
-            XTREME-R where a task is in that one only).
-        provenance: put into ``Results.provenance``.
+        specs: task name -> spec, for every task that has a score.
+        benchmark: whose languages and groups to average over; None: the languages of the specs and the groups of
+            XTREME (of XTREME-R where a task is only in that one).
+        provenance: stored in ``Results.provenance``.
     """
     by_task: dict[str, dict[str, Score]] = {}
     for score in scores:
@@ -185,18 +185,18 @@ def aggregate(
     official = {
         n: a for n, members in followed.official_groups.items() if (a := _average(members, tasks, followed.name))
     }
-    # Without a benchmark named, languages beyond it may be in the means: such an average is never the benchmark's.
+    # If no benchmark is named, the means may include languages that it does not have: never the benchmark's average.
     overall = _average(followed.tasks, tasks, followed.name) if benchmark else None
     return Results(followed.name, tasks, groups, official, overall, provenance or {})
 
 
 def is_foreign(spec: TaskSpec) -> bool:
-    """Return whether a file of the user's own bears a shipped target's name; what it gives is not the benchmark's."""
+    """Return whether a user's task file has the name of a shipped target; its scores are not the benchmark's."""
     return spec.name in list_tasks() and spec.hash != load_task(spec.name).hash
 
 
 def side_by_side(results: Iterable[Results]) -> Results:
-    """Return the targets of several results, of different checkpoints, as one, for one table; without averages."""
+    """Merge the targets of several results, of different checkpoints, for one table; without averages."""
     results = list(results)
     tasks = {name: task for result in results for name, task in result.tasks.items()}
     shared = {
@@ -238,7 +238,7 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
     wanted = spec.languages_in(benchmark)
     present = {code: scores[code] for code in wanted if code in scores}
     missing = tuple(code for code in wanted if code not in scores)
-    # A number that only some languages have (LAReQA's uncut mean, where ranks are not given) has no mean.
+    # A metric that only some languages have (LAReQA's uncut mean, where ranks are not given) has no mean.
     first = next(iter(present.values())).scores if present else {}
     metrics = [name for name in first if all(name in score.scores for score in present.values())]
     mean = {m: mean_over(spec, [(s.scores[m], s.n) for s in present.values()]) for m in metrics}
@@ -250,11 +250,11 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
 
 
 def mean_over(spec: TaskSpec, values: Iterable[tuple[float, int]]) -> float:
-    """Return the mean of (score of a language, its examples), over languages or over examples as the spec says."""
+    """Return the mean of (score, number of examples) pairs, over languages or over examples as the spec says."""
     if spec.average == "languages":
         return mean_of(value for value, _ in values)
     total, count = 0.0, 0
-    # Not sum(), which adds floats in another way from Python 3.12 on.
+    # Not sum(), which compensates for rounding from Python 3.12 on.
     for value, n in values:
         total += value * n
         count += n
@@ -262,14 +262,14 @@ def mean_over(spec: TaskSpec, values: Iterable[tuple[float, int]]) -> float:
 
 
 def language_score(spec: TaskSpec, score: Score) -> float:
-    """Return the number of a language that is comparable with the task's ``score``, in percent."""
+    """Return the score of a language that is comparable with the task's ``score``, in percent."""
     return task_score(spec.score_keys, score.scores)
 
 
 def odd_type(task: TaskResult, score: Score) -> bool:
-    """Return whether a language was computed in another type than most languages of its target."""
+    """Return whether a language was computed in another dtype than most languages of its target."""
     types = [s.dtype for s in task.languages.values()]
-    # Not a set: where two types are equally frequent, every run of the program must mark the same one.
+    # Not a set: where two dtypes are equally frequent, every run of the program must mark the same one.
     return score.dtype != max(dict.fromkeys(types), key=types.count)
 
 

@@ -38,9 +38,9 @@ def why_incomplete(spec: TaskSpec, scores: Mapping[str, Score], missing: tuple[s
         if actual and expected not in (None, actual)
     ]
     if cut:
-        reasons.append(f"threshold tuned on another number of development pairs than there are: {', '.join(cut)}")
+        reasons.append(f"not the expected number of development pairs to tune the threshold on: {', '.join(cut)}")
     if len({s.dtype for s in scores.values()}) > 1:
-        reasons.append("languages computed in different types")
+        reasons.append("languages computed in different dtypes")
     if len({(s.model_sha or s.model_hash, s.seed) for s in scores.values()}) > 1:
         reasons.append("languages of different checkpoints")
     reasons += _tuning_problems(scores)
@@ -58,12 +58,12 @@ def _tuning_problems(scores: Mapping[str, Score]) -> list[str]:
         problems.append(f"tuned on {' and '.join(sorted(partial))} data")
     on_test = [code for code, score in scores.items() if score.selected_by == ON_TEST]
     if on_test:
-        problems.append(f"the checkpoint was chosen on the very data that is scored in {' '.join(on_test)}")
+        problems.append(f"the checkpoint was selected on the data that is scored in {' '.join(on_test)}")
     return problems
 
 
 def _pool_problems(spec: TaskSpec, scores: Mapping[str, Score]) -> list[str]:
-    """Return what is wrong with the candidates that were searched; among fewer, scores are higher."""
+    """Return what is wrong with the candidates that were searched; fewer candidates give higher scores."""
     wrong: dict[tuple[int, int], list[str]] = {}
     for code, score in scores.items():
         actual, expected = score.candidates.get("n", 0), score.candidates.get("expected_n")
@@ -80,5 +80,5 @@ def _pool_problems(spec: TaskSpec, scores: Mapping[str, Score]) -> list[str]:
         problems.append(f"the right number of candidates is not known for {' '.join(unknown)}")
     shared = spec.candidates is not None and spec.candidates.scope == "task"
     if shared and len({s.candidates.get("hash") for s in scores.values()}) > 1:
-        problems.append("languages searched among different candidates")
+        problems.append("languages were searched in different candidates")
     return problems

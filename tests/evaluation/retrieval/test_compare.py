@@ -174,7 +174,7 @@ def test_the_threshold_of_dev_is_applied_to_test(evaluate, raw, monkeypatch):
         "dev_n": 8,
         "dev_expected_n": 1038,
     }
-    assert "threshold tuned on another number of development pairs than there are: de 8 of 1,038" in (
+    assert "not the expected number of development pairs to tune the threshold on: de 8 of 1,038" in (
         found.tasks["bucc2018"].why
     )
     assert any("1.5 (12.5)" in note for note in footnotes.notes(found))

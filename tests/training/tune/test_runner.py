@@ -126,7 +126,7 @@ def test_the_tables_name_the_choices_and_the_phases(zero_shot):
         "How the state was chosen (zero-shot)",
         "xnli, languages with dev data",
         "the oracle sees labels of the target language",
-        "xnli: tuned, zero-shot: on mnli (en), 96 examples, recipe jiant, seed 0, state of step",
+        "xnli: tuned, zero-shot: on mnli (en), 96 examples, recipe jiant, seed 0, checkpoint of step",
         "xnli: chosen by english-dev.",
     ):
         assert words in text, words
