@@ -112,7 +112,7 @@ def test_layers(layer, used, model, evaluate):
 
 @pytest.mark.parametrize("layer", [3, -4])
 def test_a_layer_that_is_not_there(layer, model, evaluate):
-    with pytest.raises(UsageError, match=rf"Layer {layer} is not there: .* 0 \(embeddings\) to 2, or -3 to -1"):
+    with pytest.raises(UsageError, match=rf"Layer {layer} does not exist: .* 0 \(embeddings\) to 2, or -3 to -1"):
         evaluate(model("tatoeba"), "tatoeba", languages=["de"], layer=layer)
 
 

@@ -33,7 +33,7 @@ def some_results(benchmark: str | None = None) -> Results:
     scores = [
         score("xnli", "en", 84.125, **bfloat16),
         score("xnli", "de", 76.5, **bfloat16),
-        score("xnli", "sw", 1 / 3, dtype="float32", notes=("the model put out NaN or infinity in bfloat16",)),
+        score("xnli", "sw", 1 / 3, dtype="float32", notes=("the model output had NaN or infinity in bfloat16",)),
         score("mlqa", "en", 66.0, **bfloat16, counts={"missing": 2}),
         score("mlqa", "hi", 45.0, **bfloat16, counts={"missing": 1234, "realigned": 5}),
         score("tatoeba", "de", 88.8, **bfloat16, layer=8, pooling="mean", counts={"ties": 3}),

@@ -31,7 +31,7 @@ class Curve:
     Attributes:
         task: the target.
         layers: index into hidden_states -> the result at that layer.
-        own: the layer that the target's spec names for an encoder of this depth.
+        own: the layer of the target's spec for an encoder of this depth.
     """
 
     task: str
@@ -56,7 +56,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """What a sweep returns: a curve per target, the runs they were made from, and what failed."""
+    """The scores of every layer: a curve per target, the run folder of each layer, and failures."""
 
     curves: list[Curve]
     folder: Path
@@ -81,9 +81,9 @@ def run(
     say: Callable[[str], None] | None = None,
     progress: bool = True,
 ) -> Curves:
-    """Score every layer of an encoder, each text going through it once.
+    """Score every layer of an encoder with a single forward pass per text.
 
-    Every layer gets a RUN of its own, the one that ``--layer N`` would make.
+    Every layer has its own run folder, the same one that ``--layer N`` would create.
 
     Raises:
         NothingToDo: no target of the plan compares vectors of layers.
@@ -93,17 +93,15 @@ def run(
     without = {step.task: _why_without(step) for step in prepared.steps if step not in steps}
     if not steps:
         raise NothingToDo(
-            "--layer all needs a target that compares vectors by mean or cls pooling (tatoeba, bucc2018, ...):\n"
+            "--layer all needs a target that compares embeddings with mean or cls pooling (tatoeba, bucc2018, ...):\n"
             + "\n".join(f"  {task}: {why}" for task, why in without.items())
         )
     for task, why in without.items():
-        say(f"{task} is left out of the curve: {why}")
+        say(f"{task} is not in the curve: {why}")
     candidates.clear_cache()
     model_cache = open_model_cache(prepared)
     scores, runs, failures = _every_layer(prepared, steps, Path(output), model_cache, say, progress)
-    if prepared.named_languages:
-        available = {code for step in steps for code in step.languages}
-        failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in available]
+    failures += prepared.missing_languages(steps)
     if not any(scores.values()):
         raise type(failures[0])("\n".join(dict.fromkeys(map(str, failures))))
     curves = []
@@ -136,11 +134,11 @@ def choose(
     say: Callable[[str], None],
     progress: bool,
 ) -> tuple[dict[str, LayerChoice], dict[str, XharnessError]]:
-    """Return target -> the layer that is best on development data, and the targets for which there is none.
+    """Return target -> the best layer on development data, and target -> error for targets without one.
 
-    The data is that of the first of the spec's ``layer_dev`` that is there: Tatoeba in languages outside both
-    benchmarks, or BUCC's development set. Pooling, centering and so on are those of the target. Of equally good
-    layers the lowest is taken.
+    The development data is the first available one of the spec's ``layer_dev``: Tatoeba in languages outside both
+    benchmarks, or BUCC's development set. Pooling, centering and so on are those of the target. Of equally good layers
+    the lowest is chosen.
     """
     chosen: dict[str, LayerChoice] = {}
     refused: dict[str, XharnessError] = {}
@@ -148,7 +146,7 @@ def choose(
     for step in steps:
         if not has_layers(step, prepared):
             if step.spec is not None and step.spec.compares_vectors:
-                say(f"{step.task}: the pooler's output has no layers to choose from; it is taken as it is.")
+                say(f"{step.task}: the pooler's output has no layers to choose from; it is used as it is.")
             continue
         try:
             trial = _trial(prepared, step)
@@ -171,19 +169,19 @@ def _why_without(step: Step) -> str:
     if not step.runs:
         return step.reason
     if step.spec is not None and step.spec.compares_vectors:
-        return "it compares the pooler's output, which has no layers; --pooling mean or cls gives it a curve."
-    return "its head reads the last layer."
+        return "it compares the pooler's output, which has no layers; use --pooling mean or cls."
+    return "its head uses the last layer."
 
 
 def has_layers(step: Step, prepared: Prepared) -> bool:
-    """Whether a target compares vectors that are taken from a layer, and not the pooler's output."""
+    """Return whether a target compares embeddings from a layer, and not the pooler's output."""
     if step.spec is None or not step.spec.compares_vectors:
         return False
     return bool(with_overrides(step.spec, prepared.options).input.pooling != "pooler")
 
 
 def _trial(prepared: Prepared, step: Step) -> Prepared:
-    """Return what is to be run on development data to choose the layer of a target."""
+    """Return the evaluation on development data that chooses the layer of a target."""
     assert step.spec is not None
     settings = with_overrides(step.spec, prepared.options).input
     for name in settings.layer_dev:
@@ -236,7 +234,7 @@ def _every_layer(
     *,
     trial: bool = False,
 ) -> tuple[dict[int, dict[str, dict[str, Score]]], dict[int, Path], list[XharnessError]]:
-    """Return layer -> target -> language -> score, the runs by layer, and what failed."""
+    """Return layer -> target -> language -> score, the run folders by layer, and failures."""
     assert steps[0].spec is not None
     depth = model_cache.encoder(with_overrides(steps[0].spec, prepared.options), model_cache.dtype).layers
     folder = _sweep_folder(prepared, output, model_cache.dtype)
@@ -279,7 +277,7 @@ def _language(
     scores: dict[int, dict[str, dict[str, Score]]],
     progress_bar: Any,
 ) -> XharnessError | None:
-    """Score a language at every layer; return what went wrong."""
+    """Score a language at every layer; return the error if one fails."""
     for layer, evaluator in evaluators.items():
         progress_bar.set_postfix_str(f"{language} layer {layer}")
         try:

@@ -95,11 +95,11 @@ def chunks(sentences: Sequence[Sequence[str]]) -> set[tuple[str, int, int]]:
     return entities
 
 
-def _holds(rules: Mapping[str, frozenset[str] | None], letter: str, neighbour: str) -> bool:
+def _holds(rules: Mapping[str, frozenset[str] | None], letter: str, neighbor: str) -> bool:
     if letter not in rules:
         return False
-    neighbours = rules[letter]
-    return neighbours is None or neighbour in neighbours
+    neighbors = rules[letter]
+    return neighbors is None or neighbor in neighbors
 
 
 def token_accuracy(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> MetricResult:

@@ -323,4 +323,4 @@ def test_a_layer_does_not_change_the_poolers_output_and_that_is_said(evaluate, r
     raw_data.write_lareqa(raw)
     said: list[str] = []
     evaluate("lareqa", languages=["de"], layer=1, say=said.append)
-    assert said == ["lareqa: the pooler's output has no layers; --layer does not change it."]
+    assert said == ["lareqa: the pooler's output has no layers; --layer has no effect."]
