@@ -11,7 +11,7 @@ from xharness.checkpoints import resolve
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.data import loading as data_loading
 from xharness.data.loading import data_folder
-from xharness.errors import DataError, UsageError, XharnessError, XharnessError
+from xharness.errors import DataError, UsageError, XharnessError
 from xharness.evaluation.plan import Step, make_plan
 from xharness.tasks.dataset_spec import Split
 from xharness.tasks.selection import Selection, choose_languages, select
@@ -73,13 +73,6 @@ class Prepared:
     """Whether the user named languages: a named language without data in any target is a failure, not only left out."""
     data_dir: Path | None
     options: Options
-
-    def missing_languages(self, steps: Sequence[Step]) -> list[XharnessError]:
-        """Return an error for each language that the user named and none of these steps has data for."""
-        if not self.named_languages:
-            return []
-        scored = {code for step in steps for code in step.languages}
-        return [DataError(why) for step in steps for code, why in step.left_out.items() if code not in scored]
 
     def missing_languages(self, steps: Sequence[Step]) -> list[XharnessError]:
         """Return an error for each language that the user named and none of these steps has data for."""

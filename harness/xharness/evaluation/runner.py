@@ -12,7 +12,6 @@ from xharness.evaluation import layers
 from xharness.evaluation.evaluator import Evaluator, LayerChoice
 from xharness.evaluation.model_cache import open_model_cache
 from xharness.evaluation.plan import Step
-from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Options, Prepared, prepare
 from xharness.evaluation.retrieval.compare import RetrievalPredictor
 from xharness.evaluation.run_folder import run_folder
@@ -86,28 +85,6 @@ def run(
         "failures": [str(f) for f in failures],
     }
     return aggregate(scores, specs, benchmark=prepared.selection.benchmark, provenance=provenance)
-
-
-def _score_languages(
-    evaluator: Evaluator, step: Step, failures: list[XharnessError], say: Callable[[str], None], progress: bool
-) -> list[Score]:
-    """Return the scores of a target in its languages; errors of languages are appended to ``failures``.
-
-    Raises:
-        OutputError: results cannot be written.
-    """
-    scores = []
-    with bar(step.task, step.examples, progress) as progress_bar:
-        for language in step.languages:
-            progress_bar.set_postfix_str(language)
-            try:
-                scores.append(evaluator.evaluate(step, language, progress_bar))
-            except OutputError:
-                raise
-            except XharnessError as error:
-                failures.append(error)
-                say(f"{step.task} {language}: {error}")
-    return scores
 
 
 def _score_languages(

@@ -66,7 +66,7 @@ class Results:
         official_groups: the same with the groups of the benchmark's own evaluate.py.
         overall: mean over the benchmark's tasks; None unless every task has a score and is complete.
         average: the same mean over the tasks that have a score (never to be shown as the benchmark's unless complete).
-        provenance: what holds for all scores (model, folder ...).
+        provenance: facts that apply to all scores (model, folder ...).
     """
 
     benchmark: str

@@ -242,7 +242,7 @@ def _places(examples: int, windows: list[Window]) -> list[Array]:
 
 
 def _covering(example: Question, places: Array) -> tuple[int, int] | None:
-    """Return the numbers of the first and last tokens that hold a character of the first answer; None if none do."""
+    """Return the numbers of the first and last tokens with a character of the first answer; None if there is none."""
     answer, start = example.answers[0], example.starts[0]
     if start < 0 or not answer.strip():
         return None
