@@ -162,10 +162,10 @@ def test_the_table_and_the_files(curves, raw, monkeypatch):
     ]
     assert (
         lines[8]
-        == "Layer 0 is the embeddings. * is the layer that the target's spec names for an encoder of this depth."
+        == "Layer 0 is the embeddings. * marks the layer of the target's spec for an encoder of this depth."
     )
     assert lines[9].startswith("tatoeba is partial: no score for ar he vi")
-    assert "no layer to report. --layer dev chooses one on other data" in lines[-1]
+    assert "do not report the best of them. --layer dev chooses a layer on development data" in lines[-1]
     made = layer_curves.save(found)
     assert [path.name for path in made] == ["curve.json", "curve.svg", "curve.png"]
     assert {path.parent for path in made} == {found.folder}
@@ -221,8 +221,8 @@ def test_what_has_no_layers_is_left_out_with_a_sentence(curves, raw, monkeypatch
     said: list[str] = []
     found = curves("tatoeba,lareqa,xnli", say=said.append)
     assert [curve.task for curve in found.curves] == ["tatoeba"]
-    assert said[0].startswith("lareqa is left out of the curve: it compares the pooler's output, which has no layers")
-    assert said[1].startswith("xnli is left out of the curve: ")
+    assert said[0].startswith("lareqa is not in the curve: it compares the pooler's output, which has no layers")
+    assert said[1].startswith("xnli is not in the curve: ")
     with pytest.raises(NothingToDo, match=r"(?s)--layer all needs a target .*lareqa: it compares the pooler's output"):
         curves("lareqa")
     with pytest.raises(NothingToDo, match=r"(?s)--layer all needs .*bucc2018: bucc2018: 'de' is not in"):
@@ -368,7 +368,7 @@ def test_without_development_data_others_go_on(evaluate, raw, monkeypatch):
     assert "xharness fetch --targets tatoeba-dev --to DIR" in failure
     assert said == [
         f"tatoeba: {failure}",
-        "lareqa: the pooler's output has no layers to choose from; it is taken as it is.",
+        "lareqa: the pooler's output has no layers to choose from; it is used as it is.",
     ]
     with pytest.raises(DataError, match="--layer dev finds no development data"):
         evaluate("tatoeba", layer="dev")

@@ -317,7 +317,7 @@ def test_a_head_is_chosen_by_name():
         steps("xquad", model, head="squad_v3")
     with pytest.raises(UsageError, match=r"has no head 'zzz'\. Its heads: squad_v1, squad_v2, mnli\."):
         steps("xquad", model, head="zzz")
-    with pytest.raises(UsageError, match=r"no heads to choose from.*Leave out --head"):
+    with pytest.raises(UsageError, match=r"no named heads.*Leave out --head"):
         steps("xquad", head("span_qa"), head="squad_v1")
 
 

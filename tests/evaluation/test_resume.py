@@ -183,7 +183,7 @@ def test_a_limited_run_is_scored_as_it_was_made(model, evaluate, data_folder):
     again = scoring.score(made.provenance["run"], data_dir=data_folder).tasks["xnli"].languages["de"]
     assert (again.n, again.scores) == (3, made.tasks["xnli"].languages["de"].scores)
     assert again.settings["limit"] == 3
-    assert not again.whole
+    assert not again.complete
 
 
 def test_a_full_disk_leaves_what_is_there(model, evaluate, monkeypatch):
@@ -214,7 +214,7 @@ def test_nan_in_half_precision_repeats_the_cell_in_float32(dtype, model, evaluat
     said: list[str] = []
     found = evaluate(path, "xnli", dtype=dtype, languages=["de", "en"], say=said.append)
     plain = evaluate(path, "xnli", languages=["de", "en"])
-    note = f"the model put out NaN or infinity in {dtype}; repeated in float32"
+    note = f"the model output had NaN or infinity in {dtype}; repeated in float32"
     for language in ("de", "en"):
         score = found.tasks["xnli"].languages[language]
         assert (score.dtype, score.notes) == ("float32", (note,))
@@ -228,7 +228,7 @@ def test_nan_in_float32_is_an_error(model, evaluate, tmp_path):
     weights = load_file(path / "model.safetensors")
     weights["classifier.out_proj.bias"][0] = float("nan")
     save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="xnli de: the model puts out NaN or infinity in float32"):
+    with pytest.raises(ModelError, match="xnli de: the model output has NaN or infinity in float32"):
         evaluate(path, "xnli", languages=["de"])
 
 

@@ -112,7 +112,7 @@ def test_layers(layer, used, model, evaluate):
 
 @pytest.mark.parametrize("layer", [3, -4])
 def test_a_layer_that_is_not_there(layer, model, evaluate):
-    with pytest.raises(UsageError, match=rf"Layer {layer} is not there: .* 0 \(embeddings\) to 2, or -3 to -1"):
+    with pytest.raises(UsageError, match=rf"Layer {layer} does not exist: .* 0 \(embeddings\) to 2, or -3 to -1"):
         evaluate(model("tatoeba"), "tatoeba", languages=["de"], layer=layer)
 
 
@@ -193,7 +193,7 @@ def test_completeness_and_limit(toy, model, evaluate):
     options = {"data_dir": folder, "languages": None}
     whole = evaluate(model("xnli"), str(path), **options).tasks["toy"]
     assert (whole.complete, whole.why, whole.missing) == (True, "", ())
-    assert all(s.whole and s.data_status == "complete" for s in whole.languages.values())
+    assert all(s.complete and s.data_status == "complete" for s in whole.languages.values())
     assert whole.gap is not None
     limited = evaluate(model("xnli"), str(path), **options, limit=3).tasks["toy"]
     assert (limited.complete, limited.why) == (False, "cut by --limit")
@@ -239,6 +239,6 @@ def test_score_says_what_changed_since_the_run(model, evaluate, data_folder):
     file = run / "predictions/xnli/test-de.tsv"
     file.write_text(file.read_text().replace(file.read_text().split("\n")[0], "Neutral", 1))
     [note] = scoring.score(run, data_dir=data_folder).tasks["xnli"].languages["de"].notes
-    assert note == "scored with other predictions than the RUN recorded"
+    assert note == "scored with other predictions than the run recorded"
     counts = scoring.score(run, data_dir=data_folder).tasks["xnli"].languages["de"].counts
     assert counts["unknown_labels"] == 1

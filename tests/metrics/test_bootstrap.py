@@ -90,7 +90,7 @@ DATA: dict[str, st.SearchStrategy[Any]] = {
 def test_the_units_together_give_what_the_metric_gives(metric, data):
     golds, made = data.draw(DATA[metric])
     measured = METRICS[metric](golds, made, "zh").scores
-    found = {name: value for each in units(metric, golds, made, "zh") for name, value in each.whole().items()}
+    found = {name: value for each in units(metric, golds, made, "zh") for name, value in each.full_scores().items()}
     assert all(math.isclose(value, measured[name], abs_tol=1e-9) for name, value in found.items())
     lacking = set(measured) - set(found)
     # These have a score for one sort of questions, and not for each question.

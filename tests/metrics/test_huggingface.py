@@ -119,7 +119,7 @@ def test_a_relative_path_begins_at_the_working_directory(module, monkeypatch, tm
 
 def test_a_failure_leaves_nothing_behind(module):
     path = module("string", "if options: raise ValueError('no such average.\\nmore')\n        " + SHARE)
-    with pytest.raises(UsageError, match=r"cannot measure this task \(classification\): no such average\. Check"):
+    with pytest.raises(UsageError, match=r"cannot score this task \(classification\): no such average\. Check"):
         measure(path, ["a", "b"], ["a", "b"], options={"average": "odd"})
     assert measure(path, ["a"], ["b"]).scores == {"share": 0.0}
 
@@ -134,9 +134,9 @@ def test_a_score_that_is_not_returned_is_named(module):
 
 def test_a_module_that_does_not_fit_is_said_not_to_fit(module):
     path = module("string", SHARE)
-    with pytest.raises(UsageError, match=r"cannot measure this task \(tagging\)"):
+    with pytest.raises(UsageError, match=r"cannot score this task \(tagging\)"):
         measure(path, [["a"]], [["a"]], kind="tagging")
-    with pytest.raises(DataError, match="'perhaps' is none of the task's: no, maybe, yes"):
+    with pytest.raises(DataError, match="'perhaps' is not a label of the task: no, maybe, yes"):
         measure(module("number", SHARE, name="Numbers"), ["perhaps"], ["no"])
 
 
@@ -149,11 +149,11 @@ def test_a_module_with_a_mistake_is_named(module):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nobody/metric", r"there is no file 'nobody/metric/metric\.py'.*code of others is not run from there"),
-        ("./metric", r"there is no file 'metric/metric\.py' \(a relative path begins .* directory, /.*\)\.$"),
-        ("metric.py", r"there is no file 'metric\.py'"),
-        ("..", "there is no file"),
-        ("accuracy", "without a network, only local ones"),
+        ("nobody/metric", r"the file 'nobody/metric/metric\.py' does not exist.*its code is not run from there"),
+        ("./metric", r"the file 'metric/metric\.py' does not exist \(relative paths start .* directory, /.*\)\.$"),
+        ("metric.py", r"the file 'metric\.py' does not exist"),
+        ("..", "the file '.*' does not exist"),
+        ("accuracy", "without a network, only local metrics"),
     ],
 )
 def test_nothing_is_loaded_from_strangers(name, message):

@@ -185,5 +185,5 @@ def test_packed_they_take_two_bytes_each_and_come_back():
     assert content[:4] == b"\x00\x00\x32\x00"  # 0 and 0.50, little-endian
     assert np.abs(unpack(content) - np.stack(cells)).max() <= 0.005 + 1e-9
     assert pack([]) == b""
-    with pytest.raises(DataError, match="no whole number of cells"):
+    with pytest.raises(DataError, match="not a multiple of a cell's length"):
         unpack(content[:-1])

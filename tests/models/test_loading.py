@@ -89,7 +89,7 @@ def test_a_head_is_never_made_up(head, tiny_checkpoint, tmp_path):
 
 def test_a_missing_layer_is_never_made_up(tiny_checkpoint, tmp_path):
     path = changed(tiny_checkpoint("encoder"), tmp_path / "cut", clear_cache("layer.1.attention.self.key"))
-    with pytest.raises(ModelError, match=r"2 weights .*layer\.1\.attention\.self\.key"):
+    with pytest.raises(ModelError, match=r"2 required weights .*layer\.1\.attention\.self\.key"):
         load(path, "retrieval", pooling="mean")
 
 

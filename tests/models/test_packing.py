@@ -124,12 +124,12 @@ def test_groups_of_any_kind_give_the_same(near: float, monkeypatch: pytest.Monke
 def test_every_real_sub_word_is_packed_once(rows: list[list[bool]]) -> None:
     mask = torch.tensor(rows)
     found = packing.pack(mask, mask.device)
-    assert sorted(found.places.tolist()) == mask.flatten().nonzero().flatten().tolist()
-    assert [group.start for group in found.groups] + [len(found.places)] == [0, *(g.stop for g in found.groups)]
+    assert sorted(found.positions.tolist()) == mask.flatten().nonzero().flatten().tolist()
+    assert [group.start for group in found.groups] + [len(found.positions)] == [0, *(g.stop for g in found.groups)]
     for group in found.groups:
         # The tokens of a row stay together and in order, at the beginning of its part of the group.
-        own = found.places[group.start : group.stop]
-        places = torch.arange(group.rows * group.width) if group.places is None else group.places
+        own = found.positions[group.start : group.stop]
+        places = torch.arange(group.rows * group.width) if group.positions is None else group.positions
         for row in range(group.rows):
             mine = own[places // group.width == row]
             assert len((mine // 6).unique()) == 1

@@ -88,7 +88,7 @@ def test_fewer_candidates_are_not_the_whole_task():
     assert found.why == "only 11,718 of 13,014 candidates"
     mixed = {c: score("lareqa", c, candidates={**pool, "n": 13014, "hash": c == "ar"}) for c in codes}
     assert results_aggregate.task_result(load_task("lareqa"), mixed, None).why == (
-        "languages searched among different candidates"
+        "languages were searched in different candidates"
     )
     unknown = {
         c: score("bucc2018", c, candidates={"n": 7, "expected_n": None}) for c in load_task("bucc2018").languages
@@ -114,7 +114,7 @@ def test_languages_of_different_checkpoints_are_no_whole_target():
         ({"split": "dev"}, "not the test split"),
         ({"settings": {"limit": 5010}}, "cut by --limit"),
         ({"n": 5009}, "not the expected number of examples: de 5,009 of 5,010"),
-        ({"dtype": "bfloat16"}, "languages computed in different types"),
+        ({"dtype": "bfloat16"}, "languages computed in different dtypes"),
         (None, "no score for de"),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_submission_scores_as_the_runs_do(run, runner, tmp_path, data_folder):
     assert done.exit_code == 8
     assert "Error: " + str(to) + " is not a complete submission to xtreme:" in done.err
     assert "  bucc2018: no predictions for de fr ru zh." in done.err
-    assert "  xnli: not predicted on the whole test data in de en ru." in done.err
+    assert "  xnli: not predicted on the complete test data in de en ru." in done.err
     assert {str(p) for p in to.glob("*/*")} == set(done.out.splitlines())
     for folder in folders:
         for path in (folder / "predictions").glob("*/*"):
@@ -151,7 +151,7 @@ def test_no_other_file_is_written_over(run, tmp_path):
     path = to / "xnli" / "test-de.tsv"
     path.parent.mkdir(parents=True)
     path.write_text("another\n")
-    with pytest.raises(OutputError, match="there is another file of this name"):
+    with pytest.raises(OutputError, match="another file of this name exists"):
         export_xtreme.submission([folder], to)
     assert [p for p in to.rglob("*") if p.is_file()] == [path]
     path.write_bytes((folder / "predictions" / "xnli" / "test-de.tsv").read_bytes())
@@ -172,11 +172,11 @@ def test_two_predictions_for_one_language_are_refused_unless_they_are_alike(run,
         export_xtreme.submission([one, two], tmp_path / "other")
     record = two / "results" / "xnli" / "ru.json"
     results_score.save(replace(results_score.load(record), predictions_sha256=export_xtreme.files.sha256(path)), record)
-    with pytest.raises(UsageError, match=r"xnli in ru stands in several RUNs .* the second is .*two"):
+    with pytest.raises(UsageError, match=r"Several runs have different predictions for xnli in ru; the second is .*two"):
         export_xtreme.submission([one, two], tmp_path / "other")
     assert not (tmp_path / "other").exists()
     path.unlink()
-    with pytest.raises(PredictionError, match="there is no such file, but a score of it"):
+    with pytest.raises(PredictionError, match="the file does not exist, but was scored"):
         export_xtreme.submission([two], tmp_path / "other")
 
 
@@ -188,7 +188,7 @@ def test_two_predictions_for_one_language_are_refused_unless_they_are_alike(run,
         ({}, "files is null"),
         ({"files": {"xnli/test-de.tsv": 3}}, 'the entry "xnli/test-de.tsv" is 3, expected an object'),
         ({"files": {"xnli/test-de.tsv": {"seed": math.nan}}}, "is .*NaN.*, expected an object of plain values"),
-        ({"files": {"xnil/test-de.tsv": {}}}, "is of no target of xtreme or xtreme-r; the nearest is 'xnli'"),
+        ({"files": {"xnil/test-de.tsv": {}}}, "does not belong to a target of xtreme or xtreme-r; the nearest is 'xnli'"),
         (None, "not written by xharness"),
     ],
 )
@@ -206,20 +206,20 @@ def test_what_belongs_to_no_benchmark_is_left_out_by_name(run, runner, tmp_path)
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**record, "targets": {"pawsx": "mine/pawsx.yaml"}}))
     done = runner("export", "xtreme", folder, "--to", tmp_path / "to")
-    assert "udpos-hub: left out, it is no target of xtreme or xtreme-r." in done.err
-    assert "pawsx: left out, it is a task file of your own." in done.err
+    assert "udpos-hub: left out, it is not a target of xtreme or xtreme-r." in done.err
+    assert "pawsx: left out, it comes from a task file of your own." in done.err
     assert {path.parent.name for path in (tmp_path / "to").glob("*/*")} == {"xnli"}
     with pytest.raises(NothingToDo, match="udpos-hub: left out"):
         export_xtreme.submission([run("two", ["udpos-hub"])], tmp_path / "other")
 
 
 def test_cut_predictions_and_other_splits_are_no_submission(run, tmp_path):
-    with pytest.raises(NothingToDo, match="xnli: left out, only the first 3 were predicted"):
+    with pytest.raises(NothingToDo, match="xnli: left out, only the first 3 examples were predicted"):
         export_xtreme.submission([run("one", ["xnli"], settings={"limit": 3})], tmp_path / "to")
     folder = run("two", ["xnli"])
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**record, "settings": {"dtype": "float32", "split": "dev"}}))
-    with pytest.raises(UsageError, match="predictions for dev; a submission is of test"):
+    with pytest.raises(UsageError, match="predictions for the dev split; a submission needs the test split"):
         export_xtreme.submission([folder], tmp_path / "to")
 
 

@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_explained(tmp_path, kind, raw, shape, message):
 
 
 def test_a_missing_file_and_a_folder_are_explained(tmp_path):
-    with pytest.raises(PredictionError, match=r"there is no such file.*test-<language>\.json"):
+    with pytest.raises(PredictionError, match=r"the file does not exist.*test-<language>\.json"):
         predictions.read(tmp_path / "test-en.json", "span_qa", Shape())
     with pytest.raises(PredictionError, match="cannot be read"):
         predictions.read(tmp_path, "span_qa", Shape())
@@ -159,12 +159,12 @@ def test_found_lists_what_lies_in_a_folder(tmp_path):
     for name in names + others:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert predictions.found(tmp_path) == [
+    assert predictions.find_files(tmp_path) == [
         ("xcopa", "qu", tmp_path / "xcopa/test-qu.jsonl"),
         ("xnli", "ar", tmp_path / "xnli/test-ar.tsv"),
         ("xnli", "sw", tmp_path / "xnli/test-sw.tsv"),
         ("xquad", "zh", tmp_path / "xquad/test-zh.json"),
     ]
-    assert predictions.found(tmp_path, "dev") == [("xnli", "en", tmp_path / "xnli/dev-en.tsv")]
-    with pytest.raises(PredictionError, match="no such folder"):
-        predictions.found(tmp_path / "absent")
+    assert predictions.find_files(tmp_path, "dev") == [("xnli", "en", tmp_path / "xnli/dev-en.tsv")]
+    with pytest.raises(PredictionError, match="the folder does not exist"):
+        predictions.find_files(tmp_path / "absent")

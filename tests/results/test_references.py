@@ -24,7 +24,7 @@ ENCODING = {"layer": 14, "pooling": "mean", "special_tokens": True, "max_length"
 
 
 def rows(found: Results, *names: str) -> dict[tuple[str, str | None, str, str], Row]:
-    compared = references.compare(found, references.named(names))
+    compared = references.compare(found, references.select(names))
     return {(row.target, row.language, row.metric, row.figures.source): row for row in compared}
 
 
@@ -37,7 +37,7 @@ def results(*scores: Any, benchmark: str | None = None) -> Results:
 
 def test_every_published_score_is_one_that_its_target_has():
     further = {"udpos": {"token_accuracy"}}
-    for published in references.listed():
+    for published in references.all_references():
         for figures in published.reference.figures:
             by_task = [*figures.scores.items(), *((t, v) for t, per in figures.languages.items() for v in per.values())]
             for task, values in by_task:
@@ -60,14 +60,14 @@ def test_every_published_score_is_one_that_its_target_has():
     ],
 )
 def test_the_languages_were_copied_right(name, source, task, metric, mean, count):
-    [published] = references.named([name])
+    [published] = references.select([name])
     [per] = [f.languages[task] for f in published.reference.figures if f.source == source and task in f.languages]
     assert len(per) == count
     assert sum(values[metric] for values in per.values()) / count == pytest.approx(mean, abs=0.06)
 
 
 def test_figures_of_question_answering_say_when_they_are_f1_only():
-    for published in references.listed():
+    for published in references.all_references():
         for figures in published.reference.figures:
             for task in ("xquad", "mlqa", "tydiqa"):
                 if set(figures.scores.get(task, ())) == {"f1"}:
@@ -118,12 +118,12 @@ def test_a_whole_target_is_compared_in_the_metric_that_was_published():
 
 def test_languages_beyond_the_references_benchmark_stay_out():
     every = [score("panx", c, 10 if c == "qu" else 60) for c in load_task("panx").languages]
-    [row] = references.compare(results(*every), references.named(["mt5-xxl"]))
+    [row] = references.compare(results(*every), references.select(["mt5-xxl"]))
     assert (row.ours, row.partial) == (60, False)
 
 
 def test_what_is_partial_is_marked():
-    [row] = references.compare(results(score("xnli", "de", 70)), references.named(["rembert"]))
+    [row] = references.compare(results(score("xnli", "de", 70)), references.select(["rembert"]))
     assert (row.language, row.partial, row.difference) == (None, True, pytest.approx(70 - 80.8))
     assert "70.0 partial" in references.table("org__tiny", [row])
 
@@ -139,20 +139,20 @@ def test_where_the_reference_has_languages_only_those_are_compared():
 
 def test_dev_is_not_subtracted_from_test():
     facts: dict[str, Any] = {"encoding": ENCODING}
-    test = references.compare(results(score("bucc2018", "de", 80, **facts)), references.named(["xlm-r-large-untuned"]))
+    test = references.compare(results(score("bucc2018", "de", 80, **facts)), references.select(["xlm-r-large-untuned"]))
     assert [(row.difference, row.published) for row in test] == [(None, 77.7)]
     text = references.table("org__tiny", test)
     assert "80.0 (test)" in text
     assert "77.7 (dev)" in text
     assert "Scores of different splits are not comparable" in text
     dev = score("bucc2018", "de", 80, split="dev", **facts)
-    [row] = references.compare(results(dev), references.named(["xlm-r-large-untuned"]))
+    [row] = references.compare(results(dev), references.select(["xlm-r-large-untuned"]))
     assert (row.difference, row.partial) == (pytest.approx(2.3), False)
 
 
 def test_other_settings_are_said():
     found = references.compare(
-        results(score("tatoeba", "de", 60, encoding=ENCODING)), references.named(["xlm-r-large-untuned"])
+        results(score("tatoeba", "de", 60, encoding=ENCODING)), references.select(["xlm-r-large-untuned"])
     )
     assert [row.unlike for row in found] == [{"max_length": (512, 256)}]
     assert "tatoeba: max_length is 512 here, 256 in xlm-r-large-untuned." in references.table("org__tiny", found)
@@ -170,8 +170,8 @@ def test_groups_are_compared_when_all_their_targets_are_there():
 
 def test_an_unknown_reference_is_named():
     with pytest.raises(UsageError, match=r"no reference named 'xlmr-large'\. Did you mean 'xlm-r-large'\?"):
-        references.named(["xlmr-large"])
-    assert [p.name for p in references.named(["XLM_R_large", "xlm-r-large"])] == ["xlm-r-large"]
+        references.select(["xlmr-large"])
+    assert [p.name for p in references.select(["XLM_R_large", "xlm-r-large"])] == ["xlm-r-large"]
 
 
 # The command
@@ -211,7 +211,7 @@ def test_report_against_something_unknown(name, runner, run):
 def test_report_against_nothing(names, runner, run):
     found = runner("report", run, "--against", names)
     assert found.exit_code == 2
-    assert "No reference is named. `xharness report --list-references` lists them." in found.err
+    assert "No reference is given. `xharness report --list-references` lists them." in found.err
 
 
 def test_references_are_listed(runner):

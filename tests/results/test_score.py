@@ -54,8 +54,8 @@ def test_files_from_before_there_was_tuning_are_read(file):
 
 
 def test_a_score_that_was_chosen_on_what_it_scores_is_never_whole():
-    assert score("xnli", "de").whole
-    assert not score("xnli", "de", selected_by="test").whole
+    assert score("xnli", "de").complete
+    assert not score("xnli", "de", selected_by="test").complete
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_run_record_that_lacks_settings(settings, words, run):
     ("changes", "words"),
     [
         ({"language": "dd"}, r"de\.json: xnli has no language 'dd'. Did you mean 'de'\?"),
-        ({"language": "en"}, r"en\.json: a score of xnli in en, as .*de\.json is one"),
+        ({"language": "en"}, r"en\.json: a second score of xnli in en; the first is .*de\.json"),
         ({"scores": {"f1": 1.0}}, r"de\.json: scores has no 'accuracy', found f1"),
     ],
 )

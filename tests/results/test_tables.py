@@ -33,7 +33,7 @@ def some_results(benchmark: str | None = None) -> Results:
     scores = [
         score("xnli", "en", 84.125, **bfloat16),
         score("xnli", "de", 76.5, **bfloat16),
-        score("xnli", "sw", 1 / 3, dtype="float32", notes=("the model put out NaN or infinity in bfloat16",)),
+        score("xnli", "sw", 1 / 3, dtype="float32", notes=("the model output had NaN or infinity in bfloat16",)),
         score("mlqa", "en", 66.0, **bfloat16, counts={"missing": 2}),
         score("mlqa", "hi", 45.0, **bfloat16, counts={"missing": 1234, "realigned": 5}),
         score("tatoeba", "de", 88.8, **bfloat16, layer=8, pooling="mean", counts={"ties": 3}),
@@ -56,8 +56,8 @@ def test_tables(form, ending, gold):
 
 def test_the_table_of_a_benchmark(gold):
     text = results_tables.tables([("org__tiny", some_results("xtreme")), ("org__other", some_results("xtreme-r"))])
-    assert "what is there of xtreme " in text
-    assert "partial" in next(line for line in text.splitlines() if line.startswith("what is there of xtreme "))
+    assert "scored of xtreme " in text
+    assert "partial" in next(line for line in text.splitlines() if line.startswith("scored of xtreme "))
     gold("report-benchmark.txt", without_hashes(text) + "\n")
 
 
@@ -147,7 +147,7 @@ def test_a_threshold_that_was_tuned_on_what_is_scored_is_called_so():
         "bucc2018", "de", split="dev", selection={"threshold": 1.1, "threshold_from": "de dev", "dev_f1": 90.0}
     )
     text = results_tables.tables([("org__tiny", aggregate([mined], specs("bucc2018")))])
-    assert "bucc2018: thresholds tuned on the dev data that is scored here: de 1.1." in text.splitlines()
+    assert "bucc2018: thresholds tuned on the dev data that is scored: de 1.1." in text.splitlines()
 
 
 # --- Runs on disk ---------------------------------------------------------------------------------------------------
@@ -185,13 +185,13 @@ def test_joined_runs_that_lack_one_language_have_no_overall(runs_of_a_benchmark)
     found = runs.join(runs_of_a_benchmark, "xtreme-r")
     assert found.overall is None
     assert found.tasks["udpos"].why == "no score for wo"
-    line = next(x for x in results_tables.tables([("joined", found)]).splitlines() if x.startswith("what is there of"))
+    line = next(x for x in results_tables.tables([("joined", found)]).splitlines() if x.startswith("scored of"))
     assert "partial" in line
 
 
 def test_two_runs_with_the_same_target_and_language_are_not_joined(tmp_path):
     one, two = (write_run(tmp_path / name, [score("xnli", "de"), score("xnli", name)]) for name in ("en", "fr"))
-    with pytest.raises(UsageError, match="xnli in de stands in two RUNs") as caught:
+    with pytest.raises(UsageError, match="Two runs have a score of xnli in de") as caught:
         runs.join([one, two])
     assert str(one) in str(caught.value)
     assert str(two) in str(caught.value)
@@ -207,14 +207,14 @@ def test_load_run(run):
 @pytest.mark.parametrize("part", ["run.json", "results"])
 def test_a_folder_that_is_no_run(part, run):
     (run / part).rename(run / "elsewhere")
-    with pytest.raises(NothingToDo, match="is no RUN with results"):
+    with pytest.raises(NothingToDo, match="is not a run folder with results"):
         runs.load_run(run)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"spec_hash": "0" * 12}, "made by another version of the task's spec .* Run eval again"),
+        ({"spec_hash": "0" * 12}, "made with another version of the task's spec .* Run eval again"),
         ({"schema_version": 99}, "schema_version is 99, this version reads 1"),
         ({"scores": None}, None),
         ({"n": ...}, "not a result file of xharness: it has no field 'n'"),

@@ -20,7 +20,7 @@ from xharness.errors import DataError, ModelError
 from xharness.evaluation.model_cache import ModelCache
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Options, Prepared
-from xharness.evaluation.retrieval.compare import RetrievalPredictor, described, resolve_layer
+from xharness.evaluation.retrieval.compare import RetrievalPredictor, describe_encoding, resolve_layer
 from xharness.models import devices, inference
 from xharness.models.kinds import KINDS
 from xharness.models.kinds.base import Array, Context, NonFiniteOutput
@@ -33,52 +33,52 @@ from xharness.results.scoring import in_file_order, intervals_of, score_file
 from xharness.tasks.task_spec import TaskSpec
 from xharness.version import __version__
 
-# Examples that are tokenised, sorted by length and run together: enough to fill batches of even length, and few
-# enough that memory does not grow with the number of examples.
+# Examples that are tokenized, sorted by length and run together: enough to fill batches of equal length, and few enough
+# that memory use does not grow with the number of examples.
 CHUNK = 16_000
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A layer that was chosen on other data than the benchmark's test set, and what is to be recorded of it."""
+class LayerChoice:
+    """A layer that was chosen on development data, and the record of the choice for ``Score.selection``."""
 
     layer: int
     record: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """A tuned checkpoint that a desk works with in place of the run's own, and what is to be recorded of it.
+class TunedCheckpoint:
+    """A tuned checkpoint that is evaluated in place of the run's own, and its record.
 
     Attributes:
-        track: what it was trained on (``results.TRACKS``).
-        selected_by: how its state was chosen.
+        track: its training data (``results.score.TRACKS``).
+        selected_by: how the checkpoint was selected.
         record: see ``Score.tuned``.
-        chosen_on: hashes of the data that it was chosen on; a score on the same data says so.
+        selected_on: hashes of the data that it was selected on; scores on the same data are marked.
     """
 
     track: str
     selected_by: str
     record: dict[str, Any]
-    chosen_on: frozenset[str]
+    selected_on: frozenset[str]
 
-    def chosen_by(self, data_hash: str) -> str:
-        """Return how the state was chosen, as a score on some data has to say it."""
-        return results_score.ON_TEST if data_hash in self.chosen_on else self.selected_by
+    def selection_for(self, data_hash: str) -> str:
+        """Return ``Score.selected_by`` for a score on data with this hash."""
+        return results_score.ON_TEST if data_hash in self.selected_on else self.selected_by
 
 
 def with_overrides(spec: TaskSpec, options: Options) -> TaskSpec:
-    """Return a target with the settings of its vectors as the user asked for them."""
+    """Return a target with the user's embedding settings (pooling, prefix ...)."""
     if not spec.compares_vectors:
         return spec
-    asked = {name: getattr(options, name) for name in ("pooling", "prefix", "special_tokens", "center", "whiten")}
-    changes = {name: value for name, value in asked.items() if value is not None}
+    overrides = {name: getattr(options, name) for name in ("pooling", "prefix", "special_tokens", "center", "whiten")}
+    changes = {name: value for name, value in overrides.items() if value is not None}
     return spec.model_copy(update={"input": spec.input.model_copy(update=changes)})
 
 
 @dataclass(frozen=True)
-class Work:
-    """What came out of one cell's forward passes."""
+class CellOutput:
+    """The predictions of one target in one language, and how they were computed."""
 
     predictions: Any
     counts: dict[str, int]
@@ -92,16 +92,16 @@ class Work:
 
 
 class Evaluator:
-    """Where the cells (target x language) of one run are worked on.
+    """Evaluates targets of one run, one language at a time.
 
     Args:
         prepared: the checkpoint, the data folder and the options.
-        folder: of the run.
-        shelf: loads the checkpoint; several desks may share one.
-        comparer: makes and compares vectors; several desks may share one.
-        say: is given sentences about what happens.
-        chosen: target -> what was chosen on other data, and how (a layer).
-        tuned: what the shelf holds, where it is not the run's checkpoint but one that was tuned from it.
+        folder: the run folder.
+        model_cache: loads the checkpoint; evaluators can share one.
+        predictor: embeds and compares texts; evaluators can share one.
+        say: called with progress messages.
+        chosen: target -> layer that was chosen on development data.
+        tuned: the tuned checkpoint in ``model_cache``, if it is not the run's own checkpoint.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class Evaluator:
         model_cache: ModelCache,
         predictor: RetrievalPredictor,
         say: Callable[[str], None],
-        chosen: Mapping[str, Choice] | None = None,
-        tuned: Tuned | None = None,
+        chosen: Mapping[str, LayerChoice] | None = None,
+        tuned: TunedCheckpoint | None = None,
     ) -> None:
         self._checkpoint = prepared.checkpoint
         self._options = prepared.options
@@ -126,23 +126,25 @@ class Evaluator:
         self._tuned = tuned
 
     def evaluate(self, step: Step, language: str, bar: Any) -> Score:
-        """Return the score of a target in a language: from disk if it is there and fits, else computed and kept."""
+        """Return the score of a target in a language: from disk if it is still valid, otherwise computed and saved."""
         assert step.spec is not None
         spec = with_overrides(step.spec, self._options)
         loaded = self._predictor.load(step.spec, language, self._options.split)
         score_path = self._folder / "results" / spec.name / f"{language}.json"
-        made_path = predictions.path(self._folder / "predictions", spec.name, spec.kind, language, self._options.split)
+        predictions_path = predictions.path(
+            self._folder / "predictions", spec.name, spec.kind, language, self._options.split
+        )
         limit = self._options.limit
         total = len(loaded.examples) if limit is None else min(limit, len(loaded.examples))
-        kept = self._kept(step.spec, language, loaded, score_path, made_path)
-        if kept is not None:
+        saved = self._saved_score(step.spec, language, loaded, score_path, predictions_path)
+        if saved is not None:
             bar.update(total)
-            return kept
+            return saved
         started = time.perf_counter()
         examples = loaded.examples if limit is None else loaded.examples[:limit]
         work = self._predict(spec, step, language, examples, loaded, bar)
-        predictions.write(made_path, spec.kind, in_file_order(examples, work.predictions))
-        plain = score_file(step.spec, language, self._options.split, loaded, made_path, limit)
+        predictions.write(predictions_path, spec.kind, in_file_order(examples, work.predictions))
+        plain = score_file(step.spec, language, self._options.split, loaded, predictions_path, limit)
         score = replace(
             plain,
             counts={**plain.counts, **{k: v for k, v in work.counts.items() if v}},
@@ -154,16 +156,12 @@ class Evaluator:
             pooling=work.encoding.get("pooling"),
             encoding=work.encoding,
             selection=work.selection,
-            **{"selected_by": _selected_by(spec, work.selection), **self._told_of_tuning(loaded.hash)},
+            **{"selected_by": _selected_by(spec, work.selection), **self._tuning_fields(loaded.hash)},
             dtype=work.dtype,
             device=devices.device_name(self._device),
             batch_tokens=work.budget,
             seed=self._options.seed,
-            versions={
-                "xharness": __version__,
-                "python": platform.python_version(),
-                **devices.versions(),
-            },
+            versions={"xharness": __version__, "python": platform.python_version(), **devices.versions()},
             seconds=round(time.perf_counter() - started, 3),
             tokens=work.tokens,
             notes=(*plain.notes, *work.notes),
@@ -178,11 +176,11 @@ class Evaluator:
             self._predictor.clear_cache(spec.name, language)
         return score
 
-    def _kept(
-        self, spec: TaskSpec, language: str, loaded: data_loading.Data, score_path: Path, made_path: Path
+    def _saved_score(
+        self, spec: TaskSpec, language: str, loaded: data_loading.Data, score_path: Path, predictions_path: Path
     ) -> Score | None:
-        """Return the score on disk if it was made from the same data, spec and predictions; else None."""
-        if not score_path.is_file() or not made_path.is_file():
+        """Return the score on disk if data, spec and predictions are the same; else None."""
+        if not score_path.is_file() or not predictions_path.is_file():
             return None
         try:
             score = results_score.load(score_path)
@@ -193,48 +191,47 @@ class Evaluator:
         same = (
             (score.task, score.language, score.split) == (spec.name, score_path.stem, options.split)
             and score.settings.get("limit") == options.limit
-            and self._chosen_alike(spec, language, score)
-            and all(getattr(score, name) == value for name, value in self._told_of_tuning(loaded.hash).items())
+            and self._same_choices(spec, language, score)
+            and all(getattr(score, name) == value for name, value in self._tuning_fields(loaded.hash).items())
             and all(math.isfinite(value) for value in score.scores.values())
             and all(key in score.scores for key in spec.score_keys)
             and not score.changed(
                 data_hash=loaded.hash,
                 spec_hash=spec.hash,
-                predictions_sha256=files.sha256(made_path),
+                predictions_sha256=files.sha256(predictions_path),
                 candidates_hash=loaded.pool.hash if loaded.pool is not None else None,
             )
         )
         if not same:
             self._say(f"{spec.name} {score_path.stem}: data, spec or files changed since; it is computed again.")
             return None
-        # The same examples may be known better by now: a MANIFEST.tsv that calls them a stand-in, another source.
+        # More may be known about the same examples now: a MANIFEST.tsv that calls them a stand-in, another source.
         updated = replace(
             score,
             data_source=loaded.source,
             data_revision=loaded.revision,
             data_status=loaded.status,
             expected_n=loaded.expected_n,
-            # A version that knew no intervals may have scored it; the predictions say them without the model.
-            intervals=score.intervals or intervals_of(spec, language, loaded, made_path, options.limit),
+            # Scores of earlier versions have no intervals; they are computed from the predictions, without the model.
+            intervals=score.intervals or intervals_of(spec, language, loaded, predictions_path, options.limit),
         )
         if updated != score:
             results_score.save(updated, score_path)
         return updated
 
-    def _told_of_tuning(self, data_hash: str) -> dict[str, Any]:
-        """Return the fields of a score that say which tuned checkpoint it is of; none where it is of the run's own."""
+    def _tuning_fields(self, data_hash: str) -> dict[str, Any]:
+        """Return the fields of a score that describe the tuned checkpoint; {} for the run's own checkpoint."""
         if self._tuned is None:
             return {}
-        chosen = self._tuned.chosen_by(data_hash)
         return {
             "phase": results_score.TUNED,
             "track": self._tuned.track,
             "tuned": self._tuned.record,
-            "selected_by": chosen,
+            "selected_by": self._tuned.selection_for(data_hash),
         }
 
-    def _chosen_alike(self, spec: TaskSpec, language: str, score: Score) -> bool:
-        """Whether what was chosen on development data, a layer or a threshold, was chosen as it would be now."""
+    def _same_choices(self, spec: TaskSpec, language: str, score: Score) -> bool:
+        """Return whether layer and threshold were chosen on the same development data as they would be now."""
         choice = self._chosen.get(spec.name)
         if choice is not None:
             recorded = {name: score.selection.get(name) for name in choice.record}
@@ -246,8 +243,8 @@ class Evaluator:
 
     def _predict(
         self, spec: TaskSpec, step: Step, language: str, examples: Sequence[Any], loaded: data_loading.Data, bar: Any
-    ) -> Work:
-        """Predict a cell, with a smaller budget after out-of-memory, and in float32 after NaN or infinity."""
+    ) -> CellOutput:
+        """Predict a language, with a smaller token budget after out-of-memory, and in float32 after NaN or infinity."""
         dtype = self._dtype
         notes: tuple[str, ...] = ()
         before = bar.n
@@ -257,17 +254,17 @@ class Evaluator:
             budget = budget or self._budget(spec, language, encoder)
             try:
                 if KINDS[spec.kind].decode is None:
-                    work = self._compared(spec, language, encoder, examples, loaded, budget)
+                    work = self._predict_embeddings(spec, language, encoder, examples, loaded, budget)
                 else:
-                    work = self._decoded(spec, step, encoder, examples, budget, bar)
+                    work = self._predict_head(spec, step, encoder, examples, budget, bar)
                 bar.update(before + len(examples) - bar.n)
                 return replace(work, notes=notes)
             except NonFiniteOutput:
                 if dtype == "float32":
                     raise ModelError(
-                        f"{spec.name} {language}: the model puts out NaN or infinity in float32."
+                        f"{spec.name} {language}: the model output has NaN or infinity in float32."
                     ) from None
-                notes = (f"the model put out NaN or infinity in {dtype}; repeated in float32",)
+                notes = (f"the model output had NaN or infinity in {dtype}; repeated in float32",)
                 self._say(f"{spec.name} {language}: {notes[0]}.")
                 dtype = "float32"
             except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -289,19 +286,19 @@ class Evaluator:
         return self._folder / "started" / spec.name / f"{language}.json"
 
     def _budget(self, spec: TaskSpec, language: str, encoder: LoadedModel) -> int:
-        """Return the token budget of a cell, the same after a kill: kernels round by shape, bytes must not change."""
+        """Return the token budget of a language; the same in a resumed run, because kernels round by shape."""
         path = self._budget_file(spec, language)
         asked = self._options.batch_tokens
         if path.is_file() and asked is None:
             try:
                 return int(json.loads(path.read_text(encoding="utf-8"))["batch_tokens"])
             except (ValueError, KeyError, TypeError):
-                self._say(f"{path} is damaged; the cell starts anew.")
+                self._say(f"{path} is damaged; {spec.name} {language} starts again.")
         budget = asked or inference.default_budget(encoder)
         files.write_json(path, {"batch_tokens": budget})
         return budget
 
-    def _compared(
+    def _predict_embeddings(
         self,
         spec: TaskSpec,
         language: str,
@@ -309,20 +306,21 @@ class Evaluator:
         examples: Sequence[Any],
         loaded: data_loading.Data,
         budget: int,
-    ) -> Work:
+    ) -> CellOutput:
         choice = self._chosen.get(spec.name)
-        asked = choice.layer if choice is not None else self._options.layer
-        layer = resolve_layer(asked, spec.input, encoder.layers)
-        split = self._options.split
-        work = self._predictor.work(spec, language, split, examples, loaded, encoder, layer, budget)
-        selection = {**work.selection, **(choice.record if choice is not None else {})}
-        encoding = described(spec.input, layer, encoder.layers)
+        requested = choice.layer if choice is not None else self._options.layer
+        layer = resolve_layer(requested, spec.input, encoder.layers)
+        output = self._predictor.predict(spec, language, self._options.split, examples, loaded, encoder, layer, budget)
+        selection = {**output.selection, **(choice.record if choice is not None else {})}
+        encoding = describe_encoding(spec.input, layer, encoder.layers)
         used = None if spec.input.pooling == "pooler" else layer
-        return Work(work.predictions, work.counts, work.tokens, budget, encoder.dtype, used, selection, encoding)
+        return CellOutput(
+            output.predictions, output.counts, output.tokens, budget, encoder.dtype, used, selection, encoding
+        )
 
-    def _decoded(
+    def _predict_head(
         self, spec: TaskSpec, step: Step, encoder: LoadedModel, examples: Sequence[Any], budget: int, bar: Any
-    ) -> Work:
+    ) -> CellOutput:
         kind = KINDS[spec.kind]
         assert kind.decode is not None
         longest = spec.input.max_length
@@ -343,7 +341,7 @@ class Evaluator:
                 counts[name] = counts.get(name, 0) + count
         if longest < spec.input.max_length:
             counts["max_length"] = longest
-        return Work(decoded, counts, tokens, budget, encoder.dtype)
+        return CellOutput(decoded, counts, tokens, budget, encoder.dtype)
 
 
 def _selected_by(spec: TaskSpec, selection: Mapping[str, Any]) -> str:

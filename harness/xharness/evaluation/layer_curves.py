@@ -12,23 +12,23 @@ from xharness import files
 from xharness.errors import OutputError
 from xharness.evaluation.layers import Curve, Curves
 
-HOW_TO_DRAW = "The picture needs matplotlib: pip install 'xharness[plots]', and the same command again."
+HOW_TO_DRAW = "The plot needs matplotlib: run pip install 'xharness[plots]', then the same command again."
 
 
 def table(curves: Curves) -> str:
-    """Return the score of every layer and target, in percent, the layer of the target's spec marked."""
+    """Return a table of scores by layer and target, in percent, with the layer of the target's spec marked."""
     layers = sorted({layer for curve in curves.curves for layer in curve.layers})
     rows = [[str(layer), *(_cell(curve, layer) for curve in curves.curves)] for layer in layers]
     head = ["layer", *(curve.task for curve in curves.curves)]
     text = tabulate(rows, head, tablefmt="simple", disable_numparse=True, colalign=["right"] * len(head))
-    notes = ["Layer 0 is the embeddings. * is the layer that the target's spec names for an encoder of this depth."]
+    notes = ["Layer 0 is the embeddings. * marks the layer of the target's spec for an encoder of this depth."]
     for curve in curves.curves:
         result = curve.layers[min(curve.layers)]
         if result.why:
             notes.append(f"{curve.task} is partial: {result.why}.")
     if curves.facts["split"] == "test":
         notes.append(
-            "These are test scores: the best of them is no layer to report. --layer dev chooses one on other data."
+            "These are test scores: do not report the best of them. --layer dev chooses a layer on development data."
         )
     return "\n\n".join([text, "\n".join(notes)])
 
@@ -40,7 +40,7 @@ def _cell(curve: Curve, layer: int) -> str:
 
 
 def save(curves: Curves) -> list[Path]:
-    """Write ``curve.json`` and, where matplotlib is installed, ``curve.svg`` and ``curve.png``; return the files.
+    """Write ``curve.json`` and, if matplotlib is installed, ``curve.svg`` and ``curve.png``; return their paths.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -63,30 +63,30 @@ def save(curves: Curves) -> list[Path]:
 
 
 def draw(curves: Curves) -> Any:
-    """Return a matplotlib figure: layer against score, a line per target, the spec's layer as a ring."""
+    """Return a matplotlib figure: scores by layer, one line per target, the spec's layer marked by a ring."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(5.0, 3.2), layout="constrained")
     axes = figure.subplots()
     styles = ["-", "--", "-.", ":"]
-    for place, curve in enumerate(curves.curves):
+    for index, curve in enumerate(curves.curves):
         layers = sorted(curve.layers)
         scores = [curve.layers[layer].mean["score"] for layer in layers]
         partial = any(not curve.layers[layer].complete for layer in layers)
         name = f"{curve.task}{' (partial)' if partial else ''}"
-        line = axes.plot(layers, scores, styles[place % len(styles)], marker="o", markersize=3, label=name)[0]
+        line = axes.plot(layers, scores, styles[index % len(styles)], marker="o", markersize=3, label=name)[0]
         if curve.own in curve.layers:
-            own = curve.layers[curve.own].mean["score"]
-            axes.plot([curve.own], [own], "o", markersize=9, fillstyle="none", color=line.get_color())
-    axes.set_xlabel("layer (0: embeddings; ring: the task's own)")
+            spec_score = curve.layers[curve.own].mean["score"]
+            axes.plot([curve.own], [spec_score], "o", markersize=9, fillstyle="none", color=line.get_color())
+    axes.set_xlabel("layer (0: embeddings; ring: the task's default)")
     axes.set_ylabel("score, %")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    # Of a local checkpoint the folder's name is enough; on the Hub the whole name is.
+    # For a local checkpoint only the folder's name, for one on the Hub the complete name.
     name = curves.facts["model"] if curves.facts["model_sha"] else Path(curves.facts["model"]).name
     axes.set_title(name, fontsize=9, parse_math=False)
     return figure

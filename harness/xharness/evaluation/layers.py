@@ -10,7 +10,7 @@ from typing import Any
 from xharness.data import candidates
 from xharness.data import loading as data_loading
 from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
-from xharness.evaluation.evaluator import Choice, Evaluator, with_overrides
+from xharness.evaluation.evaluator import Evaluator, LayerChoice, with_overrides
 from xharness.evaluation.model_cache import ModelCache, open_model_cache
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Prepared
@@ -31,7 +31,7 @@ class Curve:
     Attributes:
         task: the target.
         layers: index into hidden_states -> the result at that layer.
-        own: the layer that the target's spec names for an encoder of this depth.
+        own: the layer of the target's spec for an encoder of this depth.
     """
 
     task: str
@@ -56,7 +56,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """What a sweep returns: a curve per target, the runs they were made from, and what failed."""
+    """The scores of every layer: a curve per target, the run folder of each layer, and failures."""
 
     curves: list[Curve]
     folder: Path
@@ -81,9 +81,9 @@ def run(
     say: Callable[[str], None] | None = None,
     progress: bool = True,
 ) -> Curves:
-    """Score every layer of an encoder, each text going through it once.
+    """Score every layer of an encoder with a single forward pass per text.
 
-    Every layer gets a RUN of its own, the one that ``--layer N`` would make.
+    Every layer has its own run folder, the same one that ``--layer N`` would create.
 
     Raises:
         NothingToDo: no target of the plan compares vectors of layers.
@@ -93,17 +93,15 @@ def run(
     without = {step.task: _why_without(step) for step in prepared.steps if step not in steps}
     if not steps:
         raise NothingToDo(
-            "--layer all needs a target that compares vectors by mean or cls pooling (tatoeba, bucc2018, ...):\n"
+            "--layer all needs a target that compares embeddings with mean or cls pooling (tatoeba, bucc2018, ...):\n"
             + "\n".join(f"  {task}: {why}" for task, why in without.items())
         )
     for task, why in without.items():
-        say(f"{task} is left out of the curve: {why}")
+        say(f"{task} is not in the curve: {why}")
     candidates.clear_cache()
     model_cache = open_model_cache(prepared)
     scores, runs, failures = _every_layer(prepared, steps, Path(output), model_cache, say, progress)
-    if prepared.named_languages:
-        there = {code for step in steps for code in step.languages}
-        failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
+    failures += prepared.missing_languages(steps)
     if not any(scores.values()):
         raise type(failures[0])("\n".join(dict.fromkeys(map(str, failures))))
     curves = []
@@ -135,30 +133,30 @@ def choose(
     model_cache: ModelCache,
     say: Callable[[str], None],
     progress: bool,
-) -> tuple[dict[str, Choice], dict[str, XharnessError]]:
-    """Return target -> the layer that is best on development data, and the targets for which there is none.
+) -> tuple[dict[str, LayerChoice], dict[str, XharnessError]]:
+    """Return target -> the best layer on development data, and target -> error for targets without one.
 
-    The data is that of the first of the spec's ``layer_dev`` that is there: Tatoeba in languages outside both
-    benchmarks, or BUCC's development set. Pooling, centering and so on are those of the target. Of equally good
-    layers the lowest is taken.
+    The development data is the first available one of the spec's ``layer_dev``: Tatoeba in languages outside both
+    benchmarks, or BUCC's development set. Pooling, centering and so on are those of the target. Of equally good layers
+    the lowest is chosen.
     """
-    chosen: dict[str, Choice] = {}
+    chosen: dict[str, LayerChoice] = {}
     refused: dict[str, XharnessError] = {}
-    known: dict[str, Choice] = {}
+    choices: dict[str, LayerChoice] = {}
     for step in steps:
         if not has_layers(step, prepared):
             if step.spec is not None and step.spec.compares_vectors:
-                say(f"{step.task}: the pooler's output has no layers to choose from; it is taken as it is.")
+                say(f"{step.task}: the pooler's output has no layers to choose from; it is used as it is.")
             continue
         try:
             trial = _trial(prepared, step)
             key = str((trial.steps[0].task, trial.options, trial.steps[0].languages))
-            if key not in known:
-                known[key] = _best(trial, output, model_cache, say, progress)
-            chosen[step.task] = known[key]
-            record = known[key].record
+            if key not in choices:
+                choices[key] = _best(trial, output, model_cache, say, progress)
+            chosen[step.task] = choices[key]
+            record = choices[key].record
             where = f"{record['layer_from']} ({record['layer_languages']})"
-            say(f"{step.task}: layer {known[key].layer}, chosen on {where}.")
+            say(f"{step.task}: layer {choices[key].layer}, chosen on {where}.")
         except OutputError:
             raise
         except XharnessError as error:
@@ -171,27 +169,27 @@ def _why_without(step: Step) -> str:
     if not step.runs:
         return step.reason
     if step.spec is not None and step.spec.compares_vectors:
-        return "it compares the pooler's output, which has no layers; --pooling mean or cls gives it a curve."
-    return "its head reads the last layer."
+        return "it compares the pooler's output, which has no layers; use --pooling mean or cls."
+    return "its head uses the last layer."
 
 
 def has_layers(step: Step, prepared: Prepared) -> bool:
-    """Whether a target compares vectors that are taken from a layer, and not the pooler's output."""
+    """Return whether a target compares embeddings from a layer, and not the pooler's output."""
     if step.spec is None or not step.spec.compares_vectors:
         return False
     return bool(with_overrides(step.spec, prepared.options).input.pooling != "pooler")
 
 
 def _trial(prepared: Prepared, step: Step) -> Prepared:
-    """Return what is to be run on development data to choose the layer of a target."""
+    """Return the evaluation on development data that chooses the layer of a target."""
     assert step.spec is not None
     settings = with_overrides(step.spec, prepared.options).input
     for name in settings.layer_dev:
         spec = load_task(name)
-        there = [
+        available = [
             code for code in spec.languages if data_loading.available(spec, code, "dev", prepared.data_dir) is None
         ]
-        if there:
+        if available:
             options = replace(
                 prepared.options,
                 split="dev",
@@ -202,16 +200,18 @@ def _trial(prepared: Prepared, step: Step) -> Prepared:
                 prefix=settings.prefix,
                 limit=None,
             )
-            steps = [Step(spec.name, spec, "encoder only", "", tuple(there))]
+            steps = [Step(spec.name, spec, "encoder only", "", tuple(available))]
             return replace(prepared, steps=steps, selection=Selection(None, (spec,)), options=options)
-    looked = ", ".join(settings.layer_dev) or "none is named in its spec"
+    names = ", ".join(settings.layer_dev) or "none is named in its spec"
     raise DataError(
-        f"{step.task}: --layer dev finds no development data (input.layer_dev: {looked}). "
+        f"{step.task}: --layer dev finds no development data (input.layer_dev: {names}). "
         f"Fetch it: xharness fetch --targets {settings.layer_dev[0] if settings.layer_dev else 'tatoeba-dev'} --to DIR"
     )
 
 
-def _best(trial: Prepared, output: Path, model_cache: ModelCache, say: Callable[[str], None], progress: bool) -> Choice:
+def _best(
+    trial: Prepared, output: Path, model_cache: ModelCache, say: Callable[[str], None], progress: bool
+) -> LayerChoice:
     step = trial.steps[0]
     assert step.spec is not None
     scores, _, failures = _every_layer(trial, [step], output, model_cache, say, progress, trial=True)
@@ -220,8 +220,8 @@ def _best(trial: Prepared, output: Path, model_cache: ModelCache, say: Callable[
     means = {layer: task_result(step.spec, by_task[step.task], None).mean["score"] for layer, by_task in scores.items()}
     best = max(means, key=lambda layer: (means[layer], -layer))
     languages = " ".join(step.languages)
-    shown = {str(layer): mean for layer, mean in means.items()}
-    return Choice(best, {"layer_from": step.task, "layer_languages": languages, "layer_scores": shown})
+    layer_scores = {str(layer): mean for layer, mean in means.items()}
+    return LayerChoice(best, {"layer_from": step.task, "layer_languages": languages, "layer_scores": layer_scores})
 
 
 def _every_layer(
@@ -234,25 +234,27 @@ def _every_layer(
     *,
     trial: bool = False,
 ) -> tuple[dict[int, dict[str, dict[str, Score]]], dict[int, Path], list[XharnessError]]:
-    """Return layer -> target -> language -> score, the runs by layer, and what failed."""
+    """Return layer -> target -> language -> score, the run folders by layer, and failures."""
     assert steps[0].spec is not None
     depth = model_cache.encoder(with_overrides(steps[0].spec, prepared.options), model_cache.dtype).layers
     folder = _sweep_folder(prepared, output, model_cache.dtype)
     predictor = RetrievalPredictor(
         folder, prepared.data_dir, model_cache.device, prepared.checkpoint.id, True, progress
     )
-    desks: dict[int, Evaluator] = {}
+    evaluators: dict[int, Evaluator] = {}
     runs: dict[int, Path] = {}
     for layer in range(depth + 1):
         of_layer = replace(prepared, options=replace(prepared.options, layer=layer))
         runs[layer] = run_folder(of_layer, output, model_cache.dtype, say, trial=trial)
-        desks[layer] = Evaluator(of_layer, runs[layer], model_cache, predictor, say)
-    scores: dict[int, dict[str, dict[str, Score]]] = {layer: {step.task: {} for step in steps} for layer in desks}
+        evaluators[layer] = Evaluator(of_layer, runs[layer], model_cache, predictor, say)
+    scores: dict[int, dict[str, dict[str, Score]]] = {layer: {step.task: {} for step in steps} for layer in evaluators}
     failures: list[XharnessError] = []
     for step in steps:
-        with bar(step.task, None if step.examples is None else step.examples * len(desks), progress) as shown:
+        with bar(
+            step.task, None if step.examples is None else step.examples * len(evaluators), progress
+        ) as progress_bar:
             for language in step.languages:
-                failure = _language(step, language, desks, scores, shown)
+                failure = _language(step, language, evaluators, scores, progress_bar)
                 if failure is not None:
                     # Layers are compared over the same languages.
                     for by_task in scores.values():
@@ -261,22 +263,25 @@ def _every_layer(
                     say(f"{step.task} {language}: {failure}")
                 predictor.clear_cache(step.task, language)
         predictor.clear_cache(step.task)
-    scored = {layer: {task: of for task, of in by_task.items() if of} for layer, by_task in scores.items()}
+    scored = {
+        layer: {task: by_language for task, by_language in by_task.items() if by_language}
+        for layer, by_task in scores.items()
+    }
     return scored, runs, failures
 
 
 def _language(
     step: Step,
     language: str,
-    desks: Mapping[int, Evaluator],
+    evaluators: Mapping[int, Evaluator],
     scores: dict[int, dict[str, dict[str, Score]]],
-    shown: Any,
+    progress_bar: Any,
 ) -> XharnessError | None:
-    """Score a language at every layer; return what went wrong."""
-    for layer, evaluator in desks.items():
-        shown.set_postfix_str(f"{language} layer {layer}")
+    """Score a language at every layer; return the error if one fails."""
+    for layer, evaluator in evaluators.items():
+        progress_bar.set_postfix_str(f"{language} layer {layer}")
         try:
-            scores[layer][step.task][language] = evaluator.evaluate(step, language, shown)
+            scores[layer][step.task][language] = evaluator.evaluate(step, language, progress_bar)
         except OutputError:
             raise
         except XharnessError as error:

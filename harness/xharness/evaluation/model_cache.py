@@ -19,15 +19,15 @@ from xharness.tasks.task_spec import TaskSpec
 
 
 class ModelCache:
-    """Holds the loaded checkpoint, one at a time: another head or type takes its place.
+    """Keeps one loaded model; loading another head or dtype replaces it.
 
     Args:
-        checkpoint: what is known of it.
-        path: of its files.
-        device: to load it to.
-        dtype: the type that a run begins with.
-        trust: Python code that lies beside it may be run.
-        heads: target -> the head that the plan chose for it, where the checkpoint's heads have names.
+        checkpoint: the checkpoint's metadata.
+        path: folder of its files.
+        device: device to load it to.
+        dtype: the default dtype of the run.
+        trust: allow Python code in the checkpoint's folder to run.
+        heads: target -> head chosen by the plan, if the checkpoint's heads have names.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class ModelCache:
         self._loaded: tuple[tuple[str, str, bool, str | None], LoadedModel] | None = None
 
     def encoder(self, spec: TaskSpec, dtype: str) -> LoadedModel:
-        """Return the checkpoint with the head that a target needs, in a type."""
+        """Return the loaded checkpoint with the head that a target needs, in the given dtype."""
         kind = KINDS[spec.kind]
         pooler = kind.decode is None and spec.input.pooling == "pooler"
         head = self._heads.get(spec.name)
         key = (kind.auto_class, dtype, pooler, head.name if head is not None else None)
         if self._loaded is None or self._loaded[0] != key:
-            self._loaded = None  # let go of the other one before a second is made
+            self._loaded = None  # free the old model before the new one is loaded
             encoder = models_loading.load(
                 self._path,
                 kind,
@@ -68,12 +68,12 @@ class ModelCache:
 
 
 def open_model_cache(prepared: Prepared) -> ModelCache:
-    """Return the shelf of a run: its device, its type, and the checkpoint's files, which are downloaded if need be."""
+    """Return the model cache of a run: choose device and dtype, and download the checkpoint's files if needed."""
     options = prepared.options
     device = devices.choose_device(options.device)
     torch.manual_seed(options.seed)
     path = resolve.download(prepared.checkpoint, trust_remote_code=options.trust_remote_code)
     dtype = devices.choose_dtype(options.dtype, device)
-    known = prepared.checkpoint.heads
-    heads = {step.task: known[step.head] for step in prepared.steps if step.head is not None}
+    named_heads = prepared.checkpoint.heads
+    heads = {step.task: named_heads[step.head] for step in prepared.steps if step.head is not None}
     return ModelCache(prepared.checkpoint, path, device, dtype, options.trust_remote_code, heads)

@@ -23,12 +23,12 @@ class Step:
 
     Attributes:
         task: name.
-        spec: None where this version has none.
-        state: what can be done with this checkpoint.
-        reason: why, by what command, or with which of several heads; '' for a plain *ready*.
-        languages: codes that will be scored.
-        left_out: code -> why its data cannot be had.
-        examples: number of examples; None where a count is not known for sure.
+        spec: None if this version has no spec for the target.
+        state: whether this checkpoint can be scored on the target.
+        reason: why not, the command that helps, or which of several heads is used; '' for a plain *ready*.
+        languages: codes of the languages to score.
+        left_out: code -> why its data is not available.
+        examples: number of examples; None if a count is not known for sure.
         tokens: estimated tokens, None where not known.
         labels: canonical label per output of the head; () without labels.
         head: name of the checkpoint's head that predicts, where its heads have names.
@@ -47,7 +47,7 @@ class Step:
 
     @property
     def runs(self) -> bool:
-        """Whether anything of this target will be computed."""
+        """Whether any language of this target will be scored."""
         return self.state in ("ready", "encoder only") and bool(self.languages)
 
     def to_json(self) -> dict[str, Any]:
@@ -78,13 +78,13 @@ def make_plan(
 
     Args:
         selection: the targets.
-        checkpoint: what is known of the model.
-        languages: task -> codes that were asked for.
-        unavailable: (task, code) -> why the data cannot be had.
-        split: which split is scored.
-        limit: at most so many examples per language.
-        label_map: canonical label -> the head's own name for it.
-        head: the head that is to predict; None: the one that fits.
+        checkpoint: the checkpoint's metadata.
+        languages: task -> requested codes.
+        unavailable: (task, code) -> why the data is not available.
+        split: the split to score.
+        limit: maximum number of examples per language.
+        label_map: canonical label -> the head's name for it.
+        head: the head to use; None: the one that fits.
 
     Raises:
         UsageError: a label of ``label_map`` belongs to none of the targets, or the checkpoint has no such head.
@@ -119,22 +119,22 @@ def _step(
     if spec.split_name(split) is None:
         return Step(spec.name, spec, "cannot", f"it has no {split} split")
     left_out = {code: unavailable[spec.name, code] for code in languages if (spec.name, code) in unavailable}
-    there = tuple(code for code in languages if code not in left_out)
-    if not there:
+    available = tuple(code for code in languages if code not in left_out)
+    if not available:
         return Step(spec.name, spec, "cannot", next(iter(left_out.values())), left_out=left_out)
     match = match_head(spec, checkpoint, label_map, head)
-    counts = [spec.expected_count(code, split) for code in there]
+    counts = [spec.expected_count(code, split) for code in available]
     known = [min(count, limit) if limit is not None else count for count in counts if count is not None]
     examples = sum(known) if len(known) == len(counts) else None
-    if examples is None and limit is None and len(there) == len(spec.languages) and split != "train":
+    if examples is None and limit is None and len(available) == len(spec.languages) and split != "train":
         examples = spec.total.get(split)
-    tokens = _tokens(spec, examples, there, split)
+    tokens = _tokens(spec, examples, available, split)
     return Step(
         spec.name,
         spec,
         match.state,
         match.reason,
-        there,
+        available,
         left_out,
         examples,
         tokens,
@@ -149,7 +149,7 @@ def _tokens(spec: TaskSpec, examples: int | None, languages: Sequence[str], spli
     if spec.candidates is not None and characters is not None:
         pool = spec.candidates.expected.get(split) if split != "train" else None
         times = 1 if spec.candidates.scope == "task" else len(languages)
-        # Pairs that are to be found in corpora of unknown size say nothing of the work.
+        # For mining the number of pairs says nothing about the size of the corpora, which is not known.
         characters = None if pool is None else characters + times * pool * spec.candidates.mean_characters
     return None if characters is None else round(characters / CHARACTERS_PER_TOKEN)
 
@@ -159,8 +159,8 @@ def _check_head(checkpoint: Checkpoint, head: str | None) -> None:
         return
     if not checkpoint.heads:
         raise UsageError(
-            f"--head: the checkpoint has no heads to choose from, so none is named '{head}': only checkpoints with an "
-            "xharness.json name theirs. Leave out --head."
+            f"--head: the checkpoint has no named heads, so there is no head '{head}': only checkpoints with an "
+            "xharness.json have them. Leave out --head."
         )
     hint = did_you_mean(head, checkpoint.heads) or f" Its heads: {', '.join(checkpoint.heads)}."
     raise UsageError(f"--head: the checkpoint has no head '{head}'.{hint}")
@@ -172,13 +172,13 @@ def _check_label_map(selection: Selection, checkpoint: Checkpoint, label_map: Ma
     known = {label for spec in selection.specs for label in spec.labels}
     for label in label_map:
         if label not in known:
-            hint = did_you_mean(label, known) or f" Labels there: {', '.join(sorted(known))}."
-            raise UsageError(f"--label-map: none of the chosen targets has the label '{label}'.{hint}")
+            hint = did_you_mean(label, known) or f" Known labels: {', '.join(sorted(known))}."
+            raise UsageError(f"--label-map: none of the selected targets has the label '{label}'.{hint}")
     names = list(dict.fromkeys([*checkpoint.id2label, *(n for h in checkpoint.heads.values() for n in h.labels)]))
-    for own in label_map.values():
-        if names and own not in names:
-            hint = did_you_mean(own, names) or f" Its labels: {', '.join(names[:12])}."
-            raise UsageError(f"--label-map: the checkpoint's head has no label '{own}'.{hint}")
+    for head_label in label_map.values():
+        if names and head_label not in names:
+            hint = did_you_mean(head_label, names) or f" Its labels: {', '.join(names[:12])}."
+            raise UsageError(f"--label-map: the checkpoint's head has no label '{head_label}'.{hint}")
 
 
 def plan_table(steps: Sequence[Step]) -> str:
@@ -204,9 +204,9 @@ def _number(value: int | None, about: bool = False) -> str:
 def _reasons(step: Step) -> str:
     reasons = [step.reason] if step.reason else []
     if step.left_out and step.languages:
-        # One sentence for all languages: only the first reason's command is shown.
+        # One sentence for all languages, with one command.
         codes = " ".join(step.left_out)
-        reasons.append(f"left out, data not there: {codes}. {_command(step)}")
+        reasons.append(f"left out, no data: {codes}. {_command(step)}")
     return "; ".join(reasons)
 
 

@@ -11,7 +11,7 @@ from xharness.checkpoints import resolve
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.data import loading as data_loading
 from xharness.data.loading import data_folder
-from xharness.errors import DataError, UsageError
+from xharness.errors import DataError, UsageError, XharnessError
 from xharness.evaluation.plan import Step, make_plan
 from xharness.tasks.dataset_spec import Split
 from xharness.tasks.selection import Selection, choose_languages, select
@@ -20,7 +20,7 @@ from xharness.tasks.task_spec import TaskSpec
 
 @dataclass(frozen=True)
 class Options:
-    """What a user can change about a run; everything that a number depends on is part of the run's folder name."""
+    """The user's options of a run; all options that scores depend on are part of the run folder's name."""
 
     device: str = "auto"
     dtype: str = "auto"
@@ -38,11 +38,11 @@ class Options:
     seed: int = 0
     trust_remote_code: bool = False
     tune: Mapping[str, Any] | None = None
-    """What tells runs of tuned checkpoints apart; None: the checkpoint is scored as it is."""
+    """Settings that distinguish runs of tuned checkpoints; None: the checkpoint is scored as it is."""
 
     def settings(self, dtype: str) -> dict[str, Any]:
-        """Return the settings that tell runs of one checkpoint apart."""
-        # Only where they are given: runs of earlier versions keep the names of their folders.
+        """Return the settings that distinguish runs of one checkpoint."""
+        # Only if they are given, so that runs of earlier versions keep their folder names.
         given: dict[str, Any] = {
             "special_tokens": self.special_tokens,
             "center": self.center,
@@ -64,15 +64,22 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is known before anything runs: the checkpoint and the plan."""
+    """The resolved checkpoint and the plan, before anything runs."""
 
     checkpoint: Checkpoint
     steps: list[Step]
     selection: Selection
     named_languages: bool
-    """Whether languages were named one by one: one that no target's data has is then a failure, not only left out."""
+    """Whether the user named languages: a named language without data in any target is a failure, not only left out."""
     data_dir: Path | None
     options: Options
+
+    def missing_languages(self, steps: Sequence[Step]) -> list[XharnessError]:
+        """Return an error for each language that the user named and none of these steps has data for."""
+        if not self.named_languages:
+            return []
+        scored = {code for step in steps for code in step.languages}
+        return [DataError(why) for step in steps for code, why in step.left_out.items() if code not in scored]
 
 
 def prepare(
@@ -117,7 +124,7 @@ def prepare(
 
 
 def _unavailable(spec: TaskSpec, language: str, split: Split, folder: Path | None) -> str | None:
-    """Return why a language cannot be predicted on; mining tunes its threshold on development data, which it needs."""
+    """Return why a language cannot be scored; mining also needs development data to tune its threshold."""
     reason = data_loading.available(spec, language, split, folder)
     if reason is None and spec.kind == "mining" and split == "test":
         reason = data_loading.available(spec, language, "dev", folder)

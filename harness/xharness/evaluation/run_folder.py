@@ -14,11 +14,11 @@ from xharness.results.runs import digest, run_record
 
 
 def settings_of(prepared: Prepared, dtype: str) -> dict[str, Any]:
-    """Return all that tells runs of one checkpoint apart, beside the seed."""
+    """Return the settings that distinguish runs of one checkpoint, besides the seed."""
     checkpoint, options = prepared.checkpoint, prepared.options
     settings = {**options.settings(dtype), "task_files": _task_files(prepared)}
     if checkpoint.remote_code and options.trust_remote_code:
-        settings["trust_remote_code"] = True  # other code, other model
+        settings["trust_remote_code"] = True  # remote code makes it a different model
     return settings
 
 
@@ -30,20 +30,21 @@ def checkpoint_folder(prepared: Prepared, output: Path) -> Path:
 def run_folder(
     prepared: Prepared, output: Path, dtype: str, say: Callable[[str], None], *, trial: bool = False
 ) -> Path:
-    """Make the folder of a run and write its run.json; return the folder.
+    """Create a run folder, write its run.json, and return the folder.
 
-    A trial, from which only a choice is taken, lies one floor deeper, so that ``results/*/*/*/seed0`` does not name it.
+    The folder of a trial, which only serves to choose a layer, is one level deeper, so ``results/*/*/*/seed0`` does not
+    match it.
     """
     checkpoint, options = prepared.checkpoint, prepared.options
     settings = settings_of(prepared, dtype)
-    floor = checkpoint_folder(prepared, output) / ("layers" if trial else "")
-    folder = floor / digest(settings) / f"seed{options.seed}"
+    parent = checkpoint_folder(prepared, output) / ("layers" if trial else "")
+    folder = parent / digest(settings) / f"seed{options.seed}"
     path = folder / "run.json"
-    # Targets that are added in a later call belong to the same run.
+    # Targets that a later call adds belong to the same run.
     try:
         earlier = run_record(folder).get("targets", {})
     except XharnessError as error:
-        say(f"{error} It is written anew.")
+        say(f"{error} It is written again.")
         earlier = {}
     targets = {**earlier, **prepared.selection.paths}
     files.write_json(
@@ -65,5 +66,5 @@ def run_folder(
 
 
 def _task_files(prepared: Prepared) -> dict[str, str]:
-    """Return target -> spec hash for task files of the user's own, which may bear a shipped target's name."""
+    """Return target -> spec hash for the user's task files, which may have the name of a shipped target."""
     return {step.task: step.spec.hash for step in prepared.steps if step.spec and step.task in prepared.selection.paths}

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from xharness.data import candidates
-from xharness.errors import DataError, NothingToDo, OutputError, XharnessError
+from xharness.errors import NothingToDo, OutputError, XharnessError
 from xharness.evaluation import layers
-from xharness.evaluation.evaluator import Choice, Evaluator
+from xharness.evaluation.evaluator import Evaluator, LayerChoice
 from xharness.evaluation.model_cache import open_model_cache
+from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Options, Prepared, prepare
 from xharness.evaluation.retrieval.compare import RetrievalPredictor
 from xharness.evaluation.run_folder import run_folder
@@ -26,16 +27,16 @@ def run(
     say: Callable[[str], None] | None = None,
     progress: bool = True,
 ) -> Results:
-    """Compute what the plan says and return the averages.
+    """Run the plan and return the averaged results.
 
-    Results and predictions lie in ``output/<name>/<id12>/<settings12>/seed<k>/``; what is there already and still
-    fits is not computed again. A language that fails is named in ``provenance["failures"]`` and the rest goes on.
+    Results and predictions are in ``output/<name>/<id12>/<settings12>/seed<k>/``; existing results that are still valid
+    are reused. If a language fails, its error is in ``provenance["failures"]`` and the other languages continue.
 
     Args:
-        prepared: from ``prepare``.
+        prepared: the result of ``prepare``.
         output: the folder for all runs.
-        say: is given sentences about what happens; None: nothing is said.
-        progress: show a bar per target on stderr.
+        say: called with progress messages; None: no messages.
+        progress: show a progress bar per target on stderr.
 
     Raises:
         NothingToDo: no step of the plan can run.
@@ -52,34 +53,22 @@ def run(
     model_cache = open_model_cache(prepared)
     folder = run_folder(prepared, Path(output), model_cache.dtype, say)
     scores: list[Score] = []
-    failures: list[XharnessError] = []
-    if prepared.named_languages:
-        there = {code for step in steps for code in step.languages}
-        failures += [DataError(why) for step in steps for code, why in step.left_out.items() if code not in there]
-    chosen: dict[str, Choice] = {}
+    failures = prepared.missing_languages(steps)
+    chosen: dict[str, LayerChoice] = {}
     if options.layer == "dev":
         chosen, refused = layers.choose(prepared, steps, Path(output), model_cache, say, progress)
         failures += refused.values()
         steps = [step for step in steps if step.task not in refused]
     for step in steps:
-        asked = options.layer not in (None, "dev") and step.spec is not None and step.spec.compares_vectors
-        if asked and not layers.has_layers(step, prepared):
-            say(f"{step.task}: the pooler's output has no layers; --layer does not change it.")
+        compares = step.spec is not None and step.spec.compares_vectors
+        if options.layer not in (None, "dev") and compares and not layers.has_layers(step, prepared):
+            say(f"{step.task}: the pooler's output has no layers; --layer has no effect.")
     predictor = RetrievalPredictor(
         folder / "vectors", prepared.data_dir, model_cache.device, prepared.checkpoint.id, progress=progress
     )
     evaluator = Evaluator(prepared, folder, model_cache, predictor, say, chosen)
     for step in steps:
-        with bar(step.task, step.examples, progress) as shown:
-            for language in step.languages:
-                shown.set_postfix_str(language)
-                try:
-                    scores.append(evaluator.evaluate(step, language, shown))
-                except OutputError:
-                    raise
-                except XharnessError as error:
-                    failures.append(error)
-                    say(f"{step.task} {language}: {error}")
+        scores += _score_languages(evaluator, step, failures, say, progress)
         predictor.clear_cache(step.task)
     if failures and not scores:
         raise type(failures[0])("\n".join(dict.fromkeys(str(f) for f in failures)))
@@ -98,6 +87,28 @@ def run(
     return aggregate(scores, specs, benchmark=prepared.selection.benchmark, provenance=provenance)
 
 
+def _score_languages(
+    evaluator: Evaluator, step: Step, failures: list[XharnessError], say: Callable[[str], None], progress: bool
+) -> list[Score]:
+    """Return the scores of a target in its languages; errors of languages are appended to ``failures``.
+
+    Raises:
+        OutputError: results cannot be written.
+    """
+    scores = []
+    with bar(step.task, step.examples, progress) as progress_bar:
+        for language in step.languages:
+            progress_bar.set_postfix_str(language)
+            try:
+                scores.append(evaluator.evaluate(step, language, progress_bar))
+            except OutputError:
+                raise
+            except XharnessError as error:
+                failures.append(error)
+                say(f"{step.task} {language}: {error}")
+    return scores
+
+
 def evaluate(
     model: str,
     *,
@@ -114,16 +125,16 @@ def evaluate(
     Args:
         model: a Hub id, with ``@revision`` if not the main branch, or a local folder.
         targets: ``xtreme``, ``xtreme-r``, task names, or paths of task files.
-        languages: two-letter codes; None: all of each target.
+        languages: two-letter codes; None: all languages of each target.
         data_dir: a folder laid out like the Hub; None: XHARNESS_DATA_DIR, else the Hub.
         output: the folder for all runs.
-        say: is given sentences about what happens.
+        say: called with progress messages.
         progress: show progress bars on stderr.
         **options: the fields of ``Options`` (device, dtype, batch_tokens, layer, pooling, prefix, special_tokens,
             center, whiten, label_map, split, limit, seed, trust_remote_code).
 
     Raises:
-        XharnessError: see ``errors``; its text is a sentence for the user.
+        XharnessError: see ``errors``; the message is written for the user.
     """
     names = targets.split(",") if isinstance(targets, str) else targets
     prepared = prepare(model, targets=names, languages=languages, data_dir=data_dir, options=Options(**options))

@@ -1,6 +1,6 @@
 """Registry of the metrics (`METRICS`, `SCORE_KEYS`); equal to XTREME's evaluate.py to the last digit.
 
-Every metric is a function ``(golds, predictions, language) -> Measured`` over one language of one task. The
+Every metric is a function ``(golds, predictions, language) -> MetricResult`` over one language of one task. The
 order of the floating-point operations is that of the official scripts, since another order changes the last
 digits; for the same reason nothing here uses ``sum`` on floats, which compensates for rounding from Python
 3.12 on.

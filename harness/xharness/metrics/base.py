@@ -10,12 +10,12 @@ from xharness.errors import DataError, PredictionError
 
 @dataclass(frozen=True)
 class MetricResult:
-    """What a metric found in one language.
+    """The result of a metric in one language.
 
     Attributes:
         scores: name -> value in percent.
-        counts: things that happened on the way; for questions ``missing`` (gold ids without a prediction,
-            which score 0) and ``unknown`` (predicted ids that the gold data lacks, which are ignored).
+        counts: counted events; for questions ``missing`` (gold ids without a prediction, which score 0) and
+            ``unknown`` (predicted ids that are not in the gold data, which are ignored).
     """
 
     scores: dict[str, float]
@@ -23,11 +23,9 @@ class MetricResult:
 
 
 def expect_same_number(golds: Sequence[object], predictions: Sequence[object], what: str, language: str) -> None:
-    """Raise DataError if there is no gold, PredictionError if there is another number of predictions."""
+    """Raise DataError if there is no gold data, PredictionError if the number of predictions differs from it."""
     if not golds:
-        raise DataError(
-            f"There is nothing to score ({language}): the gold data holds no {what}. Check the split's name."
-        )
+        raise DataError(f"There is nothing to score ({language}): the gold data has no {what}. Check the split's name.")
     if len(golds) != len(predictions):
         raise PredictionError(
             f"Found {len(predictions)} predicted {what} ({language}), expected {len(golds)} as in the gold "
@@ -36,7 +34,7 @@ def expect_same_number(golds: Sequence[object], predictions: Sequence[object], w
 
 
 def expect_same_shape(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], language: str) -> None:
-    """Raise PredictionError for the first sentence that has another number of predicted tags than of gold ones."""
+    """Raise PredictionError for the first sentence whose number of predicted tags is not that of the gold tags."""
     expect_same_number(golds, predictions, "sentences", language)
     for number, (gold, predicted) in enumerate(zip(golds, predictions, strict=True), start=1):
         if len(gold) != len(predicted):
@@ -53,7 +51,7 @@ def expect_questions(golds: Mapping[str, object], language: str) -> None:
 
 
 def count_ids(golds: Mapping[str, object], predictions: Mapping[str, object]) -> dict[str, int]:
-    """Return how many ids one side lacks: ``missing`` predictions, and ``unknown`` ones."""
+    """Count the ids that are on one side only: ``missing`` predictions and ``unknown`` ones."""
     return {
         "missing": sum(question not in predictions for question in golds),
         "unknown": sum(question not in golds for question in predictions),
@@ -61,7 +59,7 @@ def count_ids(golds: Mapping[str, object], predictions: Mapping[str, object]) ->
 
 
 def mean(values: Iterable[float]) -> float:
-    """Return the arithmetic mean, added from left to right as evaluate.py (Python 3.7) did.
+    """Return the arithmetic mean, summed from left to right as evaluate.py (Python 3.7) did.
 
     Raises:
         DataError: there are no values.
@@ -76,12 +74,12 @@ def mean(values: Iterable[float]) -> float:
 
 
 def task_score(keys: Sequence[str], mean_scores: Mapping[str, float]) -> float:
-    """Return the one number of a task that enters a benchmark's average, in percent.
+    """Return the single score of a task that enters a benchmark's average, in percent.
 
     Args:
-        keys: the scores that it is the mean of (``SCORE_KEYS``, or a spec's ``score_keys``).
-        mean_scores: score -> its mean over the languages; of questions first the languages are averaged, then
-            exact match and F1.
+        keys: the scores to average (``SCORE_KEYS``, or a spec's ``score_keys``).
+        mean_scores: score -> its mean over the languages; for question answering the languages are averaged first,
+            then exact match and F1.
 
     Raises:
         DataError: a score is missing.
@@ -89,7 +87,7 @@ def task_score(keys: Sequence[str], mean_scores: Mapping[str, float]) -> float:
     absent = [key for key in keys if key not in mean_scores]
     if absent:
         raise DataError(
-            f"The scores hold no '{absent[0]}' (found: {', '.join(mean_scores) or 'nothing'}). "
-            "Run eval again to write them anew."
+            f"The scores have no '{absent[0]}' (found: {', '.join(mean_scores) or 'nothing'}). "
+            "Run eval again to compute them."
         )
     return mean(mean_scores[key] for key in keys)

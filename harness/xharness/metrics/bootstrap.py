@@ -19,43 +19,42 @@ RESAMPLES = 1000
 COVERAGE = 95
 """In percent."""
 SEED = 0
-"""Of the resamples: with one and the same for all, the same predictions always have the same interval."""
+"""Seed of the resamples: always the same, so the same predictions always have the same interval."""
 _DRAWN_AT_ONCE = 2_000_000
-"""Numbers that are held at once, so that memory does not grow with the examples."""
+"""Numbers that are in memory at once, so that memory use does not grow with the examples."""
 _DIGITS = 4
-"""Of an interval's ends: processors add in different orders, and what differs is far below what a resample says."""
+"""Digits of an interval's ends: processors sum in different orders, with differences far below the resampling noise."""
 
 
 @dataclass(frozen=True)
 class BootstrapUnits:
-    """What one or several scores are made of: a row per example, and how the scores follow from the rows' sum.
+    """The contributions of the examples to one or several scores, and how the scores follow from their sum.
 
     Attributes:
-        rows: examples by columns.
-        scores: takes sums of rows, each in a row of its own; returns score -> a value in percent for each sum.
+        rows: [examples, columns].
+        scores: takes sums of rows [sums, columns]; returns score -> one value in percent for each sum.
     """
 
     rows: Floats
     scores: Callable[[Floats], dict[str, Floats]]
 
-    def whole(self) -> dict[str, float]:
-        """Return the scores of all examples, each counted once: those that the metric gives."""
+    def full_scores(self) -> dict[str, float]:
+        """Return the scores of all examples, each counted once: the scores of the metric."""
         return {name: float(values[0]) for name, values in self.scores(self.rows.sum(axis=0, keepdims=True)).items()}
 
 
 def bootstrap_interval(metric: str, golds: Any, predictions: Any, language: str) -> dict[str, tuple[float, float]]:
     """Return the 95 % confidence interval of each score, in percent, by the percentile bootstrap over examples.
 
-    1,000 times, as many examples are drawn with replacement as there are, and scored (Efron and Tibshirani 1993; for
-    the scores of language processing, Koehn 2004, https://aclanthology.org/W04-3250). An example is what the metric
-    counts by: a pair, a sentence, a question, a query; for mined pairs a sentence of the other language that is in a
-    right or a found pair. An interval says how much a score depends on which examples are in the test set, and no
-    more than that:
+    1,000 resamples of the same size are drawn with replacement and scored (Efron and Tibshirani 1993; for NLP metrics,
+    Koehn 2004, https://aclanthology.org/W04-3250). An example is the unit of the metric: a pair, a sentence, a
+    question, a query; for mining a sentence of the other language that is in a gold or a predicted pair. The interval
+    shows how much a score depends on the choice of test examples, and nothing else:
 
-    * Examples are taken as independent. Questions on one paragraph, or sentences of one document, are not quite, so
-      true intervals are wider.
-    * Training is not in it. Another seed gives another score; for that there are seeds.
-    * Of few examples it is too narrow. Where all are right, or all wrong, it is a point, and says nothing.
+    * Examples are treated as independent. Questions on one paragraph, or sentences of one document, are not fully
+      independent, so true intervals are wider.
+    * Variation between trainings is not included. Use several seeds for that.
+    * With few examples it is too narrow. If all are correct, or all are wrong, it is a point without meaning.
 
     Args:
         metric: one of ``METRICS``.
@@ -64,39 +63,39 @@ def bootstrap_interval(metric: str, golds: Any, predictions: Any, language: str)
         language: two-letter code.
 
     Returns:
-        Score -> (low, high). Nothing for a metric of the ``evaluate`` library, whose examples are not known, nor of
-        fewer than two examples; and a score that only some examples have (SQuAD 2.0's of answerable questions) has
-        none.
+        Score -> (low, high). Empty for metrics of the ``evaluate`` library, whose examples are not known, and for
+        fewer than two examples. Scores that only some examples have (SQuAD 2.0's of answerable questions) are left
+        out.
     """
     intervals: dict[str, tuple[float, float]] = {}
-    for each in units(metric, golds, predictions, language):
-        if len(each.rows) >= 2:
-            intervals |= _percentiles(each)
+    for unit in units(metric, golds, predictions, language):
+        if len(unit.rows) >= 2:
+            intervals |= _percentiles(unit)
     return intervals
 
 
-def _percentiles(of: BootstrapUnits) -> dict[str, tuple[float, float]]:
-    # Only how often each different row is drawn matters, and that is multinomial: the same distribution as drawing
-    # example by example, and as good as free where rows are 0 or 1.
-    rows, times = np.unique(of.rows, axis=0, return_counts=True)
-    # The stream of a RandomState is the same in every version of numpy; that of its newer generators need not be.
+def _percentiles(units: BootstrapUnits) -> dict[str, tuple[float, float]]:
+    # Only how often each distinct row is drawn matters, and these counts are multinomial: the same distribution as
+    # drawing example by example, and almost free where rows are 0 or 1.
+    rows, times = np.unique(units.rows, axis=0, return_counts=True)
+    # The stream of a RandomState is the same in every version of numpy; newer generators do not guarantee that.
     random = np.random.RandomState(SEED)
     step = max(1, _DRAWN_AT_ONCE // len(rows))
     sums = np.concatenate(
         [
-            random.multinomial(len(of.rows), times / len(of.rows), size=min(step, RESAMPLES - start)) @ rows
+            random.multinomial(len(units.rows), times / len(units.rows), size=min(step, RESAMPLES - start)) @ rows
             for start in range(0, RESAMPLES, step)
         ]
     )
     tail = (100 - COVERAGE) / 2
-    ends = {name: np.percentile(values, [tail, 100 - tail]) for name, values in of.scores(sums).items()}
+    ends = {name: np.percentile(values, [tail, 100 - tail]) for name, values in units.scores(sums).items()}
     return {name: (round(float(low), _DIGITS), round(float(high), _DIGITS)) for name, (low, high) in ends.items()}
 
 
 def units(metric: str, golds: Any, predictions: Any, language: str) -> list[BootstrapUnits]:
-    """Return what the scores of a metric are made of; [] where that is not known.
+    """Return the bootstrap units of a metric's scores; [] if they are not known.
 
-    Scores of different columns stand apart: the fewer different rows there are, the faster they are drawn.
+    Scores with different columns have units of their own: the fewer distinct rows, the faster the resampling.
     """
     match metric:
         case "entity_f1":
@@ -116,13 +115,15 @@ def units(metric: str, golds: Any, predictions: Any, language: str) -> list[Boot
 
 
 def _means(metric: str, golds: Any, predictions: Any, language: str) -> list[BootstrapUnits]:
-    """Return the units of scores that are means over examples: what the metric says of each example alone."""
+    """Return the units of scores that are means over examples: the metric's score of each single example."""
     measure = METRICS[metric]
     if isinstance(golds, Mapping):
         alone = [({key: gold}, {key: predictions[key]} if key in predictions else {}) for key, gold in golds.items()]
         of_examples = [measure(gold, predicted, language).scores for gold, predicted in alone]
     else:
-        of_examples = [measure([gold], [each], language).scores for gold, each in zip(golds, predictions, strict=True)]
+        of_examples = [
+            measure([gold], [prediction], language).scores for gold, prediction in zip(golds, predictions, strict=True)
+        ]
     names = [name for name in of_examples[0] if all(name in scores for scores in of_examples)]
     return [
         BootstrapUnits(np.array([[scores[name]] for scores in of_examples]), _mean_called(name, len(of_examples)))
@@ -135,9 +136,9 @@ def _mean_called(name: str, examples: int) -> Callable[[Floats], dict[str, Float
 
 
 def _entities(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> BootstrapUnits:
-    """Return right, predicted and gold entities by sentence; an entity is of the sentence in which it ends."""
+    """Count correct, predicted and gold entities by sentence; an entity belongs to the sentence in which it ends."""
     gold, predicted = chunks(golds), chunks(predictions)
-    # ``chunks`` counts one more place after each sentence.
+    # ``chunks`` counts one more position after each sentence.
     ends = np.cumsum([len(tags) + 1 for tags in golds])
     counts = [
         np.bincount(np.searchsorted(ends, [entity[2] for entity in entities], side="right"), minlength=len(golds))
@@ -147,25 +148,25 @@ def _entities(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str
 
 
 def _pairs(golds: Collection[tuple[str, str]], predictions: Collection[tuple[str, str]]) -> BootstrapUnits:
-    """Return right, predicted and gold pairs by sentence of the other language."""
+    """Count correct, predicted and gold pairs by sentence of the other language."""
     gold, predicted = set(golds), set(predictions)
-    place = {source: number for number, source in enumerate(sorted({source for source, _ in gold | predicted}))}
-    rows = np.zeros((len(place), 3))
+    row_of = {source: number for number, source in enumerate(sorted({source for source, _ in gold | predicted}))}
+    rows = np.zeros((len(row_of), 3))
     for column, pairs in enumerate((gold & predicted, predicted, gold)):
         for source, _ in pairs:
-            rows[place[source], column] += 1
+            rows[row_of[source], column] += 1
     return BootstrapUnits(rows, _overlap)
 
 
 def _labels(golds: Sequence[str], predictions: Sequence[str]) -> BootstrapUnits:
-    """Return by example whether the label that is looked for was found, predicted and there."""
-    there = np.array([[each in POSITIVE for each in labels] for labels in (predictions, golds)], dtype=np.float64)
-    right = [gold == each and gold in POSITIVE for gold, each in zip(golds, predictions, strict=True)]
-    return BootstrapUnits(np.array([right, *there], dtype=np.float64).T, lambda sums: {"f1": _overlap(sums)["f1"]})
+    """Return by example whether the positive label is correct, predicted and gold."""
+    positive = np.array([[label in POSITIVE for label in labels] for labels in (predictions, golds)], dtype=np.float64)
+    correct = [gold == label and gold in POSITIVE for gold, label in zip(golds, predictions, strict=True)]
+    return BootstrapUnits(np.array([correct, *positive], dtype=np.float64).T, lambda sums: {"f1": _overlap(sums)["f1"]})
 
 
 def _words(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> BootstrapUnits:
-    """Return right tags and words by sentence."""
+    """Count correct tags and words by sentence."""
     rows = [
         (sum(gold == tag for gold, tag in zip(tags, predicted, strict=True)), len(tags))
         for tags, predicted in zip(golds, predictions, strict=True)
@@ -176,14 +177,14 @@ def _words(golds: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]])
 
 
 def _overlap(sums: Floats) -> dict[str, Floats]:
-    right, predicted, gold = sums.T
+    correct, predicted, gold = sums.T
     return {
-        "f1": _share(2 * right, predicted + gold),
-        "precision": _share(right, predicted),
-        "recall": _share(right, gold),
+        "f1": _share(2 * correct, predicted + gold),
+        "precision": _share(correct, predicted),
+        "recall": _share(correct, gold),
     }
 
 
-def _share(part: Floats, of: Floats) -> Floats:
-    """Return percentages; 0 of nothing, as the metrics have it."""
-    return 100 * np.divide(part, of, out=np.zeros_like(part), where=of > 0)
+def _share(part: Floats, total: Floats) -> Floats:
+    """Return percentages; 0 where the total is 0, as in the metrics."""
+    return 100 * np.divide(part, total, out=np.zeros_like(part), where=total > 0)

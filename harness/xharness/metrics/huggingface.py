@@ -30,40 +30,40 @@ def compute(
     options: Mapping[str, Any] | None = None,
     labels: Sequence[str] = (),
 ) -> MetricResult:
-    """Return the numbers that a module of the `evaluate` library finds in one language.
+    """Return the scores that a module of the `evaluate` library computes in one language.
 
-    A module that wants numbers gets a label's place in ``labels``, from 0 on, or the index itself (retrieval).
-    A predicted label that is none of them becomes one number more than the last: it equals no gold label, and a
-    module that uses numbers as places cannot take it for the last one, as it would -1.
+    Modules that expect numbers get a label's index in ``labels``, or the index itself (retrieval). Predicted labels
+    that are not in ``labels`` get the next index after the last: it equals no gold label, and a module that uses
+    numbers as indices cannot confuse it with the last label, as it would with -1.
 
     Args:
-        module: what a spec names after ``evaluate:``: a module that the library's makers keep (``accuracy``), or
-            a local folder ``x`` that holds ``x.py``, or such a file; relative to the working directory.
+        module: the part of a spec's metric after ``evaluate:``: a canonical module of the library (``accuracy``), a
+            local folder ``x`` with ``x.py``, or such a file; relative to the working directory.
         golds: as `scoring.gold` returns them: one label per example, tags per sentence, or answers by id.
         predictions: of the same shape, or one answer by id. A missing id counts as an empty answer, since modules
-            want as many predictions as questions; an unknown one is left out; both are counted.
-        kind: kind of the task.
-        keys: the numbers that must be among those returned.
-        scale: what every number is multiplied with.
+            expect as many predictions as questions; unknown ids are left out; both are counted.
+        kind: task kind.
+        keys: the scores that the result must have.
+        scale: factor for every score.
         options: further arguments of the module's ``compute``.
         labels: the labels of the task in order.
 
     Returns:
-        all finite numbers on the first level of what the module returns, times ``scale``.
+        All finite numbers at the top level of the module's result, times ``scale``.
 
     Raises:
-        DataError: there is no gold, or a gold label is none of the labels.
-        UsageError: `evaluate` is not installed, the module cannot be loaded or does not fit the task, or its
-            result lacks one of ``keys``.
+        DataError: there is no gold data, or a gold label is not in ``labels``.
+        UsageError: `evaluate` is not installed, the module cannot be loaded or does not fit the task, or one of
+            ``keys`` is missing from its result.
     """
     if kind not in _SHAPES:
         raise UsageError(
-            f"evaluate:{module} cannot measure a task of the kind {kind}, only {', '.join(_SHAPES)}. "
+            f"evaluate:{module} cannot score a task of the kind {kind}, only {', '.join(_SHAPES)}. "
             "Name one of xharness' own metrics in the task file."
         )
     if not golds:
         raise DataError("There is nothing to score: the gold data is empty. Check the split's name.")
-    # A module may print, and stdout is for data alone.
+    # A module may print, and stdout is reserved for data.
     with contextlib.redirect_stdout(sys.stderr):
         loaded = _load(module)
         references, predicted, counts = _SHAPES[kind](golds, predictions)
@@ -74,14 +74,14 @@ def compute(
             values = loaded.compute(predictions=predicted, references=references, **(options or {}))
         except (Exception, SystemExit) as error:
             raise UsageError(
-                f"evaluate:{module} cannot measure this task ({kind}): {_first_line(error)}. Check metric and "
+                f"evaluate:{module} cannot score this task ({kind}): {_first_line(error)}. Check metric and "
                 "metric_options in the task file."
             ) from error
     return MetricResult(_percentages(module, values, keys, scale), counts)
 
 
 def _load(module: str) -> Any:
-    """Return a fresh instance of a module: one that failed keeps the rows that it was given."""
+    """Return a new instance of a module: an instance that failed keeps its rows."""
     source = _source(module)
     try:
         import evaluate
@@ -90,7 +90,7 @@ def _load(module: str) -> Any:
             f"The metric evaluate:{module} needs the library evaluate ({_first_line(error)}). Install it: "
             "pip install 'xharness[evaluate]'"
         ) from None
-    # The library has an offline mode of its own and does not know of the Hub's.
+    # The library has its own offline mode and ignores the Hub's.
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in evaluate.config.ENV_VARS_TRUE_VALUES:
         evaluate.config.HF_EVALUATE_OFFLINE = True
     try:
@@ -99,16 +99,16 @@ def _load(module: str) -> Any:
     except (Exception, SystemExit) as error:
         raise UsageError(
             f"The metric evaluate:{module} cannot be loaded: {_first_line(error)}. Name a metric that is published "
-            "as evaluate-metric/<name> on the Hub, or a local folder x that holds x.py; without a network, only "
-            "local ones and those that were loaded before are there."
+            "as evaluate-metric/<name> on the Hub, or a local folder x with x.py; without a network, only local "
+            "metrics and those that were loaded before can be used."
         ) from error
-    # Otherwise a module that draws random numbers would find others each time.
+    # Otherwise a module that draws random numbers would give other scores each time.
     loaded.seed = 0
     return loaded
 
 
 def _source(module: str) -> str:
-    """Return what `evaluate.load` takes: the path of a local script, or the name of one of the makers' modules."""
+    """Return the argument of `evaluate.load`: the path of a local script, or the name of a canonical module."""
     path = Path(module)
     script = path if path.suffix == ".py" else path / f"{path.name}.py"
     if script.is_file():
@@ -116,17 +116,17 @@ def _source(module: str) -> str:
     if _CANONICAL.fullmatch(module):
         return module
     remote = (
-        " If a repository on the Hub is meant: code of others is not run from there. Download it, read it, and name "
-        "the folder."
+        " If this is a repository on the Hub: its code is not run from there. Download it, read it, and name the "
+        "local folder."
     )
     raise UsageError(
-        f"The metric evaluate:{module} cannot be loaded: there is no file '{script}' (a relative path begins at the "
-        f"working directory, {Path.cwd()}).{remote if _SPACE.fullmatch(module) else ''}"
+        f"The metric evaluate:{module} cannot be loaded: the file '{script}' does not exist (relative paths start at "
+        f"the working directory, {Path.cwd()}).{remote if _SPACE.fullmatch(module) else ''}"
     )
 
 
 def _wants_numbers(features: Any) -> bool:
-    """Return whether a module's labels are numbers; of several forms that it takes, the first one counts."""
+    """Return whether a module expects numbers as labels; if it accepts several formats, the first one counts."""
     feature = (features[0] if isinstance(features, list) else features).get("predictions")
     while feature is not None and not hasattr(feature, "dtype"):
         feature = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
@@ -137,17 +137,17 @@ def _numbered(golds: Any, predictions: Any, numbers: Mapping[str, int]) -> tuple
     beyond = max(numbers.values(), default=-1) + 1
 
     def numbered(value: Any, number: Callable[[str], int]) -> Any:
-        return number(value) if isinstance(value, str) else [numbered(each, number) for each in value]
+        return number(value) if isinstance(value, str) else [numbered(item, number) for item in value]
 
     def gold_number(label: str) -> int:
         if label not in numbers:
-            raise DataError(f"The gold label '{label}' is none of the task's: {', '.join(numbers)}.")
+            raise DataError(f"The gold label '{label}' is not a label of the task: {', '.join(numbers)}.")
         return numbers[label]
 
     return numbered(golds, gold_number), numbered(predictions, lambda label: numbers.get(label, beyond))
 
 
-# What else stands beside the scores of a language in `--json`.
+# The other keys beside the scores of a language in `--json`.
 _RESERVED = {"n", "score", "counts", "data_status", "data_hash", "predictions_sha256", "dtype", "layer"} | {
     "encoding",
     "selection",
@@ -157,7 +157,7 @@ _RESERVED = {"n", "score", "counts", "data_status", "data_hash", "predictions_sh
 
 
 def _percentage(value: Any, scale: float) -> float | None:
-    """Return a number in percent; None for what is no finite number."""
+    """Return a number in percent; None for anything that is not a finite number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:
@@ -203,7 +203,7 @@ def _tags(golds: Any, predictions: Any) -> tuple[Any, Any, dict[str, int]]:
 
 
 def _answers(golds: Any, predictions: Any) -> tuple[Any, Any, dict[str, int]]:
-    """Return records as the library's squad takes them; where an answer starts is not known here (-1)."""
+    """Return records in the format of the library's squad; the start of an answer is not known here (-1)."""
     references = [
         {"id": question, "answers": {"text": list(answers), "answer_start": [-1] * len(answers)}}
         for question, answers in golds.items()
@@ -221,4 +221,4 @@ _SHAPES: dict[str, Callable[[Any, Any], tuple[Any, Any, dict[str, int]]]] = {
     "span_qa": _answers,
     "retrieval": _labels,
 }
-"""Kind of task -> what makes references, predictions and counts of its gold and predictions."""
+"""Task kind -> function that turns gold data and predictions into references, predictions and counts."""

@@ -1,19 +1,19 @@
 """Bootstrap replicates drawn by example id, for paired comparisons of systems.
 
-In resample number r an example counts as often as its id says, a number of the Poisson distribution with mean 1, for
-every system, in every language and every target. So
+In resample r an example is drawn a number of times that depends only on r and its id: a Poisson number with mean 1, the
+same for every system, language and target. So
 
 * the difference of two systems' replicates is a paired bootstrap of their difference (Koehn 2004,
   https://aclanthology.org/W04-3250);
-* the mean of languages' replicates is a replicate of their mean, also where test sets are translations of one another,
-  as those of XNLI, XQuAD, XCOPA, PAWS-X, LAReQA and much of MLQA are. A question that is hard for a system is hard in
-  most languages; drawn for each language by itself, intervals of the mean would be far too narrow. Ids that two test
-  sets share by chance do no harm: examples that have nothing to do with each other vary apart, however they are drawn;
-* what a system mined for a sentence without translation counts with that sentence, whoever mined it.
+* the mean of the languages' replicates is a replicate of their mean, also where test sets are translations of one
+  another, as in XNLI, XQuAD, XCOPA, PAWS-X, LAReQA and much of MLQA. A question that is hard for a system is hard in
+  most languages; if each language were drawn on its own, intervals of the mean would be far too narrow. Ids that two
+  test sets share by chance do no harm: unrelated examples vary independently, however they are drawn;
+* a pair that was mined for a sentence without translation counts with that sentence, whichever system mined it.
 
-A Poisson number for each example is the multinomial bootstrap but for the number of examples, which varies a little
-(Hanley and MacGibbon 2006, https://doi.org/10.1016/j.cmpb.2006.04.006); scores are of the examples drawn. As with
-intervals, examples are drawn again and training is not.
+Poisson counts per example equal the multinomial bootstrap except that the number of examples varies a little (Hanley
+and MacGibbon 2006, https://doi.org/10.1016/j.cmpb.2006.04.006); scores are over the drawn examples. As with intervals,
+only examples are resampled, not trainings.
 """
 
 from __future__ import annotations
@@ -33,66 +33,66 @@ from xharness.metrics.bootstrap import Floats
 
 RESAMPLES = 200
 DRAW: Final = "poisson by id, 1"
-"""How examples are drawn. Replicates of another way are no pairs with these; whoever changes it changes this name."""
+"""Name of the sampling scheme. Replicates of different schemes cannot be paired: a new scheme needs a new name."""
 _STEPS = 100
-"""Steps of a percent that are kept."""
+"""Stored steps per percent."""
 _STORED = np.dtype("<i2")
 _AT_ONCE = 5
-"""Resamples that are summed up at once, so that memory stays small."""
+"""Resamples that are summed at once, to limit memory use."""
 _POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(20)])
-"""How likely a Poisson number of mean 1 is at most k."""
+"""Cumulative probabilities of the Poisson distribution with mean 1: P(number <= k)."""
 
 
 def replicates(
     metric: str, score_keys: Sequence[str], golds: Any, predictions: Any, language: str, ids: Sequence[str]
 ) -> Floats | None:
-    """Return the number that enters the target's mean, in percent, of each resample; None where it cannot be drawn.
+    """Return the score that enters the target's mean, in percent, of each resample; None if it cannot be resampled.
 
     Args:
-        metric: the target's, by name.
-        score_keys: the scores that enter the target's mean; none for a metric whose scores are not drawn here.
-        golds: its gold, in the order of the data, as ``scoring.gold`` gives it.
+        metric: name of the target's metric.
+        score_keys: the scores that enter the target's mean; empty for a metric that cannot be resampled.
+        golds: gold data in the data's order, as ``scoring.gold`` returns it.
         predictions: predictions that the metric has scored, as it takes them.
         language: two-letter code.
-        ids: of the examples, in the order of the data.
+        ids: ids of the examples, in the data's order.
     """
     units = bootstrap.units(metric, golds, predictions, language)
     if metric == "bucc_f1":
         ids = sorted({source for source, _ in {*golds, *predictions}})  # the order of the units
     elif isinstance(golds, Mapping):
         ids = list(golds)
-    if not ids or not units or any(len(each.rows) != len(ids) for each in units):
+    if not ids or not units or any(len(unit.rows) != len(ids) for unit in units):
         return None
     starts = _starts(ids)
     sums: list[list[Floats]] = [[] for _ in units]
     for first in range(0, RESAMPLES, _AT_ONCE):
         drawn = np.stack([_drawn(starts, number) for number in range(first, first + _AT_ONCE)])
-        # Where nothing was drawn, all of them once.
+        # If no example was drawn, every example is drawn once.
         drawn[~drawn.any(axis=1)] = 1
-        # As many as there are, which is what a mean is divided by.
+        # Scaled to the number of examples, which means are divided by.
         scale = len(ids) / drawn.sum(axis=1, keepdims=True)
-        for each, parts in zip(units, sums, strict=True):
-            parts.append(drawn @ each.rows * scale)
+        for unit, parts in zip(units, sums, strict=True):
+            parts.append(drawn @ unit.rows * scale)
     scores: dict[str, Floats] = {}
-    for each, parts in zip(units, sums, strict=True):
-        scores |= each.scores(np.concatenate(parts))
+    for unit, parts in zip(units, sums, strict=True):
+        scores |= unit.scores(np.concatenate(parts))
     try:
         return np.array([task_score(score_keys, _one(scores, number)) for number in range(RESAMPLES)])
     except DataError:
-        return None  # a score that only some examples have
+        return None  # only some examples have this score
 
 
 def _starts(ids: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Return a number for each id, in which nothing of the id is to be seen."""
+    """Return a hash of each id as a 64-bit number."""
     digests = (hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in ids)
     return np.frombuffer(b"".join(digests), dtype="<u8")
 
 
 def _drawn(starts: npt.NDArray[np.uint64], resample: int) -> Floats:
-    """Return how often each example is drawn in a resample: numbers of the Poisson distribution with mean 1.
+    """Return how often each example is drawn in a resample: Poisson numbers with mean 1.
 
-    By SplitMix64 (Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195), which any language can do, so
-    that what is drawn never depends on a library's version.
+    Uses SplitMix64 (Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195), which is easy to implement in
+    any language, so the draw never depends on a library's version.
     """
     mixed = starts + np.uint64((resample + 1) * 0x9E3779B97F4A7C15 % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -106,16 +106,16 @@ def _one(scores: dict[str, Floats], number: int) -> dict[str, float]:
 
 
 def pack(cells: Sequence[Floats]) -> bytes:
-    """Return the content of ``replicates.bin``: cell after cell, in hundredths of a percent, as little-endian int16."""
+    """Return the content of ``replicates.bin``: all cells, in hundredths of a percent, as little-endian int16."""
     return b"".join(np.rint(cell * _STEPS).astype(_STORED).tobytes() for cell in cells)
 
 
 def unpack(content: bytes) -> Floats:
-    """Return what ``replicates.bin`` holds: cells by resamples, in percent.
+    """Return the scores in ``replicates.bin`` in percent, [cells, resamples].
 
     Raises:
-        DataError: its length is not that of whole cells.
+        DataError: its length is not a multiple of a cell's.
     """
     if len(content) % (RESAMPLES * _STORED.itemsize):
-        raise DataError(f"replicates.bin: {len(content):,} bytes are no whole number of cells.")
+        raise DataError(f"replicates.bin: {len(content):,} bytes are not a multiple of a cell's length.")
     return np.frombuffer(content, dtype=_STORED).astype(np.float64).reshape(-1, RESAMPLES) / _STEPS

@@ -14,9 +14,9 @@ from xharness.metrics.base import MetricResult, count_ids, expect_questions
 
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
 _ENGLISH_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-# These are part of MLQA's scorer (mlqa_evaluation_v1.py), not facts about languages to be kept in YAML.
+# These are part of MLQA's scorer (mlqa_evaluation_v1.py), not facts about languages, which would belong in YAML.
 _MLQA_ARTICLES: dict[str, re.Pattern[str] | None] = {
-    # Its Arabic pattern, '\sال^|ال', can match by the second half only: the letters go within words, too.
+    # Its Arabic pattern, '\sال^|ال', can only match by its second half, so the letters are dropped within words, too.
     "ar": re.compile("ال"),
     "de": re.compile(r"\b(?:ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b"),
     "en": _ENGLISH_ARTICLES,
@@ -32,9 +32,8 @@ _HAN = re.compile("[\u4e00-\u9fa5]")
 def squad(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> MetricResult:
     """Return ``exact_match`` and ``f1`` of SQuAD v1.1 (XQuAD, TyDiQA-GoldP).
 
-    Answers of every language go through the English rules, as in evaluate.py: ASCII punctuation and a, an,
-    the are dropped, and words are what stands between spaces; so Chinese and Thai are scored nearly by exact
-    match.
+    Answers in every language are normalized by the English rules, as in evaluate.py: ASCII punctuation and a, an, the
+    are dropped, and words are separated by spaces; so the F1 of Chinese and Thai is close to exact match.
 
     Args:
         golds: id of a question -> its correct answers; the best one counts.
@@ -50,8 +49,7 @@ def squad(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], la
 def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> MetricResult:
     """Return ``exact_match`` and ``f1`` of MLQA v1, whose rules differ by language.
 
-    Punctuation of every script and the articles of the language are dropped; in Chinese every character is a
-    word.
+    Punctuation of all scripts and the articles of the language are dropped; in Chinese every character is a word.
 
     Args:
         golds: id of a question -> its correct answers; the best one counts.
@@ -70,7 +68,8 @@ def mlqa(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], lan
     return _answers(golds, predictions, language, lambda text: normal_mlqa(text, language))
 
 
-def _overlap(gold: set[Any], predicted: set[Any]) -> MetricResult:
+def overlap_f1(gold: set[Any], predicted: set[Any]) -> MetricResult:
+    """Return ``f1``, ``precision`` and ``recall`` of a set of predictions, in percent; 0 where nothing is correct."""
     correct = len(gold & predicted)
     precision = correct / len(predicted) if predicted else 0.0
     recall = correct / len(gold) if gold else 0.0
@@ -84,7 +83,7 @@ def _answers(
     language: str,
     normal: Callable[[str], str],
 ) -> MetricResult:
-    _expect_answers(golds, language)
+    expect_answers(golds, language)
     matches, f1 = 0, 0.0
     for question, answers in golds.items():
         if question not in predictions:
@@ -98,7 +97,8 @@ def _answers(
     )
 
 
-def _expect_answers(golds: Mapping[str, Collection[str]], language: str) -> None:
+def expect_answers(golds: Mapping[str, Collection[str]], language: str) -> None:
+    """Raise DataError if there is no question, or a question has no answer."""
     expect_questions(golds, language)
     for question, answers in golds.items():
         if not answers:
@@ -123,20 +123,20 @@ def normal_mlqa(text: str, language: str) -> str:
     if articles is not None:
         kept = articles.sub(" ", kept)
     if language == "zh":
-        # The official loop makes punctuation words of their own as well, but none is left by now.
+        # The official loop also makes words of punctuation, but none is left here.
         kept = _HAN.sub(r" \g<0> ", kept)
     return " ".join(kept.split())
 
 
 def _is_punctuation(character: str) -> bool:
-    # Signs such as $ and + are symbols in Unicode, yet they are dropped as well, since ASCII counts them.
+    # Signs such as $ and + are symbols in Unicode, but they are ASCII punctuation and dropped, too.
     return character in _ASCII_PUNCTUATION or unicodedata.category(character).startswith("P")
 
 
 def word_f1(predicted: str, correct: str) -> float:
     """Return the F1 (0 to 1) of two normalized answers as bags of words.
 
-    It is 0 where both are empty, although they match exactly: SQuAD v1.1 has it so.
+    It is 0 if both are empty, although they match exactly, as in SQuAD v1.1.
     """
     predicted_words, correct_words = predicted.split(), correct.split()
     common = (Counter(predicted_words) & Counter(correct_words)).total()
@@ -150,20 +150,22 @@ def word_f1(predicted: str, correct: str) -> float:
 def squad_v2(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], language: str) -> MetricResult:
     """Return ``exact_match`` and ``f1`` of SQuAD 2.0, whose questions may have no answer.
 
-    Where every question has a prediction, equal to the last digit to ``exact`` and ``f1`` of the official
-    evaluate-v2.0.py without probabilities of no answer (added from left to right, as ``sum`` did up to Python 3.11):
-    answers and predictions go through the English rules of SQuAD v1.1; a gold answer of which nothing is left ("the")
-    is dropped; where no gold answer is left, a prediction of which nothing is left is right and any other is wrong.
-    Where predictions are missing, it differs: here they score 0 and are counted, so that leaving out what is hard
-    gains nothing. There they are left out of the mean, and then the script ends in a KeyError before it prints one.
-    Beside them the scores of both sorts of questions, by whether there is a gold answer before any is dropped:
-    ``answerable_exact_match``, ``answerable_f1`` (there ``HasAns_exact``, ``HasAns_f1``) and ``unanswerable_accuracy``
-    (``NoAns_exact``), each where there are such questions.
+    If every question has a prediction, they are equal to the last digit to ``exact`` and ``f1`` of the official
+    evaluate-v2.0.py without no-answer probabilities (summed from left to right, as ``sum`` did up to Python 3.11):
+    answers and predictions are normalized by the English rules of SQuAD v1.1; gold answers that become empty ("the")
+    are dropped; if no gold answer is left, an empty normalized prediction is correct and any other is wrong.
+
+    Missing predictions are handled differently: here they score 0 and are counted, so that leaving out hard questions
+    does not help. The official script leaves them out of the mean, and then ends in a KeyError before it prints one.
+
+    Also returned are the scores of questions with and without a gold answer (before any is dropped):
+    ``answerable_exact_match``, ``answerable_f1`` (officially ``HasAns_exact``, ``HasAns_f1``) and
+    ``unanswerable_accuracy`` (``NoAns_exact``), each if there are such questions.
 
     Args:
-        golds: id of a question -> its correct answers, the best one counts; none: it has no answer.
-        predictions: id -> answer; '' says that there is none. A missing id scores 0, an unknown one is ignored; both
-            are counted.
+        golds: id of a question -> its correct answers, the best one counts; empty: the question has no answer.
+        predictions: id -> answer; '' for no answer. A missing id scores 0, an unknown one is ignored; both are
+            counted.
         language: two-letter code; for messages only.
 
     Raises:
@@ -195,7 +197,7 @@ def _exact_and_f1(answers: Sequence[str], prediction: str) -> tuple[float, float
 
 
 def _means(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return both means in percent, added in the order of the questions: another one changes the last digits."""
+    """Return both means in percent, summed in the order of the questions: another order changes the last digits."""
     exact, f1 = 0.0, 0.0
     for one, other in pairs:
         exact += one

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xharness.errors import DataError, PredictionError
 from xharness.metrics.base import MetricResult, count_ids, mean
-from xharness.metrics.question_answering import _expect_answers, _overlap
+from xharness.metrics.question_answering import expect_answers, overlap_f1
 
 DEPTH = 20
 """Candidates that count in the metrics whose names end in ``at_20``."""
@@ -15,12 +15,12 @@ DEPTH = 20
 
 @dataclass(frozen=True)
 class Ranking:
-    """What was found for one query of Mewsli-X or LAReQA.
+    """The retrieved candidates of one query of Mewsli-X or LAReQA.
 
     Attributes:
-        candidates: ids of the first candidates, best first; 20 count.
-        ranks: places of all right candidates among all that there are, counted from 1, ascending; None: not known,
-            as in a file that holds the first candidates only.
+        candidates: ids of the top candidates, best first; the first 20 count.
+        ranks: ranks of all correct candidates among all candidates, from 1, ascending; None: not known, as for a file
+            that has the top candidates only.
     """
 
     candidates: tuple[str, ...]
@@ -30,10 +30,10 @@ class Ranking:
 def bucc_f1(
     golds: Collection[tuple[str, str]], predictions: Collection[tuple[str, str]], language: str
 ) -> MetricResult:
-    """Return ``f1``, ``precision`` and ``recall`` of the pairs of translations that were mined (BUCC).
+    """Return ``f1``, ``precision`` and ``recall`` of mined translation pairs (BUCC).
 
-    As in evaluate.py's ``bucc_f1``: pairs are sets, so their order and repeated ones do not matter; where no pair
-    is right, the scores are 0.
+    As in evaluate.py's ``bucc_f1``: pairs are sets, so order and repetitions do not matter; if no pair is correct, the
+    scores are 0.
 
     Args:
         golds: (id of a sentence, id of its English translation).
@@ -45,33 +45,33 @@ def bucc_f1(
     """
     if not golds:
         raise DataError(f"There is no pair to find ({language}): the gold data is empty. Check the split's name.")
-    return _overlap(set(golds), set(predictions))
+    return overlap_f1(set(golds), set(predictions))
 
 
 def mrr_at_20(
     golds: Mapping[str, Sequence[str]], predictions: Mapping[str, Sequence[str] | Ranking], language: str
 ) -> MetricResult:
-    """Return ``mrr@20``: how near the top the right entity stands among the first 20 (Mewsli-X).
+    """Return ``mrr@20``, the mean reciprocal rank of the correct entity among the first 20 candidates (Mewsli-X).
 
-    The mean over queries of 1 / rank, 0 where the entity is not among the 20. evaluate.py calls it ``map@20``;
-    with one right entity per query, both are the same number, and it is given by both names.
+    The mean over queries of 1 / rank, 0 if the entity is not among the 20. evaluate.py calls it ``map@20``; with one
+    correct entity per query both are the same number, which is returned under both names.
 
     Args:
-        golds: id of a query -> ids of its entities; the first counts, without spaces around it, as in evaluate.py.
-        predictions: id -> ids of candidates, best first, bare or as a ``Ranking``. A missing id scores 0, an
+        golds: id of a query -> ids of its entities; only the first counts, stripped of spaces, as in evaluate.py.
+        predictions: id -> ids of candidates, best first, as a sequence or a ``Ranking``. A missing id scores 0, an
             unknown one is ignored; both are counted.
         language: two-letter code; for messages only.
 
     Raises:
         DataError: there is no query, or one has no entity.
     """
-    _expect_answers(golds, language)
+    expect_answers(golds, language)
     reciprocal_ranks = []
     for query, entities in golds.items():
         ranking = predictions.get(query, ())
         first = list(ranking.candidates if isinstance(ranking, Ranking) else ranking)[:DEPTH]
-        right = entities[0].strip()
-        reciprocal_ranks.append(1.0 / (first.index(right) + 1) if right in first else 0.0)
+        correct = entities[0].strip()
+        reciprocal_ranks.append(1.0 / (first.index(correct) + 1) if correct in first else 0.0)
     score = mean(reciprocal_ranks) * 100
     return MetricResult({"mrr@20": score, "map@20": score}, count_ids(golds, predictions))
 
@@ -79,77 +79,78 @@ def mrr_at_20(
 def map_at_20(golds: Mapping[str, Collection[str]], predictions: Mapping[str, Ranking], language: str) -> MetricResult:
     """Return ``map@20``, the mean average precision over the first 20 candidates (LAReQA), and uncut ``map``.
 
-    A question's average precision is the sum of the precision at every place where a right candidate stands,
-    divided by how many could stand there: all right ones, or 20 for the cut one if there are more. ``map`` is there
-    where every predicted question has its ``ranks``.
+    A question's average precision is the sum of the precision at the rank of every correct candidate, divided by the
+    number of correct candidates (for ``map@20`` by at most 20). ``map`` is only returned if every predicted question
+    has its ``ranks``.
 
-    XTREME-R's code takes the first 20 and the mean over the 13,090 questions of all languages at once; this one is
-    over the questions of one language. The LAReQA paper's own number is uncut (google-research/xtreme issue #64).
+    XTREME-R's code takes the first 20 and the mean over the 13,090 questions of all languages at once; this function
+    averages over the questions of one language. The LAReQA paper reports the uncut number (google-research/xtreme
+    issue #64).
 
     Args:
-        golds: id of a question -> ids of all right candidates.
-        predictions: id -> what was found. A candidate that is named again is no further hit. A missing id scores
-            0, an unknown one is ignored; both are counted.
+        golds: id of a question -> ids of all correct candidates.
+        predictions: id -> retrieved candidates. A repeated candidate counts once. A missing id scores 0, an unknown
+            one is ignored; both are counted.
         language: two-letter code; for messages only.
 
     Raises:
-        DataError: there is no question, or one has no right candidate.
-        PredictionError: the ranks of a question are not those of its right candidates; the first such one is named.
+        DataError: there is no question, or one has no correct candidate.
+        PredictionError: the ranks of a question contradict its candidates; the first such question is named.
     """
-    _expect_answers(golds, language)
+    expect_answers(golds, language)
     cut, uncut = [], []
     for question, targets in golds.items():
-        ranking, right = predictions.get(question, Ranking((), ())), set(targets)
+        ranking, correct = predictions.get(question, Ranking((), ())), set(targets)
         shown = ranking.candidates[:DEPTH]
-        places = hits(shown, right)
+        places = hits(shown, correct)
         if question in predictions and ranking.ranks is not None:
-            problem = problem_of(ranking.ranks, len(right), places, len(shown))
+            problem = ranks_problem(ranking.ranks, len(correct), places, len(shown))
             if problem:
                 raise PredictionError(
                     f"The question '{question}' ({language}): {problem}. Predict again on the same data, or leave "
                     "the ranks out."
                 )
-        cut.append(precision_sum(places) / min(len(right), DEPTH))
-        uncut.append(None if ranking.ranks is None else precision_sum(ranking.ranks) / len(right))
+        cut.append(precision_sum(places) / min(len(correct), DEPTH))
+        uncut.append(None if ranking.ranks is None else precision_sum(ranking.ranks) / len(correct))
     scores = {"map@20": mean(cut) * 100}
     if None not in uncut:
         scores["map"] = mean(value for value in uncut if value is not None) * 100
     return MetricResult(scores, count_ids(golds, predictions))
 
 
-def hits(candidates: Sequence[str], right: Collection[str]) -> list[int]:
-    """Return the places, counted from 1, where a right candidate stands for the first time."""
+def hits(candidates: Sequence[str], correct: Collection[str]) -> list[int]:
+    """Return the ranks, from 1, at which correct candidates occur for the first time."""
     first_places: dict[str, int] = {}
     for place, candidate in enumerate(candidates, start=1):
         first_places.setdefault(candidate, place)
-    return [place for candidate, place in first_places.items() if candidate in right]
+    return [place for candidate, place in first_places.items() if candidate in correct]
 
 
 def precision_sum(places: Sequence[int]) -> float:
-    """Return the sum of the precision at every place of a right candidate, added from the first place on."""
+    """Return the sum of the precision at the rank of every correct candidate, summed from the first rank on."""
     total = 0.0
     for hits_so_far, place in enumerate(places, start=1):
         total += hits_so_far / place
     return total
 
 
-def problem_of(ranks: Sequence[int], expected: int, actual: Sequence[int], shown: int) -> str:
-    """Return why the ranks of a question's right candidates cannot be true; '' if they can.
+def ranks_problem(ranks: Sequence[int], expected: int, actual: Sequence[int], depth: int) -> str:
+    """Return why the ranks of a question's correct candidates are invalid; '' if they are valid.
 
     Args:
-        ranks: places of the right candidates among all candidates.
-        expected: how many right candidates there are.
+        ranks: ranks of the correct candidates among all candidates.
+        expected: number of correct candidates.
         actual: their places among the candidates that are shown (``hits``).
-        shown: how many candidates are shown.
+        depth: how many candidates are shown.
     """
     if len(ranks) != expected:
-        return f"found {len(ranks)} ranks, expected {expected}, one per right candidate"
+        return f"found {len(ranks)} ranks, expected {expected}, one per correct candidate"
     if any(rank <= before for before, rank in zip((0, *ranks), ranks, strict=False)):
         return f"the ranks {list(ranks)} do not ascend from 1 on"
-    by_rank = [rank for rank in ranks if rank <= shown]
+    by_rank = [rank for rank in ranks if rank <= depth]
     if by_rank != list(actual):
         return (
-            f"right candidates stand at {by_rank} of the first {shown} by the ranks, and at {list(actual)} by the "
-            "candidates themselves"
+            f"by the ranks, the correct candidates among the first {depth} are at {by_rank}, but by the candidates at "
+            f"{list(actual)}"
         )
     return ""

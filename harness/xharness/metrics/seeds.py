@@ -8,17 +8,17 @@ from math import fsum, sqrt
 from typing import Any
 
 COMPLETE, COLLAPSED, DIVERGED, FAILED = "complete", "collapsed", "diverged", "failed"
-"""How a training ended: as it should; no better than chance; in NaN or infinity; or not at all."""
+"""How a training run ended: completed; no better than chance; in NaN or infinity; or with an error."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and deviation of some numbers.
+    """Mean and standard deviation of a list of numbers.
 
     Attributes:
-        n: how many.
-        mean: None where there is none.
-        deviation: sample standard deviation (over n - 1); None where there are fewer than two.
+        n: how many numbers.
+        mean: None if there are none.
+        deviation: sample standard deviation (over n - 1); None if there are fewer than two.
     """
 
     n: int
@@ -28,13 +28,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Summary:
-    """One number under several seeds.
+    """Statistics of a score over several seeds.
 
     Attributes:
-        scores: seed -> score, in percent; None where the seed gave none.
+        scores: seed -> score, in percent; None if the seed has none.
         states: seed -> how its training ended.
-        every: over all seeds that have a score, the collapsed ones among them.
-        good: over the seeds whose training was complete.
+        every: over all seeds that have a score, including collapsed ones.
+        good: over the seeds whose training completed.
     """
 
     scores: Mapping[int, float | None]
@@ -43,7 +43,7 @@ class Summary:
     good: Spread
 
     def seeds(self, state: str) -> list[int]:
-        """Return the seeds whose training ended so."""
+        """Return the seeds whose training ended in this state."""
         return [seed for seed, of_seed in self.states.items() if of_seed == state]
 
     def to_json(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Summary:
 
 
 def spread(values: list[float]) -> Spread:
-    """Return mean and sample standard deviation.
+    """Return the mean and sample standard deviation.
 
     >>> spread([80.0, 82.0])
     Spread(n=2, mean=81.0, deviation=1.4142135623730951)
@@ -78,13 +78,13 @@ def spread(values: list[float]) -> Spread:
 
 
 def summary(scores: Mapping[int, float | None], states: Mapping[int, str]) -> Summary:
-    """Return the statistics of a number over seeds; a seed that failed is never left out in silence.
+    """Return the statistics of a score over seeds; failed seeds are never left out silently.
 
     Args:
-        scores: seed -> score; a seed that is not there, or has None, gave none.
+        scores: seed -> score; missing or None for a seed without a score.
         states: seed -> how its training ended, for every seed that was run.
     """
-    known = {seed: scores.get(seed) for seed in states}
-    there = {seed: value for seed, value in known.items() if value is not None}
-    good = [value for seed, value in there.items() if states[seed] == COMPLETE]
-    return Summary(known, dict(states), spread(list(there.values())), spread(good))
+    all_scores = {seed: scores.get(seed) for seed in states}
+    scored = {seed: value for seed, value in all_scores.items() if value is not None}
+    good = [value for seed, value in scored.items() if states[seed] == COMPLETE]
+    return Summary(all_scores, dict(states), spread(list(scored.values())), spread(good))

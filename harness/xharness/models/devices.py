@@ -13,17 +13,18 @@ import transformers
 
 from xharness.errors import UsageError
 
-# The numbers of malloc.h, and glibc's own values.
+# Option numbers of malloc.h, and glibc's default values.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _TRIM_DEFAULT, _MMAP_DEFAULT = 128 * 1024, 65_536
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Have glibc keep large blocks that are freed, until the end of the block of code; elsewhere do nothing.
+def keep_freed_memory() -> Iterator[None]:
+    """Make glibc keep freed large memory blocks while the context is active; does nothing on other systems.
 
-    Gradients of large embeddings are such blocks, made and freed at every step; each time Linux hands out zeroed pages.
+    Gradients of large embeddings are such blocks. They are allocated and freed at every step, and each time Linux has
+    to provide zeroed pages.
     """
     settings = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if settings is None:
@@ -39,7 +40,7 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; raise UsageError if it is not there."""
+    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; raise UsageError if it is not available."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):
@@ -47,31 +48,31 @@ def choose_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(
-            f"The device '{name}' is not there: this machine has {torch.cuda.device_count()} CUDA devices. "
+            f"The device '{name}' is not available: this machine has {torch.cuda.device_count()} CUDA devices. "
             "Use --device auto or cpu."
         )
     return device
 
 
 def choose_dtype(name: str, device: torch.device) -> str:
-    """Return the type to compute in; ``auto`` is bfloat16 where the processor has matrix units for it, else float32."""
+    """Return the dtype to compute in; ``auto`` is bfloat16 if the processor has matrix units for it, else float32."""
     if name != "auto":
         return name
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
     if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return "bfloat16" if able.get("amx_bf16") or able.get("avx512_bf16") else "float32"
+        capabilities = torch.cpu.get_capabilities()
+        return "bfloat16" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "float32"
     return "float32"
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that memory ran out; a CPU has no exception of its own for this."""
+    """Return whether an error is an out-of-memory error; on a CPU there is no exception class for it."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def device_name(device: torch.device) -> str:
-    """Return what a result says of the device: the GPU's name, or the CPU with its number of threads."""
+    """Return the device as recorded in results: the GPU's name, or the CPU with its number of threads."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({torch.get_num_threads()} threads)"

@@ -10,8 +10,8 @@ import torch
 from xharness.models.kinds.base import Array, Context, Features, Kind
 from xharness.models.loading import LoadedModel
 
-# A batch is closed at a change of length once it holds this part of the budget: from there on the processor is
-# busy anyway, and rows of one length need no padding and no mask.
+# A batch ends at a change of length once it has used at least 1/FULL_ENOUGH of the budget: it keeps the processor busy,
+# and rows of equal length need no padding and no mask.
 FULL_ENOUGH = 8
 
 # Budgets are halved after out-of-memory down to so many tokens.
@@ -42,13 +42,13 @@ def batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 def default_budget(encoder: LoadedModel) -> int:
-    """Return the token budget to begin with: small on a CPU, whose cache is small, by free memory on a GPU."""
+    """Return the initial token budget: small on a CPU, whose cache is small; by free memory on a GPU."""
     if encoder.device.type != "cuda":
         return 4096
     free, _ = torch.cuda.mem_get_info(encoder.device)
     config = encoder.model.config
     width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    # Activations of one layer (two copies of the widest), and the hidden states of all layers where they are kept.
+    # Activations of one layer (two copies of the widest), and the hidden states of all layers if they are returned.
     per_token = (4 * width + (encoder.layers + 8) * config.hidden_size) * (4 if encoder.dtype == "float32" else 2)
     return int(min(max(free // 3 // per_token, 2048), 131_072))
 
@@ -61,18 +61,18 @@ def forward(
     budget: int,
     tick: Callable[[int], None] = lambda tokens: None,
 ) -> list[Array]:
-    """Run the model over all rows and return what the kind reduces each row to, in the order of the rows.
+    """Run the model over all rows and return the postprocessed output of each row, in the order of the rows.
 
     Args:
         encoder: the loaded model.
-        kind: says how model output becomes one small array per row.
+        kind: its ``postprocess`` turns model output into one small array per row.
         features: the rows.
         context: passed to the kind.
         budget: tokens per batch, padding included.
         tick: called after each batch with the number of tokens done (padding not counted).
 
     Raises:
-        NonFiniteOutput: the model put out NaN or infinity.
+        NonFiniteOutput: the model output has NaN or infinity.
         torch.OutOfMemoryError: a batch did not fit.
     """
     results: list[Any] = [None] * len(features.input_ids)
@@ -98,18 +98,18 @@ def _tensors(
     even = features.lengths[rows[-1]] == longest
     ids = torch.full((len(rows), longest), pad, dtype=torch.long)
     mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         length = features.lengths[row]
-        ids[place, :length] = torch.tensor(features.input_ids[row])
-        mask[place, :length] = 1
+        ids[index, :length] = torch.tensor(features.input_ids[row])
+        mask[index, :length] = 1
     inputs = {"input_ids": ids.to(device)}
     mask = mask.to(device)
     if not even:
-        # Without padding no mask is given: attention then takes its fastest way.
+        # Without padding no mask is given: attention then uses its fastest kernel.
         inputs["attention_mask"] = mask
     if features.token_type_ids is not None:
         types = torch.zeros((len(rows), longest), dtype=torch.long)
-        for place, row in enumerate(rows):
-            types[place, : features.lengths[row]] = torch.tensor(features.token_type_ids[row])
+        for index, row in enumerate(rows):
+            types[index, : features.lengths[row]] = torch.tensor(features.token_type_ids[row])
         inputs["token_type_ids"] = types.to(device)
     return inputs, mask

@@ -18,7 +18,7 @@ from xharness.errors import ModelError
 from xharness.models.devices import DTYPES
 from xharness.models.kinds.base import Kind
 
-# A weight of one layer of an encoder; heads of other tasks may have layers too, and buffers are computed anew.
+# Weights of an encoder layer. Heads of other tasks may have layers, too, and buffers are recomputed.
 _OF_A_LAYER = re.compile(r"(^|\.)layers?\.\d+\.")
 _OTHER_HEADS = {"classifier", "qa_outputs", "lm_head", "pooler", "cls", "head", "decoder"}
 _BUFFERS = ("inv_freq", "position_ids", "masked_bias")
@@ -31,8 +31,8 @@ class LoadedModel:
     Attributes:
         model: the transformers model, in evaluation mode.
         tokenizer: its tokenizer.
-        device: where it is.
-        dtype: name of the type of its weights.
+        device: device of the weights.
+        dtype: name of the weights' dtype.
         max_positions: tokens that a row may have, special tokens included; None where there is no limit.
         layers: number of layers of the encoder.
     """
@@ -56,20 +56,20 @@ def load(
     head: Head | None = None,
     trust_remote_code: bool = False,
 ) -> LoadedModel:
-    """Load a checkpoint from a local folder, with the head that a kind of problem needs.
+    """Load a checkpoint from a local folder, with the head that a task kind needs.
 
     Args:
         path: the folder.
-        kind: of problem.
-        name: what the user called the checkpoint, for messages.
-        device: where it is to be.
-        dtype: name of the type of its weights.
-        pooling: how texts become vectors, for kinds that compare them.
-        head: one that has a file of its own; None, or a head without a file: the one in the checkpoint's own weights.
-        trust_remote_code: Python code that lies beside it may be run.
+        kind: the task kind.
+        name: name of the checkpoint in messages.
+        device: device to load it to.
+        dtype: name of the weights' dtype.
+        pooling: pooling of text embeddings, for kinds that compare them.
+        head: a head with a file of its own; None, or a head without a file: the head in the checkpoint's weights.
+        trust_remote_code: allow Python code in the checkpoint's folder to run.
 
     Raises:
-        ModelError: a weight that is needed is not in the checkpoint (nothing is ever filled with random values),
+        ModelError: a required weight is missing from the checkpoint (no weight is ever filled with random values),
             weights, tokenizer, head and config.json do not belong together, or the folder cannot be read.
     """
     with quiet(), _as_model_error(name):
@@ -81,18 +81,22 @@ def load(
         ):
             # Byte-level tokenizers must see each word as if after a space.
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, add_prefix_space=True, **options)
-        beside = head if head is not None and head.file is not None else None
-        given = {} if beside is None else {"config": _config_of(beside, path, options)}
+        own_file_head = head if head is not None and head.file is not None else None
+        config_option = {} if own_file_head is None else {"config": _config_of(own_file_head, path, options)}
         model, report = getattr(transformers, kind.auto_class).from_pretrained(
             path,
             dtype=DTYPES[dtype],
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
-            **given,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            **config_option,
             **options,
         )
-        filled = set() if beside is None else fill(model, set(report["missing_keys"]), path, beside, name)
+        filled = (
+            set()
+            if own_file_head is None
+            else load_head_weights(model, set(report["missing_keys"]), path, own_file_head, name)
+        )
     check_complete(model, report, kind, name, pooling, filled)
     check_head(model, kind, name, pooling)
     _check_vocabulary(model, tokenizer, name)
@@ -113,9 +117,9 @@ def load(
 
 
 def _config_of(head: Head, path: Path, options: dict[str, Any]) -> Any:
-    """Return the checkpoint's config as it would be if the head were its own: the stock class is built by it."""
+    """Return the checkpoint's config adapted to a head; transformers' stock class is built from it."""
     config = transformers.AutoConfig.from_pretrained(path, **options)
-    # A head without names has outputs of which the class knows the number itself, but for question answering.
+    # For heads without label names the class knows the number of outputs, except for question answering (2).
     names = list(head.labels) or [f"LABEL_{i}" for i in range(2)]
     config.id2label = dict(enumerate(names))
     config.label2id = {label: i for i, label in enumerate(names)}
@@ -136,7 +140,7 @@ def _check_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
     if largest >= rows:
         raise ModelError(
             f"{name}: the tokenizer's ids go up to {largest}, but the model has embeddings for {rows} tokens only. "
-            "Is the tokenizer that of this model?"
+            "Does the tokenizer belong to this model?"
         )
     if len(ids) * 100 < rows:
         raise ModelError(
@@ -146,7 +150,7 @@ def _check_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
 
 
 def _max_positions(model: Any) -> int | None:
-    """Return the usable positions of learned position embeddings; None for rotary or relative ones without a limit."""
+    """Return the number of usable positions; None for rotary or relative positions without a limit."""
     for module_name, module in model.named_modules():
         if module_name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
             # RoBERTa's family counts positions from after the padding index.
@@ -158,7 +162,7 @@ def _max_positions(model: Any) -> int | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' load reports and bars off the terminal: what matters is checked and said by us."""
+    """Suppress transformers' load reports and progress bars: missing and unused weights are checked here."""
     before = transformers.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
@@ -195,21 +199,21 @@ def _as_model_error(name: str) -> Iterator[None]:
         raise
 
 
-def fill(model: Any, missing: set[str], path: Path, head: Head, name: str) -> set[str]:
-    """Put the weights of a head's file into a model of its class, and return their names.
+def load_head_weights(model: Any, missing: set[str], path: Path, head: Head, name: str) -> set[str]:
+    """Load the weights of a head's file into a model of its class, and return their names.
 
-    The file must hold all weights that the class has beside its encoder, the pooler where it is the head's, and all
-    that the encoder's checkpoint lacks; and nothing else.
+    The file must have exactly the weights that the class has outside its encoder, those of the pooler if it belongs to
+    the head, and all weights that are missing from the encoder's checkpoint.
 
     Args:
-        model: of the stock class, with the encoder's weights in it.
-        missing: names of the weights that the encoder's checkpoint lacks.
-        path: of the checkpoint's folder.
-        head: which has a file.
-        name: what the user called the checkpoint.
+        model: an instance of the stock class with the encoder's weights.
+        missing: names of the weights that are not in the encoder's checkpoint.
+        path: the checkpoint's folder.
+        head: a head with a file.
+        name: name of the checkpoint in messages.
 
     Raises:
-        ModelError: the model is of another class, or the file holds other weights, or weights of another shape.
+        ModelError: the model is of another class, or the file has other weights, or weights of another shape.
     """
     assert head.file is not None
     where = f"{name}: {head.file}"
@@ -219,69 +223,69 @@ def fill(model: Any, missing: set[str], path: Path, head: Head, name: str) -> se
             f"the head is a {type(model).__name__}. Do the two files belong together?"
         )
     if not (path / head.file).is_file():
-        raise ModelError(f"{where}: there is no such file. Copy or download the whole checkpoint again.")
-    held = load_file(path / head.file)
-    own: dict[str, torch.Tensor] = model.state_dict()
+        raise ModelError(f"{where}: the file does not exist. Copy or download the complete checkpoint again.")
+    head_weights = load_file(path / head.file)
+    weights: dict[str, torch.Tensor] = model.state_dict()
     encoder = f"{model.base_model_prefix}."
-    wanted = missing | {
-        key for key in own if not key.startswith(encoder) or (head.pooler == "head" and of_a_pooler(key))
+    expected = missing | {
+        key for key in weights if not key.startswith(encoder) or (head.pooler == "head" and is_pooler_weight(key))
     }
-    absent, foreign = sorted(wanted - set(held)), sorted(set(held) - wanted)
+    absent, foreign = sorted(expected - set(head_weights)), sorted(set(head_weights) - expected)
     if absent:
         raise ModelError(
-            f"{where}: {len(absent)} weights that a {head.architecture} needs are neither in it nor in the root's own "
-            f"weights ({_some(absent)}); they are never filled with random values."
+            f"{where}: {len(absent)} weights of a {head.architecture} are neither in this file nor in the checkpoint's "
+            f"main weights ({_some(absent)}); they are never filled with random values."
         )
     if foreign:
         raise ModelError(
-            f"{where}: holds {len(foreign)} weights that are not of a {head.architecture}'s head ({_some(foreign)}; "
+            f"{where}: {len(foreign)} weights do not belong to the head of a {head.architecture} ({_some(foreign)}; "
             f"'pooler' is '{head.pooler}' in {FILE}). Is it the file of another head?"
         )
-    for key in sorted(wanted):
-        if held[key].shape != own[key].shape:
+    for key in sorted(expected):
+        if head_weights[key].shape != weights[key].shape:
             labels = f" and {len(head.labels)} labels in {FILE}" if head.labels else ""
             raise ModelError(
-                f"{where}: {key} has the shape {list(held[key].shape)}, but a {head.architecture} with this "
-                f"config.json{labels} has {list(own[key].shape)}. Do the files belong together?"
+                f"{where}: {key} has the shape {list(head_weights[key].shape)}, but a {head.architecture} with this "
+                f"config.json{labels} has {list(weights[key].shape)}. Do the files belong together?"
             )
     with torch.no_grad():
-        for key in wanted:
-            own[key].copy_(held[key])  # into the model itself, in its type
-    return wanted
+        for key in expected:
+            weights[key].copy_(head_weights[key])  # into the model itself, in its type
+    return expected
 
 
 def check_complete(
     model: Any, report: dict[str, Any], kind: Kind, name: str, pooling: str | None, filled: set[str]
 ) -> None:
-    """Raise ModelError if a weight that is needed was made up by the loader, or one that is there was not used.
+    """Raise ModelError if a required weight was randomly initialized, or a weight of the checkpoint was not used.
 
     Args:
-        model: the loaded model; a pooler that was made up and is read by nothing is taken out of it.
-        report: transformers' own, of what was missing, of another shape and left over.
-        kind: what it is loaded for.
-        name: what the user called the checkpoint.
-        pooling: how texts become vectors, where they do.
-        filled: weights that came from the file of a head.
+        model: the loaded model; a randomly initialized pooler that is not used is removed.
+        report: transformers' loading info: missing, mismatched and unexpected keys.
+        kind: the task kind that it is loaded for.
+        name: name of the checkpoint in messages.
+        pooling: pooling of text embeddings, if texts are embedded.
+        filled: names of weights that were loaded from the file of a head.
     """
     missing = sorted(set(report["missing_keys"]) - filled)
     mismatched = report.get("mismatched_keys") or []
     if mismatched:
         raise ModelError(f"{name}: weights do not fit config.json: {', '.join(str(m[0]) for m in mismatched)[:300]}.")
-    # A bare encoder may do without a pooler; a class with a task's head has none that it does not read.
-    pooler = [key for key in missing if of_a_pooler(key)] if kind.auto_class == "AutoModel" else []
+    # A bare encoder works without a pooler; a class with a task head uses its pooler if it has one.
+    pooler = [key for key in missing if is_pooler_weight(key)] if kind.auto_class == "AutoModel" else []
     if pooler and pooling == "pooler":
         raise ModelError(
-            f"{name}: the checkpoint has no pooler (weights missing: {', '.join(pooler)}), and a random one would give "
+            f"{name}: the checkpoint has no pooler (missing weights: {', '.join(pooler)}), and a random one would give "
             "meaningless scores. Use --pooling mean or cls."
         )
     if pooler and getattr(model, "pooler", None) is not None:
-        # It was made up by the loader, and nothing reads it.
+        # Randomly initialized and not used.
         model.pooler = None
     others = [key for key in missing if key not in pooler]
     if others:
         raise ModelError(
-            f"{name}: {len(others)} weights that are needed are not in the checkpoint ({_some(others)}); they are "
-            "never filled with random values. Is config.json that of these weights?"
+            f"{name}: {len(others)} required weights are not in the checkpoint ({_some(others)}); they are never "
+            "filled with random values. Does config.json belong to these weights?"
         )
     unused = [
         key
@@ -291,17 +295,15 @@ def check_complete(
     if unused:
         raise ModelError(
             f"{name}: the checkpoint has {len(unused)} weights of layers that config.json does not have "
-            f"({_some(unused)}), and scores without them would not be the model's. Is config.json that of these "
+            f"({_some(unused)}), and scores without them would not be the model's. Does config.json belong to these "
             "weights?"
         )
 
 
 def check_head(model: Any, kind: Kind, name: str, pooling: str | None) -> None:
-    """Raise ModelError if the model has no pooler although it is asked for, or its head another number of outputs."""
+    """Raise ModelError if the requested pooler is missing, or a QA head does not have two outputs."""
     if kind.auto_class == "AutoModel" and pooling == "pooler" and getattr(model, "pooler", None) is None:
-        raise ModelError(
-            f"{name}: {type(model).__name__} has no pooler, so there is no output of it. Use --pooling mean or cls."
-        )
+        raise ModelError(f"{name}: {type(model).__name__} has no pooler. Use --pooling mean or cls.")
     if kind.auto_class == "AutoModelForQuestionAnswering":
         head = getattr(model, "qa_outputs", None) or getattr(model, "classifier", None)
         outputs = getattr(head, "out_features", 2)
@@ -311,11 +313,11 @@ def check_head(model: Any, kind: Kind, name: str, pooling: str | None) -> None:
             )
 
 
-def of_a_pooler(key: str) -> bool:
-    """Whether a weight is of a pooler, by its name.
+def is_pooler_weight(key: str) -> bool:
+    """Return whether a weight belongs to a pooler, by its name.
 
-    >>> of_a_pooler("roberta.pooler.dense.weight"), of_a_pooler("pooler.dense.bias"), of_a_pooler("my_pooler")
-    (True, True, False)
+    >>> [is_pooler_weight(key) for key in ("roberta.pooler.dense.weight", "pooler.dense.bias", "my_pooler")]
+    [True, True, False]
     """
     return "pooler" in key.split(".")
 

@@ -25,20 +25,20 @@ from xharness.models import loading, packing
 from xharness.models.kinds import KINDS, embedding
 
 WRITING = (OSError, SafetensorError, RuntimeError)
-"""What is raised where weights cannot be written: by Python, by safetensors, and by torch."""
+"""Exceptions when weights cannot be written: from Python, safetensors and torch."""
 MASKED_LM = "masked_lm"
-"""The kind of the extra task that goes on with masked language modelling."""
+"""Kind of the extra task that continues masked language modeling."""
 
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """What head a task gets.
+    """The head of a task.
 
     Attributes:
-        task: name; also of the head.
-        kind: of problem, or ``masked_lm``.
-        labels: names of the head's outputs, in order; () where it has none.
-        keep: go on with the head that the checkpoint has, as COPA after Social IQa.
+        task: name of the task and of its head.
+        kind: task kind, or ``masked_lm``.
+        labels: names of the head's outputs, in order; () if they have no names.
+        keep: continue with the head of the checkpoint, as COPA does after Social IQa.
     """
 
     task: str
@@ -48,15 +48,15 @@ class HeadSpec:
 
 
 class MultitaskModel(torch.nn.Module):
-    """One encoder under several of transformers' stock models, one per task, of which each adds its head.
+    """One encoder shared by several of transformers' stock models, one per task, each with its own head.
 
-    Parameters that tasks share are there once. A head that reads a pooler owns one: it is put into the encoder while
-    its task is computed, so that two tasks never train the same pooler.
+    Shared parameters exist once. A head that uses a pooler has its own: it is put into the encoder while its task is
+    computed, so that two tasks never train the same pooler.
 
     Args:
         encoder: transformers' bare model, without a pooler.
-        shells: task -> stock model whose encoder is this one.
-        poolers: task -> its pooler, for the tasks that read one.
+        task_models: task -> stock model with this encoder.
+        poolers: task -> its pooler, for tasks that use one.
     """
 
     encoder: Any
@@ -66,15 +66,15 @@ class MultitaskModel(torch.nn.Module):
     def __init__(self, encoder: Any, task_models: Mapping[str, Any], poolers: Mapping[str, Any]) -> None:
         super().__init__()
         self.encoder = encoder
-        parts = {task: _own_parts(shell) for task, shell in task_models.items()}
-        self.heads = torch.nn.ModuleDict({_key(task): torch.nn.ModuleDict(own) for task, own in parts.items()})
+        parts = {task: _own_parts(model) for task, model in task_models.items()}
+        self.heads = torch.nn.ModuleDict({_key(task): torch.nn.ModuleDict(modules) for task, modules in parts.items()})
         self.poolers = torch.nn.ModuleDict({_key(task): pooler for task, pooler in poolers.items()})
-        # Not as a module: the encoder would be found once more in each.
+        # Not registered as modules: each would contain the encoder again.
         self.__dict__["task_models"] = dict(task_models)
 
     @contextmanager
-    def shell(self, task: str) -> Iterator[Any]:
-        """Give the stock model of a task, with the pooler in its place."""
+    def task_model(self, task: str) -> Iterator[Any]:
+        """Yield the stock model of a task, with the task's pooler in the encoder."""
         key = _key(task)
         pooler = self.poolers[key] if key in self.poolers else None  # noqa: SIM401 - a ModuleDict has no get
         if pooler is not None:
@@ -86,42 +86,44 @@ class MultitaskModel(torch.nn.Module):
                 self.encoder.pooler = None
 
     def forward(self, task: str, **inputs: torch.Tensor) -> Any:
-        """Return what the stock model of a task gives, the loss among it where labels are.
+        """Return the output of a task's stock model, with the loss if there are labels.
 
-        Answers are looked for among real tokens only. The stock loss would also share out probability to padding, so
-        that it would depend on which rows are computed together.
+        The loss of question answering is over real tokens only. The stock loss also assigns probability to padding, so
+        it would depend on which rows share a batch.
         """
-        places = [inputs.pop(name) for name in ("start_positions", "end_positions") if name in inputs]
-        with self.shell(task) as shell:
-            output = shell(**inputs, return_dict=True)
-        if places:
+        positions = [inputs.pop(name) for name in ("start_positions", "end_positions") if name in inputs]
+        with self.task_model(task) as model:
+            output = model(**inputs, return_dict=True)
+        if positions:
             padding = inputs["attention_mask"].to(output.start_logits.device) == 0
             logits = [
-                each.float().masked_fill(padding, -torch.inf) for each in (output.start_logits, output.end_logits)
+                scores.float().masked_fill(padding, -torch.inf) for scores in (output.start_logits, output.end_logits)
             ]
-            losses = [cross_entropy(each, place) for each, place in zip(logits, places, strict=True)]
+            losses = [cross_entropy(scores, position) for scores, position in zip(logits, positions, strict=True)]
             output.loss = (losses[0] + losses[1]) / 2
         return output
 
 
 @dataclass(frozen=True)
-class Built:
-    """A model to train, with its tokenizer and the tokens that a row may have (None: no limit)."""
+class BuiltModel:
+    """A model to train, with its tokenizer and its maximum number of tokens per row (None: no limit)."""
 
     model: MultitaskModel
     tokenizer: Any
     positions: int | None
 
 
-def build(path: Path, name: str, plans: Sequence[HeadSpec], seed: int, *, trust_remote_code: bool = False) -> Built:
-    """Return the encoder of a checkpoint with a fresh head for each task, drawn from the seed and the task's name.
+def build(
+    path: Path, name: str, plans: Sequence[HeadSpec], seed: int, *, trust_remote_code: bool = False
+) -> BuiltModel:
+    """Return the encoder of a checkpoint with a new head for each task, initialized from the seed and the task's name.
 
-    Weights are float32. A head that the checkpoint has is taken over only where its plan says so, and for masked
-    language modelling, where a fresh one would undo what the encoder knows. A pooler begins as that of the checkpoint
-    where it has one.
+    Weights are float32. The checkpoint's own head is only used where ``HeadSpec.keep`` is set, and for masked language
+    modeling, where a new head would destroy what the encoder has learned. Poolers are initialized from the
+    checkpoint's pooler if it has one.
 
     Raises:
-        ModelError: weights are missing, or it has no head for masked language modelling where one is asked for.
+        ModelError: weights are missing, or the checkpoint has no masked-language-modeling head although one is needed.
     """
     loaded = loading.load(
         path,
@@ -139,83 +141,83 @@ def build(path: Path, name: str, plans: Sequence[HeadSpec], seed: int, *, trust_
     poolers: dict[str, Any] = {}
     for plan in plans:
         if plan.kind == MASKED_LM:
-            shell = _masked_lm(path, name)
+            task_model = _masked_lm(path, name)
         elif plan.keep:
             base = loading.load(path, KINDS[plan.kind], name=name, device=torch.device("cpu"), dtype="float32")
-            shell = base.model
+            task_model = base.model
         else:
-            shell = _fresh(encoder, plan, seed, name)
-        pooler = getattr(shell.base_model, "pooler", None)
+            task_model = _new_head(encoder, plan, seed, name)
+        pooler = getattr(task_model.base_model, "pooler", None)
         if pooler is not None and plan.kind != MASKED_LM:
             if own_pooler is not None and not plan.keep:
                 pooler.load_state_dict(own_pooler.state_dict())
             poolers[plan.task] = pooler
-        setattr(shell, shell.base_model_prefix, encoder)
+        setattr(task_model, task_model.base_model_prefix, encoder)
         if plan.kind == MASKED_LM:
-            shell.tie_weights()  # the output's weights are those of the embeddings, which are others now
-        task_models[plan.task] = shell
+            task_model.tie_weights()  # the output weights are those of the embeddings, which were replaced
+        task_models[plan.task] = task_model
     if packing.supports(encoder):
         packing.install(encoder)
-    return Built(MultitaskModel(encoder, task_models, poolers), loaded.tokenizer, loaded.max_positions)
+    return BuiltModel(MultitaskModel(encoder, task_models, poolers), loaded.tokenizer, loaded.max_positions)
 
 
-def _fresh(encoder: Any, plan: HeadSpec, seed: int, name: str) -> Any:
+def _new_head(encoder: Any, plan: HeadSpec, seed: int, name: str) -> Any:
     config = copy.deepcopy(encoder.config)
     if plan.labels:
         config.id2label = dict(enumerate(plan.labels))
         config.label2id = {label: number for number, label in enumerate(plan.labels)}
     elif plan.kind == "span_qa":
         config.id2label, config.label2id = {0: "LABEL_0", 1: "LABEL_1"}, {"LABEL_0": 0, "LABEL_1": 1}
-    # Its own layers are thrown away at once, so one is enough.
-    hollow = copy.deepcopy(config)
-    hollow.num_hidden_layers = 1
+    # Its encoder layers are replaced at once, so one layer is enough.
+    one_layer = copy.deepcopy(config)
+    one_layer.num_hidden_layers = 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_seed_of(plan.task, seed))
         try:
-            shell = getattr(transformers, KINDS[plan.kind].auto_class).from_config(hollow)
+            task_model = getattr(transformers, KINDS[plan.kind].auto_class).from_config(one_layer)
         except ValueError as error:
             first = str(error).splitlines()[0][:200]
             raise ModelError(f"{name}: transformers has no head of this kind for it ({plan.kind}): {first}") from None
-    shell.config = config
-    return shell
+    task_model.config = config
+    return task_model
 
 
 def _masked_lm(path: Path, name: str) -> Any:
     with loading.quiet():
         try:
-            shell, report = transformers.AutoModelForMaskedLM.from_pretrained(
+            model, report = transformers.AutoModelForMaskedLM.from_pretrained(
                 path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True
             )
         except (OSError, ValueError) as error:
-            raise ModelError(f"{name}: no model for masked language modelling: {str(error).splitlines()[0]}") from None
+            raise ModelError(f"{name}: no model for masked language modeling: {str(error).splitlines()[0]}") from None
     missing = sorted(report["missing_keys"])
     if missing:
         raise ModelError(
-            f"{name}: it has no head for masked language modelling (missing: {', '.join(missing[:3])}), and a fresh "
-            "one would undo what the encoder knows. Leave --mlm out, or take a base model that has one."
+            f"{name}: it has no head for masked language modeling (missing: {', '.join(missing[:3])}), and a new "
+            "one would destroy what the encoder has learned. Leave --mlm out, or use a base model that has one."
         )
-    return shell
+    return model
 
 
 def _seed_of(task: str, seed: int) -> int:
-    # A task's head is the same whichever other tasks are trained beside it.
+    # A task's head is the same, whatever other tasks are trained with it.
     return int.from_bytes(hashlib.sha256(f"{task} {seed}".encode()).digest()[:6], "big")
 
 
 def _key(task: str) -> str:
-    # A ModuleDict takes no names with dots.
+    # Names in a ModuleDict cannot have dots.
     return task.replace(".", "_")
 
 
-def _own_parts(shell: Any) -> dict[str, Any]:
-    return {name: module for name, module in shell.named_children() if name != shell.base_model_prefix}
+def _own_parts(model: Any) -> dict[str, Any]:
+    return {name: module for name, module in model.named_children() if name != model.base_model_prefix}
 
 
 # --- Saving ---------------------------------------------------------------------------------------
 
 
 def encoder_weights(encoder: Any) -> dict[str, torch.Tensor]:
-    """Return the encoder's weights on the CPU by stock name, adapters of LoRA added into the weights they change."""
+    """Return the encoder's weights on the CPU by their stock names, with LoRA adapters merged."""
     weights: dict[str, torch.Tensor] = {}
     deltas = {}
     for name, module in encoder.named_modules():
@@ -231,33 +233,33 @@ def encoder_weights(encoder: Any) -> dict[str, torch.Tensor]:
 
 
 def head_weights(model: MultitaskModel, task: str) -> dict[str, torch.Tensor]:
-    """Return the weights that a task has beside the encoder, on the CPU, under the names of its stock class."""
-    shell = model.task_models[task]
+    """Return a task's weights outside the encoder, on the CPU, under the names of its stock class."""
+    task_model = model.task_models[task]
     weights = {
         f"{part}.{name}": value
-        for part, module in _own_parts(shell).items()
+        for part, module in _own_parts(task_model).items()
         for name, value in module.state_dict().items()
     }
     if _key(task) in model.poolers:
         pooler = model.poolers[_key(task)].state_dict()
-        weights |= {f"{shell.base_model_prefix}.pooler.{name}": value for name, value in pooler.items()}
+        weights |= {f"{task_model.base_model_prefix}.pooler.{name}": value for name, value in pooler.items()}
     return {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
 
 
 def export(
     model: MultitaskModel, tokenizer: Any, plans: Sequence[HeadSpec], record: heads.CheckpointRecord, folder: Path
 ) -> None:
-    """Write a checkpoint as transformers reads it: one task in one model, several as an encoder and ``heads/``.
+    """Write a checkpoint that transformers can read: one task as one model, several as an encoder and ``heads/``.
 
     Args:
-        model: in any type; it is written in float32.
-        tokenizer: is saved beside it.
-        plans: of the heads that are written; masked language modelling has none that is.
-        record: goes into ``xharness.json``, its heads filled in here.
-        folder: is made; it must not be there.
+        model: in any dtype; it is written in float32.
+        tokenizer: saved with the model.
+        plans: the heads to write; the masked-language-modeling head is not written.
+        record: content of ``xharness.json``; its heads are filled in here.
+        folder: created here; it must not exist.
 
     Raises:
-        OutputError: the disk is full.
+        OutputError: the disk is full, or the folder cannot be written.
     """
     tasks = [plan for plan in plans if plan.kind != MASKED_LM]
     encoder = encoder_weights(model.encoder)
@@ -267,11 +269,11 @@ def export(
         with loading.quiet():
             _save_tokenizer(tokenizer, folder)
         if len(tasks) == 1:
-            shell = model.task_models[tasks[0].task]
-            weights = {f"{shell.base_model_prefix}.{name}": value for name, value in encoder.items()}
+            task_model = model.task_models[tasks[0].task]
+            weights = {f"{task_model.base_model_prefix}.{name}": value for name, value in encoder.items()}
             weights |= head_weights(model, tasks[0].task)
-            config = copy.deepcopy(shell.config)
-            architecture = type(shell).__name__
+            config = copy.deepcopy(task_model.config)
+            architecture = type(task_model).__name__
         else:
             weights, config, architecture = encoder, copy.deepcopy(model.encoder.config), type(model.encoder).__name__
             (folder / "heads").mkdir()
@@ -301,9 +303,10 @@ def export(
 
 
 def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
-    """Save a tokenizer as it came: a fast one remembers how the last texts were cut, and would cut everybody's.
+    """Save a tokenizer without temporary settings.
 
-    How it was loaded here (from a folder, without the Hub) is remembered, too, and must not be told to others.
+    A fast tokenizer keeps the truncation and padding of its last call, which would apply to all users. Settings of
+    local loading (from a folder, without the Hub) are removed, too.
     """
     core = getattr(tokenizer, "backend_tokenizer", None)
     if core is not None:
@@ -318,18 +321,18 @@ def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
         files.write_json(path, config)
 
 
-def readable(path: Path) -> None:
-    """Give a file the permissions that new files have; safetensors makes files that only their owner can read."""
+def set_default_permissions(path: Path) -> None:
+    """Give a file the permissions of new files; safetensors creates files that only their owner can read."""
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
 
 
 def _flush(folder: Path) -> None:
-    """Flush what other libraries wrote to the disk, so that a rename never shows half a file after a crash."""
+    """Flush files of other libraries to the disk, so that a rename never exposes a half-written file after a crash."""
     for path in folder.rglob("*"):
         if path.is_file():
-            readable(path)
+            set_default_permissions(path)
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
 

@@ -1,12 +1,12 @@
 """Run BERT-like encoders without padding.
 
-``install`` prepares a model once; from then on it is called as ever, with padded ``input_ids`` and ``attention_mask``.
-Embeddings are computed padded, so positions are the stock ones. Before the first layer the padding is taken out and all
-rows lie one after the other as ``[1, T, width]``; attention alone puts rows of like length side by side again; after
-the last layer zeros take the padding's place, so heads and poolers are the stock ones too.
+``install`` prepares a model once; after that it is called as usual, with padded ``input_ids`` and ``attention_mask``.
+Embeddings are computed padded, so positions are unchanged. Before the first layer the padding is removed and all rows
+are concatenated as ``[1, T, width]``; only attention arranges rows of similar length in batches again; after the last
+layer the padding is restored with zeros, so heads and poolers are unchanged, too.
 
-All that a layer needs travels in place of its attention mask: nothing is remembered between calls, so several heads may
-share one encoder, and gradient checkpointing may run a layer a second time.
+Everything that a layer needs is passed in place of its attention mask. No state is kept between calls, so several heads
+can share one encoder, and gradient checkpointing can run a layer a second time.
 """
 
 from __future__ import annotations
@@ -25,67 +25,67 @@ from transformers.masking_utils import sdpa_mask
 
 NAME = "xharness_packed"
 
-# Encoders whose layers know positions only through the embeddings. Where layers add them themselves (rotary and
-# relative positions), a packed row would be given the wrong ones: such models stay padded.
+# Encoders that use positions only in the embeddings. Where layers use them (rotary and relative positions), a packed
+# row would get wrong positions: such models stay padded.
 MODEL_TYPES = frozenset(
     {"bert", "camembert", "electra", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"}
 )
 
-# Rows go into one group while they are at least this long, as a share of the group's longest row. Measured on a CPU
-# with MNLI's lengths: 0.65 to 0.9 are alike, one group costs twice as much, a group per length a quarter more. A GPU is
-# given one group: more would be more calls, which it waits for. That has not been measured yet.
+# Rows join a group while they have at least this share of the length of its longest row. Measured on a CPU with MNLI's
+# lengths: 0.65 to 0.9 are equally fast, a single group takes twice as long, a group per length a quarter longer. On a
+# GPU there is one group, because more groups mean more kernel launches; this has not been measured yet.
 NEAR = {"cpu": 0.7, "cuda": 0.0}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of like length that attention works on side by side.
+    """Rows of similar length that attention processes together.
 
     Attributes:
-        start: first of its tokens among the packed ones.
-        stop: first token that is not its own.
-        rows: how many rows.
-        width: length of the longest.
-        places: where each of its tokens lies in ``[rows * width]``; None where all rows are of one length.
-        mask: ``[rows, 1, 1, width]``, true at real tokens; None where all rows are of one length.
+        start: index of its first token among the packed tokens.
+        stop: index after its last token.
+        rows: number of rows.
+        width: length of the longest row.
+        positions: index of each of its tokens in ``[rows * width]``; None if all rows have the same length.
+        mask: ``[rows, 1, 1, width]``, true at real tokens; None if all rows have the same length.
     """
 
     start: int
     stop: int
     rows: int
     width: int
-    places: torch.Tensor | None
+    positions: torch.Tensor | None
     mask: torch.Tensor | None
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How the rows of a batch are packed; it goes where the attention mask goes.
+    """How the rows of a batch are packed; passed in place of the attention mask.
 
     Attributes:
         mask: ``[B, L]``, true at real tokens.
-        places: ``[T]``, where each packed token lies in ``[B * L]``.
+        positions: ``[T]``, index of each packed token in ``[B * L]``.
         groups: the packed tokens in order.
     """
 
     mask: torch.Tensor
-    places: torch.Tensor
+    positions: torch.Tensor
     groups: tuple[Group, ...]
 
 
 def supports(model: torch.nn.Module) -> bool:
-    """Return whether ``install`` can prepare the model; others run padded, with the same result."""
+    """Return whether ``install`` supports the model; other models run padded, with the same result."""
     return bool(_encoders(model))
 
 
 def install(model: torch.nn.Module) -> None:
-    """Prepare all encoders in a model to run without padding; a second time changes nothing.
+    """Make all encoders in a model run without padding; calling it again changes nothing.
 
-    ``config.json`` of a saved model does not tell of it. Calls that ask for hidden states or attentions of the layers,
-    or that give a mask of other than two dimensions, run padded.
+    It does not affect the ``config.json`` of a saved model. Calls that request hidden states or attentions of the
+    layers, or that pass a mask without two dimensions, run padded.
 
     Raises:
-        ValueError: ``supports`` says no.
+        ValueError: ``supports`` returns False.
     """
     encoders = _encoders(model)
     if not encoders:
@@ -112,9 +112,10 @@ def _encoders(model: torch.nn.Module) -> list[Any]:
 
 
 def group_sizes(lengths: Sequence[int], near: float) -> list[int]:
-    """Return how many rows go into each group; lengths fall, and in a group none is below ``near`` times the longest.
+    """Return the number of rows in each group: in a group no length is below ``near`` times the longest.
 
-    Each group costs a dozen calls, and padding within it costs memory traffic and, at its square, arithmetic.
+    ``lengths`` must be in descending order. Each group costs a dozen calls; padding within it costs memory traffic and,
+    quadratically, arithmetic.
 
     >>> group_sizes([128, 90, 60, 45, 33, 12], 0.7)
     [2, 2, 1, 1]
@@ -134,8 +135,8 @@ _ON_CPU: ContextVar[torch.Tensor | None] = ContextVar("mask on the CPU", default
 
 
 @contextmanager
-def known(mask: torch.Tensor) -> Iterator[None]:
-    """Tell the calls inside what their attention mask ``[..., L]`` holds, so that none has to ask a GPU and wait."""
+def known_mask(mask: torch.Tensor) -> Iterator[None]:
+    """Provide the attention mask ``[..., L]`` of calls inside on the CPU, so that none has to wait for a GPU."""
     token = _ON_CPU.set(mask.flatten(0, -2).bool())
     try:
         yield
@@ -157,31 +158,31 @@ def pack(mask: torch.Tensor, device: torch.device) -> Packing:
     order = torch.argsort(lengths, descending=True, stable=True)
     order = order[: int((lengths > 0).sum())]
     rows, columns = real[order].nonzero(as_tuple=True)
-    places = order[rows] * width + columns
+    positions = order[rows] * width + columns
     groups = []
     lengths = lengths[order]
     first = start = 0
     for size in group_sizes(lengths.tolist(), NEAR.get(device.type, 0.0)):
-        own = lengths[first : first + size]
-        longest, stop = int(own[0]), start + int(own.sum())
+        group_lengths = lengths[first : first + size]
+        longest, stop = int(group_lengths[0]), start + int(group_lengths.sum())
         inside = keys = None
         if stop - start < size * longest:
-            filled = torch.arange(longest) < own[:, None]
+            filled = torch.arange(longest) < group_lengths[:, None]
             inside = filled.view(-1).nonzero().view(-1).to(device, non_blocking=True)
             keys = filled[:, None, None].to(device, non_blocking=True)
         groups.append(Group(start, stop, size, longest, inside, keys))
         first, start = first + size, stop
-    return Packing(real.to(device, non_blocking=True), places.to(device, non_blocking=True), tuple(groups))
+    return Packing(real.to(device, non_blocking=True), positions.to(device, non_blocking=True), tuple(groups))
 
 
 def _real(mask: torch.Tensor) -> torch.Tensor:
-    """Return a mask on the CPU; a GPU is waited for unless the caller has said what the mask holds."""
+    """Return a mask on the CPU; waits for a GPU unless the caller provided it with ``known_mask``."""
     on_cpu = _ON_CPU.get()
     return on_cpu if on_cpu is not None and on_cpu.shape == mask.shape else mask.cpu()
 
 
 def _mask(*args: Any, **kwargs: Any) -> Any:
-    """Make what stands in place of the attention mask (transformers' AttentionMaskInterface)."""
+    """Return the packing in place of the attention mask (transformers' AttentionMaskInterface)."""
     mask = kwargs.get("attention_mask")
     if mask is None or mask.ndim != 2:
         return sdpa_mask(*args, **kwargs)
@@ -192,25 +193,25 @@ def _mask(*args: Any, **kwargs: Any) -> Any:
 
 
 def _take_out(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Take the padding out before the first layer."""
+    """Remove the padding before the first layer."""
     packing = kwargs.get("attention_mask")
     if not isinstance(packing, Packing):
         return args, kwargs
     if any(kwargs.get(name) or getattr(module.config, name) for name in ("output_hidden_states", "output_attentions")):
-        # What the layers put out is wanted as it is: [B, L, width].
+        # The layers' outputs are returned to the caller, so they stay padded: [B, L, width].
         return args, {**kwargs, "attention_mask": packing.mask[:, None, None]}
     hidden, *rest = args
-    packed = hidden.flatten(0, 1).index_select(0, packing.places)[None]
+    packed = hidden.flatten(0, 1).index_select(0, packing.positions)[None]
     return (packed, *rest), kwargs
 
 
 def _put_back(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-    """Put zeros where the padding was, after the last layer."""
+    """Restore the padding with zeros, after the last layer."""
     packing = kwargs.get("attention_mask")
     if isinstance(packing, Packing):
         hidden = output.last_hidden_state[0]
         rows, width = packing.mask.shape
-        padded = hidden.new_zeros(rows * width, hidden.shape[-1]).index_copy(0, packing.places, hidden)
+        padded = hidden.new_zeros(rows * width, hidden.shape[-1]).index_copy(0, packing.positions, hidden)
         output.last_hidden_state = padded.view(rows, width, -1)
     return output
 
@@ -242,12 +243,12 @@ def _attend_group(group: Group, parts: list[torch.Tensor], dropout: float, scali
     """Return the group's ``[tokens, heads, size]`` of query, key and value ``[T, heads, size]``."""
     own = [part[group.start : group.stop] for part in parts]
     heads, size = own[0].shape[1:]
-    if group.places is not None:
-        places = group.places
-        own = [x.new_zeros(group.rows * group.width, heads, size).index_copy(0, places, x) for x in own]
+    if group.positions is not None:
+        positions = group.positions
+        own = [x.new_zeros(group.rows * group.width, heads, size).index_copy(0, positions, x) for x in own]
     query, key, value = (x.view(group.rows, group.width, heads, size).transpose(1, 2) for x in own)
     result = torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=group.mask, dropout_p=dropout, scale=scaling
     )
     flat = result.transpose(1, 2).reshape(-1, heads, size)
-    return flat if group.places is None else flat.index_select(0, group.places)
+    return flat if group.positions is None else flat.index_select(0, group.positions)

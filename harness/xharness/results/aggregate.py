@@ -15,7 +15,7 @@ from xharness.tasks.registry import list_tasks, load_task
 from xharness.tasks.task_spec import TaskSpec
 
 PARTIAL = "partial"
-"""What stands beside every mean that is not the benchmark's."""
+"""The word that is shown beside every mean that is not the benchmark's."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class TaskResult:
         spec: the target.
         languages: code -> score, in the order of the spec.
         missing: codes of the languages (of the benchmark, or of the spec) that have no score.
-        mean: metric -> mean over the languages that are there, English included, in percent, each counting the
+        mean: metric -> mean over the languages that have a score, English included, in percent, each counting the
             same (or as many examples as it has, where the spec's ``average`` says so); and ``score``, the number
             that enters the benchmark's average.
-        complete: whether every language is there, whole, and computed alike.
+        complete: whether every language has a score on the complete data, all computed in the same way.
         why: why not complete, as a sentence; '' if complete.
-        gap: ``score`` of English minus the mean ``score`` of the others; None where it cannot be said.
+        gap: ``score`` of English minus the mean ``score`` of the others; None where it is not defined.
         gap_note: why there is no gap.
     """
 
@@ -47,7 +47,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Average:
-    """A mean of task scores, and whether all its tasks are there and complete."""
+    """A mean of task scores; complete if every task has a score and is complete."""
 
     score: float
     complete: bool
@@ -64,9 +64,9 @@ class Results:
         tasks: target name -> its result.
         groups: group name -> mean of its tasks' scores.
         official_groups: the same with the groups of the benchmark's own evaluate.py.
-        overall: mean over the benchmark's tasks; None unless every task is there and complete.
-        average: the same mean over what is there (never to be shown as the benchmark's unless complete).
-        provenance: what holds for all scores (model, folder ...).
+        overall: mean over the benchmark's tasks; None unless every task has a score and is complete.
+        average: the same mean over the tasks that have a score (never to be shown as the benchmark's unless complete).
+        provenance: facts that apply to all scores (model, folder ...).
     """
 
     benchmark: str
@@ -78,7 +78,7 @@ class Results:
 
     @property
     def overall(self) -> float | None:
-        """The benchmark's average; None unless every target and language is there and complete."""
+        """The benchmark's average; None unless every target and language has a score and is complete."""
         return self.average.score if self.average is not None and self.average.complete else None
 
     def to_json(self) -> dict[str, Any]:
@@ -164,10 +164,10 @@ def aggregate(
 
     Args:
         scores: any number of scores of one checkpoint (or one folder of predictions) and seed.
-        specs: task name -> spec, for every task that occurs.
-        benchmark: whose languages and groups count; None: the languages of the specs, the groups of XTREME (of
-            XTREME-R where a task is in that one only).
-        provenance: put into ``Results.provenance``.
+        specs: task name -> spec, for every task that has a score.
+        benchmark: whose languages and groups to average over; None: the languages of the specs and the groups of
+            XTREME (of XTREME-R where a task is only in that one).
+        provenance: stored in ``Results.provenance``.
     """
     by_task: dict[str, dict[str, Score]] = {}
     for score in scores:
@@ -180,24 +180,28 @@ def aggregate(
     for name, result in tasks.items():
         if is_foreign(specs[name]):
             tasks[name] = replace(result, complete=False, why="another task file than the benchmark's of this name")
-    chosen = _benchmark(benchmark, tasks)
-    groups = {n: a for n, members in chosen.groups.items() if (a := _average(members, tasks, chosen.name))}
-    official = {n: a for n, members in chosen.official_groups.items() if (a := _average(members, tasks, chosen.name))}
-    # Without a benchmark named, languages beyond it may be in the means: such an average is never the benchmark's.
-    overall = _average(chosen.tasks, tasks, chosen.name) if benchmark else None
-    return Results(chosen.name, tasks, groups, official, overall, provenance or {})
+    followed = _benchmark(benchmark, tasks)
+    groups = {n: a for n, members in followed.groups.items() if (a := _average(members, tasks, followed.name))}
+    official = {
+        n: a for n, members in followed.official_groups.items() if (a := _average(members, tasks, followed.name))
+    }
+    # If no benchmark is named, the means may include languages that it does not have: never the benchmark's average.
+    overall = _average(followed.tasks, tasks, followed.name) if benchmark else None
+    return Results(followed.name, tasks, groups, official, overall, provenance or {})
 
 
 def is_foreign(spec: TaskSpec) -> bool:
-    """Return whether a file of the user's own bears a shipped target's name; what it gives is not the benchmark's."""
+    """Return whether a user's task file has the name of a shipped target; its scores are not the benchmark's."""
     return spec.name in list_tasks() and spec.hash != load_task(spec.name).hash
 
 
 def side_by_side(results: Iterable[Results]) -> Results:
-    """Return the targets of several results, of different checkpoints, as one, for one table; without averages."""
+    """Merge the targets of several results, of different checkpoints, for one table; without averages."""
     results = list(results)
-    tasks = {name: task for each in results for name, task in each.tasks.items()}
-    shared = {k: v for k, v in results[0].provenance.items() if all(each.provenance.get(k) == v for each in results)}
+    tasks = {name: task for result in results for name, task in result.tasks.items()}
+    shared = {
+        k: v for k, v in results[0].provenance.items() if all(result.provenance.get(k) == v for result in results)
+    }
     return Results(results[0].benchmark, tasks, {}, {}, None, shared)
 
 
@@ -214,15 +218,15 @@ def _benchmark(name: str | None, tasks: Iterable[str]) -> Benchmark:
 
 def _average(members: Iterable[str], tasks: Mapping[str, TaskResult], benchmark: str) -> Average | None:
     members = tuple(members)
-    there = tuple(m for m in members if m in tasks)
-    if not there:
+    present = tuple(m for m in members if m in tasks)
+    if not present:
         return None
-    score = mean_of(tasks[m].mean["score"] for m in there)
+    score = mean_of(tasks[m].mean["score"] for m in present)
     # Languages beyond the benchmark's (XQuAD's Romanian in XTREME) make a mean that is not the benchmark's.
-    complete = len(there) == len(members) and all(
-        tasks[m].complete and list(tasks[m].languages) == tasks[m].spec.languages_in(benchmark) for m in there
+    complete = len(present) == len(members) and all(
+        tasks[m].complete and list(tasks[m].languages) == tasks[m].spec.languages_in(benchmark) for m in present
     )
-    return Average(score, complete, there, tuple(m for m in members if m not in tasks))
+    return Average(score, complete, present, tuple(m for m in members if m not in tasks))
 
 
 def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | None) -> TaskResult:
@@ -232,25 +236,25 @@ def task_result(spec: TaskSpec, scores: Mapping[str, Score], benchmark: str | No
     weighted by examples where the spec's ``average`` says so.
     """
     wanted = spec.languages_in(benchmark)
-    there = {code: scores[code] for code in wanted if code in scores}
+    present = {code: scores[code] for code in wanted if code in scores}
     missing = tuple(code for code in wanted if code not in scores)
-    # A number that only some languages have (LAReQA's uncut mean, where ranks are not given) has no mean.
-    first = next(iter(there.values())).scores if there else {}
-    metrics = [name for name in first if all(name in score.scores for score in there.values())]
-    mean = {m: mean_over(spec, [(s.scores[m], s.n) for s in there.values()]) for m in metrics}
-    if there:
+    # A metric that only some languages have (LAReQA's uncut mean, where ranks are not given) has no mean.
+    first = next(iter(present.values())).scores if present else {}
+    metrics = [name for name in first if all(name in score.scores for score in present.values())]
+    mean = {m: mean_over(spec, [(s.scores[m], s.n) for s in present.values()]) for m in metrics}
+    if present:
         mean["score"] = task_score(spec.score_keys, mean)
-    why = why_incomplete(spec, there, missing)
-    gap, note = _gap(spec, there)
-    return TaskResult(spec, there, missing, mean, not why, why, gap, note)
+    why = why_incomplete(spec, present, missing)
+    gap, note = _gap(spec, present)
+    return TaskResult(spec, present, missing, mean, not why, why, gap, note)
 
 
 def mean_over(spec: TaskSpec, values: Iterable[tuple[float, int]]) -> float:
-    """Return the mean of (score of a language, its examples), over languages or over examples as the spec says."""
+    """Return the mean of (score, number of examples) pairs, over languages or over examples as the spec says."""
     if spec.average == "languages":
         return mean_of(value for value, _ in values)
     total, count = 0.0, 0
-    # Not sum(), which adds floats in another way from Python 3.12 on.
+    # Not sum(), which compensates for rounding from Python 3.12 on.
     for value, n in values:
         total += value * n
         count += n
@@ -258,25 +262,25 @@ def mean_over(spec: TaskSpec, values: Iterable[tuple[float, int]]) -> float:
 
 
 def language_score(spec: TaskSpec, score: Score) -> float:
-    """Return the number of a language that is comparable with the task's ``score``, in percent."""
+    """Return the score of a language that is comparable with the task's ``score``, in percent."""
     return task_score(spec.score_keys, score.scores)
 
 
 def odd_type(task: TaskResult, score: Score) -> bool:
-    """Return whether a language was computed in another type than most languages of its target."""
+    """Return whether a language was computed in another dtype than most languages of its target."""
     types = [s.dtype for s in task.languages.values()]
-    # Not a set: where two types are equally frequent, every run of the program must mark the same one.
+    # Not a set: where two dtypes are equally frequent, every run of the program must mark the same one.
     return score.dtype != max(dict.fromkeys(types), key=types.count)
 
 
-def _gap(spec: TaskSpec, there: Mapping[str, Score]) -> tuple[float | None, str | None]:
+def _gap(spec: TaskSpec, scores: Mapping[str, Score]) -> tuple[float | None, str | None]:
     source = [c for c, line in spec.languages.items() if not line.zero_shot]
     if not source:
         return None, f"{spec.name} has no English"
-    if source[0] not in there:
+    if source[0] not in scores:
         return None, "English was not scored"
-    zero_shot = [s for c, s in there.items() if spec.languages[c].zero_shot]
+    zero_shot = [s for c, s in scores.items() if spec.languages[c].zero_shot]
     if not zero_shot:
         return None, "no language beside English was scored"
     others = mean_over(spec, [(language_score(spec, s), s.n) for s in zero_shot])
-    return language_score(spec, there[source[0]]) - others, None
+    return language_score(spec, scores[source[0]]) - others, None

@@ -13,9 +13,9 @@ LATIN, NON_LATIN = "Latin", "non-Latin"
 CLASSES = [f"Joshi class {number}" for number in range(6)]
 NO_CLASS = "Joshi class not known"
 
-# Where the sizes part is our choice; one power of ten apart, since less would not tell much. They are counted in GiB
-# and not in tokens, because CC-100's tokens are few where words are not set apart: 64 GiB of Chinese are 435 million
-# of them, 9 GiB of Georgian 469 million.
+# The boundaries are our choice: a power of ten apart, since smaller steps would say little. Sizes are in GiB and not
+# in tokens, because CC-100 counts few tokens where words are not separated by spaces: 64 GiB of Chinese are 435 million
+# tokens, 9 GiB of Georgian 469 million.
 SMALL_GIB, LARGE_GIB = 1, 10
 ABSENT = "not in CC-100"
 SIZES = [
@@ -29,16 +29,16 @@ NO_SIZE = "size in CC-100 not known"
 
 @dataclass(frozen=True)
 class Group:
-    """Zero-shot languages that have something in common, and their scores.
+    """The scores of zero-shot languages that share a property.
 
     Attributes:
-        name: what they have in common (``non-Latin``).
+        name: the shared property (``non-Latin``).
         languages: their codes, sorted; each has a score in at least one target.
-        tasks: target -> the mean score over its languages in the group, and how many these are.
-        score: the plain mean over these targets, in percent. Groups may have other targets, and a target other
-            languages in each group: ``tasks`` says what was counted.
-        gaps: target -> English minus the target's mean here; only targets that have a score in English.
-        gap: the plain mean over these; None where there is none.
+        tasks: target -> (mean score over its languages in the group, number of these languages).
+        score: the plain mean over these targets, in percent. Groups may differ in their targets, and targets in their
+            languages per group: ``tasks`` lists what was averaged.
+        gaps: target -> English minus the target's mean in the group; only targets that have a score in English.
+        gap: the plain mean over ``gaps``; None if there is none.
         n: examples, over all targets and languages.
     """
 
@@ -52,10 +52,10 @@ class Group:
 
 
 def by_script(tasks: Mapping[str, TaskResult]) -> list[Group]:
-    """Return ``Latin``, ``non-Latin``, and each other script alone, by name; groups without a score are left out.
+    """Return ``Latin``, ``non-Latin`` and each non-Latin script, by name; groups without a score are left out.
 
     Args:
-        tasks: target -> its scores, of one checkpoint; those of languages that are not zero-shot are not counted.
+        tasks: target -> its scores, of one checkpoint; languages that are not zero-shot are not counted.
     """
     scripts = sorted({line.script for line in languages().values()} - {LATIN})
     both = _groups(tasks, lambda line: LATIN if line.script == LATIN else NON_LATIN, [LATIN, NON_LATIN])
@@ -63,11 +63,11 @@ def by_script(tasks: Mapping[str, TaskResult]) -> list[Group]:
 
 
 def by_resource(tasks: Mapping[str, TaskResult]) -> list[Group]:
-    """Return the groups by class, 0 (left behind) to 5 (rich), then those by pre-training size; empty ones left out.
+    """Return the groups by class, 0 (left behind) to 5 (rich), then by pre-training size; empty groups are left out.
 
     Every language is in one group of each. The classes are those of Joshi et al. 2020
-    (https://arxiv.org/abs/2004.09095), the sizes those of CC-100, XLM-R's pre-training data; other encoders read other
-    data. Where ``languages.yaml`` does not say a class or size, the group's name says so.
+    (https://arxiv.org/abs/2004.09095), the sizes those of CC-100, XLM-R's pre-training data; other encoders were
+    trained on other data. Languages without a class or size in ``languages.yaml`` form a group of their own.
 
     Args:
         tasks: see ``by_script``.
@@ -90,7 +90,7 @@ def _joshi_class(line: Language) -> str:
 
 
 def _size(line: Language) -> str:
-    # Of some languages languages.yaml gives name, family and script only; these may well be in CC-100.
+    # For some languages languages.yaml has only name, family and script; they may still be in CC-100.
     if line.in_mbert is None:
         return NO_SIZE
     if line.cc100_gib is None:
@@ -116,12 +116,12 @@ def _group(name: str, codes: set[str], tasks: Mapping[str, TaskResult]) -> Group
     gaps: dict[str, float] = {}
     examples = 0
     for target, task in tasks.items():
-        here = [s for c, s in task.languages.items() if c in codes and task.spec.languages[c].zero_shot]
-        if not here:
+        scores = [s for c, s in task.languages.items() if c in codes and task.spec.languages[c].zero_shot]
+        if not scores:
             continue
-        value = mean_over(task.spec, [(language_score(task.spec, score), score.n) for score in here])
-        means[target] = value, len(here)
-        examples += sum(score.n for score in here)
+        value = mean_over(task.spec, [(language_score(task.spec, score), score.n) for score in scores])
+        means[target] = value, len(scores)
+        examples += sum(score.n for score in scores)
         source = [s for c, s in task.languages.items() if not task.spec.languages[c].zero_shot]
         if source:
             gaps[target] = language_score(task.spec, source[0]) - value

@@ -11,23 +11,23 @@ from typing import Any
 from xharness import files
 from xharness.results.aggregate import PARTIAL, Results, TaskResult
 from xharness.results.export_xtreme import refuse_other
-from xharness.results.runs import Run, averaged, fitting, read_run
+from xharness.results.runs import Run, checked_scores, read_run, with_averages
 from xharness.results.score import Score
 from xharness.version import __version__
 
-# Our names of scores -> theirs; the others are called alike.
+# Our names of scores -> theirs; the other names are the same.
 _NAMES = {"accuracy": "acc"}
-# Means of zeros and ones over the examples, of which the standard error of the mean is known.
+# Means of zeros and ones over the examples: the standard error of the mean follows from the mean.
 _SHARES = ("accuracy", "exact_match")
 
 
 def write(folder: Path, path: Path, benchmark: str | None = None) -> None:
-    """Write the scores of a RUN in the shape of lm-evaluation-harness 0.4.13's results file.
+    """Write the scores of a run as a results file of lm-evaluation-harness 0.4.13.
 
-    ``benchmark`` says whose languages the means are over; None: all of each target.
+    The means are over the languages of ``benchmark``; None: all languages of each target.
 
     Raises:
-        OutputError: another file stands there, or it cannot be written.
+        OutputError: another file of this name exists, or the file cannot be written.
         NothingToDo, DataError, PredictionError: see ``runs.read_run``.
         UsageError: an unknown benchmark, or one that has none of the languages of a target.
     """
@@ -39,13 +39,13 @@ def write(folder: Path, path: Path, benchmark: str | None = None) -> None:
 
 
 def results_of(run: Run, benchmark: str | None = None) -> dict[str, Any]:
-    """Return the scores of a RUN as fractions, one entry per target and language and a group per target.
+    """Return the scores of a run as fractions, one entry per target and language and a group per target.
 
-    A group is the mean over the target's languages; one that lacks any, or is not of the whole test data, says
-    *partial* in its alias. A standard error stands only where the score is a share of the examples.
+    A group is the mean over the target's languages; the alias of a group that misses languages or test data ends in
+    *partial*. Only scores that are a share of the examples have a standard error.
     """
     specs = run.specs()
-    results = averaged(fitting(run, specs), specs, benchmark, run.facts())
+    results = with_averages(checked_scores(run, specs), specs, benchmark, run.facts())
     content: dict[str, Any] = {key: {} for key in ("results", "groups", "group_subtasks", "configs", "versions")}
     content |= {key: {} for key in ("n-shot", "higher_is_better", "n-samples")}
     for name, task in results.tasks.items():
@@ -58,15 +58,15 @@ def results_of(run: Run, benchmark: str | None = None) -> dict[str, Any]:
 
 
 def _task(content: dict[str, Any], name: str, task: TaskResult, score: Score) -> None:
-    values: dict[str, Any] = {"name": name, "alias": name if score.whole else f"{name} {PARTIAL}"}
+    values: dict[str, Any] = {"name": name, "alias": name if score.complete else f"{name} {PARTIAL}"}
     values["sample_len"] = score.n
-    own = not task.spec.metric.startswith("evaluate:")
+    is_own_metric = not task.spec.metric.startswith("evaluate:")
     for metric, value in score.scores.items():
         key, share = _NAMES.get(metric, metric), value / 100
         values[f"{key},none"] = share
-        # Out of 0 to 1 it is no share, whatever it is called.
-        known = own and metric in _SHARES and score.n > 1 and 0 <= share <= 1
-        values[f"{key}_stderr,none"] = math.sqrt(share * (1 - share) / (score.n - 1)) if known else "N/A"
+        # Outside 0 to 1 it is no share, whatever its name.
+        has_stderr = is_own_metric and metric in _SHARES and score.n > 1 and 0 <= share <= 1
+        values[f"{key}_stderr,none"] = math.sqrt(share * (1 - share) / (score.n - 1)) if has_stderr else "N/A"
     content["results"][name] = values
     content["configs"][name] = {
         "task": name,
@@ -87,7 +87,7 @@ def _task(content: dict[str, Any], name: str, task: TaskResult, score: Score) ->
             "seed": score.seed,
             "dtype": score.dtype,
             "n": score.n,
-            PARTIAL: not score.whole,
+            PARTIAL: not score.complete,
             **{key: value for key in ("encoding", "selection", "candidates") if (value := getattr(score, key))},
         },
     }
@@ -141,7 +141,7 @@ def _head(run: Run, results: Results) -> dict[str, Any]:
             "random_seed": facts["seed"],
         },
         "git_hash": None,
-        # When the last score was written, so that the same RUN always gives the same file.
+        # When the last score was written, so that the same run always gives the same file.
         "date": max(path.stat().st_mtime for path in (run.folder / "results").glob("*/*.json")),
         "transformers_version": next((v for s in scores if (v := s.versions.get("transformers"))), None),
         "lm_eval_version": None,

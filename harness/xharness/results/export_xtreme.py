@@ -24,13 +24,13 @@ _MADE_BY = "xharness"
 
 @dataclass(frozen=True)
 class Submission:
-    """What was written, and what a whole submission lacks.
+    """What was written, and what is missing from a complete submission.
 
     Attributes:
-        written: files below the folder, ``xnli/test-de.tsv``; those that were there alike are counted, too.
-        left_out: sentences, one for each thing in the RUNs that has no place in a submission.
-        missing: sentences, one for each target of the benchmark that is not whole.
-        benchmark: which one was meant.
+        written: files below the folder, ``xnli/test-de.tsv``, including those that already existed unchanged.
+        left_out: one sentence for each target of the runs that has no place in a submission.
+        missing: one sentence for each target of the benchmark that is not complete.
+        benchmark: the benchmark that the submission is for.
     """
 
     written: tuple[str, ...]
@@ -40,22 +40,22 @@ class Submission:
 
 
 def submission(folders: Sequence[Path], to: Path, benchmark: str | None = None) -> Submission:
-    """Write the prediction files of RUNs as the folder that XTREME's evaluate.py and leaderboard take.
+    """Write the prediction files of runs as the folder that XTREME's evaluate.py and leaderboard accept.
 
-    Files are copied byte for byte. ``metadata.json`` beside the targets' folders says what each was made from; a later
-    call goes on in the same folder. Nothing is written if anything stands in the way.
+    Files are copied byte for byte. ``metadata.json`` in the submission folder records the source of each file; a later
+    call can add files to the same folder. If any check fails, nothing is written.
 
     Args:
-        folders: RUNs; of different checkpoints, too.
-        to: the folder to fill.
-        benchmark: what should be whole; None: the one that has most of the targets.
+        folders: run folders, also of different checkpoints.
+        to: the submission folder.
+        benchmark: the benchmark that should be complete; None: the one that has most of the targets.
 
     Raises:
-        UsageError: an unknown benchmark, a RUN of another split, two predictions for one target and language, or tuned
+        UsageError: an unknown benchmark, a run of another split, two predictions for one target and language, or tuned
             checkpoints of different tracks.
-        PredictionError: a file is gone, or no longer what was scored.
-        OutputError: another file stands where one belongs, or it cannot be written.
-        NothingToDo: the RUNs hold no official target.
+        PredictionError: a file is missing, or has changed since it was scored.
+        OutputError: another file of the same name exists, or a file cannot be written.
+        NothingToDo: the runs have no official target.
     """
     if benchmark is not None and benchmark not in benchmarks():
         raise unknown("benchmark", benchmark, benchmarks())
@@ -71,13 +71,13 @@ def submission(folders: Sequence[Path], to: Path, benchmark: str | None = None) 
             name, text = _predictions(run, score)
             if texts.setdefault(name, text) != text:
                 raise UsageError(
-                    f"{score.task} in {score.language} stands in several RUNs with other predictions; the second is "
-                    f"{run.folder}. A submission has one of each."
+                    f"Several runs have different predictions for {score.task} in {score.language}; the second is "
+                    f"{run.folder}. A submission has one prediction file for each target and language."
                 )
             entries[name] = _origin(run, score)
             fresh.append(score)
     if not texts:
-        raise NothingToDo("\n".join(["The RUNs hold no predictions for a submission.", *left_out]))
+        raise NothingToDo("\n".join(["The runs have no predictions for a submission.", *left_out]))
     for name, text in texts.items():
         refuse_other(to / name, text)
     for name, text in texts.items():
@@ -98,7 +98,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not str(content.get("made_by")).startswith(_MADE_BY):
-        raise OutputError(f"{path}: not written by xharness, and would be overwritten. Choose another folder.")
+        raise OutputError(f"{path}: not written by xharness; it would be overwritten. Choose another folder.")
     problem = _damage(content.get("files"))
     if problem:
         raise OutputError(f"{path}: damaged: {problem}. Restore it, or choose another folder.")
@@ -106,7 +106,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _damage(entries: Any) -> str | None:
-    """Return what is wrong with the entries of an earlier call; they are written again beside the new ones."""
+    """Return what is wrong with the entries of an earlier call, which are written again with the new ones."""
     if not isinstance(entries, dict):
         return f"files is {show_value(entries)}, expected an object"
     official = _official_tasks()
@@ -116,7 +116,7 @@ def _damage(entries: Any) -> str | None:
         task = name.partition("/")[0]
         if task not in official:
             hint = did_you_mean(task, official).rstrip("?").replace(" Did you mean", "; the nearest is")
-            return f"the entry {show_value(name)} is of no target of {' or '.join(benchmarks())}{hint}"
+            return f"the entry {show_value(name)} does not belong to a target of {' or '.join(benchmarks())}{hint}"
     return None
 
 
@@ -125,41 +125,46 @@ def _official_tasks() -> set[str]:
 
 
 def _official(run: Run) -> tuple[list[Score], list[str]]:
-    """Return the scores of a RUN whose predictions belong into a submission, and why the others do not."""
+    """Return the scores of a run whose predictions belong into a submission, and why the others do not."""
     if run.record["settings"]["split"] != "test":
-        raise UsageError(f"{run.folder}: predictions for {run.record['settings']['split']}; a submission is of test.")
+        raise UsageError(
+            f"{run.folder}: predictions for the {run.record['settings']['split']} split; a submission needs the test "
+            "split."
+        )
     official = _official_tasks()
     reasons = {}
     for score in run.scores:
         if score.task in run.own_files:
-            reasons[score.task] = f"{score.task}: left out, it is a task file of your own."
+            reasons[score.task] = f"{score.task}: left out, it comes from a task file of your own."
         elif score.task not in official:
-            reasons[score.task] = f"{score.task}: left out, it is no target of {' or '.join(benchmarks())}."
+            reasons[score.task] = f"{score.task}: left out, it is not a target of {' or '.join(benchmarks())}."
         elif score.settings.get("limit") is not None:
-            reasons[score.task] = f"{score.task}: left out, only the first {score.settings['limit']} were predicted."
+            reasons[score.task] = (
+                f"{score.task}: left out, only the first {score.settings['limit']} examples were predicted."
+            )
         elif score.selected_by == ON_TEST:
-            reasons[score.task] = f"{score.task}: left out, the checkpoint was chosen on the data that is scored."
+            reasons[score.task] = f"{score.task}: left out, the checkpoint was selected on the data that is scored."
     kept = [score for score in run.scores if score.task not in reasons]
     replace(run, scores=kept).specs()  # refuses what another version of a spec made
     return kept, list(reasons.values())
 
 
 def _predictions(run: Run, score: Score) -> tuple[str, str]:
-    """Return the name that a prediction file has in a submission, and its text, proved to be what was scored."""
+    """Return the name of a prediction file in a submission, and its text, verified to be what was scored."""
     root = run.folder / "predictions"
     path = predictions.path(root, score.task, load_task(score.task).kind, score.language, "test")
     if not path.is_file():
-        raise PredictionError(f"{path}: there is no such file, but a score of it. Run eval again.")
-    # A file that was read and scored once, and has not changed since, is readable.
+        raise PredictionError(f"{path}: the file does not exist, but was scored. Run eval again.")
+    # A file that was scored and has not changed since is known to be readable.
     if files.sha256(path) != score.predictions_sha256:
         raise PredictionError(f"{path}: changed since it was scored. Run eval again, or restore the file.")
     return path.relative_to(root).as_posix(), path.read_bytes().decode("utf-8", "surrogatepass")
 
 
 def refuse_other(path: Path, text: str) -> None:
-    """Raise OutputError if a path is taken by anything but a file that holds exactly this text."""
+    """Raise OutputError if the path exists and is not a file with exactly this text."""
     if path.exists() and (not path.is_file() or path.read_bytes() != text.encode("utf-8", "surrogatepass")):
-        raise OutputError(f"{path}: there is another file of this name. Remove it, or choose another folder.")
+        raise OutputError(f"{path}: another file of this name exists. Remove it, or choose another folder.")
 
 
 def _origin(run: Run, score: Score) -> dict[str, Any]:
@@ -195,13 +200,13 @@ def _likely(tasks: Sequence[str]) -> str:
 
 
 def _missing(benchmark: str, names: Iterable[str], scores: Sequence[Score]) -> list[str]:
-    there = {(name.partition("/")[0], Path(name).stem.removeprefix("test-")) for name in names}
+    present = {(name.partition("/")[0], Path(name).stem.removeprefix("test-")) for name in names}
     sentences = []
     for task in benchmarks()[benchmark].tasks:
-        codes = [code for code in load_task(task).languages_in(benchmark) if (task, code) not in there]
+        codes = [code for code in load_task(task).languages_in(benchmark) if (task, code) not in present]
         if codes:
             sentences.append(f"{task}: no predictions for {' '.join(codes)}.")
-        short = [s.language for s in scores if s.task == task and not s.whole]
+        short = [s.language for s in scores if s.task == task and not s.complete]
         if short:
-            sentences.append(f"{task}: not predicted on the whole test data in {' '.join(short)}.")
+            sentences.append(f"{task}: not predicted on the complete test data in {' '.join(short)}.")
     return sentences

@@ -9,7 +9,7 @@ from xharness.results.score import AS_IS, ON_TEST, TUNED, Score
 
 
 def notes(results: Results, *, marks: bool = True) -> list[str]:
-    """Return the sentences that have to stand below the table of a result, one a line; the last tells its marks."""
+    """Return the footnotes of a table of results, one sentence a line; the last explains the marks in the table."""
     lines = []
     for name, task in results.tasks.items():
         if task.why:
@@ -34,10 +34,10 @@ def _cells(results: Results) -> list[tuple[TaskResult, Score]]:
 def _legend(results: Results) -> list[str]:
     cells = _cells(results)
     legend = []
-    if any(not s.whole for _, s in cells):
-        legend.append("* not the whole test data")
+    if any(not s.complete for _, s in cells):
+        legend.append("* not the complete test data")
     if any(odd_type(t, s) for t, s in cells):
-        legend.append("† computed in another type than the rest of the column")
+        legend.append("† computed in another dtype than the rest of the column")
     if any("exact_match" in s.scores for _, s in cells):
         legend.append("QA: F1/EM, score = their mean")
     if any("token_accuracy" in s.scores for _, s in cells):
@@ -59,7 +59,7 @@ def _joined(run: dict[str, object]) -> str:
 
 
 def _origin(task: TaskResult) -> str:
-    """Return how many examples of what data were scored by what spec."""
+    """Return how many examples were scored, and the data and spec they come from."""
     scores = list(task.languages.values())
     sources = {f"{s.data_source}{'@' + s.data_revision[:12] if s.data_revision else ''}" for s in scores}
     hashes = hashlib.sha256(" ".join(s.data_hash for s in scores).encode()).hexdigest()[:12]
@@ -68,16 +68,16 @@ def _origin(task: TaskResult) -> str:
 
 
 def _grouped(task: TaskResult) -> dict[str, list[str]]:
-    """Return sentence -> the languages it holds for; numbers of one thing stand together, ``ml 119, ta 68``."""
+    """Return sentence -> the languages it applies to; counts of one kind share a sentence, ``ml 119, ta 68``."""
     groups: dict[str, list[str]] = {}
     pools = {s.candidates["n"] for s in task.languages.values() if s.candidates}
     for code, score in task.languages.items():
-        named = [*score.notes, *_tuning(score), *_choices(score)]
+        notes_of_score = [*score.notes, *_tuning(score), *_choices(score)]
         if score.layer is not None or score.encoding:
-            named.append(encoding(score))
+            notes_of_score.append(encoding(score))
         if len(pools) == 1 and score.candidates:
-            named.append(f"searched among {score.candidates['n']:,} candidates")
-        for note in named:
+            notes_of_score.append(f"searched among {score.candidates['n']:,} candidates")
+        for note in notes_of_score:
             groups.setdefault(note, []).append(code)
         if len(pools) > 1 and score.candidates:
             groups.setdefault("candidates searched", []).append(f"{code} {score.candidates['n']:,}")
@@ -92,7 +92,7 @@ def _grouped(task: TaskResult) -> dict[str, list[str]]:
 
 
 def encoding(score: Score) -> str:
-    """Return how the texts of a retrieval task became vectors, in words."""
+    """Describe how the texts of a retrieval task were embedded."""
     how = {"layer": score.layer, "pooling": score.pooling, **score.encoding}
     if how["layer"] is None:
         parts = ["the pooler's output"]
@@ -117,20 +117,20 @@ def encoding(score: Score) -> str:
 
 
 def _choices(score: Score) -> list[str]:
-    """Return what was chosen on data, and on which."""
-    chosen = []
+    """Return what was chosen on data (layer, checkpoint), and on which data."""
+    notes = []
     if "layer_from" in score.selection:
         codes = f" ({score.selection['layer_languages']})" if "layer_languages" in score.selection else ""
-        chosen.append(f"layer chosen on {score.selection['layer_from']}{codes}")
+        notes.append(f"layer chosen on {score.selection['layer_from']}{codes}")
     if score.selected_by == ON_TEST:
-        chosen.append("CHOSEN ON THE VERY DATA THAT IS SCORED HERE: no result, only a bound")
+        notes.append("SELECTED ON THE DATA THAT IS SCORED: no result, only an upper bound")
     elif score.selected_by != "none" and not score.selection:
-        chosen.append(f"chosen by {score.selected_by}")
-    return chosen
+        notes.append(f"checkpoint selected by {score.selected_by}")
+    return notes
 
 
 def _tuning(score: Score) -> list[str]:
-    """Return what a tuned checkpoint was trained on and how."""
+    """Return what a tuned checkpoint was trained on, and how."""
     if score.phase != TUNED:
         return []
     tuned = score.tuned
@@ -140,24 +140,24 @@ def _tuning(score: Score) -> list[str]:
     end = ", COLLAPSED in training" if tuned.get("status") == "collapsed" else ""
     partial = {"sample", "stand-in"} & set(tuned.get("data_status", ()))
     kind = f" ({' and '.join(sorted(partial))} data)" if partial else ""
-    state = f"state of step {tuned.get('step', 'not known')}"
+    checkpoint = f"checkpoint of step {tuned.get('step', 'not known')}"
     if "of" in tuned:
-        state = f"average of the states of steps {', '.join(map(str, tuned['of']))}"
-    how = f"recipe {tuned.get('recipe', 'not known')}, seed {tuned['seed']}, {state}"
+        checkpoint = f"average of the checkpoints of steps {', '.join(map(str, tuned['of']))}"
+    how = f"recipe {tuned.get('recipe', 'not known')}, seed {tuned['seed']}, {checkpoint}"
     return [f"tuned, {score.track}: on {tuned['training_set']} ({codes}){size}{kind}{after}, {how}{end}"]
 
 
 def _threshold(score: Score) -> tuple[str, str]:
-    where, there = score.selection.get("threshold_from", ""), score.selection.get("dev_f1")
-    where = where.removeprefix(f"{score.language} ")  # each language has its own
+    where, dev_f1 = score.selection.get("threshold_from", ""), score.selection.get("dev_f1")
+    where = where.removeprefix(f"{score.language} ")  # each language has its own threshold
     number = f"{score.selection['threshold']:.4g}"
     if where == score.split:
-        return f"thresholds tuned on the {where} data that is scored here", number
+        return f"thresholds tuned on the {where} data that is scored", number
     words = f"thresholds from {where}" if where else "thresholds"
-    return (words, number) if there is None else (f"{words}, in brackets the F1 there", f"{number} ({there:.1f})")
+    return (words, number) if dev_f1 is None else (f"{words}, in brackets the F1 there", f"{number} ({dev_f1:.1f})")
 
 
-# Counts that change what a score means, in words; the others stand in the result files.
+# Counts that affect the meaning of a score, in words; the others are only in the result files.
 _COUNTS = {
     "missing": "questions without a prediction (they score 0)",
     "unknown": "predictions for unknown ids (ignored)",

@@ -1,7 +1,7 @@
 """Prediction files in XTREME's submission formats: read and write.
 
-Google's evaluate.py can rescore what is written here. Read is what others wrote, too: CRLF, a byte order
-mark, blank lines at the end and a missing last newline are all fine.
+Google's evaluate.py can rescore the files. Files from other systems can be read, too: CRLF, a byte order mark,
+blank lines at the end and a missing last newline are all accepted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from xharness.metrics.retrieval import Ranking
 
 @dataclass(frozen=True)
 class Shape:
-    """What the gold data says of the predictions' form.
+    """The size of the predictions that the gold data requires.
 
     Attributes:
         lines: examples (classification, multiple_choice, retrieval).
         lengths: words of every sentence (tagging).
-        highest: the highest index that there is (retrieval), counted from 0.
+        highest: the highest valid index (retrieval), counted from 0.
     """
 
     lines: int = 0
@@ -35,7 +35,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Format:
-    """How the predictions of one kind of task lie in a file."""
+    """The file format of the predictions of one task kind."""
 
     extension: str
     encode: Callable[[Any], str]
@@ -43,26 +43,26 @@ class Format:
 
 
 def path(root: Path, task: str, kind: str, language: str, split: str) -> Path:
-    """Return where the predictions of a task in a language lie.
+    """Return the path of the predictions of a task in a language.
 
     Args:
-        root: the folder of predictions, which holds one folder per task.
+        root: the folder of predictions, which has one folder per task.
         task: name of the target (``xquad``).
-        kind: kind of the task, one of ``FORMATS``.
+        kind: task kind, one of ``FORMATS``.
         language: two-letter code.
-        split: ``test`` or ``dev``; it begins the file's name.
+        split: ``test`` or ``dev``; the file name starts with it.
     """
     return root / task / f"{split}-{language}.{_format(kind).extension}"
 
 
 def write(path: Path, kind: str, predictions: Any) -> None:
-    """Write predictions, whole or not at all; ``read`` returns the same.
+    """Write predictions atomically; ``read`` returns the same.
 
     Args:
-        path: the file; its folder is made where needed.
-        kind: kind of the task, one of ``FORMATS``.
+        path: the file; its folder is created if needed.
+        kind: task kind, one of ``FORMATS``.
         predictions: classification: labels; tagging: a sequence of tags per sentence; span_qa: id -> answer,
-            kept in this order; retrieval: for every English sentence the index of its translation, from 0 on;
+            kept in this order; retrieval: for every English sentence the index of its translation, from 0;
             multiple_choice: labels; mining: (id, English id) pairs; ranking: id -> Ranking.
 
     Raises:
@@ -74,25 +74,25 @@ def write(path: Path, kind: str, predictions: Any) -> None:
 def read(path: Path, kind: str, gold: Shape) -> Any:
     """Return the predictions of a file, as ``write`` takes them.
 
-    A blank line between labels counts as an (always wrong) label, as in evaluate.py. Ids that the gold data
-    does not know are kept, and ids may be missing; the metric counts both.
+    A blank line between labels counts as an (always wrong) label, as in evaluate.py. Ids may be missing, and ids that
+    are not in the gold data are kept; the metric counts both.
 
     Args:
         path: the file.
-        kind: kind of the task, one of ``FORMATS``.
-        gold: the form to expect; span_qa expects none.
+        kind: task kind, one of ``FORMATS``.
+        gold: the expected size; not needed for span_qa.
 
     Raises:
         PredictionError: the file is missing, not UTF-8, not of this format, or does not fit the gold data.
     """
     form = _format(kind)
     try:
-        # Answers may hold lone surrogates where JSON data had them escaped; write_text lets them pass, too.
+        # Answers may contain lone surrogates, where JSON data had them escaped; write_text writes them, too.
         text = path.read_bytes().decode("utf-8-sig", "surrogatepass")
     except FileNotFoundError:
         raise PredictionError(
-            f"{path}: there is no such file. Predictions are expected as "
-            f"<task>/test-<language>.{form.extension}, such as eval writes them."
+            f"{path}: the file does not exist. Predictions are expected as "
+            f"<task>/test-<language>.{form.extension}, as eval writes them."
         ) from None
     except OSError as error:
         raise PredictionError(f"{path}: cannot be read: {error.strerror or error}.") from None
@@ -101,39 +101,39 @@ def read(path: Path, kind: str, gold: Shape) -> Any:
     return form.decode(path, text, gold)
 
 
-def found(root: Path, split: str = "test") -> list[tuple[str, str, Path]]:
-    """Return (task folder, language, file) of every prediction file below a folder, in order.
+def find_files(root: Path, split: str = "test") -> list[tuple[str, str, Path]]:
+    """Return (task folder, language, file) of every prediction file below a folder, sorted.
 
     Args:
-        root: the folder of predictions, which holds one folder per task.
-        split: ``test`` or ``dev``; it begins the files' names.
+        root: the folder of predictions, which has one folder per task.
+        split: ``test`` or ``dev``; the file names start with it.
 
     Raises:
-        PredictionError: there is no such folder.
+        PredictionError: the folder does not exist.
     """
     if not root.is_dir():
         raise PredictionError(
-            f"{root}: there is no such folder. Name the one that holds a folder per task (xnli, panx ...)."
+            f"{root}: the folder does not exist. Name the one that has a folder per task (xnli, panx ...)."
         )
     name = re.compile(rf"{split}-([a-z]{{2,3}})\.(?:tsv|jsonl?)")
     below = [(file, name.fullmatch(file.name)) for file in root.glob(f"*/{split}-*") if file.is_file()]
     return sorted((file.parent.name, match[1], file) for file, match in below if match)
 
 
-def strange(root: Path, split: str = "test") -> list[Path]:
-    """Return what lies where prediction files are expected and is none by its name, or no file at all."""
-    known = {path for _, _, path in found(root, split)}
+def unrecognized_files(root: Path, split: str = "test") -> list[Path]:
+    """Return paths named ``<task>/<split>-*`` that are no prediction files: by their names, or because no files."""
+    known = {path for _, _, path in find_files(root, split)}
     return sorted(path for path in root.glob(f"*/{split}-*") if path not in known)
 
 
 def _format(kind: str) -> Format:
     if kind not in FORMATS:
-        raise unknown("kind of task", kind, FORMATS)
+        raise unknown("task kind", kind, FORMATS)
     return FORMATS[kind]
 
 
 def _lines(text: str) -> list[str]:
-    # Not splitlines(), which also splits at U+2028, U+0085 and others that stand inside a line.
+    # Not splitlines(), which also splits at U+2028, U+0085 and other characters that occur within a line.
     lines = [line.strip() for line in text.split("\n")]
     return lines[:-1] if not lines[-1] else lines
 
@@ -145,7 +145,7 @@ def _expect_lines(path: Path, text: str, expected: int) -> list[str]:
     if len(lines) != expected:
         raise PredictionError(
             f"{path}: found {len(lines)} lines, expected {expected}, one for every example. Predict again on "
-            "the whole split, in its own order."
+            "the complete split, in the data's order."
         )
     return lines
 
@@ -188,16 +188,16 @@ def _first_difference(lengths: Sequence[int], expected: Sequence[int], first_lin
     problem = ""
     if len(lengths) != len(expected):
         problem = f"found {len(lengths)} sentences, expected {len(expected)}. "
-    for index, (length, right) in enumerate(zip(lengths, expected, strict=False)):
-        if length != right:
+    for index, (length, expected_length) in enumerate(zip(lengths, expected, strict=False)):
+        if length != expected_length:
             return problem + (
                 f"Sentence {index + 1} (from line {first_lines[index]}) is the first that differs: found "
-                f"{length} tags, expected {right}. Write one tag for every word, and a blank line after each "
+                f"{length} tags, expected {expected_length}. Write one tag for every word, and a blank line after each "
                 "sentence."
             )
     return problem + (
         f"The first {min(len(lengths), len(expected))} agree, so the file seems to be cut short, or of "
-        "another split. Predict again on the whole split."
+        "another split. Predict again on the complete split."
     )
 
 
@@ -225,7 +225,7 @@ def _decode_answers(path: Path, text: str, gold: Shape) -> dict[str, str]:
 def _decode_indices(path: Path, text: str, gold: Shape) -> list[int]:
     indices = []
     for number, line in enumerate(_expect_lines(path, text, gold.lines), start=1):
-        # evaluate.py compares lines as text, so 07 or +7 would never be right; int() would take them.
+        # evaluate.py compares lines as text, so 07 or +7 would never be right; int() would accept them.
         if not re.fullmatch(r"0|-?[1-9][0-9]*", line):
             raise PredictionError(f"{path}, line {number}: found {line[:40]!r}, expected an integer such as 0 or 17.")
         if line.startswith("-") or len(line) > len(str(gold.highest)) or int(line) > gold.highest:
@@ -241,7 +241,7 @@ _CHOICE = 'expected an object such as {"label": 0}'
 
 
 def _encode_choices(predictions: Sequence[str]) -> str:
-    # XCOPA's official file holds numbers, and its evaluate.py compares them as numbers.
+    # XCOPA's official file has numbers, and its evaluate.py compares them as numbers.
     return "".join(json.dumps({"label": int(p) if p.isdecimal() else p}) + "\n" for p in predictions)
 
 
@@ -277,7 +277,7 @@ def _encode_rankings(predictions: Mapping[str, Ranking]) -> str:
     encoded: dict[str, Any] = {}
     for query, ranking in predictions.items():
         candidates = list(ranking.candidates)
-        # A plain list is Mewsli-X's official format; LAReQA has none, and ours holds the ranks for the uncut mean too.
+        # A plain list is Mewsli-X's official format; LAReQA has none, and ours adds the ranks for the uncut mean.
         encoded[query] = (
             candidates if ranking.ranks is None else {"candidates": candidates, "ranks": list(ranking.ranks)}
         )
@@ -289,14 +289,14 @@ def _decode_rankings(path: Path, text: str, gold: Shape) -> dict[str, Ranking]:
     if not isinstance(content, dict):
         raise PredictionError(f"{path}: found a JSON {type(content).__name__}, expected one object of id: candidates.")
     rankings = {}
-    for query, given in content.items():
-        candidates, ranks = (given.get("candidates"), given.get("ranks")) if isinstance(given, dict) else (given, None)
+    for query, entry in content.items():
+        candidates, ranks = (entry.get("candidates"), entry.get("ranks")) if isinstance(entry, dict) else (entry, None)
         if not isinstance(candidates, list) or not all(isinstance(candidate, str) for candidate in candidates):
             raise PredictionError(f"{path}: '{query}': expected a list of candidate ids, the best first.")
         if ranks is not None and not (
             isinstance(ranks, list) and all(isinstance(r, int) and not isinstance(r, bool) for r in ranks)
         ):
-            raise PredictionError(f"{path}: '{query}': expected 'ranks' to be a list of whole numbers from 1 on.")
+            raise PredictionError(f"{path}: '{query}': expected 'ranks' to be a list of integers, 1 or more.")
         rankings[query] = Ranking(tuple(candidates), None if ranks is None else tuple(ranks))
     return rankings
 
@@ -310,11 +310,11 @@ def _json(path: Path, text: str, expected: str, line: int | None = None) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; a name that stands twice is an error, as json would keep the last one in silence."""
+    """Return an object; raise ValueError for a repeated name, of which json would silently keep the last value."""
     unique: dict[str, Any] = {}
     for name, value in pairs:
         if name in unique:
-            raise ValueError(f"'{name}' stands twice")
+            raise ValueError(f"'{name}' is given twice")
         unique[name] = value
     return unique
 
@@ -328,4 +328,4 @@ FORMATS: dict[str, Format] = {
     "mining": Format("tsv", _encode_pairs, _decode_pairs),
     "ranking": Format("json", _encode_rankings, _decode_rankings),
 }
-"""Kind of task -> the format of its predictions."""
+"""Task kind -> the file format of its predictions."""

@@ -14,11 +14,13 @@ from xharness.results.score import ON_TEST, TUNED, ZERO_SHOT
 from xharness.tasks.benchmarks import Figures, Reference, benchmarks
 
 _TABULATE = {"text": "simple", "markdown": "github", "latex": "latex_booktabs"}
+# Names in footnotes of settings whose JSON key is another.
+_SETTING_NAMES = {"choice of the state": "checkpoint selection"}
 
 
 @dataclass(frozen=True)
 class Published:
-    """A system with published scores: what it is called, and the benchmark that they are of."""
+    """A system with published scores: its name and the benchmark."""
 
     name: str
     benchmark: str
@@ -27,17 +29,17 @@ class Published:
 
 @dataclass(frozen=True)
 class Row:
-    """One score of ours beside a published one.
+    """One of our scores and the published score that it is compared with.
 
     Attributes:
         name: the reference.
-        figures: what the published score was taken from.
+        figures: the source of the published score.
         target: a target, or a group of them.
         language: code; None for the mean over the benchmark's languages.
         metric: name of the score; ``score`` for a group.
         ours, published: in percent.
-        split: ours; where the published score is of another one there is no difference.
-        partial: whether ours is not the benchmark's (for a language: not the whole of its data).
+        split: ours; if the published score is on another split, there is no difference.
+        partial: whether ours is not the benchmark's (for a language: not on its complete data).
         unlike: settings of retrieval that differ, ``{"max_length": (512, 256)}``: ours, theirs.
     """
 
@@ -54,7 +56,7 @@ class Row:
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the published score, in points; None where the two are of different splits."""
+        """Our score minus the published one, in points; None if they are on different splits."""
         return self.ours - self.published if self.split == self.figures.split else None
 
     def to_json(self) -> dict[str, Any]:
@@ -77,22 +79,22 @@ class Row:
         }
 
 
-def listed() -> list[Published]:
+def all_references() -> list[Published]:
     """Return all references of all benchmarks."""
     return [
         Published(name, b.name, reference) for b in benchmarks().values() for name, reference in b.references.items()
     ]
 
 
-def named(names: Sequence[str]) -> list[Published]:
-    """Return the references of these names.
+def select(names: Sequence[str]) -> list[Published]:
+    """Return the references with these names.
 
     Raises:
-        UsageError: there is none of a name (says the nearest), or no name.
+        UsageError: an unknown name (the message suggests the nearest), or no names.
     """
     if not names:
-        raise UsageError("No reference is named. `xharness report --list-references` lists them.")
-    known = {published.name: published for published in listed()}
+        raise UsageError("No reference is given. `xharness report --list-references` lists them.")
+    known = {published.name: published for published in all_references()}
     slugs = [name.strip().lower().replace("_", "-").replace(" ", "-") for name in names]
     for slug, name in zip(slugs, names, strict=True):
         if slug not in known:
@@ -102,10 +104,10 @@ def named(names: Sequence[str]) -> list[Published]:
 
 
 def compare(results: Results, references: Sequence[Published]) -> list[Row]:
-    """Return every score that both have, by reference, source and target.
+    """Return every score that both sides have, by reference, source and target.
 
-    Means are made over the languages of the reference's benchmark, whatever else was scored. Where the reference has
-    scores per language and ours lacks languages, only those of single languages are compared.
+    Means are over the languages of the reference's benchmark, whatever else was scored. Where the reference has
+    scores per language and ours misses languages, only scores of single languages are compared.
     """
     return [row for published in references for row in _rows(results, published)]
 
@@ -116,16 +118,16 @@ def _rows(results: Results, published: Published) -> Iterator[Row]:
         for task in dict.fromkeys([*figures.scores, *figures.languages]):
             if task not in results.tasks:
                 continue
-            shown = results.tasks[task]
-            ours = task_result(shown.spec, shown.languages, published.benchmark)
-            foreign = is_foreign(shown.spec)
+            result = results.tasks[task]
+            ours = task_result(result.spec, result.languages, published.benchmark)
+            foreign = is_foreign(result.spec)
             if ours.languages and not (ours.missing and task in by_language):
                 yield from _of_means(published.name, figures, ours, foreign)
-            yield from _of_languages(published.name, figures, shown, foreign)
+            yield from _of_languages(published.name, figures, result, foreign)
         if results.benchmark == published.benchmark:
             for name, value in figures.groups.items():
                 group = results.groups.get(name)
-                # A mean over other targets is another thing, not a part of the same.
+                # A mean over fewer targets is another quantity, not a partial one.
                 if group is not None and not group.missing:
                     split = _split([s.split for task in group.tasks for s in results.tasks[task].languages.values()])
                     yield Row(
@@ -148,8 +150,8 @@ def _of_languages(name: str, figures: Figures, ours: TaskResult, foreign: bool) 
         for metric, value in values.items() if score is not None else ():
             assert score is not None
             if metric in score.scores:
-                # Of dev data nothing is "the whole of the test data", and it is not said to be.
-                partial = foreign or not (score.whole or score.split == figures.split == "dev")
+                # A score on dev data is never complete test data; against a dev reference it is not called partial.
+                partial = foreign or not (score.complete or score.split == figures.split == "dev")
                 unlike = _unlike(figures, ours, [code])
                 mine = score.scores[metric]
                 yield Row(name, figures, ours.spec.name, code, metric, mine, value, score.split, partial, unlike)
@@ -176,9 +178,9 @@ def _unlike(figures: Figures, ours: TaskResult, codes: Sequence[str]) -> dict[st
 
 
 def table(name: str, rows: Sequence[Row], format: str = "text") -> str:
-    """Return a table of rows with their sources below; ``name`` is what our run is called."""
+    """Return a table of rows with their sources below; ``name`` is the name of our run."""
     if not rows:
-        return f"{name}: of its targets and languages no score of these references is known."
+        return f"{name}: these references have no score for its targets and languages."
     sources = list(dict.fromkeys(_source(row.figures) for row in rows))
     lines = [
         [
@@ -196,11 +198,11 @@ def table(name: str, rows: Sequence[Row], format: str = "text") -> str:
     head = ["reference", "target", "language", "metric", name, "published", "difference", "source"]
     align = ["left"] * 4 + ["right"] * 3 + ["left"]
     body = tabulate(lines, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=align)
-    notes = [f"[{place}] {source}." for place, source in enumerate(sources, start=1)]
+    notes = [f"[{number}] {source}." for number, source in enumerate(sources, start=1)]
     unlike: dict[str, None] = {}
     for row in rows:
         for key, (own, theirs) in row.unlike.items():
-            unlike[f"{row.target}: {key} is {own} here, {theirs} in {row.name}."] = None
+            unlike[f"{row.target}: {_SETTING_NAMES.get(key, key)} is {own} here, {theirs} in {row.name}."] = None
     notes += unlike
     if any(row.difference is None for row in rows):
         notes.append("Scores of different splits are not comparable, so they have no difference.")
@@ -219,7 +221,7 @@ def _source(figures: Figures) -> str:
 
 
 def sources(rows: Sequence[Row]) -> str:
-    """Return the sources of rows, a line each, where the table has no room for them."""
+    """Return the sources of rows, one a line, for formats whose table has no room for them."""
     return "\n".join(dict.fromkeys(f"{row.name}, {row.target}: {_source(row.figures)}." for row in rows))
 
 
@@ -233,7 +235,7 @@ def csv_lines(rows: Sequence[Row]) -> list[list[Any]]:
 
 
 def listing(references: Sequence[Published]) -> str:
-    """Return the references as a table: what they have, and from where."""
+    """Return the references as a table: their scores and sources."""
     rows = []
     for published in references:
         for figures in published.reference.figures:

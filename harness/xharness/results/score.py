@@ -32,10 +32,10 @@ SCHEMA_VERSION = 1
 AS_IS, TUNED = "as is", "tuned"
 ZERO_SHOT, TRANSLATE_TRAIN, NATIVE, FEW_SHOT = "zero-shot", "translate-train", "native", "few-shot"
 TRACKS = (ZERO_SHOT, TRANSLATE_TRAIN, NATIVE, FEW_SHOT)
-"""What the head of a target was trained on: English alone; machine translations; data of the language itself; or a
-few examples. Scores of different tracks are different experiments: they are never averaged or ranked together."""
+"""Training data of a target's head: English only; machine translations; data in the language itself; or a few
+examples. Scores of different tracks are different experiments: they are never averaged or ranked together."""
 ON_TEST = "test"
-"""How a state was chosen that was chosen on the very data that is scored."""
+"""Value of ``selected_by`` where the checkpoint was selected on the data that is scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,40 +43,40 @@ class Score:
     """The scores of one task in one language, with everything they depend on.
 
     Attributes:
-        task: target name, as its folder is called (``xquad``).
+        task: target name, also the name of its folder (``xquad``).
         language: two-letter code.
         split: ``test`` or ``dev``.
         scores: metric -> value in percent (``{"f1": 80.1, "exact_match": 63.2}``).
-        intervals: metric -> the two ends of its 95 % confidence interval over examples, in percent; of metrics whose
-            interval is not known there is none. Training is not in it: for that there are seeds.
+        intervals: metric -> [low, high] of its 95 % confidence interval over examples, in percent; metrics without a
+            known interval are left out. Variation between trainings is not included: for that there are seeds.
         n: examples scored.
         expected_n: examples of the complete split; None where that is not known for sure.
-        counts: things that happened on the way (``realigned``, ``missing``, ``ties``, ``cut`` ...).
+        counts: counted events (``realigned``, ``missing``, ``ties``, ``cut`` ...).
         metric: the metric's name in the spec.
         model, model_sha, model_hash: the checkpoint; sha on the Hub, or hash of the local files. None when a
             folder of predictions was scored.
         data_hash: SHA-256 of the canonical examples.
-        data_source, data_revision, data_status: where they came from, the Hub's sha (None for a folder), and
-            ``complete``, ``sample``, ``stand-in`` or ``unknown``.
+        data_source, data_revision, data_status: source of the examples, the sha on the Hub (None for a data folder),
+            and ``complete``, ``sample``, ``stand-in`` or ``unknown``.
         spec_hash: hash of the task's YAML.
-        settings: what the user overrode (label map, prefix, limit ...).
+        settings: the user's overrides (label map, prefix, limit ...).
         layer, pooling: retrieval only; ``layer`` is the index into hidden_states that was used.
-        encoding: retrieval only; how a text became a vector (layer, pooling, special tokens, centering ...).
+        encoding: retrieval only; how texts were embedded (layer, pooling, special tokens, centering ...).
         selection: what was chosen on other data, and how (``{"threshold": 1.06, "threshold_from": ...}``).
-        candidates: retrieval among many: how many were searched, how many there should be, and their hash.
+        candidates: mining and ranking: number of candidates searched, number expected, and their hash.
         dtype, device, batch_tokens, seed: how it was computed.
-        selected_by: how checkpoint, layer or threshold was chosen: ``none``, ``english-dev``, ``target-dev``,
-            ``other-dev`` (development data of another target), ``last`` (the last state of a training), ``average``
-            (of its last states), or ``test``: on the very data that is scored.
-        phase: ``as is``: by the checkpoint's own head, or by its encoder alone; ``tuned``: by a head, and an encoder,
-            that ``eval --tune`` trained for it.
-        track: tuned only: what it was trained on: ``zero-shot``, ``translate-train``, ``native`` or ``few-shot``.
-        tuned: tuned only: the tuned checkpoint (``id``, its content hash), where it lies in the cache
-            (``training_set``, ``key``, ``seed``), and what made it (recipe, languages, hashes, step, status).
-        predictions_sha256: hash of the prediction file that the scores were computed from.
+        selected_by: how checkpoint, layer or threshold was selected: ``none``, ``english-dev``, ``target-dev``,
+            ``other-dev`` (development data of another target), ``last`` (the last checkpoint of a training run),
+            ``average`` (of its last checkpoints), or ``test``: on the data that is scored.
+        phase: ``as is``: with the checkpoint's own head, or its encoder only; ``tuned``: with a head and an encoder
+            that ``eval --tune`` trained for the target.
+        track: tuned only: training data, ``zero-shot``, ``translate-train``, ``native`` or ``few-shot``.
+        tuned: tuned only: the tuned checkpoint (``id``, its content hash), its place in the cache
+            (``training_set``, ``key``, ``seed``), and its training (recipe, languages, hashes, step, status).
+        predictions_sha256: hash of the scored prediction file.
         versions: package -> version.
         seconds, tokens: time and tokens (padding not counted) of the forward passes and all around them.
-        notes: sentences that must be shown with the number.
+        notes: sentences that must be shown with the score.
     """
 
     task: str
@@ -118,8 +118,8 @@ class Score:
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def whole(self) -> bool:
-        """Whether this language counts towards a benchmark's mean: the test split, all of it, the real data."""
+    def complete(self) -> bool:
+        """Whether this language counts towards a benchmark's mean: the complete test split of the real data."""
         counted = self.expected_n is None or self.n == self.expected_n
         limited = self.settings.get("limit") is not None
         real = self.data_status not in ("sample", "stand-in")
@@ -128,9 +128,9 @@ class Score:
 
     @property
     def searched_all(self) -> bool:
-        """Whether all candidates were searched that there should be; fewer make the task easier.
+        """Whether all expected candidates were searched; fewer candidates make the task easier.
 
-        Where their number is not known for sure, data that is said to be complete is believed.
+        If their number is not known for sure, the data must be marked as complete.
         """
         if not self.candidates:
             return True
@@ -140,7 +140,7 @@ class Score:
     def changed(
         self, *, data_hash: str, spec_hash: str, predictions_sha256: str, candidates_hash: str | None = None
     ) -> list[str]:
-        """Return in words which of the things that the scores were made from are others now."""
+        """Return, in words, which inputs of the scores have changed."""
         pairs = {
             "other gold data": (self.data_hash, data_hash),
             "another task file": (self.spec_hash, spec_hash),
@@ -151,7 +151,7 @@ class Score:
 
 
 def save(score: Score, path: Path) -> None:
-    """Write a result file, whole or not at all."""
+    """Write a result file atomically."""
     files.write_json(path, asdict(score))
 
 
@@ -159,7 +159,7 @@ def load(path: Path) -> Score:
     """Read a result file.
 
     Raises:
-        DataError: it is not a result file of this version, or a field holds what no eval writes.
+        DataError: it is not a result file of this version, or a field has an invalid value.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -197,7 +197,7 @@ _NUMBER = Rule("a finite number", _is_number)
 _ENDS = Rule("", lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_number, v)) and v[0] <= v[1])
 _LANGUAGE = Rule("a code of two or three letters", lambda v: _is_text(v) and bool(re.fullmatch("[a-z]{2,3}", v)))
 
-# Field -> what it has to be; and the same for what the other modules read out of the fields that hold any object.
+# Field -> rule; ``_INNER`` has the rules of the inner fields that other modules read.
 _FIELDS: dict[str, Rule] = {
     "task": TEXT,
     "language": _LANGUAGE,
@@ -270,12 +270,12 @@ TUNE: dict[str, Rule] = {
     "shots": LIMIT | NULL,
     "train_n": LIMIT | NULL,
 }
-"""What ``settings.tune`` of a RUN of tuned checkpoints has to hold, where it is there."""
+"""Rules of ``settings.tune`` in the run.json of tuned checkpoints."""
 _NEEDED = [f.name for f in fields(Score) if f.default is MISSING and f.default_factory is MISSING]
 
 
 def _problems(content: dict[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with the fields of a result file, as sentences without a full stop."""
+    """Yield the problems of a result file's fields, as sentences without a full stop."""
     for name in _NEEDED:
         if name not in content:
             yield f"it has no field '{name}'"
@@ -283,9 +283,9 @@ def _problems(content: dict[str, Any]) -> Iterator[str]:
     for name, rules in _INNER.items():
         yield from problems(content.get(name, {}), rules, f"{name}.")
     if content.get("phase", AS_IS) == TUNED:
-        lacking = [name for name in ("id", "training_set", "seed") if name not in content.get("tuned", {})]
-        if lacking:
-            yield f"tuned has no field '{lacking[0]}'"
+        missing = [name for name in ("id", "training_set", "seed") if name not in content.get("tuned", {})]
+        if missing:
+            yield f"tuned has no field '{missing[0]}'"
         if content.get("track") is None:
             yield f'track is null, expected {TRACK.words} where phase is "{TUNED}"'
     if content.get("candidates") and "n" not in content["candidates"]:

@@ -28,11 +28,11 @@ from xharness.tasks.task_spec import TaskSpec
 
 
 def gold(spec: DataSpec, examples: Sequence[Example]) -> Any:
-    """Return the gold of a split in the order of its prediction file.
+    """Return the gold data of a split in the order of its prediction file.
 
-    Labels for pairs and choices, tags per sentence, answers by id for questions, targets by id for queries, the set
-    of (id, target) for mining, and for bitext the index of each English sentence's translation, English in its
-    official order.
+    Labels for pairs and choices, tags per sentence, answers by id for questions, targets by id for queries, a set of
+    (id, target) pairs for mining, and for bitext the index of each English sentence's translation, with the English
+    sentences in their official order.
     """
     match spec.kind:
         case "classification" | "multiple_choice":
@@ -58,7 +58,7 @@ def _shape(spec: TaskSpec, golds: Any) -> predictions.Shape:
 
 
 def in_file_order(examples: Sequence[Example], predictions: Any) -> Any:
-    """Return predictions as their file holds them: made in the data's order, bitext re-ordered, QA as a mapping."""
+    """Return predictions, given in the data's order, as their file has them: bitext reordered, QA as a mapping."""
     first = examples[0]
     if isinstance(first, Question):
         return dict(predictions)
@@ -68,7 +68,7 @@ def in_file_order(examples: Sequence[Example], predictions: Any) -> Any:
 
 
 def measure(spec: DataSpec, golds: Any, predictions: Any, language: str) -> MetricResult:
-    """Return the scores of predictions that are in the order of ``gold``."""
+    """Return the scores of predictions, which must be in the order of ``gold``."""
     if spec.kind == "retrieval":
         golds, predictions = [str(g) for g in golds], [str(p) for p in predictions]
     if spec.metric.startswith(HF_EVALUATE):
@@ -88,7 +88,7 @@ def measure(spec: DataSpec, golds: Any, predictions: Any, language: str) -> Metr
 def score_file(
     spec: TaskSpec, language: str, split: Split, loaded: Data, path: Path, limit: int | None = None
 ) -> Score:
-    """Score one prediction file against the gold."""
+    """Score one prediction file against the gold data."""
     golds, predictions = read(spec, loaded, path, limit)
     known = {*spec.labels, *spec.tolerated_labels}
     measured = measure(spec, golds, predictions, language)
@@ -133,10 +133,10 @@ def _intervals(spec: TaskSpec, golds: Any, predictions: Any, language: str) -> d
 
 
 def read(spec: TaskSpec, loaded: Data, path: Path, limit: int | None) -> tuple[Any, Any]:
-    """Return the gold and the predictions of a file, as ``measure`` takes them.
+    """Return the gold data and the predictions of a file, as ``measure`` takes them.
 
     Raises:
-        PredictionError: the file does not fit the gold.
+        PredictionError: the file does not fit the gold data.
     """
     golds = gold(spec, loaded.examples if limit is None else loaded.examples[:limit])
     return golds, predictions.read(path, spec.kind, _shape(spec, golds))
@@ -161,22 +161,22 @@ def score(
     split: Split | None = None,
     data_dir: str | Path | None = None,
 ) -> Results:
-    """Score a folder of predictions in XTREME's submission layout, from any system, or a RUN of ``eval``.
+    """Score a folder of predictions in XTREME's submission layout, from any system, or a run folder of ``eval``.
 
     Args:
-        folder: holds ``<task>/test-<xx>.<ext>``, or is a RUN with such a folder in ``predictions/``.
-        targets: which of the tasks there; None: all. A benchmark's name gives its languages and its overall.
-        languages: which of the languages there; None: all.
+        folder: has files ``<task>/test-<xx>.<ext>``, or is a run folder with such files in ``predictions/``.
+        targets: tasks to score; None: all. A benchmark's name also selects its languages and average.
+        languages: languages to score; None: all.
         split: ``test`` (default) or ``dev`` (files ``dev-<xx>``).
         data_dir: gold data laid out like the Hub; None: XHARNESS_DATA_DIR, else the Hub.
 
     Raises:
-        PredictionError: a file does not fit the gold data, or there is none.
+        PredictionError: the folder does not exist, has no predictions, or a file does not fit the gold data.
     """
     root = Path(folder)
     if not root.is_dir():
-        near = did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
-        raise PredictionError(f"There is no folder '{root}'.{near}")
+        hint = did_you_mean(root.name, [p.name for p in root.parent.iterdir()]) if root.parent.is_dir() else ""
+        raise PredictionError(f"The folder '{root}' does not exist.{hint}")
     candidates.clear_cache()
     run = run_record(root)
     settings = run.get("settings", {})
@@ -184,8 +184,8 @@ def score(
     limit = settings.get("limit")
     root = root / "predictions" if (root / "predictions").is_dir() else root
     data_dir = data_folder(data_dir)
-    files_found = [(task, language, path) for task, language, path in predictions.found(root, split)]
-    benchmark, specs, without_spec = _chosen(root, files_found, targets, run.get("targets", {}))
+    prediction_files = predictions.find_files(root, split)
+    benchmark, specs, without_spec = _selected_specs(root, prediction_files, targets, run.get("targets", {}))
     wanted = None if languages is None else set(languages)
     if wanted is not None:
         choose_languages(Selection(benchmark, tuple(specs.values())), languages)
@@ -195,30 +195,24 @@ def score(
     ]
     failures += [
         PredictionError(f"{path}: not scored; expected a file {path.parent.name}/{split}-<two letters>.<ending>.")
-        for path in predictions.strange(root, split)
+        for path in predictions.unrecognized_files(root, split)
         if path.parent.name in specs and wanted is None
     ]
-    for task, language, path in files_found:
+    for task, language, path in prediction_files:
         if task not in specs or (wanted is not None and language not in wanted):
             continue
-        spec = specs[task]
         try:
-            if language not in spec.languages:
-                hint = did_you_mean(language, spec.languages)
-                raise PredictionError(f"{path}: {task} has no language '{language}'.{hint}")
-            if path.suffix != f".{predictions.FORMATS[spec.kind].extension}":
-                ending = predictions.FORMATS[spec.kind].extension
-                raise PredictionError(f"{path}: not scored; predictions for {task} are expected as .{ending}.")
-            loaded = data_loading.load(spec, language, split, data_dir)
-            fresh = score_file(spec, language, split, loaded, path, limit)
-            scores.append(_as_recorded(fresh, Path(folder) / "results" / task / f"{language}.json"))
+            _check_file(path, specs[task], language)
+            loaded = data_loading.load(specs[task], language, split, data_dir)
+            score = score_file(specs[task], language, split, loaded, path, limit)
+            scores.append(_as_recorded(score, Path(folder) / "results" / task / f"{language}.json"))
         except XharnessError as error:
             failures.append(error)
     if failures and not scores:
         raise type(failures[0])("\n".join(str(f) for f in failures))
     if not scores:
         raise NothingToDo(
-            f"{root} holds no prediction file for what was asked ({split}-<xx> files of {', '.join(specs)})."
+            f"{root} has no prediction files for this selection ({split}-<xx> files of {', '.join(specs)})."
         )
     provenance = {"folder": str(folder), "split": split, "failures": [str(f) for f in failures]}
     tune = settings.get("tune") or {}
@@ -226,8 +220,18 @@ def score(
     return aggregate(scores, specs, benchmark=benchmark, provenance=provenance)
 
 
+def _check_file(path: Path, spec: TaskSpec, language: str) -> None:
+    """Raise PredictionError if a prediction file has a language or an extension that the task does not have."""
+    if language not in spec.languages:
+        hint = did_you_mean(language, spec.languages)
+        raise PredictionError(f"{path}: {spec.name} has no language '{language}'.{hint}")
+    extension = predictions.FORMATS[spec.kind].extension
+    if path.suffix != f".{extension}":
+        raise PredictionError(f"{path}: not scored; predictions for {spec.name} are expected as .{extension}.")
+
+
 def _unknown_labels(kind: str, predictions: Any, known: set[str]) -> dict[str, int]:
-    """Return how many predicted labels are none of the task's (they are wrong, as officially), if there are any."""
+    """Count predicted labels that are none of the task's (they are wrong, as in evaluate.py); {} if there are none."""
     if kind in ("classification", "multiple_choice"):
         count = sum(label not in known for label in predictions)
     elif kind == "tagging":
@@ -238,7 +242,7 @@ def _unknown_labels(kind: str, predictions: Any, known: set[str]) -> dict[str, i
 
 
 def _as_recorded(fresh: Score, path: Path) -> Score:
-    """Return a new score with what a RUN recorded of a tuned checkpoint, and with what has changed since as notes."""
+    """Return a new score with the tuning fields that the run recorded, and a note on inputs that changed since."""
     if not path.is_file():
         return fresh
     recorded = results_score.load(path)
@@ -248,26 +252,26 @@ def _as_recorded(fresh: Score, path: Path) -> Score:
         predictions_sha256=fresh.predictions_sha256,
         candidates_hash=fresh.candidates.get("hash"),
     )
-    notes = (f"scored with {' and '.join(changed)} than the RUN recorded",) if changed else ()
+    notes = (f"scored with {' and '.join(changed)} than the run recorded",) if changed else ()
     if recorded.phase == results_score.TUNED:
         names = ("phase", "track", "tuned", "selected_by")
         fresh = replace(fresh, **{name: getattr(recorded, name) for name in names})
     return replace(fresh, notes=fresh.notes + notes)
 
 
-def _chosen(
+def _selected_specs(
     root: Path, prediction_files: list[tuple[str, str, Path]], targets: Sequence[str] | None, paths: dict[str, str]
 ) -> tuple[str | None, dict[str, TaskSpec], list[str]]:
-    """Return the benchmark, if one was named, the specs of the tasks in the folder, and the tasks without a spec."""
+    """Return the benchmark if one is named, the specs of the tasks in the folder, and the tasks without a spec."""
     tasks = list(dict.fromkeys(task for task, _, _ in prediction_files))
     if targets is not None:
-        # A RUN knows the task files of the user's own by name.
+        # run.json records the user's task files by name.
         selection = select([paths.get(target, target) for target in targets])
         without_spec = [task for task in selection.without_spec if task in tasks]
         return selection.benchmark, {spec.name: spec for spec in selection.specs}, without_spec
     if not tasks:
         raise PredictionError(
-            f"{root} holds no predictions. Expected files such as xnli/test-de.tsv or xquad/test-de.json "
+            f"{root} has no predictions. Expected files such as xnli/test-de.tsv or xquad/test-de.json "
             f"(XTREME's submission layout; tasks: {', '.join(list_tasks())})."
         )
     specs = {}
@@ -278,7 +282,7 @@ def _chosen(
             continue
         if task not in list_tasks() and task not in paths:
             raise UsageError(
-                f"{root / task}: there is no task named '{task}'.{did_you_mean(task, list_tasks())} "
+                f"{root / task}: there is no task '{task}'.{did_you_mean(task, list_tasks())} "
                 "Rename the folder, or choose tasks with --targets."
             )
         specs[task] = load_task(paths.get(task, task))

@@ -25,9 +25,9 @@ def tables(
     """Return scores per target and language with means, groups and transfer gaps, for one run or several.
 
     Args:
-        named: (what the run is called in the table, its results).
-        format: csv gives one line per score, the others one matrix of languages by targets per run.
-        further: lines put below those of a csv, such as published scores.
+        named: (name of the run in the table, its results).
+        format: csv gives one line per score, the others one table of languages by targets per run.
+        further: lines to append to a csv, such as published scores.
     """
     if format == "csv":
         return _csv(named, further)
@@ -38,7 +38,7 @@ def _table(name: str, results: Results, format: Format) -> str:
     tasks = list(results.tasks.values())
     # English first: it is the source language that the others are compared with.
     codes = sorted({c for t in tasks for c in t.languages}, key=lambda code: (code != SOURCE_LANGUAGE, code))
-    # Means and gaps stand at the foot, where they can be compared with the column above.
+    # Means and gaps are at the foot, to compare them with the column above.
     rows = [[code, *(_cell(t, code) for t in tasks)] for code in codes]
     foot = [
         ["mean", *(_mark(_scores(t.spec, t.mean), not t.complete) for t in tasks)],
@@ -54,19 +54,19 @@ def _table(name: str, results: Results, format: Format) -> str:
         colalign=["left"] + ["right"] * len(tasks),
     )
     if format == "text":
-        body = _ruled(body, len(foot))
+        body = _with_rule(body, len(foot))
     parts = [_title(name, results, format), body, _averages(results, format), _notes(results, format)]
     return "\n\n".join(p for p in parts if p)
 
 
-def _ruled(body: str, feet: int) -> str:
+def _with_rule(body: str, feet: int) -> str:
     lines = body.splitlines()
     return "\n".join([*lines[:-feet], lines[1], *lines[-feet:]])
 
 
 def _scores(spec: TaskSpec, values: dict[str, float]) -> str:
     text = "/".join(f"{values[key]:.1f}" for key in reversed(spec.score_keys))
-    # The two are easily taken for each other: google-research/xtreme #56.
+    # F1 and accuracy of UDPOS are easily confused: google-research/xtreme #56.
     return f"{text} ({values['token_accuracy']:.1f})" if "token_accuracy" in values else text
 
 
@@ -74,7 +74,7 @@ def _cell(task: TaskResult, code: str) -> str:
     score = task.languages.get(code)
     if score is None:
         return "missing" if code in task.missing else ""
-    return _scores(task.spec, score.scores) + ("" if score.whole else "*") + ("†" if odd_type(task, score) else "")
+    return _scores(task.spec, score.scores) + ("" if score.complete else "*") + ("†" if odd_type(task, score) else "")
 
 
 def _mark(text: str, partial: bool) -> str:
@@ -89,7 +89,7 @@ def _title(name: str, results: Results, format: Format) -> str:
         parts.append(f"@{model[:12]}")
     described = [f"{key} {facts[key]}" for key in ("dtype", "seed", "split") if facts.get(key) is not None]
     if facts.get("track") is not None:
-        described += [str(facts["track"]), f"chosen by {facts.get('selected_by', 'none')}"]
+        described += [str(facts["track"]), f"selected by {facts.get('selected_by', 'none')}"]
     text = " ".join(parts) + (f" ({', '.join(described)})" if described else "")
     return {"markdown": f"### {text}", "latex": f"% {text}"}.get(format, text)
 
@@ -98,12 +98,12 @@ def _averages(results: Results, format: Format) -> str:
     rows = [[_words(name), *_average(group)] for name, group in results.groups.items()]
     if results.average is not None:
         complete = results.average.complete
-        rows.append([f"{'all' if complete else 'what is there'} of {results.benchmark}", *_average(results.average)])
+        rows.append([f"{'all' if complete else 'scored'} of {results.benchmark}", *_average(results.average)])
     if not rows:
         return ""
     head = ["group", "score", "of"]
     table = tabulate(rows, head, tablefmt=_TABULATE[format], disable_numparse=True, colalign=["left", "right", "left"])
-    # Only where it counts other tasks than our groups do; the names differ anyway.
+    # Only groups of other tasks than ours; the names differ anyway.
     official = {n: g for n, g in results.official_groups.items() if g not in results.groups.values()}
     if official:
         extra = ", ".join(f"{_words(n)} {_mark(f'{g.score:.1f}', not g.complete)}" for n, g in official.items())

@@ -174,7 +174,7 @@ def test_the_threshold_of_dev_is_applied_to_test(evaluate, raw, monkeypatch):
         "dev_n": 8,
         "dev_expected_n": 1038,
     }
-    assert "threshold tuned on another number of development pairs than there are: de 8 of 1,038" in (
+    assert "not the expected number of development pairs to tune the threshold on: de 8 of 1,038" in (
         found.tasks["bucc2018"].why
     )
     assert any("1.5 (12.5)" in note for note in footnotes.notes(found))
@@ -267,7 +267,7 @@ def test_rankings_are_those_of_a_plain_sort(evaluate, raw, monkeypatch):
     score = found.tasks["lareqa"].languages["th"]
     assert set(score.scores) == {"map@20", "map"}
     assert score.candidates == {"n": 99, "expected_n": 13_014, "hash": loaded.pool.hash}
-    assert not score.whole
+    assert not score.complete
     assert "only 99 of 13,014 candidates" in found.tasks["lareqa"].why
 
 
@@ -294,7 +294,7 @@ def test_a_pool_with_languages_missing_is_told(evaluate, raw):
     assert "only 27 of 13,014 candidates" in task.why
     assert f"lareqa is partial: {task.why}." in footnotes.notes(found)
     for score in task.languages.values():
-        assert (score.whole, score.candidates["n"]) == (False, 27)
+        assert (score.complete, score.candidates["n"]) == (False, 27)
         assert score.candidates["missing"] == ["ar", "el", "es", "hi", "th", "tr", "vi", "zh"]
 
 
@@ -323,4 +323,4 @@ def test_a_layer_does_not_change_the_poolers_output_and_that_is_said(evaluate, r
     raw_data.write_lareqa(raw)
     said: list[str] = []
     evaluate("lareqa", languages=["de"], layer=1, say=said.append)
-    assert said == ["lareqa: the pooler's output has no layers; --layer does not change it."]
+    assert said == ["lareqa: the pooler's output has no layers; --layer has no effect."]

@@ -230,11 +230,11 @@ def test_a_full_disk_is_told_before_anything_is_written(resumed, embed, ran, mon
     usage = embeddings.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(embeddings.shutil, "disk_usage", lambda path: usage)
     ran.clear()
-    with pytest.raises(OutputError, match=r"the vectors of de-test take 0\.0 GiB, and 0\.0 GiB are free\. Make room"):
+    with pytest.raises(OutputError, match=r"the vectors of de-test need 0\.0 GiB, but only 0\.0 GiB are free\. Free disk space"):
         embed(big)
     assert ran == []
     raw = np.ones((10_000, 16), np.float32)
-    with pytest.raises(OutputError, match="Make room"):
+    with pytest.raises(OutputError, match="Free disk space"):
         embeddings.center_and_whiten([(tmp_path / "v" / "c.npy", raw, [10_000])], center=True, whiten=False)
 
 
@@ -246,7 +246,7 @@ def test_a_folder_that_cannot_be_made(embed, tmp_path):
 
 def test_a_vector_of_zeros_is_named(embed, monkeypatch):
     use_oracle(monkeypatch, lambda text, layer: [0.0 if text.startswith("Es") and layer == 1 else 1.0])
-    with pytest.raises(ModelError, match=r"^The text number 2 of de-test \('Es ist heute kalt\.'\) has a vector"):
+    with pytest.raises(ModelError, match=r"^Text number 2 of de-test \('Es ist heute kalt\.'\) has a zero vector"):
         embed(JOB)
 
 
@@ -309,7 +309,7 @@ def test_directions_without_variance_are_dropped(tmp_path):
 @pytest.mark.parametrize("parts", [[3, 1], [4]])
 def test_nothing_left_after_centring(parts, tmp_path):
     same = np.ones((4, 6), np.float32)
-    with pytest.raises(ModelError, match="leaves a vector of zeros: one text alone, or all alike"):
+    with pytest.raises(ModelError, match="leaves a zero vector: a single text, or identical texts"):
         embeddings.center_and_whiten([(tmp_path / "x.npy", same, parts)], center=True, whiten=False)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xharness.errors import DataError
-from xharness.evaluation.retrieval.mining import NEIGHBOURS, Mined, Scored, extract, mine, tune, unify, with_ids
+from xharness.evaluation.retrieval.mining import NEIGHBORS, Mined, Scored, extract, mine, tune, unify, with_ids
 from xharness.evaluation.retrieval.search import search_both
 
 TEXTS = st.lists(st.sampled_from(["a", "a ", " b", "b", "c", "d", "e", "f"]), min_size=1, max_size=12)
@@ -93,7 +93,7 @@ def test_mining_is_what_the_official_script_does(sources, targets, seed, data):
     x, y = embed(sources, seed), embed(targets, seed + 1)
     found = official_pairs(sources, targets, x, y)
     left, right = unify(sources), unify(targets)
-    mined = mine(*search_both(x[left], y[right], NEIGHBOURS))
+    mined = mine(*search_both(x[left], y[right], NEIGHBORS))
     assert {(sources[left[p.source]], targets[right[p.target]]): p.score for p in mined} == found
     assert [p.score for p in mined] == list(found.values())
 
@@ -125,15 +125,15 @@ def test_a_text_that_occurs_twice_has_no_id():
 
 
 def test_nothing_is_mined_from_nothing():
-    found = search_both(np.ones((2, 3), np.float32), np.ones((0, 3), np.float32), NEIGHBOURS)
+    found = search_both(np.ones((2, 3), np.float32), np.ones((0, 3), np.float32), NEIGHBORS)
     assert mine(*found) == []
 
 
 def test_a_score_of_zero_or_less_is_not_mined():
     x, y = np.array([[6, -1], [7, -2]], np.float32), np.array([[0, 1], [1, 0]], np.float32)
     # The second target is taken by the second source; what is left, the first of each, scores -1 / 0.5.
-    assert mine(*search_both(x, y, NEIGHBOURS)) == [Mined(1, 1, 7 / 4.5)]
-    assert mine(*search_both(y[:1], y[1:], NEIGHBOURS)) == []
+    assert mine(*search_both(x, y, NEIGHBORS)) == [Mined(1, 1, 7 / 4.5)]
+    assert mine(*search_both(y[:1], y[1:], NEIGHBORS)) == []
 
 
 SCORED = [Scored("a", "x", 4.0), Scored("b", "y", 3.0), Scored("c", "z", 1.0)]

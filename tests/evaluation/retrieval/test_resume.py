@@ -38,7 +38,7 @@ def test_a_vector_of_zeros_stops_its_language_only(evaluate, raw, monkeypatch):
     assert list(found.tasks["tatoeba"].languages) == ["ru"]
     assert list(found.tasks["bucc2018"].languages) == ["de"]
     [failure] = found.provenance["failures"]
-    assert failure.startswith("The text number 1 of de-test ('nichts') has a vector of zeros")
+    assert failure.startswith("Text number 1 of de-test ('nichts') has a zero vector")
     assert said == [f"tatoeba de: {failure}"]
     assert not list((run_of(found) / "vectors").glob("*"))
 
@@ -49,7 +49,7 @@ def test_one_pair_alone_cannot_be_centred(options, evaluate, raw):
     if "whiten" in options:  # whitening alone leaves the mean, and so a direction
         assert evaluate("tatoeba", **options).tasks["tatoeba"].languages["de"].n == 1
         return
-    with pytest.raises(ModelError, match="Centring or whitening leaves a vector of zeros"):
+    with pytest.raises(ModelError, match="Centering or whitening leaves a zero vector"):
         evaluate("tatoeba", **options)
 
 
@@ -67,7 +67,7 @@ def test_nan_is_repeated_in_float32_with_a_note_and_the_pool_stays(evaluate, raw
     monkeypatch.setattr(inference, "forward", overflowing)
     said: list[str] = []
     found = evaluate("mewslix", languages=["de", "en", "fa"], dtype="bfloat16", say=said.append)
-    note = "the model put out NaN or infinity in bfloat16; repeated in float32"
+    note = "the model output had NaN or infinity in bfloat16; repeated in float32"
     scores = found.tasks["mewslix"].languages
     assert {code: (s.dtype, note in s.notes) for code, s in scores.items()} == {
         "de": ("float32", True),
@@ -99,7 +99,7 @@ def test_a_full_disk_stops_the_run(evaluate, raw, monkeypatch):
     raw_data.write_bucc(raw)
     usage = embeddings.shutil.disk_usage(raw)._replace(free=10)
     monkeypatch.setattr(embeddings.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(OutputError, match=r"the vectors of de-test take .* Make room"):
+    with pytest.raises(OutputError, match=r"the vectors of de-test need .* Free disk space"):
         evaluate("bucc2018")
 
 
@@ -210,7 +210,7 @@ def test_the_spec_settings_tell_vectors_apart(evaluate, raw, monkeypatch, tmp_pa
                     hidden_size = 16
 
         asked.texts.clear()
-        comparer.work(spec, "de", "test", loaded.examples, loaded, Tiny(), 2, 64)
+        comparer.predict(spec, "de", "test", loaded.examples, loaded, Tiny(), 2, 64)
         comparers.append(len(asked.texts))
     assert comparers == [6, 6, 6]
 

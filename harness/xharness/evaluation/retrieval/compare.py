@@ -25,7 +25,7 @@ from xharness.tasks.dataset_spec import Split
 from xharness.tasks.inputs import RetrievalInput
 from xharness.tasks.task_spec import TaskSpec
 
-# Products of vectors from which on a search shows a bar.
+# Number of vector products from which a search shows a progress bar.
 LONG_SEARCH = 10**9
 
 
@@ -34,11 +34,11 @@ class Side:
     """The texts on one side of a comparison.
 
     Attributes:
-        name: of its files.
-        texts: to be made into vectors.
-        digest: stands for the texts.
-        parts: how many of them, in order, belong to each language.
-        candidate: whether it is what is searched.
+        name: name of its files.
+        texts: the texts to embed.
+        digest: hash of the texts.
+        parts: number of texts of each language, in order.
+        candidate: whether this side is searched.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Side:
 
 @dataclass(frozen=True)
 class RetrievalOutput:
-    """What came out of a comparison: predictions, and what is to be told of them."""
+    """Predictions from comparing embeddings, with counts and what was selected on development data."""
 
     predictions: Any
     counts: dict[str, int]
@@ -59,46 +59,46 @@ class RetrievalOutput:
 
 
 def resolve_layer(asked: int | str | None, settings: RetrievalInput, depth: int) -> int:
-    """Return the index into hidden_states of an encoder with ``depth`` layers: asked for, or the spec's.
+    """Return the index into hidden_states of an encoder with ``depth`` layers: the requested or the spec's layer.
 
-    Where the pooler's output is compared, whatever was asked for, it is the spec's, and is not used.
+    With ``pooler`` pooling the request is ignored; the index is the spec's, and is not used.
 
     Raises:
         UsageError: there is no such layer.
     """
     if asked is None or settings.pooling == "pooler":
         asked = settings.layer.get(depth, settings.layer.get("default", "last"))
-    chosen = asked
-    if chosen in ("dev", "all"):
-        raise UsageError(f"Layer '{chosen}' names no single layer. Give an index into hidden_states, or 'last'.")
-    index = depth if chosen == "last" else int(chosen)
+    requested = asked
+    if requested in ("dev", "all"):
+        raise UsageError(f"Layer '{requested}' names no single layer. Give an index into hidden_states, or 'last'.")
+    index = depth if requested == "last" else int(requested)
     resolved = index + depth + 1 if index < 0 else index
     if not 0 <= resolved <= depth:
         raise UsageError(
-            f"Layer {index} is not there: the encoder has {depth} layers, so hidden_states has the indices 0 "
+            f"Layer {index} does not exist: the encoder has {depth} layers, so hidden_states has the indices 0 "
             f"(embeddings) to {depth}, or -{depth + 1} to -1."
         )
     return resolved
 
 
-def described(settings: RetrievalInput, layer: int, depth: int) -> dict[str, Any]:
-    """Return how a text became a vector, for the result file."""
+def describe_encoding(settings: RetrievalInput, layer: int, depth: int) -> dict[str, Any]:
+    """Return the encoding settings for the result file (``Score.encoding``)."""
     described_settings = settings.model_dump(exclude={"layer", "layer_dev", "neighbours", "top_k"}, exclude_none=True)
-    place = {} if settings.pooling == "pooler" else {"layer": layer}
-    return {**place, "layers": depth, **described_settings}
+    layer_entry = {} if settings.pooling == "pooler" else {"layer": layer}
+    return {**layer_entry, "layers": depth, **described_settings}
 
 
 @dataclass(frozen=True)
 class RetrievalPredictor:
-    """Makes and compares the vectors of a task, with files in a folder of their own.
+    """Embeds and compares the texts of a task, with embeddings in files.
 
     Attributes:
-        folder: for the vectors.
-        data_dir: where development data is looked for.
-        device: for the forward passes and the products.
-        identity: stands for the checkpoint.
-        every_layer: make the vectors of all layers in one pass, since all of them will be asked for.
-        progress: show bars.
+        folder: folder for the embeddings.
+        data_dir: data folder with the development data.
+        device: device for the forward passes and the products.
+        identity: id of the checkpoint.
+        every_layer: compute the embeddings of all layers in one pass, because all of them are needed.
+        progress: show progress bars.
     """
 
     folder: Path
@@ -110,7 +110,7 @@ class RetrievalPredictor:
     _read: dict[tuple[str, str, Split], Data] = field(default_factory=dict)
 
     def load(self, spec: TaskSpec, language: str, split: Split) -> Data:
-        """Return the data of a split; where every layer asks for it, that of one language is kept."""
+        """Return the data of a split; with ``every_layer`` the data of the last language is cached."""
         if not self.every_layer:
             return data_loading.load(spec, language, split, self.data_dir)
         key = (spec.name, language, split)
@@ -120,7 +120,7 @@ class RetrievalPredictor:
             self._read[key] = data_loading.load(spec, language, split, self.data_dir)
         return self._read[key]
 
-    def work(
+    def predict(
         self,
         spec: TaskSpec,
         language: str,
@@ -131,11 +131,11 @@ class RetrievalPredictor:
         layer: int,
         budget: int,
     ) -> RetrievalOutput:
-        """Return the predictions of a language from the vectors of one layer.
+        """Return the predictions of a language from the embeddings of one layer.
 
         Raises:
-            NonFiniteOutput: the model put out NaN or infinity.
-            DataError: mining on the test split needs the development data, and it is not there.
+            NonFiniteOutput: the model output has NaN or infinity.
+            DataError: the development data that mining on the test split needs is missing.
         """
         session = _Request(self, spec, encoder, layer, budget)
         match spec.kind:
@@ -147,11 +147,11 @@ class RetrievalPredictor:
                 return session.mined(language, split, examples, loaded)
 
     def clear_cache(self, task: str, language: str | None = None) -> None:
-        """Remove the vectors of a task, or of one of its languages."""
+        """Remove the embeddings of a task, or of one of its languages."""
         folder = self.folder / task
         if language is None:
             shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # of another task something is there
+            with suppress(OSError):  # the folder has files of another task
                 self.folder.rmdir()
             return
         for path in folder.glob(f"*/{language}-*"):
@@ -160,7 +160,7 @@ class RetrievalPredictor:
 
 @dataclass
 class _Request:
-    """One task, layer and budget, while its texts are made into vectors and compared."""
+    """One task, layer and token budget, while its texts are embedded and compared."""
 
     predictor: RetrievalPredictor
     spec: TaskSpec
@@ -173,18 +173,18 @@ class _Request:
     def nearest(self, language: str, split: Split, examples: Sequence[Any], digest: str) -> RetrievalOutput:
         """Return, per English sentence in the data's order, the index of the nearest sentence.
 
-        English is the query side (XTREME's evaluate script searches English among the other language). Of equally
-        near sentences the one with the lowest index is taken; how often that happened is counted as ``ties``.
+        English is the query side (XTREME's evaluate script searches the other language for each English sentence). Of
+        equally near sentences the one with the lowest index is taken; these cases are counted as ``ties``.
         """
         other = Side(f"{language}-{split}", [e.text for e in examples], digest, [len(examples)], candidate=True)
         english = Side(f"{language}-{split}-english", [e.english for e in examples], digest, [len(examples)])
         sources, queries = self._vectors([other, english])
-        near = search.search(queries, sources, 2, device=str(self.predictor.device))
-        ties = int((near.scores[:, 0] == near.scores[:, -1]).sum()) if near.scores.shape[1] > 1 else 0
-        return RetrievalOutput([int(i) for i in near.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
+        neighbors = search.search(queries, sources, 2, device=str(self.predictor.device))
+        ties = int((neighbors.scores[:, 0] == neighbors.scores[:, -1]).sum()) if neighbors.scores.shape[1] > 1 else 0
+        return RetrievalOutput([int(i) for i in neighbors.indices[:, 0]], {"ties": ties, **self.cut}, {}, self.tokens)
 
     def ranked(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> RetrievalOutput:
-        """Return, per query, its nearest candidates, and where the metric counts them the ranks of its targets."""
+        """Return the nearest candidates of each query, and if the metric needs them the ranks of its targets."""
         pool = loaded.pool
         assert pool is not None
         texts = Side(f"{language}-{split}", [e.text for e in examples], loaded.hash, [len(examples)])
@@ -192,37 +192,39 @@ class _Request:
         searched = Side(name, _Texts(pool.candidates), pool.hash, pool.parts, candidate=True)
         queries, candidates = self._vectors([texts, searched])
         device = str(self.predictor.device)
-        with self._search_bar(queries, candidates) as shown:
-            near = search.search(queries, candidates, self.spec.input.top_k, device=device, tick=shown.update)
+        with self._search_bar(queries, candidates) as progress_bar:
+            neighbors = search.search(
+                queries, candidates, self.spec.input.top_k, device=device, tick=progress_bar.update
+            )
         ranks: list[tuple[int, ...] | None] = [None] * len(examples)
         if self.spec.metric == "map_at_20":
-            place = {identity: index for index, identity in enumerate(pool.ids)}
-            targets = [[place[t] for t in e.targets if t in place] for e in examples]
+            row_of = {identity: index for index, identity in enumerate(pool.ids)}
+            targets = [[row_of[t] for t in e.targets if t in row_of] for e in examples]
             ranks = [tuple(sorted(r)) for r in search.ranks(queries, candidates, targets, device=device)]
         rankings = {
             example.id: Ranking(tuple(pool.ids[i] for i in row), of_targets)
-            for example, row, of_targets in zip(examples, near.indices.tolist(), ranks, strict=True)
+            for example, row, of_targets in zip(examples, neighbors.indices.tolist(), ranks, strict=True)
         }
         return RetrievalOutput(rankings, self.cut, {}, self.tokens)
 
     def mined(self, language: str, split: Split, examples: Sequence[Any], loaded: Data) -> RetrievalOutput:
-        """Return the pairs of two corpora that score at least the threshold, which is tuned on development data."""
+        """Return the pairs of two corpora with at least the threshold score, which is tuned on development data."""
         pairs, dropped = self._pairs(language, split, examples, loaded)
         dev = loaded
-        right = gold(self.spec, examples)
+        gold_pairs = gold(self.spec, examples)
         if split == "dev":
-            tuned = mining.tune(pairs, right)
+            tuned = mining.tune(pairs, gold_pairs)
         else:
             dev = self.predictor.load(self.spec, language, "dev")
             of_dev, _ = self._pairs(language, "dev", dev.examples, dev)
-            right = gold(self.spec, dev.examples)
-            tuned = mining.tune(of_dev, right)
+            gold_pairs = gold(self.spec, dev.examples)
+            tuned = mining.tune(of_dev, gold_pairs)
         selection = {
             "threshold": tuned.value,
             "threshold_from": f"{language} dev",
             "dev_f1": tuned.f1,
             "dev_hash": dev.hash,
-            "dev_n": len(right),
+            "dev_n": len(gold_pairs),
             "dev_expected_n": dev.expected_n,
         }
         counts = {"mined": len(pairs), "repeated_sentences": dropped, **self.cut}
@@ -231,7 +233,7 @@ class _Request:
     def _pairs(
         self, language: str, split: Split, examples: Sequence[Any], loaded: Data
     ) -> tuple[list[mining.Scored], int]:
-        """Return the mined pairs of a split with their scores, and how many were dropped as their text is not alone."""
+        """Return the mined pairs of a split with their scores, and the number dropped because a text is repeated."""
         pool = loaded.pool
         assert pool is not None
         first, first_ids = [e.text for e in examples], [e.id for e in examples]
@@ -248,9 +250,9 @@ class _Request:
             ),
         ]
         ours, english = self._vectors(sides)
-        with self._search_bar(ours, english) as shown:
+        with self._search_bar(ours, english) as progress_bar:
             forward, backward = search.search_both(
-                ours, english, self.spec.input.neighbours, device=str(self.predictor.device), tick=shown.update
+                ours, english, self.spec.input.neighbours, device=str(self.predictor.device), tick=progress_bar.update
             )
         return mining.with_ids(mining.mine(forward, backward), first, second, first_ids, pool.ids)
 
@@ -263,15 +265,15 @@ class _Request:
         return bar(f"{self.spec.name} search", size, self.predictor.progress and size >= LONG_SEARCH, unit="pairs")
 
     def _vectors(self, sides: Sequence[Side]) -> list[Array]:
-        """Return the vectors [texts, width] of each side, of length one, memory-mapped."""
+        """Return the unit-length embeddings [texts, width] of each side, memory-mapped."""
         settings = self.spec.input
         changed = settings.center != "none" or settings.whiten
         raw = [self._side(side, unit=not changed) for side in sides]
         if not changed:
             return raw
         folder = self.predictor.folder / self.spec.name / self.encoder.dtype
-        # A pool that is shared is changed beside each language's queries anew: with whitening it depends on them.
-        targets = [folder / f"{sides[0].name}-{place}.changed.npy" for place in range(len(sides))]
+        # A shared pool is transformed again for each language, because whitening depends on the queries.
+        targets = [folder / f"{sides[0].name}-{index}.changed.npy" for index in range(len(sides))]
         return embeddings.center_and_whiten(
             [(path, vectors, side.parts) for path, vectors, side in zip(targets, raw, sides, strict=True)],
             center=settings.center == "language",
@@ -286,12 +288,14 @@ class _Request:
             longest = min(longest, self.encoder.max_positions)
         if longest < (wanted or settings.max_length):
             self.cut["max_length"] = longest
-        kept = settings.model_dump(
+        encoding = settings.model_dump(
             exclude={"layer", "layer_dev", "neighbours", "top_k", "center", "whiten"}, mode="json"
         )
-        # Not the budget: vectors that are there hold for all languages and layers, though the budget may be another.
-        digest = digest_of(predictor.identity, self.encoder.dtype, side.digest, len(side.texts), longest, kept, unit)
-        # A folder per type: where one language needs float32, the vectors of the others stay.
+        # Without the budget: existing embeddings serve all languages and layers, even if the budget differs.
+        digest = digest_of(
+            predictor.identity, self.encoder.dtype, side.digest, len(side.texts), longest, encoding, unit
+        )
+        # One folder per dtype: if one language needs float32, the embeddings of the others are kept.
         folder = predictor.folder / self.spec.name / self.encoder.dtype
         layer = -1 if settings.pooling == "pooler" else self.layer
         vectors = embeddings.open_vectors(folder, side.name, digest, layer)
@@ -301,18 +305,20 @@ class _Request:
                 layers = tuple(range(self.encoder.layers + 1))
             job = EmbeddingJob(side.name, side.texts, digest, layers, settings.vectors, unit)
             context = Context(self.encoder.tokenizer, longest, settings, layers=layers)
-            with bar(f"{self.spec.name} {side.name}", len(side.texts), predictor.progress, unit="texts") as shown:
-                embeddings.embed(job, folder, self.encoder, context, self.budget, shown)
+            with bar(
+                f"{self.spec.name} {side.name}", len(side.texts), predictor.progress, unit="texts"
+            ) as progress_bar:
+                embeddings.embed(job, folder, self.encoder, context, self.budget, progress_bar)
             vectors = embeddings.open_vectors(folder, side.name, digest, layer)
             assert vectors is not None, "the vectors have just been written"
-        # A pool that all languages share belongs to none of them.
+        # The tokens of a shared pool are not counted for any language.
         if not (side.candidate and self._shared):
             self.tokens += embeddings.tokens_of(folder, side.name)
         return vectors
 
 
 class _Texts(Sequence[str]):
-    """The texts of candidates, read as they are asked for."""
+    """The texts of candidates, read lazily."""
 
     def __init__(self, candidates: Sequence[Any]) -> None:
         self._candidates = candidates

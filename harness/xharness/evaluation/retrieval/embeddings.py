@@ -23,23 +23,23 @@ from xharness.progress import Ticker
 
 Array = npt.NDArray[Any]
 
-# Texts that are tokenised, sorted by length and run together, and after which the state is written down.
+# Texts that are tokenized, sorted by length and run together; after each chunk the progress is saved.
 CHUNK = 16_000
-# Vectors that are read at a time when all of them are gone through.
+# Embeddings that are read at a time.
 BLOCK = 65_536
 
 
 @dataclass(frozen=True)
 class EmbeddingJob:
-    """What texts are made into vectors, and how.
+    """Texts to embed, and the settings.
 
     Attributes:
-        name: of the files (``de``, ``candidates``).
-        texts: in the order of the vectors.
-        digest: stands for the texts and all that their vectors depend on, but for the budget.
+        name: name of the files (``de``, ``candidates``).
+        texts: in the order of the embeddings.
+        digest: hash of the texts and everything that their embeddings depend on, except the token budget.
         layers: indices into hidden_states; () for the pooler's output.
         stored: ``float32`` or ``float16``.
-        unit: whether vectors are made one long before they are written.
+        unit: whether embeddings are scaled to length one before they are written.
     """
 
     name: str
@@ -51,17 +51,17 @@ class EmbeddingJob:
 
     @property
     def kept_layers(self) -> tuple[int, ...]:
-        """The layers by which files are named; the pooler's output is called -1."""
+        """The layers in the file names; -1 for the pooler's output."""
         return self.layers or (-1,)
 
 
 def digest_of(*parts: Any) -> str:
-    """Return a short hash over values that JSON can hold."""
+    """Return a short hash of values that can be written as JSON."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def open_vectors(folder: Path, name: str, digest: str, layer: int) -> Array | None:
-    """Return the vectors of a layer [texts, width], memory-mapped, if all of them are there; else None."""
+    """Return the embeddings of a layer [texts, width], memory-mapped, if they are complete; else None."""
     state = _state(folder / f"{name}.json")
     path = folder / f"{name}.{layer}.npy"
     if state.get("digest") != digest or state.get("done") != state.get("texts"):
@@ -72,7 +72,7 @@ def open_vectors(folder: Path, name: str, digest: str, layer: int) -> Array | No
 
 
 def tokens_of(folder: Path, name: str) -> int:
-    """Return the tokens of the texts whose vectors are there."""
+    """Return the number of tokens of the embedded texts."""
     return int(_state(folder / f"{name}.json").get("tokens", 0))
 
 
@@ -82,16 +82,16 @@ def embed(
     encoder: LoadedModel,
     context: Context,
     budget: int,
-    shown: Any,
+    progress_bar: Any,
 ) -> int:
-    """Write the vectors of a job's texts to ``folder/<name>.<layer>.npy`` and return how many tokens they hold.
+    """Write the embeddings of a job's texts to ``folder/<name>.<layer>.npy`` and return their number of tokens.
 
-    After every chunk it is written down how far it came; the same job goes on from there, if the budget is the same:
-    kernels round by shape. ``shown`` is the bar of texts that is moved on.
+    The progress is saved after every chunk; the same job resumes from there if the token budget is the same, because
+    kernels round by shape. ``progress_bar`` counts texts.
 
     Raises:
-        NonFiniteOutput: the model put out NaN or infinity.
-        ModelError: a text has a vector of zeros, which has no direction.
+        NonFiniteOutput: the model output has NaN or infinity.
+        ModelError: the embedding of a text is a zero vector, which has no direction.
         OutputError: the disk is full.
     """
     state_path = folder / f"{job.name}.json"
@@ -99,22 +99,22 @@ def embed(
     maps = _maps(job, folder, encoder.model.config.hidden_size, state_path, state)
     done = int(_state(state_path).get("done", 0))
     tokens = int(_state(state_path).get("tokens", 0)) if done else 0
-    shown.update(done)
+    progress_bar.update(done)
     for start in range(done, len(job.texts), CHUNK):
         texts = list(job.texts[start : start + CHUNK])
         features = embedding.KIND.encode(texts, context)
-        ticker = Ticker(shown, len(texts), sum(features.lengths))
+        ticker = Ticker(progress_bar, len(texts), sum(features.lengths))
         arrays = inference.forward(encoder, embedding.KIND, features, context, budget, ticker.tick)
         tokens += sum(features.lengths)
-        for place, layer in enumerate(job.kept_layers):
-            # Layer by layer: all of them at once would be copied once more.
-            vectors = np.stack([array[place] for array in arrays])
+        for index, layer in enumerate(job.kept_layers):
+            # Layer by layer: stacking all layers at once would need another copy.
+            vectors = np.stack([array[index] for array in arrays])
             lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
             if not lengths.all():
                 row = int(np.argwhere(lengths == 0)[0][0])
                 raise ModelError(
-                    f"The text number {start + row + 1:,} of {job.name} ({texts[row][:60]!r}) has a vector of zeros, "
-                    "which is near to nothing. Is another layer or pooling meant?"
+                    f"Text number {start + row + 1:,} of {job.name} ({texts[row][:60]!r}) has a zero vector, which "
+                    "cannot be compared. Try another layer or pooling."
                 )
             maps[layer][start : start + len(texts)] = vectors / lengths if job.unit else vectors
             maps[layer].flush()
@@ -131,14 +131,14 @@ def _state(path: Path) -> dict[str, Any]:
 
 
 def _maps(job: EmbeddingJob, folder: Path, width: int, state_path: Path, state: dict[str, Any]) -> dict[int, Any]:
-    """Open the files of a job for writing: those there if they are its own, else new ones."""
+    """Open the files of a job for writing: existing files if they belong to it, otherwise new ones."""
     paths = {layer: folder / f"{job.name}.{layer}.npy" for layer in job.kept_layers}
     shape, dtype = (len(job.texts), width), np.dtype(job.stored)
     saved = _state(state_path)
     if all(saved.get(name) == value for name, value in state.items()) and all(p.is_file() for p in paths.values()):
         maps = {layer: np.load(path, mmap_mode="r+") for layer, path in paths.items()}
         if all(saved.shape == shape and saved.dtype == dtype for saved in maps.values()):
-            # What was not yet written takes no room so far.
+            # Parts of a sparse file that are not written yet still need disk space.
             _check_room(folder, job.name, sum(_unwritten(path) for path in paths.values()))
             return maps
     try:
@@ -156,12 +156,12 @@ def _unwritten(path: Path) -> int:
 
 
 def _check_room(folder: Path, name: str, needed: int) -> None:
-    """Refuse what the disk has no room for; it would end the program at a memory-mapped write, without a word."""
+    """Raise OutputError if the disk is too full: a memory-mapped write would kill the program without a message."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{folder}: the vectors of {name} take {needed / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are "
-            "free. Make room, choose another --output, or fewer layers."
+            f"{folder}: the vectors of {name} need {needed / 2**30:,.1f} GiB, but only {free / 2**30:,.1f} GiB are "
+            "free. Free disk space, choose another --output, or use fewer layers."
         )
 
 
@@ -176,12 +176,12 @@ def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, cen
     """Return vectors of length one after centering and whitening, memory-mapped from files of their own.
 
     Args:
-        sides: (file to write, raw vectors [n, width], number of vectors of each language in order) for each side.
-        center: take off the mean vector of each language of each side.
-        whiten: after that, turn and stretch all vectors by the covariance of both sides together, to have none.
+        sides: (file to write, raw embeddings [n, width], number of embeddings of each language in order) for each side.
+        center: subtract the mean of each language of each side.
+        whiten: then transform all embeddings so that the covariance of both sides together is the identity.
 
     Raises:
-        ModelError: nothing is left of a vector.
+        ModelError: an embedding becomes a zero vector.
         OutputError: the disk is full.
     """
     means = [_means(raw, parts) if center else None for _, raw, parts in sides]
@@ -197,7 +197,7 @@ def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, cen
             lengths = np.linalg.norm(block, axis=1, keepdims=True)
             if not lengths.all():
                 raise ModelError(
-                    "Centring or whitening leaves a vector of zeros: one text alone, or all alike, have no direction."
+                    "Centering or whitening leaves a zero vector: a single text, or identical texts, have no direction."
                 )
             output[start : start + len(block)] = block / lengths
         output.flush()
@@ -206,19 +206,19 @@ def center_and_whiten(sides: Sequence[tuple[Path, Array, Sequence[int]]], *, cen
 
 
 def _means(raw: Array, parts: Sequence[int]) -> Array:
-    """Return the mean vector of each language [languages, width], in float64."""
+    """Return the mean embedding of each language [languages, width], in float64."""
     means, start = [], 0
     for size in parts:
         total = np.zeros(raw.shape[1])
-        for place in range(start, start + size, BLOCK):
-            total += raw[place : min(place + BLOCK, start + size)].astype(np.float64).sum(axis=0)
+        for first in range(start, start + size, BLOCK):
+            total += raw[first : min(first + BLOCK, start + size)].astype(np.float64).sum(axis=0)
         means.append(total / max(size, 1))
         start += size
     return np.stack(means)
 
 
 def _blocks(raw: Array, means: Array | None, parts: Sequence[int]) -> Any:
-    """Yield (start, vectors as float32 without the mean of their language)."""
+    """Yield (start, embeddings as float32 minus the mean of their language)."""
     languages = np.repeat(np.arange(len(parts)), parts)
     for start in range(0, len(raw), BLOCK):
         block = raw[start : start + BLOCK].astype(np.float32)
@@ -228,7 +228,7 @@ def _blocks(raw: Array, means: Array | None, parts: Sequence[int]) -> Any:
 
 
 def _whitening(sides: Sequence[tuple[Array, Array | None, Sequence[int]]]) -> Array:
-    """Return the matrix [width, width] that takes the covariance of all vectors to the identity."""
+    """Return the matrix [width, width] that transforms the covariance of all embeddings to the identity."""
     width = sides[0][0].shape[1]
     product, total, count = np.zeros((width, width)), np.zeros(width), 0
     for raw, means, parts in sides:
@@ -238,6 +238,6 @@ def _whitening(sides: Sequence[tuple[Array, Array | None, Sequence[int]]]) -> Ar
             count += len(block)
     mean = total / count
     values, vectors = np.linalg.eigh(product / count - np.outer(mean, mean))
-    # Directions without variance are dropped: there is nothing in them to compare.
+    # Directions without variance are dropped: they have nothing to compare.
     scale = np.where(values > 1e-9 * values.max(), 1 / np.sqrt(np.maximum(values, 1e-30)), 0.0)
     return np.asarray(vectors * scale, dtype=np.float32)

@@ -18,14 +18,14 @@ import numpy.typing as npt
 
 from xharness.errors import DataError
 
-NEIGHBOURS = 4
-"""Neighbours per sentence, in both directions, whose mean similarity is the margin's denominator."""
+NEIGHBORS = 4
+"""Neighbors per sentence, in both directions, whose mean similarity is the margin's denominator."""
 
 Floats = npt.NDArray[Any]
 
 
 class Nearest(Protocol):
-    """What is needed of ``search.Neighbours``, which stands in the compute wing: this module works without torch."""
+    """The interface of ``search.Neighbors``, so that this module works without torch."""
 
     @property
     def scores(self) -> npt.NDArray[Any]:
@@ -38,7 +38,7 @@ class Nearest(Protocol):
 
 @dataclass(frozen=True)
 class Mined:
-    """A pair of sentences, by their indices among the unified lines of their sides, and its margin score."""
+    """A pair of sentences, as indices into the unified lines of each side, and its margin score."""
 
     source: int
     target: int
@@ -47,7 +47,7 @@ class Mined:
 
 @dataclass(frozen=True)
 class Scored:
-    """A pair of sentences, by their ids, and its margin score."""
+    """A pair of sentence ids and its margin score."""
 
     source_id: str
     target_id: str
@@ -56,17 +56,17 @@ class Scored:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The score from which on pairs are extracted, and the F1 that it reaches where it was tuned, in percent."""
+    """The minimum score of extracted pairs, and its F1 on the data that it was tuned on, in percent."""
 
     value: float
     f1: float
 
 
 def unify(lines: Sequence[str]) -> list[int]:
-    """Return, per different line in order of first occurrence, the index of its LAST occurrence.
+    """Return the index of the LAST occurrence of each distinct line, in order of first occurrences.
 
-    That one's embedding stands for all of them, as in the official script, which fills a dictionary line by line.
-    Lines are compared as they stand, spaces at their ends included.
+    Its embedding represents all occurrences, as in the official script, which fills a dictionary line by line. Lines
+    are compared exactly, including spaces at their ends.
     """
     return list({line: index for index, line in enumerate(lines)}.values())
 
@@ -74,14 +74,14 @@ def unify(lines: Sequence[str]) -> list[int]:
 def mine(forward: Nearest, backward: Nearest) -> list[Mined]:
     """Return pairs in which no sentence occurs twice, by descending score (XTREME's retrieval 'max').
 
-    Every sentence of either side proposes the one among its neighbours with which it scores best (of equals the
-    nearest); the proposals are then accepted from the best score down, unless one of their sentences is already
-    taken. Only scores above 0 count. Of equal scores those that sources proposed go first, then the lower index: the
-    official script's order of equals is that of an unstable sort.
+    Every sentence of either side proposes its best-scoring neighbor (the nearest if scores are equal); the proposals
+    are then accepted from the best score down, unless one of their sentences is already taken. Only scores above 0
+    count. Of equal scores, proposals of sources come first, then the lower index: in the official script the order of
+    equal scores is that of an unstable sort.
 
     Args:
-        forward: the neighbours of every unified source sentence among the target sentences, by cosine.
-        backward: the neighbours of every unified target sentence among the source sentences.
+        forward: the neighbors of every unified source sentence among the target sentences, by cosine.
+        backward: the neighbors of every unified target sentence among the source sentences.
     """
     if not len(forward.scores) or not len(backward.scores):
         return []
@@ -105,13 +105,13 @@ def mine(forward: Nearest, backward: Nearest) -> list[Mined]:
 
 
 def _proposals(nearest: Nearest, own_means: Floats, other_means: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Return the best scoring neighbour of every sentence, and the score: cosine over the mean of both means.
+    """Return the best-scoring neighbor of every sentence, and the score: cosine over the mean of both means.
 
     The means are added in float32 and the rest is float64, as in the official script under the NumPy of its time,
     where a float32 number divided by a plain 2 became float64.
     """
     sums = own_means[:, None] + other_means[nearest.indices]
-    # A mean of 0 gives an infinite score, or none (NaN) where the cosine is 0, too; NaN is not above 0.
+    # A mean of 0 gives an infinite score, or NaN if the cosine is 0, too; NaN is not above 0.
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = nearest.scores / (sums.astype(np.float64) / 2)
     best = scores.argmax(axis=1)[:, None]
@@ -130,17 +130,16 @@ def with_ids(
 ) -> tuple[list[Scored], int]:
     """Return the pairs with the ids of their sentences, in the same order, and how many pairs were dropped.
 
-    A text that occurs more than once on its side, spaces at the ends aside, has no id of its own; the pairs with one
-    are dropped, as in the official script. So every id is that of one unified line, and since no line is in two mined
-    pairs, no two of the returned ones are the same: the official script's rule for those, to keep the larger score,
-    never applies.
+    A text that occurs more than once on its side, ignoring spaces at its ends, has no unique id; its pairs are dropped,
+    as in the official script. So every id belongs to one unified line, and since no line is in two mined pairs, the
+    returned pairs are distinct: the official script's rule for equal pairs, to keep the larger score, never applies.
 
     Args:
-        mined: what ``mine`` found.
-        sources: ALL lines of the source side, in the order that was given to ``unify``.
-        targets: likewise of the target side.
-        source_ids: one per line.
-        target_ids: likewise.
+        mined: the result of ``mine``.
+        sources: ALL lines of the source side, in the order given to ``unify``.
+        targets: all lines of the target side, likewise.
+        source_ids: one id per source line.
+        target_ids: one id per target line.
 
     Raises:
         DataError: there are not as many ids as lines.
@@ -155,29 +154,31 @@ def with_ids(
 
 
 def _ids_of_unified(lines: Sequence[str], ids: Sequence[str]) -> list[str | None]:
-    """Return the id of every unified line, None where the stripped text occurs more than once."""
+    """Return the id of every unified line; None if the stripped text occurs more than once."""
     if len(lines) != len(ids):
-        raise DataError(f"Found {len(ids)} ids for {len(lines)} sentences, expected one for each. Fetch the data anew.")
+        raise DataError(
+            f"Found {len(ids)} ids for {len(lines)} sentences, expected one for each. Fetch the data again."
+        )
     counts = Counter(line.strip() for line in lines)
     return [ids[row] if counts[lines[row].strip()] == 1 else None for row in unify(lines)]
 
 
 def tune(pairs: Sequence[Scored], gold: AbstractSet[tuple[str, str]]) -> Threshold:
-    """Return the threshold at which the pairs reach their best F1, half-way to the next pair's score.
+    """Return the threshold with the best F1: halfway between the last extracted pair's score and the next one's.
 
-    Of equally good thresholds the largest is returned; where no pair is correct, 0. After the last pair there is no
-    next one, and the official script stops with an error; here that pair's own score is taken.
+    Of equally good thresholds the largest is returned; 0 if no pair is correct. The last pair has no next one: there
+    the official script stops with an error, and this function uses the pair's own score.
 
     Args:
         pairs: the mined pairs of the dev set, in any order.
-        gold: (source id, target id).
+        gold: the gold pairs, (source id, target id).
     """
     ranked = sorted(pairs, key=lambda pair: -pair.score)
     threshold, best = 0.0, 0.0
     correct = 0
     for extracted, pair in enumerate(ranked, start=1):
         if (pair.source_id, pair.target_id) not in gold:
-            continue  # a wrong pair lowers F1, so that no new best can be here
+            continue  # a wrong pair lowers F1, so it cannot be a new best
         correct += 1
         precision, recall = correct / extracted, correct / len(gold)
         f1 = 2 * precision * recall / (precision + recall)
@@ -188,5 +189,5 @@ def tune(pairs: Sequence[Scored], gold: AbstractSet[tuple[str, str]]) -> Thresho
 
 
 def extract(pairs: Sequence[Scored], threshold: float) -> list[tuple[str, str]]:
-    """Return the (source id, target id) of the pairs that score at least the threshold, in their order."""
+    """Return the (source id, target id) of the pairs with at least the threshold score, in their order."""
     return [(pair.source_id, pair.target_id) for pair in pairs if pair.score >= threshold]

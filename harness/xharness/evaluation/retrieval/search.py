@@ -1,8 +1,8 @@
 """Exact nearest-neighbor search by inner product, tile by tile.
 
-A neighbour is kept as one integer, its key: the score in the upper half, the index in the lower half, both turned so
-that a larger key is a nearer neighbour and, of equal scores, the one with the lower index. So no two keys are equal,
-and the result does not depend on how a top-k orders ties, nor on the order of the tiles.
+A neighbor is stored as one integer, its key: the score in the upper half and the index in the lower half, both encoded
+so that a larger key is a nearer neighbor or, of equal scores, the one with the lower index. So no two keys are equal,
+and the result depends neither on how top-k orders ties nor on the order of the tiles.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from xharness.errors import DataError, UsageError
 Matrix = npt.NDArray[Any]
 Tick = Callable[[int], None]
 
-# Rows and columns of a similarity tile. On a processor one of 8 MiB stays in its caches, where the passes over it cost
-# little beside the product; on a GPU few large tiles keep the launches rare.
+# Rows and columns of a similarity tile. On a CPU a tile of 8 MiB stays in the caches, where passes over it are cheap
+# compared with the product; on a GPU few large tiles mean few kernel launches.
 TILE = {"cpu": (512, 4096), "cuda": (8192, 8192)}
-# Rows of the first side that are held as float32 at once, while the second side is read through from its file.
+# Rows of the first side that are in memory as float32 at once, while the second side is read from its file.
 PANEL = {"cpu": 16_384, "cuda": 65_536}
-# Neighbouring columns (or rows) of a tile of which first only the maximum is looked at.
+# Adjacent columns (or rows) of a tile that are first represented by their maximum.
 CHUNK = 32
 
-_NOTHING = torch.iinfo(torch.int64).min  # smaller than the key of any score
+_NO_KEY = torch.iinfo(torch.int64).min  # smaller than the key of any score
 _LOW = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """The nearest candidates of every query.
 
     Attributes:
@@ -48,48 +48,48 @@ class Neighbours:
 
 def search(
     queries: Matrix, candidates: Matrix, k: int, *, device: str = "cpu", tick: Tick = lambda pairs: None
-) -> Neighbours:
-    """Return the ``k`` nearest candidates of every query; fewer where there are not as many candidates.
+) -> Neighbors:
+    """Return the ``k`` nearest candidates of every query; fewer if there are not enough candidates.
 
     Args:
         queries: [queries, width], float32 or float16, in memory or mapped from a file.
         candidates: [candidates, width], likewise; read once for every ``PANEL`` queries.
-        k: neighbours per query, at least 1.
-        device: where the products are made; in float32 on each.
-        tick: is told, again and again, how many more pairs were compared.
+        k: neighbors per query, at least 1.
+        device: device for the products, which are in float32 on each device.
+        tick: called regularly with the number of pairs compared since the last call.
 
     Raises:
-        DataError: the two do not fit each other.
+        DataError: the shapes or dtypes do not match.
         UsageError: ``k`` is smaller than 1.
     """
     _check(queries, candidates, k)
-    best = _nothing_yet(queries, candidates, k, device)
+    best = _no_neighbors(queries, candidates, k, device)
     for tile in _tiles(queries, candidates, device, tick):
         rows, columns = tile.scores.shape
         maxima = tile.scores.view(rows, -1, _chunk(columns)).amax(2)
-        _improve(best[tile.row : tile.row + rows], tile.scores, maxima, tile.column)
-    return _neighbours(best)
+        _merge(best[tile.row : tile.row + rows], tile.scores, maxima, tile.column)
+    return _neighbors(best)
 
 
 def search_both(
     first: Matrix, second: Matrix, k: int, *, device: str = "cpu", tick: Tick = lambda pairs: None
-) -> tuple[Neighbours, Neighbours]:
-    """Return the neighbours of each row of ``first`` among ``second``, and the reverse, from the same products.
+) -> tuple[Neighbors, Neighbors]:
+    """Return the neighbors of each row of ``first`` in ``second``, and the reverse, from the same products.
 
-    Arguments and errors are those of ``search``; of either side as many neighbours are found as the other has rows,
-    at most ``k``.
+    Arguments and errors are those of ``search``; each row gets as many neighbors as the other side has rows, at most
+    ``k``.
     """
     _check(first, second, k)
-    forward = _nothing_yet(first, second, k, device)
-    backward = _nothing_yet(second, first, k, device)
+    forward = _no_neighbors(first, second, k, device)
+    backward = _no_neighbors(second, first, k, device)
     for tile in _tiles(first, second, device, tick):
         rows, columns = tile.scores.shape
         of_rows = tile.scores.view(rows, -1, _chunk(columns)).amax(2)
-        _improve(forward[tile.row : tile.row + rows], tile.scores, of_rows, tile.column)
-        # Not the maxima of the transposed tile: those are the same, and twenty times as slow to get.
+        _merge(forward[tile.row : tile.row + rows], tile.scores, of_rows, tile.column)
+        # Not from the transposed tile: its maxima are the same, but twenty times as slow to compute.
         of_columns = tile.scores.view(-1, _chunk(rows), columns).amax(1).T
-        _improve(backward[tile.column : tile.column + columns], tile.scores.T, of_columns, tile.row)
-    return _neighbours(forward), _neighbours(backward)
+        _merge(backward[tile.column : tile.column + columns], tile.scores.T, of_columns, tile.row)
+    return _neighbors(forward), _neighbors(backward)
 
 
 def ranks(
@@ -97,8 +97,8 @@ def ranks(
 ) -> list[list[int]]:
     """Return, per query, the rank of each of its targets among all candidates; the nearest candidate has rank 1.
 
-    Of equal scores the lower index ranks first. The products are made twice: the scores of the targets have to be
-    known, to the last bit, before anything can be counted.
+    Of equal scores the lower index ranks first. The products are computed twice: the exact scores of the targets must
+    be known before nearer candidates can be counted.
 
     Args:
         queries: as in ``search``.
@@ -107,43 +107,46 @@ def ranks(
         device: as in ``search``.
 
     Raises:
-        DataError: the arrays do not fit each other, or a target is not a row of the candidates.
+        DataError: the shapes or dtypes do not match, or a target is not a row of the candidates.
     """
     _check(queries, candidates, 1)
     _check_targets(len(queries), len(candidates), targets)
-    # Padded to the same number of targets per query; -1 is before every tile and never counted.
+    # Padded with -1, which is in no tile and never counted, to the same number of targets per query.
     padded = np.full((len(queries), max(map(len, targets), default=0)), -1, np.int64)
-    for query, wanted in enumerate(targets):
-        padded[query, : len(wanted)] = wanted
+    for query, rows_of_targets in enumerate(targets):
+        padded[query, : len(rows_of_targets)] = rows_of_targets
     indices = torch.from_numpy(padded).to(device)
     scores = torch.zeros(indices.shape, dtype=torch.float32, device=device)
     for tile in _tiles(queries, candidates, device):
-        own = slice(tile.row, tile.row + len(tile.scores))
-        place = indices[own] - tile.column
-        row, slot = ((place >= 0) & (place < tile.scores.shape[1])).nonzero(as_tuple=True)
-        scores[tile.row + row, slot] = tile.scores[row, place[row, slot]]
+        tile_rows = slice(tile.row, tile.row + len(tile.scores))
+        columns_in_tile = indices[tile_rows] - tile.column
+        row, slot = ((columns_in_tile >= 0) & (columns_in_tile < tile.scores.shape[1])).nonzero(as_tuple=True)
+        scores[tile.row + row, slot] = tile.scores[row, columns_in_tile[row, slot]]
     nearer = torch.zeros_like(indices)
     for tile in _tiles(queries, candidates, device):
-        own = slice(tile.row, tile.row + len(tile.scores))
+        tile_rows = slice(tile.row, tile.row + len(tile.scores))
         column = torch.arange(tile.scores.shape[1], device=device) + tile.column
         for n in range(indices.shape[1]):
-            score, index = scores[own, n, None], indices[own, n, None]
+            score, index = scores[tile_rows, n, None], indices[tile_rows, n, None]
             before = (tile.scores > score) | ((tile.scores == score) & (column < index))
-            nearer[own, n] += before.sum(1)
+            nearer[tile_rows, n] += before.sum(1)
     counted = nearer.cpu().tolist()
-    return [[n + 1 for n in counts[: len(wanted)]] for counts, wanted in zip(counted, targets, strict=True)]
+    return [
+        [n + 1 for n in counts[: len(rows_of_targets)]]
+        for counts, rows_of_targets in zip(counted, targets, strict=True)
+    ]
 
 
 # --- Keys -----------------------------------------------------------------------------------------
 
 
 def _ordered(scores: torch.Tensor) -> torch.Tensor:
-    """Return int32 numbers that compare as the float32 scores do."""
-    return _turned((scores + 0.0).view(torch.int32))  # -0.0 + 0.0 is 0.0: the two are equal scores
+    """Return int32 numbers with the same order as the float32 scores."""
+    return _reversed_negatives((scores + 0.0).view(torch.int32))  # -0.0 + 0.0 is 0.0: the two are equal scores
 
 
-def _turned(bits: torch.Tensor) -> torch.Tensor:
-    """Turn the order of negative numbers round, which in floats runs by magnitude; twice is the identity."""
+def _reversed_negatives(bits: torch.Tensor) -> torch.Tensor:
+    """Reverse the order of negative numbers, which floats order by magnitude; it is its own inverse."""
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
@@ -156,13 +159,13 @@ def _indices(keys: torch.Tensor) -> torch.Tensor:
     return _LOW - (keys & _LOW)
 
 
-def _neighbours(best: torch.Tensor) -> Neighbours:
-    scores = _turned((best >> 32).to(torch.int32)).view(torch.float32)
-    return Neighbours(scores.cpu().numpy(), _indices(best).cpu().numpy())
+def _neighbors(best: torch.Tensor) -> Neighbors:
+    scores = _reversed_negatives((best >> 32).to(torch.int32)).view(torch.float32)
+    return Neighbors(scores.cpu().numpy(), _indices(best).cpu().numpy())
 
 
-def _nothing_yet(queries: Matrix, candidates: Matrix, k: int, device: str) -> torch.Tensor:
-    return torch.full((len(queries), min(k, len(candidates))), _NOTHING, dtype=torch.int64, device=device)
+def _no_neighbors(queries: Matrix, candidates: Matrix, k: int, device: str) -> torch.Tensor:
+    return torch.full((len(queries), min(k, len(candidates))), _NO_KEY, dtype=torch.int64, device=device)
 
 
 # --- Tiles ----------------------------------------------------------------------------------------
@@ -170,7 +173,7 @@ def _nothing_yet(queries: Matrix, candidates: Matrix, k: int, device: str) -> to
 
 @dataclass(frozen=True)
 class _Tile:
-    """The similarities [rows, columns] of some rows of either side, and where in their sides these begin."""
+    """The similarities [rows, columns] of a range of rows of each side, and the starts of these ranges."""
 
     scores: torch.Tensor
     row: int
@@ -178,7 +181,7 @@ class _Tile:
 
 
 def _tiles(first: Matrix, second: Matrix, device: str, tick: Tick = lambda pairs: None) -> Iterator[_Tile]:
-    """Yield all similarities; the tiles that a row, or a column, goes through come in ascending order."""
+    """Yield all similarities; the tiles of a row, or of a column, come in ascending order."""
     kind = "cpu" if torch.device(device).type == "cpu" else "cuda"
     (height, width), panel_size = TILE[kind], PANEL[kind]
     for start in range(0, len(first), panel_size):
@@ -192,15 +195,15 @@ def _tiles(first: Matrix, second: Matrix, device: str, tick: Tick = lambda pairs
 
 
 def _load(rows: Matrix, device: str) -> torch.Tensor:
-    # A copy, since torch warns of memory that it may not write to, such as a file mapped for reading.
+    # A copy, because torch warns about memory that it cannot write to, such as a file mapped for reading.
     return torch.from_numpy(np.array(rows)).to(device).float()
 
 
 def _products(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Return the inner products [rows, columns], in float32 whatever the process has set for its own products."""
+    """Return the inner products [rows, columns], in full float32 whatever precision the process has set."""
     with _full_float32():
-        # oneDNN, by the name under which torch's compiler calls it: torch.mm goes to MKL, which leaves half of the
-        # speed of an AMD processor unused. Builds of torch without oneDNN do not have it.
+        # oneDNN, under the name that torch's compiler uses: torch.mm uses MKL, which reaches only half the speed on an
+        # AMD processor. Builds of torch without oneDNN do not have it.
         if rows.device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
             products: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, columns, None, "none", [], "")
             return products
@@ -209,7 +212,7 @@ def _products(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """Forbid TF32 and bfloat16 within float32 products, and put the process's own setting back at the end."""
+    """Disable TF32 and bfloat16 in float32 products, and restore the process's setting at the end."""
     if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch before 2.9
         overall = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("highest")
@@ -231,15 +234,16 @@ def _full_float32() -> Iterator[None]:
 
 
 def _chunk(length: int) -> int:
-    """Return the length of the chunks of a tile's side; 1 at the border, where the side's is no multiple of it."""
+    """Return the chunk length for a tile's side; 1 at the border, where the side is not a multiple of ``CHUNK``."""
     return CHUNK if length % CHUNK == 0 else 1
 
 
-def _improve(best: torch.Tensor, scores: torch.Tensor, maxima: torch.Tensor, start: int) -> None:
-    """Put a tile's nearer neighbours into the best ones so far.
+def _merge(best: torch.Tensor, scores: torch.Tensor, maxima: torch.Tensor, start: int) -> None:
+    """Merge a tile's nearer neighbors into the best so far.
 
-    Only chunks whose maximum beats the row's last neighbour can hold one, and most rows have no such chunk. Where there
-    are many, the ``k`` with the largest maxima suffice (of equal ones the first): any other has ``k`` scores before it.
+    Only chunks whose maximum exceeds the row's last neighbor can have one, and most rows have no such chunk. If there
+    are many, the ``k`` chunks with the largest maxima are enough (the first of equal ones): every score in another
+    chunk has ``k`` better ones.
 
     Args:
         best: int64 [rows, k], keys, descending; changed in place.
@@ -259,12 +263,12 @@ def _improve(best: torch.Tensor, scores: torch.Tensor, maxima: torch.Tensor, sta
     best[rows] = torch.cat([best[rows], keys], 1).topk(k).values
 
 
-# --- What fits ------------------------------------------------------------------------------------
+# --- Checks ---------------------------------------------------------------------------------------
 
 
 def _check(queries: Matrix, candidates: Matrix, k: int) -> None:
     if k < 1:
-        raise UsageError(f"Found k = {k}, expected at least 1 neighbour per sentence.")
+        raise UsageError(f"Found k = {k}, expected at least 1 neighbor per sentence.")
     for rows in (queries, candidates):
         if rows.ndim != 2 or rows.dtype not in (np.float32, np.float16) or not rows.shape[1]:
             raise DataError(
@@ -281,8 +285,8 @@ def _check(queries: Matrix, candidates: Matrix, k: int) -> None:
 def _check_targets(queries: int, candidates: int, targets: Sequence[Sequence[int]]) -> None:
     if len(targets) != queries:
         raise DataError(f"Found {len(targets)} lists of targets for {queries} queries, expected one for every query.")
-    for query, wanted in enumerate(targets):
-        for target in wanted:
+    for query, rows_of_targets in enumerate(targets):
+        for target in rows_of_targets:
             if not 0 <= target < candidates:
                 raise DataError(
                     f"Found the target {target} for query {query}, expected a number from 0 to {candidates - 1}, the "

@@ -15,7 +15,7 @@ from xharness.errors import ModelError
 
 Array = npt.NDArray[Any]
 
-# The target that the losses of transformers' models leave out.
+# The target value that the losses of transformers' models ignore.
 IGNORED = -100
 
 
@@ -27,7 +27,7 @@ class Features:
         input_ids: one list of token ids per row, special tokens included, no padding.
         token_type_ids: the same shape, or None for encoders that do not read them.
         rows: per row, what ``decode`` needs to find its way back (the kind decides).
-        counts: things that happened on the way (``truncated`` texts, ``unknown_words`` ...).
+        counts: counted events (``truncated`` texts, ``unknown_words`` ...).
     """
 
     input_ids: list[list[int]]
@@ -43,15 +43,15 @@ class Features:
 
 @dataclass(frozen=True)
 class Targets:
-    """What is to be learned from rows.
+    """Training targets of rows.
 
     Attributes:
-        units: rows of each unit of training: one row, or all choices of one example. Rows from which nothing can be
-            learned are in no unit.
+        units: rows of each training unit: one row, or all choices of one example. Rows without a target are in no
+            unit.
         targets: one per unit. Classification and multiple choice: the number of the label or choice; tagging: a list
             as long as the row, with the number of the tag at first tokens and ``IGNORED`` elsewhere; span_qa:
             (start, end) in positions of the row, (0, 0) where the row has no answer.
-        counts: things that happened on the way (``unaligned`` answers ...).
+        counts: counted events (``unaligned`` answers ...).
     """
 
     units: list[tuple[int, ...]]
@@ -61,7 +61,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Context:
-    """What encoding and reading back depend on beside the examples.
+    """The settings that encoding and decoding depend on.
 
     Attributes:
         tokenizer: the checkpoint's own (a transformers tokenizer).
@@ -85,24 +85,24 @@ class Context:
 
     @cached_property
     def template(self) -> Template:
-        """The special tokens that the tokenizer puts around texts."""
+        """The special tokens that the tokenizer adds to texts."""
         return Template.of(self.tokenizer)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A shape of problem.
+    """A task kind: how examples become model inputs and model outputs become predictions.
 
     Attributes:
         auto_class: the transformers class that loads a checkpoint with its head.
         encode: (examples, context) -> Features.
-        reduce: (model output, attention mask [batch, length], rows of the batch, context) -> one array per row,
-            on the CPU; runs inside inference mode, right after the forward pass.
-        decode: (examples, features, arrays per row, context) -> one prediction per example; None for kinds that make
-            vectors, whose predictions come from comparing them (``matching``).
-        choices: the model reads an axis of choices, [batch, choices, length]; each of our rows is one choice.
-        learn: (examples, their features, context) -> Learned, with gold labels as numbers of ``context.labels``; None
-            for kinds that nothing is trained on.
+        postprocess: (model output, attention mask [batch, length], rows of the batch, context) -> one array per row,
+            on the CPU; runs in inference mode, right after the forward pass.
+        decode: (examples, features, arrays per row, context) -> one prediction per example; None for kinds that embed
+            texts, whose predictions come from comparing embeddings (``evaluation.retrieval``).
+        has_choices: the model input has an axis of choices, [batch, choices, length]; each row is one choice.
+        make_targets: (examples, their features, context) -> Targets, with gold labels as indices into
+            ``context.labels``; None for kinds that are not trained.
     """
 
     auto_class: str
@@ -114,7 +114,7 @@ class Kind:
 
 
 class NonFiniteOutput(Exception):
-    """The encoder put out NaN or infinity: the cell is repeated in float32."""
+    """The model output has NaN or infinity: the language is repeated in float32."""
 
 
 def finite(values: torch.Tensor) -> torch.Tensor:
@@ -126,9 +126,9 @@ def finite(values: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Template:
-    """The ids before, between and after one or two texts, and their token types.
+    """The special-token ids before, between and after one or two texts, and their token types.
 
-    Read off the tokenizer's own output, because encoders differ: ``<s> a </s></s> b </s>`` (XLM-R),
+    Read from the tokenizer's output, because encoders differ: ``<s> a </s></s> b </s>`` (XLM-R),
     ``[CLS] a [SEP] b [SEP]`` with types 0 and 1 (mBERT).
     """
 
@@ -142,7 +142,7 @@ class Template:
 
     @classmethod
     def of(cls, tokenizer: Any) -> Template:
-        """Read the template off a tokenizer."""
+        """Read the template from a tokenizer's output."""
         text = "a"
         inner = list(tokenizer(text, add_special_tokens=False)["input_ids"])
         single = list(tokenizer(text)["input_ids"])
@@ -176,7 +176,7 @@ class Template:
         return len(self.pair_before) + len(self.pair_between) + len(self.pair_after)
 
     def pair(self, first: list[int], second: list[int]) -> tuple[list[int], list[int] | None]:
-        """Return the ids, and the token types if any, of two texts put together."""
+        """Return the ids, and the token types if any, of a pair of texts."""
         ids = [*self.pair_before, *first, *self.pair_between, *second, *self.pair_after]
         if self.pair_types is None:
             return ids, None
@@ -189,6 +189,6 @@ def _find(ids: list[int], inner: list[int], start: int) -> int:
         if inner and ids[position : position + len(inner)] == inner:
             return position
     raise ModelError(
-        "The tokenizer changes a text when it puts special tokens around it, so the places of words cannot be "
-        "told. Use a checkpoint with a fast tokenizer (tokenizer.json)."
+        "The tokenizer changes a text when it adds special tokens, so the positions of words are not known. "
+        "Use a checkpoint with a fast tokenizer (tokenizer.json)."
     )

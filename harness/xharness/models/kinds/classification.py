@@ -14,7 +14,7 @@ from xharness.models.kinds.base import Array, Context, Features, Kind, Targets, 
 
 
 def encode(examples: Sequence[Pair], context: Context) -> Features:
-    """Return one row per pair: text_a first, cut longest-first to the maximal length."""
+    """Return one row per pair: text_a first, truncated longest-first to the maximum length."""
     first = [e.text_a for e in examples]
     second = [e.text_b for e in examples]
     if context.input.csv_quoting:
@@ -25,20 +25,20 @@ def encode(examples: Sequence[Pair], context: Context) -> Features:
 
 
 def quoted(text: str) -> str:
-    """Return a text as the 2020 scripts saw it: written by csv with quoting, read back without.
+    """Return a text as the 2020 scripts saw it: written by csv with quoting, read without.
 
     >>> print(quoted('a "yes"!'))
     "a ""yes""!"
     """
     out = io.StringIO()
-    # A field beside it, because csv quotes an empty line of a single field, and tabs as in the original.
+    # With a second field, because csv quotes an empty line of a single field; tab-separated as in the original.
     csv.writer(out, delimiter="\t", lineterminator="").writerow([text, ""])
     return out.getvalue().removesuffix("\t")
 
 
 def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
     """Return the index of the largest of the logits [batch, labels], one number per row."""
-    # In bfloat16 two logits are often equal; argmax then takes the first, on every device the same.
+    # In bfloat16 two logits are often equal; argmax then takes the first, the same on every device.
     best = finite(output.logits).float().cpu().numpy().argmax(axis=-1)
     return list(best)
 
@@ -49,7 +49,7 @@ def decode(examples: Sequence[Pair], features: Features, outputs: list[Array], c
 
 
 def make_targets(examples: Sequence[Pair], features: Features, context: Context) -> Targets:
-    """Return one unit per pair, with the number of its label."""
+    """Return one unit per pair, with the index of its label."""
     return Targets([(row,) for row in range(len(examples))], [context.numbers[e.label] for e in examples])
 
 

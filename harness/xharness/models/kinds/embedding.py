@@ -12,7 +12,7 @@ from xharness.models.kinds.base import Array, Context, Features, Kind, finite
 
 
 def encode(texts: Sequence[str], context: Context) -> Features:
-    """Return one row per text, stripped and cut at the end."""
+    """Return one row per text, stripped and truncated at the end."""
     prepared = [context.input.prefix + text.strip() for text in texts]
     encoded = context.tokenizer(prepared, truncation=True, max_length=context.max_length)
     types = encoded.get("token_type_ids") if "token_type_ids" in context.tokenizer.model_input_names else None
@@ -20,10 +20,10 @@ def encode(texts: Sequence[str], context: Context) -> Features:
 
 
 def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
-    """Return one float32 array [layers, width] per row: the pooled states of the chosen layers.
+    """Return one float32 array [layers, width] per row: the pooled hidden states of the chosen layers.
 
-    ``mean`` averages over all positions that are not padding; special tokens are among them, as in the official
-    scripts, or left out (``special_tokens: false``). ``pooler`` is the model's own output and has one layer.
+    ``mean`` averages over all positions that are not padding, with special tokens as in the official scripts, or
+    without them (``special_tokens: false``). ``pooler`` is the model's pooler output and has one layer.
     """
     settings = context.input
     if settings.pooling == "pooler":
@@ -37,16 +37,16 @@ def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Conte
 
 
 def _mean(hidden: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    # Not a plain product: infinity times 0 in a padded place would be NaN.
+    # Not a plain product: infinity times 0 at a padded position would be NaN.
     return hidden.float().masked_fill(weights == 0, 0.0).sum(1) / weights.sum(1)
 
 
 def _inner(mask: torch.Tensor, context: Context) -> torch.Tensor:
-    """Return the mask without special tokens; a text that has nothing else keeps them."""
-    place = torch.arange(mask.shape[1], device=mask.device)
+    """Return the mask without special tokens; a text without other tokens keeps them."""
+    position = torch.arange(mask.shape[1], device=mask.device)
     lengths = mask.sum(1, keepdim=True)
     before, after = len(context.template.before), len(context.template.after)
-    inner = ((place >= before) & (place < lengths - after)).to(mask.dtype)
+    inner = ((position >= before) & (position < lengths - after)).to(mask.dtype)
     return torch.where(inner.sum(1, keepdim=True) > 0, inner, mask)
 
 

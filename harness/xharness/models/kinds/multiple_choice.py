@@ -13,9 +13,9 @@ from xharness.models.kinds.base import Array, Context, Features, Kind, Targets, 
 
 
 def encode(examples: Sequence[Choice], context: Context) -> Features:
-    """Return one row per choice: the prompt, then the choice, cut longest-first to the maximal length.
+    """Return one row per choice: the prompt, then the choice, truncated longest-first to the maximum length.
 
-    The prompt's words are the official ones of XTREME-R's run_xcopa.py; they stand in the spec.
+    The prompt is the official one of XTREME-R's run_xcopa.py, as given in the spec.
     """
     prompts = [context.input.prompt.format(context=e.context, question=e.question) for e in examples]
     first = [prompt for prompt, e in zip(prompts, examples, strict=True) for _ in e.choices]
@@ -26,36 +26,36 @@ def encode(examples: Sequence[Choice], context: Context) -> Features:
 
 
 def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
-    """Return the score of each choice, from logits [batch, 1]: every row is given to the model as an only choice."""
+    """Return the score of each choice, from logits [batch, 1]: every row is passed to the model as a single choice."""
     return list(finite(output.logits)[:, 0].float().cpu().numpy())
 
 
 def decode(examples: Sequence[Choice], features: Features, outputs: list[Array], context: Context) -> list[str]:
-    """Return the label of the choice with the largest score; of equal ones the first."""
-    labels, place = [], 0
+    """Return the label of the choice with the largest score; the first if scores are equal."""
+    labels, row = [], 0
     for example in examples:
-        scores = [float(score) for score in outputs[place : place + len(example.choices)]]
+        scores = [float(score) for score in outputs[row : row + len(example.choices)]]
         labels.append(context.labels[scores.index(max(scores))])
-        place += len(example.choices)
+        row += len(example.choices)
     return labels
 
 
 def make_targets(examples: Sequence[Choice], features: Features, context: Context) -> Targets:
-    """Return one unit per example, with the rows of its choices and the number of the right one.
+    """Return one unit per example, with the rows of its choices and the index of the correct one.
 
     Raises:
-        DataError: an example has more or fewer choices than there are labels: choices of a batch make one tensor.
+        DataError: an example has more or fewer choices than there are labels: the choices of a batch form one tensor.
     """
     units: list[tuple[int, ...]] = []
-    place, expected = 0, len(context.labels)
+    row, expected = 0, len(context.labels)
     for example in examples:
         if len(example.choices) != expected:
             raise DataError(
                 f"The example '{example.id}' has {len(example.choices)} choices, and the task has {expected} labels "
                 f"({', '.join(context.labels)}): each label stands for one choice. Correct the data, or the spec."
             )
-        units.append(tuple(range(place, place + expected)))
-        place += expected
+        units.append(tuple(range(row, row + expected)))
+        row += expected
     return Targets(units, [context.numbers[e.label] for e in examples])
 
 

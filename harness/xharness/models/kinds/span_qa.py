@@ -20,14 +20,14 @@ NOWHERE = (-1, -1)
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a context that stands in one row.
+    """The part of a context in one row.
 
     Attributes:
         example: index of the question.
-        start: number in the context of the first token that stands here.
+        start: index in the context of the window's first token.
         offset: position in the row of the first context token.
         spans: [tokens, 2] first and one-past-last character of each context token.
-        own: [tokens] whether this window is the one with most context around the token.
+        own: [tokens] whether this window has the most context around the token of all windows.
     """
 
     example: int
@@ -38,7 +38,7 @@ class Window:
 
 
 def encode(examples: Sequence[Question], context: Context) -> Features:
-    """Return one row per window: question, then a stretch of the context, ``doc_stride`` apart."""
+    """Return one row per window: the question, then a part of the context; windows are ``doc_stride`` apart."""
     if not context.tokenizer.is_fast:
         raise ModelError(
             "Question answering needs the place of each token in the text, and this checkpoint's tokenizer gives "
@@ -72,14 +72,14 @@ def encode(examples: Sequence[Question], context: Context) -> Features:
             ids, row_types = template.pair(question, list(body[start : start + length]))
             input_ids.append(ids)
             types.append(row_types or [])
-            place = len(template.pair_before) + len(question) + len(template.pair_between)
+            offset = len(template.pair_before) + len(question) + len(template.pair_between)
             stop = start + length
-            windows.append(Window(index, start, place, offsets[start:stop], owner[start:stop] == number))
+            windows.append(Window(index, start, offset, offsets[start:stop], owner[start:stop] == number))
     return Features(input_ids, types if template.pair_types is not None else None, windows)
 
 
 def _lowered(text: str) -> str:
-    """Lower-case a text without moving any character (some, such as 'İ', grow when lowered)."""
+    """Lower-case a text and keep all character offsets (characters that change length, such as 'İ', are kept)."""
     return "".join(low if len(low := c.lower()) == 1 else c for c in text)
 
 
@@ -103,13 +103,13 @@ def _owners(stretches: list[tuple[int, int]], length: int) -> Array:
     """Return, per token of a context, the number of the window where it has most context on its poorer side.
 
     The rule of the original BERT SQuAD code: the smaller of left and right context, plus a hundredth of the window's
-    length; the first window wins a tie.
+    length; the first window wins ties.
     """
     best = np.full(length, -np.inf)
     owner = np.zeros(length, dtype=np.int64)
     for number, (start, size) in enumerate(stretches):
-        place = np.arange(size)
-        score = np.minimum(place, size - 1 - place) + 0.01 * size
+        position = np.arange(size)
+        score = np.minimum(position, size - 1 - position) + 0.01 * size
         better = score > best[start : start + size]
         best[start : start + size][better] = score[better]
         owner[start : start + size][better] = number
@@ -119,12 +119,12 @@ def _owners(stretches: list[tuple[int, int]], length: int) -> Array:
 def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Context) -> list[Array]:
     """Return, per row, start and end logits [2, tokens of the context] in float32.
 
-    With ``no_answer`` those of the row's first position, which stands for it, come before them.
+    With ``no_answer`` the logits of the row's first position, which represents no answer, come first.
     """
     both = torch.stack([output.start_logits, output.end_logits], dim=1)
     finite(both.masked_fill(mask.unsqueeze(1) == 0, 0.0))
     logits = both.float().cpu().numpy()
-    # A copy: a view would keep the whole padded batch alive until the chunk is read.
+    # A copy: a view would keep the whole padded batch in memory until the chunk is decoded.
     arrays = [logits[i, :, w.offset : w.offset + len(w.spans)].copy() for i, w in enumerate(rows)]
     if context.input.no_answer:
         return [np.concatenate([logits[i, :, :1], own], axis=1) for i, own in enumerate(arrays)]
@@ -136,8 +136,9 @@ def decode(
 ) -> list[tuple[str, str]]:
     """Return (question id, answer text) of the best span of each question; '' where no span is allowed.
 
-    With ``no_answer`` also '' where the score of no answer is above the best span's by more than the threshold. That
-    score is the least of all windows, as in the original BERT SQuAD code: one window without the answer says little.
+    With ``no_answer`` also '' if the no-answer score exceeds the best span's score by more than the threshold. The
+    no-answer score is the minimum over all windows, as in the original BERT SQuAD code: a single window without the
+    answer is no evidence.
     """
     settings = context.input
     best: list[tuple[float, int, int, int] | None] = [None] * len(examples)
@@ -147,9 +148,9 @@ def decode(
             null[window.example] = min(null[window.example], float(logits[0, 0]) + float(logits[1, 0]))
             logits = logits[:, 1:]
         candidate = _best_span(logits, window, settings.n_best, settings.max_answer_length)
-        known = best[window.example]
-        # Strictly better: of equal spans the earlier window's is kept, as by the stable sort of the original.
-        if candidate is not None and (known is None or candidate[0] > known[0]):
+        best_so_far = best[window.example]
+        # Strictly better: of equal spans the earlier window's is kept, as with the stable sort of the original.
+        if candidate is not None and (best_so_far is None or candidate[0] > best_so_far[0]):
             best[window.example] = (candidate[0], row, candidate[1], candidate[2])
     if settings.no_answer:
         best = [
@@ -170,14 +171,14 @@ def _best_span(logits: Array, window: Window, n_best: int, longest: int) -> tupl
     """
     if not len(window.spans):
         return None
-    # Descending and stable, so that of equal logits the first place comes first.
+    # Descending and stable, so that of equal logits the first position comes first.
     starts = np.argsort(-logits[0], kind="stable")[:n_best]
     ends = np.argsort(-logits[1], kind="stable")[:n_best]
     length = ends[None, :] - starts[:, None] + 1
     allowed = (length >= 1) & (length <= longest) & window.own[starts][:, None]
     if not allowed.any():
         return None
-    # Added in double precision, as the scripts' Python floats are.
+    # Added in double precision, like the Python floats of the scripts.
     sums = logits[0][starts][:, None].astype(np.float64) + logits[1][ends][None, :]
     total = np.where(allowed, sums, -np.inf)
     row, column = np.unravel_index(int(total.argmax()), total.shape)
@@ -192,17 +193,17 @@ def _text(example: Question, features: Features, row: int, first: int, last: int
         tokens = context.tokenizer.convert_ids_to_tokens(ids)
         piece = context.tokenizer.convert_tokens_to_string(tokens)
         return answer_in_words(example.context, start, stop, piece, context.input.lowercase)
-    # Sentencepiece counts the space before a word as part of it.
+    # SentencePiece counts the space before a word as part of it.
     return example.context[start:stop].strip()
 
 
 def make_targets(examples: Sequence[Question], features: Features, context: Context) -> Targets:
     """Return one unit per window, with the (start, end) positions in the row of the first gold answer.
 
-    A window that does not hold the whole answer learns (0, 0), the row's first position, as in the original BERT
-    SQuAD code. So do all windows of a question without an answer, with ``no_answer``; else it is left out and counted
-    (``unanswerable``), as is one whose answer does not stand in the context (``unaligned``). Also counted: answers so
-    long that no window holds them whole (``split_answers``).
+    A window that does not contain the complete answer has the target (0, 0), the row's first position, as in the
+    original BERT SQuAD code. With ``no_answer`` this is also the target of all windows of a question without an answer;
+    otherwise such questions are left out and counted (``unanswerable``), as are questions whose answer is not in the
+    context (``unaligned``). Also counted: answers that are too long for any window (``split_answers``).
     """
     counts = {"unaligned": 0, "unanswerable": 0, "split_answers": 0}
     spans: list[tuple[int, int] | None] = []
@@ -221,10 +222,10 @@ def make_targets(examples: Sequence[Question], features: Features, context: Cont
         if example_spans is None:
             continue
         first, last = example_spans[0] - window.start, example_spans[1] - window.start
-        held = first >= 0 and last < len(window.spans)
+        inside = first >= 0 and last < len(window.spans)
         units.append((row,))
-        targets.append((window.offset + first, window.offset + last) if held else (0, 0))
-        if held:
+        targets.append((window.offset + first, window.offset + last) if inside else (0, 0))
+        if inside:
             split.discard(window.example)
     counts["split_answers"] = len(split)
     return Targets(units, targets, counts)
@@ -233,23 +234,24 @@ def make_targets(examples: Sequence[Question], features: Features, context: Cont
 def _places(examples: int, windows: list[Window]) -> list[Array]:
     """Return, per example, the first and one-past-last characters of all tokens of its context, from its windows."""
     parts: list[list[Array]] = [[np.empty((0, 2), dtype=np.int64)] for _ in range(examples)]
-    known = [0] * examples
+    seen = [0] * examples
     for window in windows:
-        parts[window.example].append(window.spans[known[window.example] - window.start :])
-        known[window.example] = window.start + len(window.spans)
+        parts[window.example].append(window.spans[seen[window.example] - window.start :])
+        seen[window.example] = window.start + len(window.spans)
     return [np.concatenate(part) for part in parts]
 
 
 def _covering(example: Question, places: Array) -> tuple[int, int] | None:
-    """Return the numbers of the first and last tokens that hold a character of the first answer; None if none do."""
+    """Return the numbers of the first and last tokens with a character of the first answer; None if there is none."""
     answer, start = example.answers[0], example.starts[0]
     if start < 0 or not answer.strip():
         return None
-    # Sentencepiece counts the space before a word as part of it: a blank at the answer's end would take the next word.
+    # SentencePiece counts the space before a word as part of it: a space at the answer's end would include the next
+    # word.
     first = start + len(answer) - len(answer.lstrip())
     stop = start + len(answer.rstrip())
-    held = np.flatnonzero((places[:, 0] < stop) & (places[:, 1] > first))
-    return (int(held[0]), int(held[-1])) if len(held) else None
+    overlapping = np.flatnonzero((places[:, 0] < stop) & (places[:, 1] > first))
+    return (int(overlapping[0]), int(overlapping[-1])) if len(overlapping) else None
 
 
 KIND = Kind("AutoModelForQuestionAnswering", encode, postprocess, decode, make_targets=make_targets)

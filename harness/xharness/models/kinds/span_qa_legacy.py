@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# The blanks at which the SQuAD code of transformers 2.x splits a context into words.
+# The whitespace at which the SQuAD code of transformers 2.x splits a context into words.
 _BLANK = " \t\r\n\u202f"
 
-# Where BERT's basic tokenizer sees a Chinese character.
+# The code points that BERT's basic tokenizer treats as Chinese characters.
 _IDEOGRAPHS = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -22,21 +22,21 @@ _IDEOGRAPHS = (
 
 
 def answer_in_words(context: str, start: int, stop: int, piece: str, lowercase: bool = False) -> str:
-    """Return the answer for the characters ``start:stop`` of a context, recovered the old way.
+    """Return the answer for the characters ``start:stop`` of a context, recovered as in 2020.
 
-    The whole words around the span are joined by one space. A copy of them is taken apart as BERT's basic tokenizer
-    does it (punctuation and Chinese characters between spaces), and the piece that the tokens spell is looked for
-    in the copy. If it is there, and both texts have as many characters apart from spaces, the words are cut back to
-    it; else they are returned whole. In Chinese a piece of two characters is never found in a copy that has spaces
-    between them, so whole clauses are returned: the main reason why the published numbers for zh are low.
+    The complete words around the span are joined by single spaces. A copy is tokenized by BERT's basic tokenizer
+    (spaces around punctuation and Chinese characters), and the text of the predicted tokens is searched in the copy. If
+    it is found, and both texts have the same number of characters apart from spaces, the words are cut to it; otherwise
+    all words are returned. In Chinese two adjacent characters are never found in a copy that has a space between them,
+    so complete clauses are returned: the main reason why the published numbers for zh are low.
 
-    Source: the method described in the comments of google-research/bert, run_squad.py; restated.
+    Source: the method described in the comments of google-research/bert, run_squad.py; reimplemented.
 
     Args:
-        context: where the span is.
-        start, stop: its characters.
-        piece: what its tokens spell (``convert_tokens_to_string``).
-        lowercase: the input was lower-cased, so the copy is, too, and loses its accents.
+        context: the text with the span.
+        start, stop: first and one-past-last character of the span.
+        piece: the text of the predicted tokens (``convert_tokens_to_string``).
+        lowercase: the input was lower-cased, so the copy is lower-cased, too, and loses its accents.
     """
     while start < stop and context[start] in _BLANK:
         start += 1
@@ -49,19 +49,19 @@ def answer_in_words(context: str, start: int, stop: int, piece: str, lowercase: 
         last += 1
     words = " ".join(w for w in re.split(f"[{_BLANK}]+", context[first:last]) if w)
     piece = " ".join(piece.split())
-    apart = _taken_apart(words, lowercase)
-    place = apart.find(piece)
-    # Characters that are not spaces are gone over by number, if both texts have the same number.
-    places = [i for i, c in enumerate(words) if c != " "]
-    if not piece or place < 0 or len(places) != len(apart.replace(" ", "")):
+    tokenized = _basic_tokenize(words, lowercase)
+    position = tokenized.find(piece)
+    # Characters other than spaces are matched by their index, if both texts have the same number of them.
+    positions = [i for i, c in enumerate(words) if c != " "]
+    if not piece or position < 0 or len(positions) != len(tokenized.replace(" ", "")):
         return words
-    before = len(apart[:place].replace(" ", ""))
-    inside = len(apart[: place + len(piece)].replace(" ", ""))
-    return words[places[before] : places[inside - 1] + 1]
+    before = len(tokenized[:position].replace(" ", ""))
+    inside = len(tokenized[: position + len(piece)].replace(" ", ""))
+    return words[positions[before] : positions[inside - 1] + 1]
 
 
-def _taken_apart(text: str, lowercase: bool) -> str:
-    """Return a text as BERT's basic tokenizer takes it apart, joined by single spaces."""
+def _basic_tokenize(text: str, lowercase: bool) -> str:
+    """Return the tokens of BERT's basic tokenizer for a text, joined by single spaces."""
     cleaned = "".join(" " if _is_blank(c) else c for c in text if _is_blank(c) or not _is_control(c))
     cleaned = "".join(f" {c} " if _is_ideograph(c) else c for c in cleaned)
     if lowercase:

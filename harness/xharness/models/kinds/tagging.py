@@ -1,4 +1,4 @@
-"""Token classification (PAN-X, UDPOS), labels at first subwords."""
+"""Token classification (PAN-X, UDPOS) with the label at the first token of each word."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from xharness.models.kinds.base import IGNORED, Array, Context, Features, Kind, 
 def encode(examples: Sequence[Tagged], context: Context) -> Features:
     """Return one or more rows per sentence, split between words only.
 
-    A word without tokens, or with more than fit into a row, becomes the unknown token, so that every word keeps
-    a place to read its tag from (google-research/xtreme, utils_tag.py). ``rows`` holds, per row, the index of its
-    sentence and the positions of the first tokens.
+    A word without tokens, or with more than fit into a row, becomes the unknown token, so that every word has a
+    position to read its tag from (google-research/xtreme, utils_tag.py). ``rows`` has, per row, the index of its
+    sentence and the positions of the first token of each word.
     """
     template = context.template
     after = list(template.after)
@@ -83,7 +83,7 @@ def postprocess(output: Any, mask: torch.Tensor, rows: list[Any], context: Conte
 def decode(
     examples: Sequence[Tagged], features: Features, outputs: list[Array], context: Context
 ) -> list[tuple[str, ...]]:
-    """Return the tags of each sentence, its rows joined again."""
+    """Return the tags of each sentence, with its rows joined again."""
     parts: list[list[Array]] = [[] for _ in examples]
     for (index, _), tags in zip(features.rows, outputs, strict=True):
         parts[index].append(np.asarray(tags))
@@ -97,13 +97,13 @@ def make_targets(examples: Sequence[Tagged], features: Features, context: Contex
     learned = [0] * len(examples)
     for row, (index, first) in enumerate(features.rows):
         if not first:
-            # Nothing but special tokens; the mean over no tags at all would be NaN.
+            # Only special tokens; the mean loss over no tags would be NaN.
             continue
         start = learned[index]
         learned[index] += len(first)
         target = [IGNORED] * len(features.input_ids[row])
-        for place, tag in zip(first, examples[index].tags[start : learned[index]], strict=True):
-            target[place] = context.numbers[tag]
+        for position, tag in zip(first, examples[index].tags[start : learned[index]], strict=True):
+            target[position] = context.numbers[tag]
         units.append((row,))
         targets.append(target)
     return Targets(units, targets, {"empty": len(features.rows) - len(units)})
