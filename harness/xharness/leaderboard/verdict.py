@@ -29,15 +29,15 @@ class CheckedScore(Strict):
 
     Attributes:
         scores: name -> percent.
-        n: examples scored; ``expected_n`` of the complete split, None where not known for sure.
-        data_hash, data_status, spec_hash: the gold that they were scored against.
-        data_source, data_revision: where the check had that gold from, as a result file says it: the Hub's data set
-            or the file as published, and never a folder of its machine; the Hub's sha, None for a folder.
-        intervals: name -> the two ends of the 95 % interval over examples.
-        whole: whether the language counts towards a benchmark's mean (``results.Score.complete``).
-        candidates: retrieval among many: ``n``, ``expected_n`` and ``hash`` of what was searched, as in a result file.
-        counts: things that happened on the way (``missing`` answers ...).
-        cut_training: what the record says of training data that was not whole, as ``Submission.cut_training``.
+        n: number of scored examples; ``expected_n`` of the complete split, None if not known for sure.
+        data_hash, data_status, spec_hash: the gold data.
+        data_source, data_revision: source of the gold data as in a result file: the data set on the Hub or the
+            published file, never a local folder; the commit on the Hub, None for a folder.
+        intervals: name -> both ends of the 95 % interval over examples.
+        whole: whether the language counts towards a benchmark's mean (``results.score.Score.whole``).
+        candidates: of retrieval: ``n``, ``expected_n`` and ``hash`` of the searched candidates, as in a result file.
+        counts: counts of events such as ``missing`` answers.
+        cut_training: how the training data was reduced, as in ``Submission.cut_training``.
     """
 
     scores: dict[str, Finite]

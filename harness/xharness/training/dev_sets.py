@@ -110,9 +110,9 @@ def score_dev_set(
     was_training = model.training
     model.eval()
     try:
-        with model.task_model(probe.head) as shell:
-            context = _context(probe, tokenizer, positions)
-            features: Features = probe._features.setdefault("features", kind.encode(probe.examples, context))
+        with model.shell(dev_set.head) as task_model:
+            context = _context(dev_set, tokenizer, positions)
+            features: Features = dev_set._features.setdefault("features", kind.encode(dev_set.examples, context))
             layers = int(model.encoder.config.num_hidden_layers)
             dtype = "bfloat16" if bf16 else "float32"
             encoder = LoadedModel(task_model, tokenizer, device, dtype, positions, layers)

@@ -222,7 +222,7 @@ def remarks(section: Section) -> list[str]:
 
 def details(section: Section, name: str) -> list[str]:
     """Return what else a target's scores depend on: data, heads, layers, thresholds, and what happened on the way."""
-    ignored = ("seed ", "checkpoint selected by english-dev")
+    ignored = ("seed ", "chosen by english-dev")
     return [escape_markdown(note) for note in _of_target(section, name) if not note.startswith(ignored)]
 
 

@@ -11,13 +11,7 @@ from typing import Any
 from xharness.checkpoints.training_record import ENGLISH_DEV
 from xharness.errors import NothingToDo, OutputError, UsageError, XharnessError
 from xharness.evaluation import runner as evaluation_runner
-from xharness.evaluation.evaluator import Evaluator, TunedCheckpoint
-from xharness.evaluation.model_cache import ModelCache
-from xharness.evaluation.plan import Step
-from xharness.evaluation.prepare import Options, Prepared, prepare
-from xharness.evaluation.retrieval.compare import RetrievalPredictor
-from xharness.evaluation.run_folder import run_folder
-from xharness.metrics.seeds import COMPLETE, DIVERGED, FAILED
+from xharness.evaluation.prepare import Options, prepare
 from xharness.models import devices
 from xharness.results.aggregate import Results, aggregate
 from xharness.results.score import Score
@@ -160,101 +154,18 @@ class TuningRun:
         self.failures.messages += results.provenance["failures"]
         return results
 
-    def _score(self, done: _Done, found: dict[Key, list[Score]], folders: dict[Key, Path]) -> None:
-        """Score all that is asked of a training, state after state, so that each is loaded once."""
-        candidates.clear_cache()
-        wanted: dict[str, list[tuple[str, Step, str]]] = {}
-        for chosen in (ENGLISH_DEV, *self.plan.tuning.also):
-            for step in done.job.targets:
-                for language in step.languages:
-                    selection = done.selection(chosen, step.task, language)
-                    if selection is not None:
-                        wanted.setdefault(str(selection["folder"]), []).append((chosen, step, language))
-        for name, cells in wanted.items():
-            try:
-                state = _State(done, resolve.read_checkpoint(str(done.folder / name)), self.device, self.dtype)
-            except XharnessError as error:
-                self.failures += [f"{step.task} {code}, {chosen}: {error}" for chosen, step, code in cells]
-                self.errors.append(error)
-                continue
-            with bar(f"{done.job.training_set}, seed {done.told.seed}", None, self.progress) as shown:
-                for chosen, step, language in cells:
-                    key = (done.job.track, chosen, done.told.seed)
-                    shown.set_postfix_str(f"{step.task} {language} {chosen}")
-                    try:
-                        score = self._cell(state, key, step, language, folders, shown)
-                    except OutputError:
-                        raise
-                    except XharnessError as error:
-                        self.errors.append(error)
-                        self.failures.append(f"{step.task} {language}, seed {key[2]}, {chosen}: {error}")
-                        self.say(self.failures[-1])
-                        continue
-                    found.setdefault(key, []).append(score)
-
-    def _cell(self, state: _State, key: Key, step: Step, language: str, folders: dict[Key, Path], shown: Any) -> Score:
-        """Return the score of a cell; one of the very same state that was chosen in another way too is copied."""
-        assert step.spec is not None
-        prepared = self._prepared(*key)
-        if key not in folders:
-            folders[key] = run_folder(prepared, self.output, self.dtype, self.say)
-            self.runs.append(str(folders[key]))
-        folder = folders[key]
-        tuned = self._tuned(state, key[1], step, language)
-        if (step.task, language) not in state.known:
-            labels = labels_for(step.spec, state.checkpoint.id2label)
-            if labels is None:
-                raise ModelError(f"{state.checkpoint.name}: its head has other labels than {step.task}.")
-            ready = replace(step, state="ready", reason="", labels=labels, head=None)
-            comparer = RetrievalPredictor(folder / "vectors", prepared.data_dir, self.device, prepared.checkpoint.id)
-            desk = Evaluator(prepared, folder, state.shelf, comparer, self.say, tuned=tuned)
-            score = desk.evaluate(ready, language, shown)
-            state.known[step.task, language] = (score, folder)
-            return score
-        same, other = state.known[step.task, language]
-        score = replace(
-            same,
-            settings=prepared.options.settings(self.dtype),
-            tuned=tuned.record,
-            selected_by=tuned.selection_for(same.data_hash),
+    def _results(self, key: Key, scorer: TuneScorer, as_is: Results | None) -> Results:
+        """Return the results of a run folder; the headline includes the targets that were scored as they are."""
+        included = as_is if key[1] == ENGLISH_DEV else None
+        specs = {step.task: step.spec for step in self.prepared.steps if step.spec is not None}
+        return aggregate(
+            [*_scores(included), *scorer.scores[key]],
+            specs,
+            benchmark=self.prepared.selection.benchmark,
+            provenance=self._provenance(key, str(scorer.folders[key]), scorer.scores[key], included),
         )
 
-    def _prepared(self, track: str, chosen: str, seed: int) -> Prepared:
-        options = replace(self.prepared.options, seed=seed, head=None, tune=self.plan.tuning.record(track, chosen))
-        return replace(self.prepared, options=options)
-
-    def _tuned(self, state: _State, chosen: str, step: Step, language: str) -> TunedCheckpoint:
-        done, job, part = state.done, state.done.job, state.done.plan.parts[0]
-        selection = done.selection(chosen, step.task, language)
-        assert selection is not None
-        record = {
-            "id": state.checkpoint.id,
-            "training_set": job.training_set,
-            "key": done.folder.parent.name,
-            "seed": done.told.seed,
-            "languages": list(job.plan.options.languages),
-            "recipe": part.settings.recipe,
-            "settings_hash": part.settings.hash,
-            "spec_hash": part.spec.hash,
-            "data_hash": part.train.hash,
-            "n": len(part.train.examples),
-            "data_status": sorted({each.status for each in part.train.parts}),
-            "step": selection["step"],
-            **({"of": selection["of"]} if "of" in selection else {}),
-            "status": done.told.state,
-            **({"after": job.after.training_set} if job.after is not None else {}),
-        }
-        by = job.headline if chosen == ENGLISH_DEV else chosen
-        hashes: frozenset[str] = frozenset()
-        if by == ENGLISH_DEV:
-            hashes = job.chosen_on
-        elif by == TARGET_DEV:
-            hashes = frozenset(w.data_hash for w in job.watched if (w.spec.name, w.language) == (step.task, language))
-        return TunedCheckpoint(job.track, by, record, hashes)
-
-    def _provenance(
-        self, track: str, chosen: str, seed: int, folder: Path, scores: list[Score], beside: list[Score]
-    ) -> dict[str, Any]:
+    def _provenance(self, key: Key, folder: str, scores: list[Score], as_is: Results | None) -> dict[str, Any]:
         checkpoint = self.prepared.checkpoint
         track, chosen, seed = key
         facts = {
