@@ -208,7 +208,7 @@ def test_a_licence_of_the_publisher_stands_in_place_of_all(gathered: Callable[..
     licence = card_prose.Licence(id="other", name="ours", link="https://a.org", why="We say so.")
     terms = gathered("mnli", facts=FACTS.model_copy(update={"licence": licence}), runs=[]).terms
     assert (terms.id, terms.name, terms.why) == ("other", "ours", ("We say so.",))
-    assert licences.terms(card_prose.load("adopted"), [], None, None) is None
+    assert licences.derive_terms(card_prose.load("adopted"), [], None, None) is None
 
 
 # --- The check before sending ---------------------------------------------------------------------

@@ -136,7 +136,7 @@ def test_a_record_with_nan_is_refused(gathered: Callable[..., Card]) -> None:
     found.losses.append([2, "mnli", float("nan"), 0.0])
     assert str(training_record.record_problems(found)).startswith("losses is ")
     with pytest.raises(PublishError, match="cannot be written as JSON"):
-        publishing_runs.as_json({"loss": float("nan")})
+        publishing_runs.to_json_bytes({"loss": float("nan")})
 
 
 def test_data_that_a_task_does_not_have_is_told_first(gathered: Callable[..., Card]) -> None:
