@@ -200,7 +200,7 @@ def _front_matter_problems(head: dict[str, Any]) -> Iterator[str]:
     yield from (f"{name}: field required." for name in _NEEDED if name not in head)
     for name, value in head.items():
         if name not in _KEYS:
-            yield f"{name}: unknown field of a model card.{did_you_mean(name, _KEYS)}"
+            yield f"{name}: no such field of a model card.{did_you_mean(name, _KEYS)}"
         elif not isinstance(value, _KEYS[name]) or not value:
             yield f"{name}: found {value!r}, expected a non-empty {_KEYS[name].__name__}."
         elif isinstance(value, list) and name != "model-index" and not all(isinstance(v, str) for v in value):
