@@ -67,12 +67,8 @@ def gather_facts(
     prose = _prose(tasks, phase, record is None)
     base = _base_model(record, own, facts, missing)
     terms, summary = licences.derive_terms(prose, tasks, base, facts.licence), facts.summary or prose.summary
-    if facts.developed_by is None:
-        missing.fields["developed_by"] = "a card names who is responsible for the checkpoint."
-    if facts.licence is None and (prose.licence.id == GIVEN or (base is not None and terms is None)):
-        missing.fields["licence"] = "model_cards/ has no license for such weights."
-    if summary is None:
-        missing.fields["summary"] = "model_cards/ has no summary for this checkpoint."
+    unlicensed = facts.licence is None and (prose.licence.id == GIVEN or (base is not None and terms is None))
+    _require(missing, developed_by=facts.developed_by is not None, licence=not unlicensed, summary=summary is not None)
     scores = card_scores.merge_runs(runs)
     missing.problems += _interval_problems(scores)
     warnings = _warnings(record, training, allow_collapsed, public, missing)
@@ -102,6 +98,16 @@ def gather_facts(
         scores=scores,
         checkpoint=checkpoint.id,
     )
+
+
+def _require(missing: MissingFacts, **is_known: bool) -> None:
+    """Add the facts that every card needs and that are not known to ``missing``."""
+    reasons = {
+        "developed_by": "a card names who is responsible for the checkpoint.",
+        "licence": "model_cards/ has no license for such weights.",
+        "summary": "model_cards/ has no summary for this checkpoint.",
+    }
+    missing.fields |= {name: reasons[name] for name, known in is_known.items() if not known}
 
 
 def _load_record(folder: Path) -> Record | None:
