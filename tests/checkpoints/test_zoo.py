@@ -226,7 +226,7 @@ def test_a_headline_says_what_it_is():
 
 
 def test_a_card_of_a_folder_is_shown_without_what_a_terminal_obeys(tmp_path):
-    with pytest.raises(ModelError, match=r"there is no README\.md in this folder.*xharness publish"):
+    with pytest.raises(ModelError, match=r"no README\.md in this folder.*xharness publish"):
         run("show", tmp_path)
     evil = '---\ntitle: "a\\x9bb\\e[31m"\nday: 2026-11-21\nvalue: .nan\n---\n# Card\x1b]0;x\x07 \u202e \x9b2J ไทย\n'
     (tmp_path / "README.md").write_text(evil, encoding="utf-8")
@@ -238,7 +238,7 @@ def test_a_card_of_a_folder_is_shown_without_what_a_terminal_obeys(tmp_path):
     assert content["metadata"] == {"title": "ab[31m", "day": "2026-11-21", "value": "nan"}
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    for head, sentence in (("\n".join(lines), "more than 100,000 values"), ("a: &a [*a]", "nested without end")):
+    for head, sentence in (("\n".join(lines), "more than 100,000 values"), ("a: &a [*a]", "nested too deeply")):
         (tmp_path / "README.md").write_text(f"---\n{head}\n---\n", encoding="utf-8")
         with pytest.raises(ModelError, match=sentence):
             run("show", tmp_path, "--json")

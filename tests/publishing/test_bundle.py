@@ -76,7 +76,7 @@ def test_a_base_that_was_written_down_with_its_path_is_said(mine, runner):
     base = {"name": "/home/ann/tiny", "id": "0" * 64}
     change_json(mine.folder / "xharness.json", base=base)
     found = runner("publish", mine.folder, "org/tiny", "--no-results", "--facts", mine.facts)
-    assert "it names the base '/home/ann/tiny'" in found.err
+    assert "it names the base model '/home/ann/tiny'" in found.err
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_results_of_another_checkpoint(mine, runner, tmp_path):
     change_json(other / "run.json", model="elsewhere", model_hash="f" * 64)
     found = runner("publish", *mine.arguments())
     assert found.exit_code == 0
-    assert "left out: 1 RUN: of another checkpoint" in found.err
+    assert "left out: 1 run: of another checkpoint" in found.err
     named = runner("publish", *mine.arguments(), "--results", other)
     assert named.exit_code == 0  # it was met below the folder before
     named = runner("publish", mine.folder, "org/tiny", "--results", other, "--facts", mine.facts)
@@ -157,17 +157,17 @@ def development(mine: Publishable) -> None:
         (lambda mine: broken_result(mine, spec_hash="0" * 12), "another version of the task's spec"),
         (lambda mine: broken_result(mine, model_hash="0" * 64), "model_hash is 000000000000"),
         (lambda mine: broken_result(mine, language="xx"), "has no language 'xx'"),
-        (lambda mine: broken_result(mine, scores={"accuracy": 140.0}), "scores.accuracy is 140.0, which cannot be"),
+        (lambda mine: broken_result(mine, scores={"accuracy": 140.0}), "scores.accuracy is 140.0, which is impossible"),
         (
             lambda mine: broken_result(mine, scores={"accuracy": 99.0}, intervals={"accuracy": [20.0, 30.0]}),
             "with the interval 20.0 to 30.0",
         ),
         (twice, "are both a score of xnli in de"),
-        (trial, "no RUN of this checkpoint was found (left out: 1 RUN: trials"),
-        (development, "1 RUN: scores on development data"),
-        (lambda mine: shutil.rmtree(mine.run / "results"), "1 RUN: without any result yet"),
-        (lambda mine: (mine.run / "run.json").unlink(), "there is no RUN in this folder"),
-        (lambda mine: shutil.rmtree(mine.results), "there is no such folder"),
+        (trial, "no run of this checkpoint was found (left out: 1 run: trials"),
+        (development, "1 run: scores on development data"),
+        (lambda mine: shutil.rmtree(mine.run / "results"), "1 run: no result yet"),
+        (lambda mine: (mine.run / "run.json").unlink(), "no run in this folder"),
+        (lambda mine: shutil.rmtree(mine.results), "folder does not exist"),
     ],
 )
 def test_results_that_cannot_be_published(mine, runner, damage, said):
@@ -188,7 +188,7 @@ def test_one_run_made_with_the_folder_and_one_with_its_copy_on_the_hub(mine):
     ready = bundle.prepare(mine.folder, "org/tiny", read_facts(mine.facts), results=[mine.results])
     assert ready.shas == {"a" * 40}
     assert sum(file.path.startswith("results/") for file in ready.files) == 3
-    with pytest.raises(PublishError, match="no RUN of this checkpoint"):  # under another name it is somebody else's
+    with pytest.raises(PublishError, match="no run of this checkpoint"):  # under another name it is somebody else's
         bundle.prepare(mine.folder, "org/other", read_facts(mine.facts), results=[mine.results / "hub"])
 
 
@@ -224,32 +224,32 @@ def with_token(mine: Publishable) -> None:
     ("damage", "code", "said"),
     [
         (pickled, 5, "pickles are never loaded"),
-        (cut_short, 5, "is truncated"),
-        (other_weights, 10, "do not match their training record"),
-        (unknown_weights, 10, "training.json does not know heads/qa.safetensors"),
-        (linked, 10, "a link that leads out of the folder"),
+        (cut_short, 5, "cut short"),
+        (other_weights, 10, "the weights are not as they were written"),
+        (unknown_weights, 10, "training.json does not list heads/qa.safetensors"),
+        (linked, 10, "a link that points out of the folder"),
         (collapsed, 10, "--allow-collapsed"),
         (lambda mine: (mine.folder / "training.json").unlink(), 10, "--adopt"),
-        (lambda mine: (mine.folder / ".run").mkdir(), 10, "has not come to its end"),
+        (lambda mine: (mine.folder / ".run").mkdir(), 10, "has not finished"),
         (
             lambda mine: change_json(mine.folder / "config.json", auto_map={"AutoModel": "m.M"}),
             10,
-            "config.json: Python code",
+            "config.json: refers to Python code",
         ),
         (
             lambda mine: change_json(mine.folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["m.M", None]}),
             10,
-            "tokenizer_config.json: Python code is named",
+            "tokenizer_config.json: refers to Python code",
         ),
-        (lambda mine: (mine.folder / "tokenizer.json").write_bytes(b""), 10, "tokenizer.json: nothing is in it"),
+        (lambda mine: (mine.folder / "tokenizer.json").write_bytes(b""), 10, "tokenizer.json: file is empty"),
         (lambda mine: change_json(mine.folder / "training.json", weights=None), 5, "not a training record of xharness"),
         (
             lambda mine: change_json(mine.folder / "training.json", tokens_per_second=float("nan")),
             10,
             "Out of range float values are not JSON compliant",
         ),
-        (with_token, 10, "training.json: a token of the Hub (hf_...) would stand in it"),
-        (lambda mine: shutil.rmtree(mine.folder), 10, "there is no such folder"),
+        (with_token, 10, "training.json: contains an access token of the Hub (hf_...)"),
+        (lambda mine: shutil.rmtree(mine.folder), 10, "folder does not exist"),
     ],
 )
 def test_folders_that_cannot_be_published(mine, runner, damage, code, said):
@@ -263,7 +263,12 @@ def test_all_problems_are_said_at_once(mine, runner):
     unknown_weights(mine)
     (mine.folder / ".run").mkdir()
     found = runner("publish", mine.folder, "tiny", "--results", mine.folder.parent / "nowhere")
-    for said in ("cannot be the name of a repository", ".run/", "heads/qa.safetensors", "nowhere: there is no such"):
+    for said in (
+        "cannot be the name of a repository",
+        ".run/",
+        "heads/qa.safetensors",
+        "nowhere: folder does not exist",
+    ):
         assert said in found.err
 
 

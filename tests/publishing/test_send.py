@@ -49,7 +49,7 @@ def test_published_whole_and_again_nothing_changes(made, hub, machine):
     arguments = [*made.arguments("org/one"), "--tag", "v1", "--collection", "The zoo", "--json"]
     planned = machine.publish(*arguments, yes=False)
     assert not hub.place("models", "org/one").exists
-    assert "the repository will be made" in planned["err"]
+    assert "the repository will be created" in planned["err"]
     found = machine.publish(*arguments)
     outcome = json.loads(found["out"])
     assert (found["code"], outcome["state"], outcome["tag"]) == (0, "published", "v1")
@@ -75,7 +75,7 @@ def test_what_is_no_longer_ours_goes_and_what_never_was_stays(made, mine, hub, m
     hub.repository("models", "org/two").commit(theirs)
     (mine.run / "results" / "xnli" / "ru.json").unlink()
     planned = machine.publish(*mine.arguments("org/two"), yes=False)
-    assert "kept there: LICENSE, docs/more.md" in planned["err"]
+    assert "kept in the repository: LICENSE, docs/more.md" in planned["err"]
     found = machine.publish(*mine.arguments("org/two"), "--json")
     states = {file["path"]: file["state"] for file in json.loads(found["out"])["files"]}
     gone = {path for path, state in states.items() if state == "removed"}
@@ -134,11 +134,11 @@ def test_private_repositories_branches_and_tags(made, mine, hub, machine):
     assert head_of(hub, "org/hidden", "wip") == head_of(hub, "org/hidden", "v1") != main
     moved = machine.publish(*made.arguments("org/hidden"), "--private", "--tag", "v1")
     assert moved["code"] == 10
-    assert "the tag 'v1' stands at another commit" in moved["err"]
+    assert "the tag 'v1' is already at another commit" in moved["err"]
     assert machine.publish(*made.arguments("org/public"))["code"] == 0
     public = machine.publish(*made.arguments("org/public"), "--private")
     assert public["code"] == 10
-    assert "this one is there and public" in public["err"]
+    assert "this one exists and is public" in public["err"]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_results_of_the_published_copy_have_to_be_of_the_same_model(mine, hub, m
         change_json(path, model_sha=other)
     found = machine.publish(*mine.arguments("org/copied"))
     assert found["code"] == 10
-    assert "held another model than the folder has (tokenizer_config.json)" in found["err"]
+    assert "holds another model than the folder (tokenizer_config.json)" in found["err"]
 
 
 def test_a_published_checkpoint_is_read_as_it_was(made, hub, machine):
@@ -272,7 +272,7 @@ def test_a_tag_at_the_commit_that_is_left_is_not_moved(made, mine, hub, machine)
     (mine.run / "results" / "xnli" / "ru.json").unlink()
     found = machine.publish(*mine.arguments("org/tagged"), "--tag", "v1")
     assert found["code"] == 10
-    assert "stands at another commit" in found["err"]
+    assert "is already at another commit" in found["err"]
 
 
 def test_a_pull_request_of_somebody_else_is_not_gone_on_with(made, mine, hub, machine):

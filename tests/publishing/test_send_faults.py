@@ -70,8 +70,8 @@ FAULTS: list[tuple[str, str, dict[str, Any], bool | None, str]] = [
     ("commit-500", COMMIT, {"status": 500}, False, "an internal error (HTTP 500)"),
     ("commit-403", COMMIT, {"status": 403}, False, "no permission (HTTP 403)"),
     ("commit-cut", COMMIT, {"cut_upload_after": 100}, False, "the connection broke"),
-    ("commit-answer-cut", COMMIT, {"after": True}, True, "The answer to the commit was lost; the commit is there."),
-    ("making-500", MAKE, {"status": 500}, False, "an internal error (HTTP 500)"),
+    ("commit-answer-cut", COMMIT, {"after": True}, True, "The response to the commit was lost, but the commit exists."),
+    ("making-500", MAKE, {"status": 500}, False, "an error of its own (HTTP 500)"),
     ("making-answer-cut", MAKE, {"after": True}, False, "the connection broke"),
     ("tag-500", TAG, {"status": 500}, False, "the tag 'v1'"),
     ("tag-answer-cut", TAG, {"after": True}, False, "the tag 'v1'"),
@@ -141,7 +141,7 @@ def test_a_record_that_comes_damaged_is_not_kept_and_not_taken_for_another_train
     assert machine.publish(*arguments)["code"] == 0
     hub.fail("GET .*/resolve/.*/training.json", corrupt=True)
     found = machine.publish(*arguments)
-    assert (found["code"], "training.json came damaged" in found["err"]) == (5, True), found["err"]
+    assert (found["code"], "training.json was damaged in transit" in found["err"]) == (5, True), found["err"]
     assert machine.publish(*arguments)["out"].startswith("nothing changed")
 
 
@@ -163,7 +163,8 @@ def test_a_repository_that_was_made_and_stayed_empty(made, hub, machine):
     found = machine.publish(*made.arguments("org/empty"))
     sha = head_of(hub, "org/empty")
     assert (
-        f"org/empty stands at its previous commit ({sha[:12]}) and is empty; the same command finishes." in found["err"]
+        f"org/empty is at its previous commit ({sha[:12]}) and is empty. Run the same command to finish."
+        in found["err"]
     )
 
 
@@ -233,7 +234,7 @@ def test_a_file_that_changes_meanwhile_is_not_sent(made, hub, machine, tmp_path)
     found = machine.publish(*mine.arguments("org/moving"))
     machine.client.run("hub_commits.check_card = checked")
     assert found["code"] == 10
-    assert "tokenizer_config.json: changed while it was published" in found["err"]
+    assert "tokenizer_config.json: changed while being published" in found["err"]
     assert not any("/org/moving/commit/" in request.path for request in hub.requests)
 
 

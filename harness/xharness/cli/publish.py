@@ -100,7 +100,7 @@ def publish(
         if as_json:
             print_json({**publishing_report.plan_json(plan), **asdict(outcome)})
         else:
-            click.echo(publishing_report.outcome_sentence(plan, outcome))
+            click.echo(publishing_report.result_sentence(plan, outcome))
         return
     if who is not None:
         hub_repository.check_rights(who, repo, exists=plan.repo_state is not None, proposing=target.create_pr)
@@ -108,5 +108,5 @@ def publish(
         print_json({"state": "planned", **publishing_report.plan_json(plan)})
     else:
         click.echo(publishing_report.plan_table(plan))
-    if not plan.has_nothing:
-        say("\nNothing was uploaded. Give the same command with --yes to upload.")
+    if not plan.is_empty:
+        say("\nNothing was sent. The same command with --yes sends it.")

@@ -1,1 +1,1 @@
-"""`xharness demo`: a made-up world of parallel texts and a tiny model."""
+"""`xharness demo`: an invented world of parallel texts and a tiny model."""

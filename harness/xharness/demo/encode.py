@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from xharness import assets
 from xharness.demo import lexicon as demo_lexicon
-from xharness.demo.data import ORGANISATION, SOURCE_LANGUAGE
+from xharness.demo.data import ORGANIZATION, SOURCE_LANGUAGE
 from xharness.tasks.registry import load_task
 
 Rows = list[dict[str, Any]]
@@ -20,7 +20,7 @@ Rows = list[dict[str, Any]]
 
 def rows(data: Path, name: str, language: str = SOURCE_LANGUAGE) -> Rows:
     """Return the training rows of one of the demo's data sets."""
-    path = data / ORGANISATION / name / language / "train-00000-of-00001.parquet"
+    path = data / ORGANIZATION / name / language / "train-00000-of-00001.parquet"
     table_rows: Rows = pq.read_table(path).to_pylist()
     return table_rows
 
@@ -34,17 +34,17 @@ def parallel(data: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def vocabulary(pairs: list[tuple[str, str, str]]) -> list[tuple[str, float]]:
-    """Return the pieces of a Unigram tokenizer for the words of parallel sentences, with the ids of XLM-R's first four.
+    """Return the pieces of a Unigram tokenizer for parallel sentences; the first four have the same ids as in XLM-R.
 
-    They are the words with their log frequency, and all single characters for whatever else comes. The trainer
-    of the tokenizers library would cut such a small text into crumbs: it begins from strings that several different
-    words share.
+    The pieces are the words with their log frequency, and all single characters as a fallback. The trainer of the
+    tokenizers library would split such a small text into very short pieces, because it starts from strings that occur
+    in several different words.
     """
     texts = {(language, text) for language, text, _ in pairs} | {(SOURCE_LANGUAGE, e) for _, _, e in pairs}
     counts: Counter[str] = Counter()
     for language, text in sorted(texts):
         for word in demo_lexicon.words(demo_lexicon.load(), language, text):
-            # Once as it stands in the text, and once as tagging data has it: after a space.
+            # Once as in the text, and once as in tagging data: after a space.
             after_space = word.start() == 0 or text[word.start() - 1] == " "
             counts.update({"▁" + word.group(): 1, ("▁" if after_space else "") + word.group(): 1})
     total = counts.total()
@@ -58,7 +58,7 @@ def vocabulary(pairs: list[tuple[str, str, str]]) -> list[tuple[str, float]]:
 
 
 def encode_parallel(tokenizer: Any, pairs: list[tuple[str, str, str]]) -> list[tuple[list[int], list[int]]]:
-    """Return tokens of sentence and translation, each pair also split into words as tagging data is."""
+    """Return token ids of each sentence and its translation; each pair appears a second time split into words."""
     lexicon = demo_lexicon.load()
     both = []
     for language, text, english in pairs:
@@ -72,19 +72,19 @@ def encode_parallel(tokenizer: Any, pairs: list[tuple[str, str, str]]) -> list[t
 
 
 def labels(task: str) -> list[str]:
-    """Return the labels that a task of the demo has, in the order of the head's outputs."""
+    """Return the labels of a task of the demo, in the order of the head's outputs."""
     return load_task(str(assets.TASKS / "demo" / f"{task}.yaml")).labels
 
 
 def encode_nli(tokenizer: Any, rows: Rows) -> list[tuple[list[int], int]]:
-    """Return tokens and label for each pair."""
+    """Return token ids and label index of each pair."""
     names = labels("demo_nli")
     ids = tokenizer([r["premise"] for r in rows], [r["hypothesis"] for r in rows])["input_ids"]
     return [(row_ids, names.index(row["label"])) for row_ids, row in zip(ids, rows, strict=True)]
 
 
 def encode_ner(tokenizer: Any, rows: Rows) -> list[tuple[list[int], list[int]]]:
-    """Put each word's tag on its first token and nothing (-100) on the others."""
+    """Return token ids and tag indices; a word's tag is at its first token, all other tokens have -100."""
     tags = labels("demo_ner")
     encoded = tokenizer([r["tokens"] for r in rows], is_split_into_words=True)
     sequences = []
@@ -97,7 +97,7 @@ def encode_ner(tokenizer: Any, rows: Rows) -> list[tuple[list[int], list[int]]]:
 
 
 def encode_qa(tokenizer: Any, rows: Rows) -> list[tuple[list[int], int, int]]:
-    """Return tokens, and the places of the answer's first and last one, for each question."""
+    """Return token ids of each question with its context, and the positions of the answer's first and last token."""
     encoded = tokenizer([r["question"] for r in rows], [r["context"] for r in rows])
     sequences = []
     for i, row in enumerate(rows):

@@ -22,14 +22,14 @@ Words = dict[str, str]
 """Language code -> words."""
 Template = str | dict[Gender, str]
 Templates = dict[str, Template]
-"""Language code -> a sentence with slots, once or for a woman and a man."""
+"""Language code -> a sentence with slots: one for all, or one for a woman and one for a man."""
 
 
 class Writing(Strict):
-    """How a language is written."""
+    """The writing conventions of a language."""
 
     script: str
-    """As it begins the Unicode names of its letters."""
+    """First word of the Unicode names of its letters."""
     name_joint: str
     sentence_joint: str
     characters: bool
@@ -37,7 +37,7 @@ class Writing(Strict):
 
 
 class Relation(Strict):
-    """A kind of fact: how it is stated, how it is denied, and how each of its slots is asked for."""
+    """A type of fact, with its statement, its denial, and a question for each of its slots."""
 
     statement: Templates
     denial: Templates | None = None
@@ -45,12 +45,12 @@ class Relation(Strict):
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The slots of the statement, the same in every language."""
+        """Slots of the statement, which are the same in every language."""
         return slots_of(next(iter(self.statement.values())))
 
 
 class Lexicon(Strict):
-    """All words of the demo, in all of its languages."""
+    """All words of the demo in all its languages."""
 
     languages: dict[str, Writing]
     first_names: dict[Gender, list[Words]]
@@ -61,11 +61,11 @@ class Lexicon(Strict):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         problems = []
-        for place, words in self._all_words():
+        for field, words in self._all_words():
             missing = [code for code in self.languages if not words.get(code)]
-            more = [code for code in words if code not in self.languages]
-            problems += [f"{place}: no words in '{code}'." for code in missing]
-            problems += [f"{place}: '{code}' is not one of the languages." for code in more]
+            unknown = [code for code in words if code not in self.languages]
+            problems += [f"{field}: no words in '{code}'." for code in missing]
+            problems += [f"{field}: '{code}' is not one of the languages." for code in unknown]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -84,7 +84,7 @@ class Lexicon(Strict):
 
     @cached_property
     def people(self) -> list[tuple[Gender, int, int]]:
-        """Every person: gender, index of the first name, index of the family name."""
+        """All people: (gender, index of the first name, index of the family name)."""
         return [
             (gender, first, family)
             for gender, names in self.first_names.items()
@@ -95,19 +95,19 @@ class Lexicon(Strict):
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is so: a relation, and for each of its slots which phrase (or which person) fills it."""
+    """A relation, and for each of its slots the index of the phrase (or person) that fills it."""
 
     relation: str
     values: tuple[tuple[str, int], ...]
 
     def value(self, slot: str) -> int:
-        """Return the index of what fills a slot."""
+        """Return the index of the phrase or person in a slot."""
         return dict(self.values)[slot]
 
 
 @dataclass(frozen=True)
 class Span:
-    """Where in a text the name that fills a slot stands."""
+    """Character offsets of the name that fills a slot; ``end`` is exclusive."""
 
     start: int
     end: int
@@ -116,7 +116,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Text:
-    """A text and the names in it, in the order of their appearance."""
+    """A text and the names in it, in text order."""
 
     text: str
     spans: tuple[Span, ...]
@@ -124,12 +124,12 @@ class Text:
 
 @cache
 def load() -> Lexicon:
-    """Return the lexicon that travels with xharness."""
+    """Return the lexicon shipped with xharness."""
     return strict_yaml.parse(Lexicon, strict_yaml.read(PATH), PATH.name)
 
 
 def slots_of(template: Template) -> tuple[str, ...]:
-    """Return the slots of a template in the order of their appearance.
+    """Return the slots of a template in text order.
 
     >>> slots_of("{person} lives {city}.")
     ('person', 'city')
@@ -139,36 +139,36 @@ def slots_of(template: Template) -> tuple[str, ...]:
 
 
 def state(lexicon: Lexicon, language: str, fact: Fact) -> Text:
-    """Return a fact as a sentence."""
+    """Return the sentence that states a fact."""
     return _fill(lexicon, language, lexicon.relations[fact.relation].statement[language], fact)
 
 
 def deny(lexicon: Lexicon, language: str, fact: Fact) -> Text:
-    """Return the sentence that says the fact is not so."""
+    """Return the sentence that denies a fact."""
     denial = lexicon.relations[fact.relation].denial
-    assert denial is not None, f"nobody denies '{fact.relation}'"
+    assert denial is not None, f"'{fact.relation}' has no denial"
     return _fill(lexicon, language, denial[language], fact)
 
 
 def ask(lexicon: Lexicon, language: str, fact: Fact, slot: str) -> Text:
-    """Return the question that a fact answers with what fills one of its slots."""
+    """Return the question whose answer is the phrase in one of the fact's slots."""
     return _fill(lexicon, language, lexicon.relations[fact.relation].questions[slot][language], fact)
 
 
 def tell(lexicon: Lexicon, language: str, facts: Iterable[Fact]) -> Text:
     """Return several facts as one text."""
-    joint = lexicon.languages[language].sentence_joint
+    separator = lexicon.languages[language].sentence_joint
     text, spans = "", []
     for fact in facts:
         sentence = state(lexicon, language, fact)
-        text += joint if text else ""
+        text += separator if text else ""
         spans += [Span(s.start + len(text), s.end + len(text), s.slot) for s in sentence.spans]
         text += sentence.text
     return Text(text, tuple(spans))
 
 
 def words(lexicon: Lexicon, language: str, text: str) -> list[re.Match[str]]:
-    """Return the words of a text and its punctuation, or its characters, each with its place."""
+    """Return matches of the words and punctuation marks of a text, or of its characters."""
     pattern = r"\S" if lexicon.languages[language].characters else r"[.,?!;।¿]|[^\s.,?!;।¿]+"
     return list(re.finditer(pattern, text))
 
@@ -189,7 +189,7 @@ def _fill(lexicon: Lexicon, language: str, template: Template, fact: Fact) -> Te
 
 
 def _phrase(lexicon: Lexicon, language: str, slot: str, index: int) -> tuple[str, str, str]:
-    """Return what fills a slot in three parts: before the name, the name, after the name."""
+    """Return the phrase in a slot in three parts: text before the name, the name, text after it."""
     if slot == "person":
         gender, first, family = lexicon.people[index]
         names = lexicon.first_names[gender][first][language], lexicon.family_names[family][language]

@@ -20,27 +20,27 @@ TARGETS = {"nli": "demo_nli", "ner": "demo_ner", "qa": "demo_qa", "encoder": "de
 def run(
     output: Path, *, seed: int = 0, say: Callable[[str], None] | None = None, progress: bool = True
 ) -> list[tuple[str, Results]]:
-    """Make what is not there yet, and return (checkpoint, its results) for the four checkpoints of the demo.
+    """Generate the data, train and evaluate the four checkpoints of the demo; return (checkpoint, results) of each.
 
-    Data and checkpoints are kept in folders named by what they were made from, so a second run goes on from there,
-    and another seed or another version of the demo has its own.
+    Folder names contain a fingerprint of the seed and the demo's version. A second run reuses what exists; another seed
+    or version has its own folders.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    tell = say or (lambda sentence: None)
+    notify = say or (lambda sentence: None)
     origin = fingerprint(seed)
     data, models = output / "data" / origin, output / "models" / origin
     complete = models / "complete"
     if complete.is_file():
-        tell(f"The checkpoints of this version and seed {seed} are in {models}; not trained again.")
+        notify(f"The checkpoints of this version and seed {seed} exist in {models}; they are not trained again.")
     else:
         try:
-            _make(data, models, seed, tell, progress)
+            _make_data_and_models(data, models, seed, notify, progress)
         except OSError as error:
             raise OutputError(
-                f"{output}: the demo cannot be written there: {error.strerror or error}. "
-                "Make room, or choose another folder with --output."
+                f"{output}: cannot write the demo: {error.strerror or error}. "
+                "Free some space, or choose another folder with --output."
             ) from None
         write_text(complete, f"seed {seed}\n")
     return [
@@ -54,7 +54,7 @@ def run(
                 say=say,
                 progress=progress,
                 seed=seed,
-                # Not left to the machine, so that the demo shows the same numbers wherever it can.
+                # Fixed, so that the demo shows the same numbers on as many machines as possible.
                 dtype="float32",
             ),
         )
@@ -62,18 +62,18 @@ def run(
     ]
 
 
-def _make(data: Path, models: Path, seed: int, tell: Callable[[str], None], progress: bool) -> None:
-    # Only here, because a second run does without it.
+def _make_data_and_models(data: Path, models: Path, seed: int, notify: Callable[[str], None], progress: bool) -> None:
+    # Imported here, because a second run does not need it.
     from xharness.demo.train import train_checkpoints
 
-    tell(f"Writing small parallel data sets in seven languages and five scripts to {data}.")
+    notify(f"Writing small parallel data sets in seven languages and five scripts to {data}.")
     make_data(data, seed=seed)
-    tell(f"Training a tiny encoder and three heads (about a minute) to {models}.")
+    notify(f"Training a tiny encoder and three heads (about a minute) to {models}.")
     train_checkpoints(data, models, seed=seed, progress=progress)
 
 
 def fingerprint(seed: int) -> str:
-    """Return 12 hex digits that change with the seed and with the demo's words, code, settings or tasks."""
+    """Return 12 hex digits that change with the seed and with the demo's lexicon, code, settings and tasks."""
     own = Path(__file__).parent
     digest = hashlib.sha256(f"seed {seed}".encode())
     for path in sorted([*own.glob("*.py"), own / "lexicon.yaml", *(assets.TASKS / "demo").glob("*.yaml")]):

@@ -27,7 +27,7 @@ from xharness.demo import encode
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what the checkpoints become, but for the data and the seed."""
+    """Hyperparameters of model and training."""
 
     layers: int = 2
     width: int = 128
@@ -51,13 +51,13 @@ class Settings:
     qa_batch: int = 20
 
 
-Draw = Callable[[], list[Any]]
-"""Returns the next examples to learn from."""
+BatchSampler = Callable[[], list[Any]]
+"""Returns the next batch of examples."""
 
 
 @dataclass(frozen=True)
-class Pupils:
-    """The encoder, and the three models that put a head on this same encoder."""
+class DemoModels:
+    """The encoder, and three models that share it, each with a head of its own."""
 
     encoder: Any
     nli: Any
@@ -68,51 +68,51 @@ class Pupils:
 def train_checkpoints(
     data: Path, to: Path, *, seed: int = 0, progress: bool = True, settings: Settings | None = None
 ) -> dict[str, Path]:
-    """Train on what ``demo.data.make_data`` wrote, and save four checkpoints that transformers loads as they are.
+    """Train on the data of ``demo.data.make_data`` and save four checkpoints in the format of transformers.
 
-    First the embeddings of all words are aligned on parallel sentences, without English task data. Then the layers
-    learn three tasks from English examples alone, while the parallel sentences hold the languages together.
+    First, the word embeddings are aligned on parallel sentences, without task data. Then the layers learn three tasks
+    from English examples only, while the parallel sentences keep the languages aligned.
 
     Returns:
-        ``encoder``, ``nli``, ``ner`` and ``qa``: the folder of each checkpoint.
+        ``encoder``, ``nli``, ``ner`` and ``qa`` -> the folder of the checkpoint.
     """
     settings = settings or Settings()
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
-        chance = random.Random(seed)
+        rng = random.Random(seed)
         pairs = list(encode.parallel(data))
         # Two positions are lost before the first token, as in all of RoBERTa's family.
         tokenizer = XLMRobertaTokenizer(encode.vocabulary(pairs), model_max_length=settings.positions - 2)
         ids = encode.encode_parallel(tokenizer, pairs)
-        pupils = _new_pupils(settings, len(tokenizer))
-        _align_words(pupils.encoder, _drawer(ids, settings.alignment_batch, chance), settings, progress)
-        drawers = {
-            "nli": _drawer(encode.encode_nli(tokenizer, encode.rows(data, "demo-nli")), settings.nli_batch, chance),
-            "ner": _drawer(encode.encode_ner(tokenizer, encode.rows(data, "demo-ner")), settings.ner_batch, chance),
-            "qa": _drawer(encode.encode_qa(tokenizer, encode.rows(data, "demo-qa")), settings.qa_batch, chance),
-            "pairs": _drawer(ids, settings.pairs_batch, chance),
+        models = _new_models(settings, len(tokenizer))
+        _align_words(models.encoder, _batch_sampler(ids, settings.alignment_batch, rng), settings, progress)
+        samplers = {
+            "nli": _batch_sampler(encode.encode_nli(tokenizer, encode.rows(data, "demo-nli")), settings.nli_batch, rng),
+            "ner": _batch_sampler(encode.encode_ner(tokenizer, encode.rows(data, "demo-ner")), settings.ner_batch, rng),
+            "qa": _batch_sampler(encode.encode_qa(tokenizer, encode.rows(data, "demo-qa")), settings.qa_batch, rng),
+            "pairs": _batch_sampler(ids, settings.pairs_batch, rng),
         }
-        _teach(pupils, drawers, settings, progress)
-    return _save(pupils, tokenizer, to)
+        _train_tasks(models, samplers, settings, progress)
+    return _save(models, tokenizer, to)
 
 
-def _save(pupils: Pupils, tokenizer: Any, to: Path) -> dict[str, Path]:
+def _save(models: DemoModels, tokenizer: Any, to: Path) -> dict[str, Path]:
     bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.disable_progress_bar()
     try:
-        for name, model in vars(pupils).items():
+        for name, model in vars(models).items():
             model.save_pretrained(to / name)
             tokenizer.save_pretrained(to / name)
     finally:
         if bars:
             transformers.logging.enable_progress_bar()
-    return {name: to / name for name in vars(pupils)}
+    return {name: to / name for name in vars(models)}
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute in one thread: the matrices are small, and where other work keeps the cores busy, two threads wait for
-    each other at every operation (measured under such a load: 74 s with one thread, 307 s with two)."""
+    """Compute in one thread. The matrices are small, and on busy cores two threads wait for each other at every
+    operation (measured under such a load: 74 s with one thread, 307 s with two)."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -121,19 +121,19 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _drawer(examples: list[Any], size: int, chance: random.Random) -> Draw:
-    """Return a function that draws examples: all of them once, in random order, then all of them again."""
+def _batch_sampler(examples: list[Any], size: int, rng: random.Random) -> BatchSampler:
+    """Return a function that draws batches without replacement in random order, and reshuffles after each epoch."""
     left: list[Any] = []
 
     def draw() -> list[Any]:
         if len(left) < size:
-            left[:] = chance.sample(examples, len(examples))
+            left[:] = rng.sample(examples, len(examples))
         return [left.pop() for _ in range(min(size, len(left)))]
 
     return draw
 
 
-def _new_pupils(settings: Settings, vocabulary: int) -> Pupils:
+def _new_models(settings: Settings, vocabulary: int) -> DemoModels:
     def config(labels: list[str]) -> Any:
         names = {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
         return XLMRobertaConfig(
@@ -153,7 +153,7 @@ def _new_pupils(settings: Settings, vocabulary: int) -> Pupils:
     encoder = XLMRobertaModel(config([]), add_pooling_layer=False)
     positions = encoder.embeddings.position_embeddings.weight
     with torch.no_grad():
-        # Sine waves instead of noise: in a minute nobody finds out from nothing which positions are neighbours.
+        # Sinusoids instead of noise: a minute of training is too short to learn which positions are neighbors.
         angles = torch.arange(settings.positions)[:, None] / 1000 ** torch.linspace(0, 1, settings.width // 2)
         positions.copy_(settings.initial_positions * torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1))
         positions[encoder.config.pad_token_id] = 0
@@ -162,15 +162,15 @@ def _new_pupils(settings: Settings, vocabulary: int) -> Pupils:
     qa = XLMRobertaForQuestionAnswering(config([]))
     for model in (nli, ner, qa):
         model.roberta = encoder
-    return Pupils(encoder, nli, ner, qa)
+    return DemoModels(encoder, nli, ner, qa)
 
 
-def _align_words(encoder: Any, draw: Draw, settings: Settings, progress: bool) -> None:
-    """Give words that translate each other the same embedding, from parallel sentences without word alignment.
+def _align_words(encoder: Any, draw: BatchSampler, settings: Settings, progress: bool) -> None:
+    """Give words that are translations of each other the same embedding, without word alignments.
 
-    The sum of a sentence's words must be nearest to that of its translation; once that has sorted the words, each
-    word is drawn to the most similar one in the translation, which is nearly always the right one (the idea of
-    https://arxiv.org/abs/2004.08728, which reads alignments from such similarities).
+    The loss makes the sum of a sentence's word embeddings most similar to that of its translation. After a third of the
+    steps, each word is also pulled to the most similar word of the translation, which is nearly always the right one by
+    then (the idea of https://arxiv.org/abs/2004.08728, which extracts alignments from such similarities).
     """
     words = encoder.embeddings.word_embeddings
     optimizer = torch.optim.Adam(words.parameters(), lr=settings.alignment_rate)
@@ -187,12 +187,12 @@ def _align_words(encoder: Any, draw: Draw, settings: Settings, progress: bool) -
     with torch.no_grad():
         words.weight.copy_(normalize(words.weight, dim=-1))
         words.weight[encoder.config.pad_token_id] = 0
-    # From here on fixed: English lessons would move English words alone, away from their translations.
+    # Frozen from here on: the English tasks would move English words only, away from their translations.
     words.requires_grad_(False)
 
 
 def _alignment_losses(words: Any, first: Any, second: Any, temperature: float) -> tuple[Any, Any]:
-    """Return how badly sentences find their translations, and how far words are from their most similar ones."""
+    """Return the contrastive loss of the sentences, and the mean distance of words to their most similar words."""
     special = 2  # <s>, <pad> and </s> are 0 to 2
     u, v = words(first), words(second)
     sums = [(w * (x > special).unsqueeze(-1)).sum(1) for w, x in ((u, first), (v, second))]
@@ -204,45 +204,45 @@ def _alignment_losses(words: Any, first: Any, second: Any, temperature: float) -
 
 
 def _contrast(first: Any, second: Any, temperature: float) -> Any:
-    """Return the loss of finding each sentence's translation among those of the batch, in both directions."""
+    """Return the InfoNCE loss: find each sentence's translation within the batch, in both directions."""
     similarity = normalize(first, dim=-1) @ normalize(second, dim=-1).T / temperature
     gold = torch.arange(len(first))
     return (cross_entropy(similarity, gold) + cross_entropy(similarity.T, gold)) / 2
 
 
-def _teach(pupils: Pupils, drawers: dict[str, Draw], settings: Settings, progress: bool) -> None:
-    everything = torch.nn.ModuleList(vars(pupils).values())
-    everything.train()
-    weights = [p for p in everything.parameters() if p.requires_grad]
+def _train_tasks(models: DemoModels, samplers: dict[str, BatchSampler], settings: Settings, progress: bool) -> None:
+    all_models = torch.nn.ModuleList(vars(models).values())
+    all_models.train()
+    weights = [p for p in all_models.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / settings.warm_up) * (1 - step / settings.steps)
     )
     for step in tqdm(range(settings.steps), "learning English tasks", disable=None if progress else True):
-        loss = sum(_lesson_losses(pupils, drawers))
+        loss = sum(_task_losses(models, samplers))
         if step % settings.pairs_every == 0:
-            first, second = zip(*drawers["pairs"](), strict=True)
-            vectors = [_sentence_vectors(pupils.encoder, side) for side in (first, second)]
+            first, second = zip(*samplers["pairs"](), strict=True)
+            vectors = [_sentence_vectors(models.encoder, side) for side in (first, second)]
             loss = loss + _contrast(vectors[0], vectors[1], settings.temperature)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()
-    everything.eval()
+    all_models.eval()
 
 
-def _lesson_losses(pupils: Pupils, drawers: dict[str, Draw]) -> Iterator[Any]:
-    ids, labels = zip(*drawers["nli"](), strict=True)
-    yield pupils.nli(**_inputs(ids), labels=torch.tensor(labels)).loss
-    ids, tags = zip(*drawers["ner"](), strict=True)
-    yield pupils.ner(**_inputs(ids), labels=_pad(tags, -100)).loss
-    ids, starts, ends = zip(*drawers["qa"](), strict=True)
-    yield pupils.qa(**_inputs(ids), start_positions=torch.tensor(starts), end_positions=torch.tensor(ends)).loss
+def _task_losses(models: DemoModels, samplers: dict[str, BatchSampler]) -> Iterator[Any]:
+    ids, labels = zip(*samplers["nli"](), strict=True)
+    yield models.nli(**_inputs(ids), labels=torch.tensor(labels)).loss
+    ids, tags = zip(*samplers["ner"](), strict=True)
+    yield models.ner(**_inputs(ids), labels=_pad(tags, -100)).loss
+    ids, starts, ends = zip(*samplers["qa"](), strict=True)
+    yield models.qa(**_inputs(ids), start_positions=torch.tensor(starts), end_positions=torch.tensor(ends)).loss
 
 
 def _sentence_vectors(encoder: Any, sentences: tuple[list[int], ...]) -> Any:
-    """Return the mean of the last layer, special tokens included, as retrieval takes it."""
+    """Return the mean of the last layer over all tokens, special tokens included, as in retrieval."""
     inputs = _inputs(sentences)
     mask = inputs["attention_mask"].unsqueeze(-1)
     return (encoder(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)

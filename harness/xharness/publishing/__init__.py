@@ -1,1 +1,1 @@
-"""Model cards and `xharness publish`. No torch."""
+"""Model cards and `xharness publish`. Imports no torch."""

@@ -1,4 +1,4 @@
-"""Collect everything that is published of a checkpoint: weights, card, results, record."""
+"""Collect everything that is published of a checkpoint: weights, card, results, training record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from xharness.publishing.card import render
 from xharness.publishing.card.content import Card
 from xharness.publishing.card.facts import Facts
 from xharness.publishing.card.prose import SEVERAL
-from xharness.publishing.runs import Collected
+from xharness.publishing.runs import CollectedRuns
 from xharness.results.runs import Run
 
 CARD = "README.md"
@@ -31,25 +31,25 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib", 
 OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.onnx", "*.onnx_data", "*.tflite", "*.ot", "*.gguf", "*.mlmodel")
 
 _TOKENIZER = "tokenizer_config.json"
-# The rules of the Hub's client, which has them from the Hub; it is not loaded for them.
+# The Hub's rules for names, copied from huggingface_hub so that it need not be imported.
 _NAME = re.compile(r"(?!-|\.)[A-Za-z0-9_.-]+(?<![-.])")
 _TOKEN = re.compile(r"(?<![\w/])hf_[A-Za-z0-9]{30,}(?!\w)")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """All that goes into the repository.
+    """All files that go into the repository.
 
     Attributes:
         repo: ``org/name``.
-        folder: what is published.
-        checkpoint: the same, as it was read.
-        record: its training.json; None for a checkpoint of another's, which was adopted.
-        card: the text of README.md.
-        files: sorted by path, the card among them.
-        parts: paths of the files that make up the checkpoint, and its content hash.
-        shas: commits of the repository that results were made with, at which it has to hold the same model.
-        notes: what is to be known before it is sent.
+        folder: the checkpoint's folder.
+        checkpoint: the checkpoint as read from ``folder``.
+        record: its training record; None for an adopted checkpoint, which xharness did not train.
+        card: text of README.md.
+        files: all files sorted by path, README.md included.
+        parts: paths of the files that make up the checkpoint and that its content hash covers.
+        shas: commits of the repository at which results were computed. The repository must hold the same model there.
+        notes: remarks for the user before anything is sent.
     """
 
     repo: str
@@ -64,13 +64,13 @@ class Bundle:
 
     @property
     def title(self) -> str:
-        """How the first line of the commit begins, and the name of a pull request; xharness' version follows."""
-        of = f"training {self.record.key}" if self.record is not None else f"checkpoint {self.checkpoint.id[:12]}"
-        return f"Publish {self.repo.partition('/')[2]} ({of}"
+        """Start of the commit's first line and of a pull request's title; the version of xharness follows."""
+        source = f"training {self.record.key}" if self.record is not None else f"checkpoint {self.checkpoint.id[:12]}"
+        return f"Publish {self.repo.partition('/')[2]} ({source}"
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Total size in bytes."""
         return sum(file.size for file in self.files)
 
 
@@ -85,69 +85,74 @@ def prepare(
     allow_collapsed: bool = False,
     public: bool = True,
 ) -> Bundle:
-    """Return what would be published, all of it checked that can be checked without the Hub.
+    """Return the files to publish, after every check that needs no Hub.
 
     Args:
         folder: the checkpoint.
         repo: ``org/name``.
-        facts: what the user says where the record is silent.
-        results: RUNs of the checkpoint, or folders that hold some.
-        no_results: the checkpoint is published without scores.
-        adopt: it was not trained by xharness, and has no training.json.
-        allow_collapsed: a training that ended at chance is published as such.
-        public: everybody will be able to read it.
+        facts: facts from the publisher that no record holds.
+        results: run folders of the checkpoint, or folders that contain run folders.
+        no_results: publish without scores.
+        adopt: xharness did not train the checkpoint, so it has no training.json.
+        allow_collapsed: publish a training that ended at chance, marked as such.
+        public: whether everybody can read the repository.
 
     Raises:
-        PublishError: names all that keeps it from being published.
-        ModelError: the folder holds no checkpoint, or a damaged one.
+        PublishError: lists every problem that prevents publishing.
+        ModelError: the folder holds no checkpoint or a damaged one.
     """
-    problems = list(_wrong_name(repo))
+    problems = list(_name_problems(repo))
     if not folder.is_dir():
-        raise PublishError("\n".join([f"{folder}: there is no such folder.{nearest_folder(folder)}", *problems]))
-    if (folder / training_record.RUNNING).exists():
-        problems.append(
-            f"{folder}: a training in this folder has not come to its end "
-            f"({training_record.RUNNING}/ is there). Wait for it, or run the same "
-            "`xharness train` again: it goes on, or tidies up behind itself."
-        )
+        raise PublishError("\n".join([f"{folder}: folder does not exist.{nearest_folder(folder)}", *problems]))
+    problems += _unfinished_training(folder)
     digests = Digests()
     checkpoint = checkpoints_files.read_folder(str(folder), folder, False, digests.of)
     record = training_record.load(folder)
     parts = checkpoints_files.list_parts(str(folder), folder, checkpoint.files)
     pictures = [training_record.CURVE] if (folder / training_record.CURVE).is_file() else []
-    problems += _wrong_parts(folder, [*parts, *pictures], checkpoint)
-    if record is not None and isinstance(record.weights, dict):  # what else it may be is said where the card is made
-        problems += _wrong_weights(folder, record, parts, digests)
+    problems += _file_problems(folder, [*parts, *pictures], checkpoint)
+    if record is not None and isinstance(record.weights, dict):  # gather_facts reports records with other weights
+        problems += _weight_problems(folder, record, parts, digests)
     collected = publishing_runs.collect(results, checkpoint, repo)
-    problems += _wrong_results(folder, results, no_results, collected)
+    problems += _result_problems(folder, results, no_results, collected)
     content: dict[str, bytes] = {}
     if not collected.problems and repo.isprintable():
         try:
-            content = _written(folder, checkpoint, repo, collected.runs, facts, adopt, allow_collapsed, public)
+            content = _render_card(folder, checkpoint, repo, collected.runs, facts, adopt, allow_collapsed, public)
             if record is not None:
-                content[training_record.FILE] = publishing_runs.as_json(asdict(record))
-            content |= publishing_runs.copies(collected.runs)
+                content[training_record.FILE] = publishing_runs.to_json_bytes(asdict(record))
+            content |= publishing_runs.published_files(collected.runs)
         except PublishError as error:
             problems.append(str(error))
-    problems += _with_token(content)
+    problems += _token_problems(content)
     if problems:
         raise PublishError("\n".join(problems))
-    local = [digests.file(folder, path) for path in [*parts, *pictures]]
-    written_files = [in_memory_file(path, text) for path, text in content.items()]
+    files = [digests.file(folder, path) for path in [*parts, *pictures]]
+    files += [written(path, text) for path, text in content.items()]
     return Bundle(
         repo=repo,
         folder=folder,
         checkpoint=checkpoint,
         record=record,
         card=content[CARD].decode(),
-        files=tuple(sorted([*local, *written_files], key=lambda file: file.path)),
+        files=tuple(sorted(files, key=lambda file: file.path)),
         parts=frozenset(parts),
         shas=frozenset(collected.shas),
-        notes=(*collected.notes, *_folder_notes(folder, {file.path for file in [*local, *written_files]})),
+        notes=(*collected.notes, *_folder_notes(folder, {file.path for file in files})),
     )
 
 
-def _written(
+def _unfinished_training(folder: Path) -> list[str]:
+    """Return a problem if a training in the folder has not finished."""
+    if not (folder / training_record.RUNNING).exists():
+        return []
+    return [
+        f"{folder}: a training in this folder has not finished ({training_record.RUNNING}/ exists). Wait for it, or "
+        "run the same `xharness train` again: it resumes, or cleans up after itself."
+    ]
+
+
+def _render_card(
     folder: Path,
     checkpoint: Checkpoint,
     repo: str,
@@ -157,77 +162,78 @@ def _written(
     allow_collapsed: bool,
     public: bool,
 ) -> dict[str, bytes]:
-    """Return the card and the files of Community Evals, both proved to be valid."""
+    """Return the validated card and the files of Community Evals."""
     card = card_facts.gather_facts(
         folder, checkpoint, repo, runs, facts, adopt=adopt, allow_collapsed=allow_collapsed, public=public
     )
     text = render.render(card)
     problems = [f"{CARD}: {problem}" for problem in render.problems(text)]
-    problems += _not_of_the_zoo(card, _base_name(folder))
+    problems += _zoo_name_problems(card, _base_name(folder))
     home = str(Path.home())
     if len(home) > 1 and (f"{home}/" in text or str(folder.resolve()) in text):
-        problems.append(f"{CARD}: it names a folder of this machine. Look at --card, and at the facts that you gave.")
+        problems.append(f"{CARD}: contains a path of this machine. Look at --card and at your file of facts.")
     if problems:
         raise PublishError("\n".join(problems))
     evals: Mapping[str, str] = card_metadata.eval_results(card, repo)
     return {CARD: text.encode(), **{path: yaml.encode() for path, yaml in evals.items()}}
 
 
-def _wrong_results(folder: Path, results: Sequence[Path], no_results: bool, collected: Collected) -> list[str]:
-    """Return what is wrong with the results that were given, or that none were."""
+def _result_problems(folder: Path, results: Sequence[Path], no_results: bool, collected: CollectedRuns) -> list[str]:
+    """Return what is wrong with the given results, or that none were given."""
     if not results and not no_results:
         return [
-            f"{folder}: no results were given. Score it with `xharness eval --model {folder} --targets xtreme-r`, and "
-            "give --results DIR; or say --no-results, and the card says that it was not evaluated."
+            f"{folder}: no results were given. Evaluate it with `xharness eval --model {folder} --targets xtreme-r` "
+            "and pass --results DIR; or pass --no-results, and the card says that it was not evaluated."
         ]
     if results and not collected.runs and not collected.problems:
         why = "; ".join(collected.notes)
         return [
-            f"{', '.join(map(str, results))}: no RUN of this checkpoint was found ({why}). Score it with "
-            f"`xharness eval --model {folder}`, or leave --results out and say --no-results."
+            f"{', '.join(map(str, results))}: no run of this checkpoint was found ({why}). Evaluate it with "
+            f"`xharness eval --model {folder}`, or replace --results by --no-results."
         ]
     return collected.problems
 
 
-def _wrong_name(repo: str) -> list[str]:
+def _name_problems(repo: str) -> list[str]:
     owner, slash, name = repo.partition("/")
     valid = slash and _NAME.fullmatch(owner) and _NAME.fullmatch(name) and len(repo) <= 96
     if valid and "--" not in repo and ".." not in repo and not repo.endswith(".git"):
         return []
     return [
-        f"{repo!a} cannot be the name of a repository. Give ORG/NAME (or USER/NAME), of letters, digits, '-', '_' "
-        "and '.', at most 96 characters, without '--' and '..', and with neither '-' nor '.' at an end."
+        f"{repo!a} cannot be the name of a repository. Give ORG/NAME (or USER/NAME): letters, digits, '-', '_' and "
+        "'.', at most 96 characters, without '--' and '..', neither part starting or ending with '-' or '.', and "
+        "not ending with '.git'."
     ]
 
 
-def _with_token(content: Mapping[str, bytes]) -> list[str]:
-    """Return a sentence if a file that is written for the Hub holds what looks like one of its tokens."""
-    holding = [path for path, text in sorted(content.items()) if _TOKEN.search(text.decode())]
-    if not holding:
+def _token_problems(content: Mapping[str, bytes]) -> list[str]:
+    """Return a problem if a file written for the Hub contains what looks like an access token of the Hub."""
+    paths = [path for path, text in sorted(content.items()) if _TOKEN.search(text.decode())]
+    if not paths:
         return []
     return [
-        f"{', '.join(holding[:4])}: a token of the Hub (hf_...) would stand in it. Take it out of the facts or the "
-        "record that it comes from, and revoke it in your settings on the Hub."
+        f"{', '.join(paths[:4])}: contains an access token of the Hub (hf_...). Remove it from the facts or the "
+        "training record that it comes from, and revoke it in your settings on the Hub."
     ]
 
 
-def _not_of_the_zoo(card: Card, base: str | None) -> list[str]:
-    """Return a sentence if the zoo has the repository's name for a checkpoint that this is not."""
+def _zoo_name_problems(card: Card, base: str | None) -> list[str]:
+    """Return a problem if the zoo uses the repository's name for a different checkpoint."""
     entry = zoo.load().get(card.name)
     if entry is None:
         return []
-    several = entry.task == SEVERAL and len(card.tasks) > 1
-    of_task = (several or card.tasks == (entry.task,)) and card.phase == entry.phase
-    if of_task and entry.encoder.model in (card.base.model, base):
+    both_multitask = entry.task == SEVERAL and len(card.tasks) > 1
+    same_training = (both_multitask or card.tasks == (entry.task,)) and card.phase == entry.phase
+    if same_training and entry.encoder.model in (card.base.model, base):
         return []
     return [
-        f"{card.repo}: '{entry.name}' is the zoo's name for {entry.encoder.model} trained on {entry.task}, and this is "
+        f"{card.repo}: '{entry.name}' is the zoo's name for {entry.encoder.model} trained on {entry.task}, but this is "
         f"{card.base.model or base or 'another encoder'} trained on {', '.join(card.tasks)}. Choose another name."
     ]
 
 
 def _base_name(folder: Path) -> str | None:
-    """Return what xharness.json calls the checkpoint that training began with."""
+    """Return the name of the base model in xharness.json."""
     path = folder / heads.FILE
     if not path.is_file():
         return None
@@ -235,58 +241,60 @@ def _base_name(folder: Path) -> str | None:
     return name
 
 
-def _wrong_parts(folder: Path, parts: Sequence[str], checkpoint: Checkpoint) -> list[str]:
-    """Return what is wrong with the files of the folder: code, and links that lead out of it."""
+def _file_problems(folder: Path, parts: Sequence[str], checkpoint: Checkpoint) -> list[str]:
+    """Return what is wrong with the files of the folder: custom code, empty files, links out of the folder."""
     problems = []
-    named = ["config.json"] if checkpoint.remote_code else []
+    with_code = ["config.json"] if checkpoint.remote_code else []
     if _TOKENIZER in parts and b'"auto_map"' in (folder / _TOKENIZER).read_bytes():
-        named.append(_TOKENIZER)
-    if named:
+        with_code.append(_TOKENIZER)
+    if with_code:
         problems.append(
-            f"{folder}: {' and '.join(named)}: Python code is named (auto_map), which xharness neither publishes nor "
-            "pulls. Save model and tokenizer with classes that transformers has."
+            f"{folder}: {' and '.join(with_code)}: refers to Python code (auto_map), which xharness neither publishes "
+            "nor pulls. Save model and tokenizer with classes of transformers."
         )
     empty = [part for part in parts if not (folder / part).stat().st_size]
     if empty:
-        problems.append(f"{folder}: {', '.join(empty)}: nothing is in it. Copy or save the checkpoint again.")
+        problems.append(f"{folder}: {', '.join(empty)}: file is empty. Copy or save the checkpoint again.")
     outside = [part for part in parts if not (folder / part).resolve().is_relative_to(folder.resolve())]
     if outside:
         problems.append(
-            f"{folder}: {', '.join(outside[:4])}{' ...' if len(outside) > 4 else ''}: a link that leads out of the "
+            f"{folder}: {', '.join(outside[:4])}{' ...' if len(outside) > 4 else ''}: a link that points out of the "
             "folder. Copy the checkpoint with its files (cp -rL) and publish the copy."
         )
     return problems
 
 
-def _wrong_weights(folder: Path, record: Record, parts: Sequence[str], digests: Digests) -> list[str]:
-    """Return where the weights that would be sent are not those that the training wrote."""
+def _weight_problems(folder: Path, record: Record, parts: Sequence[str], digests: Digests) -> list[str]:
+    """Return where the weights to publish differ from those that the training wrote."""
     weights = [part for part in parts if part.endswith(".safetensors")]
     unknown = [part for part in weights if part not in record.weights]
     if unknown:
         return [
-            f"{folder}: {training_record.FILE} does not know {', '.join(unknown)}: it is of another checkpoint. Copy "
-            "or train the checkpoint again."
+            f"{folder}: {training_record.FILE} does not list {', '.join(unknown)}: it belongs to another checkpoint. "
+            "Copy or train the checkpoint again."
         ]
     sent = replace(record, weights={name: digest for name, digest in record.weights.items() if name in weights})
     try:
         training_record.check_weights(sent, folder, digests.of)
     except XharnessError as error:
-        return [f"{error} {training_record.FILE} is of other weights. Copy or train the checkpoint again."]
+        return [f"{error} {training_record.FILE} describes other weights. Copy or train the checkpoint again."]
     return []
 
 
 def _folder_notes(folder: Path, sent: set[str]) -> list[str]:
-    """Return what of the folder stays here, and what is sent though it names this machine."""
+    """Return notes on files of the folder that are not sent, and on a local path that is."""
     notes = []
     rest = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if path.name not in sent)
     rest = [name for name in rest if name != "heads/" and not name.startswith(".")]
     pickles = [name for name in rest if any(fnmatchcase(name, pattern) for pattern in PICKLES + OTHER_WEIGHTS)]
     if pickles:
-        notes.append(f"not sent, since xharness publishes safetensors only: {', '.join(pickles)}")
+        notes.append(f"not sent, because xharness publishes safetensors only: {', '.join(pickles)}")
     others = [name for name in rest if name not in pickles]
     if others:
         notes.append(f"not sent: {', '.join(others[:8])}{' ...' if len(others) > 8 else ''}")
     base = _base_name(folder)
     if base is not None and text_module.holds_path(base):
-        notes.append(f"{heads.FILE} counts in the checkpoint's hash and goes as it is; it names the base '{base}'")
+        notes.append(
+            f"{heads.FILE} is part of the checkpoint's hash and is sent unchanged; it names the base model '{base}'"
+        )
     return notes

@@ -23,10 +23,10 @@ class PublishResult:
 
     Attributes:
         state: ``published``, ``proposed`` or ``unchanged``.
-        sha: where the branch or the pull request stands now.
-        url: of the repository.
+        sha: current commit of the branch or of the pull request.
+        url: address of the repository.
         commit, pull_request, collection: addresses; None where there is none.
-        tag: that was made.
+        tag: the tag that was created.
     """
 
     state: str
@@ -39,46 +39,46 @@ class PublishResult:
 
 
 def send(plan: PublishPlan, who: Account, say: Callable[[str], None]) -> PublishResult:
-    """Do what a plan says, and prove that it was done.
+    """Carry out a plan and verify the result.
 
-    Nothing is sent before it is known, as far as it can be, that the token may write. All files go in one commit, which
-    is refused if the branch was moved since it was compared: the repository stands at its previous commit, or at the
-    new one.
+    The rights of the token are checked before anything is sent, as far as the Hub tells them. All files go in one
+    commit, which the Hub rejects if the branch has moved since the comparison. So the repository is either at its
+    previous commit or at the new one.
 
     Args:
         plan: from `publishing.plan.compare`.
-        who: whose token it is.
-        say: tells the user what is going on.
+        who: the account of the token.
+        say: shows progress to the user.
 
     Raises:
-        PublishError: the Hub could not be asked or refuses something, or it holds other content than was sent.
+        PublishError: the Hub cannot be reached or rejects a request, or its content differs from what was sent.
     """
-    publication, target = plan.publication, plan.target
-    if not plan.reached:
-        raise PublishError(f"{publication.repo}: {'; '.join(plan.notes)}. Nothing was sent.")
+    bundle, target = plan.bundle, plan.target
+    if not plan.compared:
+        raise PublishError(f"{bundle.repo}: {'; '.join(plan.notes)}. Nothing was sent.")
     commit = None
-    if not plan.has_nothing:
+    if not plan.is_empty:
         exists = plan.repo_state is not None
-        hub_repository.check_rights(who, publication.repo, exists=exists, proposing=target.create_pr)
+        hub_repository.check_rights(who, bundle.repo, exists=exists, proposing=target.create_pr)
     if plan.difference:
-        hub_write.check_card(publication.repo, publication.card)
-        commit = _commit(plan, _parent(plan, say), say)
-    elif plan.to_branch:
-        _parent(plan, say)
-    before = plan.proposal or plan.repo_state
+        hub_write.check_card(bundle.repo, bundle.card)
+        commit = _commit(plan, _parent_commit(plan, say), say)
+    elif plan.creates_branch:
+        _parent_commit(plan, say)
+    before = plan.pull_request or plan.repo_state
     sha = commit.sha if commit is not None else before.sha if before is not None else ""
     tag = collection = None
-    if plan.to_tag and target.tag is not None:
-        hub_write.create_tag(publication.repo, target.tag, sha)
+    if plan.creates_tag and target.tag is not None:
+        hub_write.create_tag(bundle.repo, target.tag, sha)
         tag = target.tag
-    if plan.to_collect and target.collection is not None:
-        owner = publication.repo.partition("/")[0]
-        collection = hub_write.add_to_collection(owner, target.collection, publication.repo, private=target.private)
-    opened = plan.proposal.url if plan.proposal is not None else None
+    if plan.adds_to_collection and target.collection is not None:
+        owner = bundle.repo.partition("/")[0]
+        collection = hub_write.add_to_collection(owner, target.collection, bundle.repo, private=target.private)
+    opened = plan.pull_request.url if plan.pull_request is not None else None
     return PublishResult(
         state="unchanged" if commit is None else "proposed" if target.create_pr else "published",
         sha=sha,
-        url=hub_repository.address(publication.repo),
+        url=hub_repository.address(bundle.repo),
         commit=commit.url if commit is not None else None,
         pull_request=opened or (commit.pull_request if commit is not None else None),
         collection=collection,
@@ -86,97 +86,97 @@ def send(plan: PublishPlan, who: Account, say: Callable[[str], None]) -> Publish
     )
 
 
-def _parent(plan: PublishPlan, say: Callable[[str], None]) -> str:
-    """Return the commit that ours follows on, after making the repository and the branch where there is none."""
-    repo, branch = plan.publication.repo, plan.target.branch
-    if plan.proposal is not None:
-        return plan.proposal.sha
+def _parent_commit(plan: PublishPlan, say: Callable[[str], None]) -> str:
+    """Return the parent of the new commit, after creating repository and branch if they do not exist."""
+    repo, branch = plan.bundle.repo, plan.target.branch
+    if plan.pull_request is not None:
+        return plan.pull_request.sha
     state = plan.repo_state
     if state is None:
         hub_write.create_repository(repo, private=plan.target.private)
-        say(f"{repo} was made.")
+        say(f"{repo} was created.")
         state = hub_repository.repo_state(repo, branch)
         if state is None:
-            raise PublishError(f"{repo}: it was made, and cannot be seen. Run the same command again.")
+            raise PublishError(f"{repo}: it was created but cannot be read yet. Run the same command again.")
     if branch is not None and not state.has_branch:
         hub_write.create_branch(repo, branch, state.sha)
     return state.sha
 
 
 def _commit(plan: PublishPlan, parent: str, say: Callable[[str], None]) -> Commit:
-    """Make the commit, look at what stands there then, and return it; also where only its answer was lost."""
-    publication, target = plan.publication, plan.target
-    sent = plan.difference.sent
-    _check_still(publication)
-    say(f"Sending {len(sent)} files, {format_bytes(sum(file.size for file in sent))}, to {publication.repo}")
+    """Create the commit, verify the repository and return the commit, also if only the Hub's response was lost."""
+    bundle, target = plan.bundle, plan.target
+    to_send = plan.difference.to_send
+    _check_unchanged(bundle)
+    say(f"Sending {len(to_send)} files, {format_bytes(sum(file.size for file in to_send))}, to {bundle.repo}")
     try:
-        info = hub_write.commit(
-            publication.repo,
-            [(file.path, file.source, file.sha256) for file in sent],
+        commit = hub_write.commit(
+            bundle.repo,
+            [(file.path, file.source, file.sha256) for file in to_send],
             plan.difference.deleted,
-            title=f"{publication.title}, xharness {__version__})",
-            description=_description(plan),
+            title=f"{bundle.title}, xharness {__version__})",
+            description=_commit_description(plan),
             parent=parent,
-            revision=plan.proposal.ref if plan.proposal is not None else target.branch,
-            create_pr=target.create_pr and plan.proposal is None,
+            revision=plan.pull_request.ref if plan.pull_request is not None else target.branch,
+            create_pr=target.create_pr and plan.pull_request is None,
         )
     except XharnessError as error:
-        commit, left = _after_failure(plan, parent)
-        if commit is None:
-            raise type(error)(f"{error}\n{left}") from None
-        say("The answer to the commit was lost; the commit is there.")
-        info = commit
-    _check_still(publication)
-    ref = plan.proposal.ref if plan.proposal is not None else info.ref
-    there = hub_read.list_files(publication.repo, ref or info.sha, "model")
-    wrong = difference(publication, target, there)
+        recovered, message = _recover(plan, parent)
+        if recovered is None:
+            raise type(error)(f"{error}\n{message}") from None
+        say("The response to the commit was lost, but the commit exists.")
+        commit = recovered
+    _check_unchanged(bundle)
+    ref = plan.pull_request.ref if plan.pull_request is not None else commit.ref
+    existing = hub_read.list_files(bundle.repo, ref or commit.sha, "model")
+    wrong = difference(bundle, target, existing)
     if wrong:
-        paths = [file.path for file in wrong.sent] + list(wrong.deleted)
-        ignored = " Its .gitignore may keep them out." if ".gitignore" in there else ""
+        paths = [file.path for file in wrong.to_send] + list(wrong.deleted)
+        ignored = " The repository's .gitignore may exclude them." if ".gitignore" in existing else ""
         raise PublishError(
-            f"{publication.repo}: the commit {info.sha[:12]} was made, but the Hub holds other content than was sent: "
+            f"{bundle.repo}: the commit {commit.sha[:12]} was created, but the Hub holds other content than was sent: "
             f"{strip_controls(', '.join(paths[:6]))}{' ...' if len(paths) > 6 else ''}.{ignored} "
             "Run the same command again."
         )
-    return info
+    return commit
 
 
-def _after_failure(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
-    """Return the commit if it was made all the same, and a sentence on where the repository stands."""
-    publication, target = plan.publication, plan.target
-    repo = publication.repo
+def _recover(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
+    """Return the commit if it exists in spite of the error, else None and a sentence on the repository's state."""
+    bundle, target = plan.bundle, plan.target
+    repo = bundle.repo
     try:
         if plan.target.create_pr:
-            for pull_request in hub_repository.open_pull_requests(repo, publication.title):
-                if not difference(publication, target, hub_read.list_files(repo, pull_request.ref, "model")):
-                    return Commit(pull_request.sha, pull_request.url, pull_request.url, pull_request.ref), ""
+            for candidate in hub_repository.proposals(repo, bundle.title):
+                if not difference(bundle, target, hub_read.list_files(repo, candidate.ref, "model")):
+                    return Commit(candidate.sha, candidate.url, candidate.url, candidate.ref), ""
         state = hub_repository.repo_state(repo, target.branch)
     except XharnessError:
-        return None, f"Where {repo} stands now is not known, since the Hub cannot be asked."
+        return None, f"The state of {repo} is not known, because the Hub cannot be reached."
     if state is None:
-        return None, f"{repo} is not there."
-    if not target.create_pr and not difference(publication, target, state.files):
+        return None, f"{repo} does not exist."
+    if not target.create_pr and not difference(bundle, target, state.files):
         return Commit(state.sha, f"{hub_repository.address(repo)}/commit/{state.sha}"), ""
     if target.create_pr or state.sha == parent:
         empty = " and is empty" if plan.repo_state is None else ""
-        return None, f"{repo} stands at its previous commit ({state.sha[:12]}){empty}; the same command finishes."
-    return None, f"{repo} was changed by somebody else meanwhile ({state.sha[:12]}); the same command compares anew."
+        return None, f"{repo} is at its previous commit ({state.sha[:12]}){empty}. Run the same command to finish."
+    return None, f"{repo} was changed by somebody else ({state.sha[:12]}). Run the same command to compare again."
 
 
-def _check_still(publication: Bundle) -> None:
-    """Raise PublishError if a file is not what it was when it was hashed."""
-    changed = [file.path for file in publication.files if file.has_changed()]
+def _check_unchanged(bundle: Bundle) -> None:
+    """Raise PublishError if a file has changed since it was hashed."""
+    changed = [file.path for file in bundle.files if file.has_changed()]
     if changed:
         raise PublishError(
-            f"{publication.folder}: {', '.join(changed)}: changed while it was published. Wait until nothing writes to "
-            "this folder, and run the same command again: it puts right what was sent."
+            f"{bundle.folder}: {', '.join(changed)}: changed while being published. Wait until nothing writes to "
+            "this folder, then run the same command again: it corrects what was sent."
         )
 
 
-def _description(plan: PublishPlan) -> str:
-    """Return what the commit says below its title."""
+def _commit_description(plan: PublishPlan) -> str:
+    """Return the text of the commit below its title."""
     difference = plan.difference
-    parts = [f"content {plan.publication.checkpoint.id}"]
+    parts = [f"content {plan.bundle.checkpoint.id}"]
     for word, paths in (
         ("new", [file.path for file in difference.new]),
         ("changed", [file.path for file in difference.changed]),

@@ -136,17 +136,15 @@ def test_a_record_with_nan_is_refused(gathered: Callable[..., Card]) -> None:
     found.losses.append([2, "mnli", float("nan"), 0.0])
     assert str(training_record.record_problems(found)).startswith("losses is ")
     with pytest.raises(PublishError, match="cannot be written as JSON"):
-        publishing_runs.as_json({"loss": float("nan")})
+        publishing_runs.to_json_bytes({"loss": float("nan")})
 
 
 def test_data_that_a_task_does_not_have_is_told_first(gathered: Callable[..., Card]) -> None:
     found = record(["mnli"])
     found.data["mnli"]["train"][0] |= {"source": "other/rows", "origin": "native"}
     text = render.render(gathered("mnli", found=found))
-    assert (
-        "> **What is called MultiNLI here was read from other/rows, which is not where xharness has it from.**" in text
-    )
-    assert "which is not where" not in render.render(gathered("mnli"))
+    assert "> **MultiNLI was read from other/rows, which is not the source that xharness uses.**" in text
+    assert "which is not the source" not in render.render(gathered("mnli"))
 
 
 def test_the_text_of_masked_language_modelling_is_asked_for(gathered: Callable[..., Card]) -> None:
@@ -160,7 +158,9 @@ def test_the_text_of_masked_language_modelling_is_asked_for(gathered: Callable[.
     assert head["language"][:4] == ["multilingual", "en", "sw", "ta"]
     assert "zero-shot" not in head["tags"]
     assert render.problems(render.render(card)) == []
-    assert "mlm_text: there was no" in refused(gathered, facts=FACTS.model_copy(update={"mlm_text": given}))
+    assert "mlm_text: this training did no masked" in refused(
+        gathered, facts=FACTS.model_copy(update={"mlm_text": given})
+    )
 
 
 def test_no_path_of_the_machine_is_on_a_card(gathered: Callable[..., Card]) -> None:
@@ -181,19 +181,19 @@ def test_no_path_of_the_machine_is_on_a_card(gathered: Callable[..., Card]) -> N
     [
         ("license: mit", "license: mitt", "license: 'mitt' is not in licences.yaml. Did you mean 'mit'?"),
         ("license: mit", "license: other", "license_name: field required beside 'license: other'."),
-        ("- en\n", "- english\n", "language: 'english' is no code"),
+        ("- en\n", "- english\n", "language: unknown code 'english'"),
         ("library_name: transformers\n", "", "library_name: field required."),
         ("library_name:", "libary_name:", "libary_name: no such field of a model card. Did you mean 'library_name'?"),
         ("pipeline_tag: question-answering", "pipeline_tag: answers", "pipeline_tag: found 'answers'"),
-        ("base_model: FacebookAI/xlm-roberta-large", "base_model: /x/y", "base_model: '/x/y' is no id"),
+        ("base_model: FacebookAI/xlm-roberta-large", "base_model: /x/y", "base_model: '/x/y' is not an id"),
         ("      value: 88.0", "      value: .nan", "found nan, expected a number"),
         ("      value: 88.0", "      vlue: 88.0", "model-index: huggingface_hub cannot read it (KeyError: 'value')"),
-        ("| recipe | jiant |", "| recipe | None |", "a cell of a table is blank"),
-        ("| recipe | jiant |", "| recipe |  |", "a cell of a table is blank"),
-        ("| recipe | jiant |", "| recipe | a | b |", "a row of a table has 3 cells, its head 2"),
-        ("## Limits", "## {{ limits }}", "a blank was not filled"),
+        ("| recipe | jiant |", "| recipe | None |", "a table cell is empty"),
+        ("| recipe | jiant |", "| recipe |  |", "a table cell is empty"),
+        ("| recipe | jiant |", "| recipe | a | b |", "a table row has 3 cells, its header 2"),
+        ("## Limits", "## {{ limits }}", "a placeholder is not filled in"),
         ("## Limits", "See /home/somebody/zoo/x", "a path of this machine"),
-        ("model.eval()", "model.eval(", "its Python code cannot be read"),
+        ("model.eval()", "model.eval(", "its Python code has a syntax error"),
         ("---\nlanguage", "--\nlanguage", "no front matter"),
         ("## Limits", "x" * 1_000_001, "characters, more than"),
     ],

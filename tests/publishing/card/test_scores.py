@@ -36,7 +36,7 @@ def test_a_score_of_less_than_the_whole_test_data_is_marked_and_not_in_the_metad
     text = render.render(card)
     line = next(line for line in text.splitlines() if line.startswith("| German (de) |"))
     assert line.endswith("| **partial** |")
-    assert next(line for line in text.splitlines() if line.startswith("| English (en) |")).endswith("| whole |")
+    assert next(line for line in text.splitlines() if line.startswith("| English (en) |")).endswith("| complete |")
     assert "- XQuAD is **partial**: no score for 10 languages" in text
     configs = {each["dataset"]["config"] for each in metadata_of(card)["model-index"][0]["results"]}
     assert configs == {"en"}
@@ -73,7 +73,7 @@ def test_a_mean_is_in_community_evals_only_where_it_is_the_benchmarks(gathered: 
     assert "overall" not in found
     assert found["pawsx_de"].dataset_id == "org/xtreme"
     assert found["pawsx_de"].source_url == (
-        f"https://huggingface.co/{REPO}/blob/main/{card.scores.sections[0].place}/seed0/pawsx/de.json"
+        f"https://huggingface.co/{REPO}/blob/main/{card.scores.sections[0].folder}/seed0/pawsx/de.json"
     )
     assert all(entry.verify_token is None and entry.date is None for entry in found.values())
     assert not entries(card, "xtreme-r"), "PAWS-X is no target of XTREME-R"
@@ -105,7 +105,10 @@ def test_the_score_tuned_in_zero_shot_stands_for_a_target(gathered: Callable[...
 
 def test_a_collapsed_seed_is_in_the_mean_and_said(gathered: Callable[..., Card]) -> None:
     text = render.render(gathered("mnli"))
-    assert "- PAN-X (WikiANN): seed 2 collapsed in training and is in the mean; without it the mean is 60.2." in text
+    assert (
+        "- PAN-X (WikiANN): seed 2 collapsed in training and is included in the mean; without it the mean is 60.2."
+        in text
+    )
     assert "COLLAPSED in training" in text
     found = entries(gathered("mnli"))["panx_de"]
     assert "2 seeds, 1 of them collapsed in training, sd 1.41" in str(found.notes)
@@ -139,8 +142,8 @@ def test_runs_of_other_settings_are_told_apart(gathered: Callable[..., Card]) ->
     runs = [run([score("tatoeba", "de", 40.0)], layer=7), run([score("tatoeba", "de", 60.0)])]
     card = gathered(runs=runs)
     text = render.render(card)
-    assert "### As it is\n" in text
-    assert "### As it is (layer 7)\n" in text
+    assert "### As is\n" in text
+    assert "### As is (layer 7)\n" in text
     assert entries(card)["tatoeba_de"].value == 60.0, "the one with xharness' own settings stands for the target"
 
 
@@ -148,8 +151,8 @@ def test_sections_that_differ_in_their_type_only_have_other_titles(gathered: Cal
     made = {dtype: [score("tatoeba", "de", value, dtype=dtype)] for dtype, value in (("bfloat16", 1), ("float32", 2))}
     card = gathered(runs=[run(scores, dtype=dtype) for dtype, scores in made.items()])
     text = render.render(card)
-    assert "### As it is, in bfloat16\n" in text
-    assert "Of a target that was scored in several ways, one stands" in text
+    assert "### As is, in bfloat16\n" in text
+    assert "If a target was scored in several ways, the tables" in text
     assert entries(card)["tatoeba_de"].value == 2, "the more exact one"
     assert "float32" in str(entries(card)["tatoeba_de"].notes)
 
@@ -213,21 +216,23 @@ def test_a_deviation_is_over_the_languages_of_the_benchmark(gathered: Callable[.
 
 def test_a_state_is_said_to_be_chosen_as_it_was(gathered: Callable[..., Card]) -> None:
     card = gathered(runs=[run([tuned("tydiqa", "fi", 60.0, 1, selected_by="last")], seed=1, tune=TUNE)])
-    assert "state chosen by last" in str(entries(card)["tydiqa_fi"].notes)
+    assert "checkpoint selected by last" in str(entries(card)["tydiqa_fi"].notes)
     assert "chosen by last" in render.render(card)
 
 
 def test_the_usual_choices_of_tuning_are_not_named(gathered: Callable[..., Card]) -> None:
     usual = {**TUNE, "recipe": "jiant", "selected_by": "average", "average_last": 3, "given": {}}
     runs = [run([tuned("panx", "de", 60.0, 1, selected_by="average")], seed=1, tune=usual)]
-    assert "### Tuned in English only (zero-shot), state an average of the last\n" in render.render(gathered(runs=runs))
+    assert "### Tuned on English only (zero-shot), average of the last checkpoints\n" in render.render(
+        gathered(runs=runs)
+    )
     assert gathered(runs=runs).scores.results is None, "only the state that English chose stands for the checkpoint"
 
 
 def test_both_numbers_of_udpos_are_told(gathered: Callable[..., Card]) -> None:
     scores = [tuned("udpos", "de", 70.0, 1, scores={"f1": 70.0, "token_accuracy": 74.5})]
     text = render.render(gathered(runs=[run(scores, seed=1, tune=TUNE)]))
-    assert "F1 70.0 (of runs of equal tags, as the benchmark counts); accuracy of words 74.5." in text
+    assert "F1 70.0 (over runs of equal tags, as the benchmark computes it); word-level accuracy 74.5." in text
 
 
 def test_the_commands_make_the_scores_that_are_shown(gathered: Callable[..., Card]) -> None:

@@ -1,1 +1,1 @@
-"""The model card: gather the facts, render them, check the result."""
+"""Model cards: gather the facts, render the card, check it."""

@@ -15,15 +15,15 @@ from xharness.results.score import Score
 
 @dataclass(frozen=True)
 class Base:
-    """The checkpoint that training began with.
+    """The base model: the checkpoint that training started from.
 
     Attributes:
-        model: its id on the Hub; None where it is on none.
-        title: as a sentence names it.
-        revision: the commit it was read at; None where that is not known.
-        content: the hash of its files, where it was a local folder.
-        licence: of its weights, as the Hub writes licences.
-        note: what else has to be said.
+        model: its id on the Hub; None if it is not on the Hub.
+        title: its name in a sentence.
+        revision: its commit; None if not known.
+        content: hash of its files, if it was a local folder.
+        licence: license of its weights, as the Hub's identifier.
+        note: remark of the publisher.
     """
 
     model: str | None
@@ -36,7 +36,13 @@ class Base:
 
 @dataclass(frozen=True)
 class Terms:
-    """The licence of the weights: identifier of the Hub, for ``other`` a name and a link, and why, a sentence each."""
+    """The license of the weights.
+
+    Attributes:
+        id: the Hub's identifier.
+        name, link: only for ``other``: name and address of the license.
+        why: the reasons, one sentence each.
+    """
 
     id: str
     name: str | None
@@ -46,17 +52,17 @@ class Terms:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One part of the training data: one set in one language.
+    """One part of the training data: one data set in one language.
 
     Attributes:
-        task: the training set that it was read for.
-        title: of the set itself.
-        paper: address of its paper; None where none is known.
-        source: the data set on the Hub, or what the user's file is called.
-        on_hub: whether the source is an id on the Hub.
-        revision: its commit; None where the files lay in a local folder.
-        language, split, licence, status, origin: as the record has them.
-        used, available: examples; None where nobody knows.
+        task: name of the training set that it belongs to.
+        title: title of the data set.
+        paper: address of its paper; None if not known.
+        source: id of the data set on the Hub, or the name of a local file.
+        on_hub: whether ``source`` is an id on the Hub.
+        revision: its commit; None for a local folder.
+        language, split, licence, status, origin: as in the training record.
+        used, available: numbers of examples; None if not known.
     """
 
     task: str
@@ -75,8 +81,8 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
-class Development:
-    """A development score of the training run: of which set, by what metric, beside chance."""
+class DevScore:
+    """A score of the published checkpoint on a development set, in percent, computed on ``n`` of ``of`` examples."""
 
     name: str
     language: str
@@ -92,21 +98,21 @@ class Training:
     """How a checkpoint was trained.
 
     Attributes:
-        sets: of what data.
-        settings: (setting, value, where it is from), the same for all tasks.
-        by_task: head and rows of a table of what differs between tasks; () where there is one task.
-        facts: (what, value): seed, failed seeds, steps, hardware, time, energy.
-        development: scores of the state that was published, on English development data.
-        partial: which of the training data is no complete set, as a sentence; '' if it is whole.
-        notes: sentences of the record.
-        hashes: (what, value): what the result depends on.
+        sets: the training data.
+        settings: (setting, value, source) of the settings that all tasks share.
+        by_task: header and rows of a table of settings that differ between tasks; () for one task.
+        facts: (name, value): seed, failed seeds, steps, hardware, time, energy.
+        development: scores of the published checkpoint on English development data.
+        partial: which parts of the training data are incomplete; '' if all are complete.
+        notes: notes of the training record.
+        hashes: (name, value): hashes of everything that the result depends on.
     """
 
     sets: tuple[TrainingSet, ...]
     settings: tuple[tuple[str, str, str], ...]
     by_task: tuple[tuple[str, ...], ...]
     facts: tuple[tuple[str, str], ...]
-    development: tuple[Development, ...]
+    development: tuple[DevScore, ...]
     partial: str
     notes: tuple[str, ...]
     hashes: tuple[tuple[str, str], ...]
@@ -114,13 +120,13 @@ class Training:
 
 @dataclass(frozen=True)
 class Cell:
-    """One target in one language, over the seeds that were run.
+    """One target in one language, over seeds.
 
     Attributes:
-        scores: seed -> the score.
-        spreads: metric -> mean and deviation over the seeds.
-        intervals: metric -> the means of the lower and of the upper ends; None where the metric has no interval.
-        official: whether every seed has the whole, real test data, and nothing about it is partial.
+        scores: seed -> score.
+        spreads: metric -> mean and standard deviation over seeds.
+        intervals: metric -> (mean of the lower ends, mean of the upper ends); None if the metric has no interval.
+        official: whether every seed was scored on the complete, real test data and nothing about it is partial.
     """
 
     scores: Mapping[int, Score]
@@ -129,8 +135,8 @@ class Cell:
     official: bool
 
     @property
-    def states(self) -> dict[int, str]:
-        """How the training of each seed ended."""
+    def statuses(self) -> dict[int, str]:
+        """Training status of each seed."""
         return {seed: str(score.tuned.get("status", COMPLETE)) for seed, score in self.scores.items()}
 
     @property
@@ -141,24 +147,24 @@ class Cell:
 
 @dataclass(frozen=True)
 class Section:
-    """Scores that were made alike: as it is or tuned, one track, one way to choose the state, the same settings.
+    """Scores with the same phase, track, checkpoint selection and settings.
 
     Attributes:
-        phase, track, selected_by: as in `results.Score`.
-        settings: what the user overrode.
-        place: the folder of its RUNs in the repository.
-        seeds: that were run.
-        results: means over the seeds, averaged over languages.
-        cells: target -> language -> its scores.
-        summaries: target -> its mean over languages, over the seeds.
-        notes: sentences that have to stand with the scores.
+        phase, track, selected_by: as in `results.score.Score`.
+        settings: settings of the runs.
+        folder: folder of the runs in the repository.
+        seeds: the seeds.
+        results: means over seeds, averaged over languages.
+        cells: target -> language -> scores.
+        summaries: target -> its mean over languages, over seeds.
+        notes: footnotes of the scores.
     """
 
     phase: str
     track: str | None
     selected_by: str
     settings: Mapping[str, Any]
-    place: str
+    folder: str
     seeds: tuple[int, ...]
     results: Results
     cells: Mapping[str, Mapping[str, Cell]]
@@ -167,8 +173,8 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Languages of a target that a benchmark has, ``of`` so many, and that this card has no whole score for."""
+class MissingScores:
+    """Languages of a benchmark's target that have no complete score; ``of`` is the number of its languages."""
 
     benchmark: str
     task: str
@@ -182,40 +188,39 @@ class Scores:
     """All scores of a card.
 
     Attributes:
-        sections: scores that were made alike.
-        headline: target -> the section whose score of it stands for the checkpoint: a whole one before a partial one,
-            then one tuned in zero-shot before one as it is, then that with the least changed settings; what follows is
-            made of these.
-        results: the headline's targets, averaged; None where there is none.
+        sections: scores grouped by how they were computed.
+        headline: target -> the section whose score represents the checkpoint. A complete score comes before a partial
+            one, then zero-shot tuned before as is, then the one with the fewest changed settings.
+        results: averages of the headline's targets; None if there are none.
         missing: what was not evaluated.
     """
 
     sections: tuple[Section, ...]
     headline: Mapping[str, Section]
     results: Results | None
-    missing: tuple[Missing, ...]
+    missing: tuple[MissingScores, ...]
 
 
 @dataclass(frozen=True)
 class Card:
-    """Everything that a card says.
+    """The content of a card.
 
     Attributes:
         repo: ``org/name``.
-        prose: what no record can say.
+        prose: text from ``model_cards/``, which no record holds.
         summary: what the checkpoint is.
         phase: ``intermediate`` or ``target``.
-        adopted: whether xharness did not train it.
-        warnings: what a reader has to know before anything else.
+        adopted: whether the checkpoint was trained outside xharness.
+        warnings: warnings shown at the top of the card.
         tasks: names of the training sets.
-        languages: that it was trained on.
-        base, terms: what training began with, and the licence of the weights.
-        developed_by, contact: who answers for it.
-        kind: the kind of problem of the head that the code shows, or ``encoder``.
-        head: that head, where the checkpoint names one.
-        heads: all heads in files of their own.
-        training, scores: how it was trained, and what it scores.
-        checkpoint: the hash of its files.
+        languages: codes of the training languages.
+        base, terms: the base model, and the license of the weights.
+        developed_by, contact: who is responsible for the checkpoint.
+        kind: task kind of the head that the example code uses, or ``encoder``.
+        head: that head, if the checkpoint names one.
+        heads: all heads stored in files of their own.
+        training, scores: how it was trained, and its scores.
+        checkpoint: hash of its files.
     """
 
     repo: str

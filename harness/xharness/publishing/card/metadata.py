@@ -13,7 +13,7 @@ from xharness.metrics.seeds import COLLAPSED, spread
 from xharness.publishing.card import scores as card_scores
 from xharness.publishing.card.content import Card, Cell, Section
 from xharness.publishing.card.prose import ENCODER
-from xharness.publishing.card.scores import changed
+from xharness.publishing.card.scores import changed_settings
 from xharness.publishing.card.tables import metric_name
 from xharness.results.aggregate import task_result
 from xharness.results.score import TUNED
@@ -23,8 +23,8 @@ from xharness.text import one_line
 
 HUB = "https://huggingface.co"
 EVALS = ".eval_results"
-# All of them are in the list of huggingface.js (packages/tasks/src/pipelines.ts); multiple-choice is there as well,
-# though the Hub's page of models has no filter for it.
+# All of these are in huggingface.js (packages/tasks/src/pipelines.ts), multiple-choice too, although the Hub's page of
+# models has no filter for it.
 PIPELINES = {
     ENCODER: "feature-extraction",
     "classification": "text-classification",
@@ -35,9 +35,9 @@ PIPELINES = {
     "mining": "text-retrieval",
     "ranking": "text-retrieval",
 }
-"""Kind of problem -> the Hub's name of the task."""
+"""Task kind -> the Hub's pipeline tag."""
 _DIGITS = 4
-# As one reads it; the client sorts by name. Its own name for the model-index, without results, is no key of a card.
+# In reading order, because the client sorts by name. Without results, the client's `model_name` is not a key of a card.
 _ORDER = (
     "language",
     "license",
@@ -55,16 +55,16 @@ _ORDER = (
 
 
 def metadata(card: Card) -> dict[str, Any]:
-    """Return the front matter of a card, as the Hub reads it, without anything that is not known.
+    """Return the front matter of a card as the Hub reads it; unknown fields are left out.
 
-    Only whole scores of the whole, real test data are in its model-index: one entry per target, language and metric.
+    The model-index has one entry per target, language and metric, and only scores on complete, real test data.
     """
     from huggingface_hub import ModelCardData
 
     results = list(_results(card))
     codes = [code for section in card.scores.sections for cells in section.cells.values() for code in cells]
     scored = {code for code in codes if code not in card.languages}
-    datasets = dict.fromkeys(each.source for each in card.training.sets if each.on_hub)
+    datasets = dict.fromkeys(part.source for part in card.training.sets if part.on_hub)
     metrics = dict.fromkeys(result.metric_type for result in results)
     further: dict[str, Any] = {"base_model_relation": "finetune"} if card.base.model else {}
     data = ModelCardData(
@@ -94,14 +94,14 @@ def front_matter(card: Card) -> str:
 def eval_results(card: Card, repo: str, *, revision: str = "main") -> dict[str, str]:
     """Return the files of Community Evals: path in the repository -> YAML.
 
-    There is one value for each task id: ``<target>_<language>`` for languages whose test data is whole, ``<target>``
-    where its mean is the benchmark's, and ``overall`` where all targets are. Of a target that was scored in several
-    ways one stands there, the one that stands for the checkpoint (`model.Scores`). Nothing is said to be verified.
+    There is one value per task id: ``<target>_<language>`` for languages with complete test data, ``<target>`` if the
+    mean covers all languages of the benchmark, and ``overall`` if all targets do. A target that was scored in several
+    ways has the value that represents the checkpoint (`content.Scores.headline`). No value is marked as verified.
 
     Args:
-        card: of the checkpoint.
-        repo: ``org/name``, where the result files will lie.
-        revision: that the addresses name.
+        card: card of the checkpoint.
+        repo: ``org/name``, the repository of the result files.
+        revision: revision in the addresses of the result files.
     """
     files = {}
     for name in benchmarks():
@@ -124,7 +124,7 @@ def _yaml(content: Any) -> str:
 
 
 def _results(card: Card) -> Iterator[Any]:
-    """Yield the model-index' entries as huggingface_hub's EvalResult."""
+    """Yield the entries of the model-index as huggingface_hub's EvalResult."""
     from huggingface_hub import EvalResult
 
     for section in card.scores.sections:
@@ -140,15 +140,15 @@ def _results(card: Card) -> Iterator[Any]:
                         dataset_name=spec.title,
                         dataset_config=code,
                         dataset_split=spec.test_split,
-                        dataset_revision=_harmless(score.data_revision),
+                        dataset_revision=_one_line_texts(score.data_revision),
                         metric_type=metric,
                         metric_value=round(spread.mean or 0.0, _DIGITS),
-                        metric_name=f"{metric_name(metric)} ({_how(section)})",
-                        metric_args=_arguments(section, cell, metric),
+                        metric_name=f"{metric_name(metric)} ({_phase_and_track(section)})",
+                        metric_args=_metric_args(section, cell, metric),
                     )
 
 
-def _arguments(section: Section, cell: Cell, metric: str) -> dict[str, Any]:
+def _metric_args(section: Section, cell: Cell, metric: str) -> dict[str, Any]:
     spread, interval = cell.spreads[metric], cell.intervals[metric]
     arguments: dict[str, Any] = {
         "n": cell.first.n,
@@ -157,28 +157,29 @@ def _arguments(section: Section, cell: Cell, metric: str) -> dict[str, Any]:
         "track": section.track,
         "selected_by": cell.first.selected_by,
         "dtype": cell.first.dtype,
-        "settings": changed(section.settings) or None,
-        "collapsed_seeds": [seed for seed, state in cell.states.items() if state == COLLAPSED] or None,
+        "settings": changed_settings(section.settings) or None,
+        "collapsed_seeds": [seed for seed, state in cell.statuses.items() if state == COLLAPSED] or None,
         "deviation": None if spread.deviation is None else round(spread.deviation, _DIGITS),
         "interval_95": None if interval is None else [round(end, _DIGITS) for end in interval],
     }
-    return {name: _harmless(value) for name, value in arguments.items() if value is not None}
+    return {name: _one_line_texts(value) for name, value in arguments.items() if value is not None}
 
 
-def _harmless(value: Any) -> Any:
+def _one_line_texts(value: Any) -> Any:
+    """Return a value with every text in it reduced to one printable line."""
     if isinstance(value, dict):
-        return {one_line(str(name)): _harmless(inner) for name, inner in value.items()}
+        return {one_line(str(name)): _one_line_texts(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_harmless(inner) for inner in value]
+        return [_one_line_texts(inner) for inner in value]
     return one_line(value) if isinstance(value, str) else value
 
 
-def _how(section: Section) -> str:
+def _phase_and_track(section: Section) -> str:
     return f"{section.phase}, {section.track}" if section.phase == TUNED else section.phase
 
 
 def _entries(card: Card, repo: str, revision: str, benchmark: str) -> Iterator[dict[str, Any]]:
-    """Yield one entry of a benchmark's file after the other: overall, then each target with its languages."""
+    """Yield the entries of a benchmark's file: overall, then each target and its languages."""
     results = card_scores.headline_results(card.scores.headline, benchmark)
     if results is None:
         return
@@ -200,49 +201,51 @@ def _entries(card: Card, repo: str, revision: str, benchmark: str) -> Iterator[d
         return content
 
     if results.overall is not None:
-        ways = dict.fromkeys(_how(card.scores.headline[name]) for name in results.tasks)
+        ways = dict.fromkeys(_phase_and_track(card.scores.headline[name]) for name in results.tasks)
         yield entry("overall", results.overall, f"{tree}/results", f"mean over all targets; {' and '.join(ways)}")
     for name, task in results.tasks.items():
         section = card.scores.headline[name]
         if task.complete and list(task.languages) == task.spec.languages_in(benchmark):
             cells = {code: section.cells[name][code] for code in task.languages}
-            states = section.summaries[name].states
-            notes = _notes(section, list(cells.values()), list(states.values()), _deviation(task.spec, cells, states))
-            yield entry(name, task.mean["score"], f"{tree}/{section.place}", notes)
+            statuses = section.summaries[name].states
+            notes = _notes(
+                section, list(cells.values()), list(statuses.values()), _target_deviation(task.spec, cells, statuses)
+            )
+            yield entry(name, task.mean["score"], f"{tree}/{section.folder}", notes)
         for code in task.languages:
             cell = section.cells[name][code]
             if cell.official:
-                value, deviation = _value(task.spec, cell)
+                value, deviation = _language_score(task.spec, cell)
                 several = len(cell.scores) > 1
-                file = f"{blob}/{section.place}/seed{next(iter(cell.scores))}/{name}/{code}.json"
-                notes = _notes(section, [cell], list(cell.states.values()), deviation)
-                yield entry(f"{name}_{code}", value, f"{tree}/{section.place}" if several else file, notes)
+                file = f"{blob}/{section.folder}/seed{next(iter(cell.scores))}/{name}/{code}.json"
+                notes = _notes(section, [cell], list(cell.statuses.values()), deviation)
+                yield entry(f"{name}_{code}", value, f"{tree}/{section.folder}" if several else file, notes)
 
 
-def _value(spec: TaskSpec, cell: Cell) -> tuple[float, float | None]:
-    """Return the number of a language that enters the target's mean, and its deviation where it is a single metric."""
+def _language_score(spec: TaskSpec, cell: Cell) -> tuple[float, float | None]:
+    """Return a language's score as it enters the target's mean, and its deviation if it is a single metric."""
     means = [cell.spreads[key].mean or 0.0 for key in spec.score_keys]
     deviation = cell.spreads[spec.score_keys[0]].deviation if len(means) == 1 else None
     return sum(means) / len(means), deviation
 
 
-def _deviation(spec: TaskSpec, cells: Mapping[str, Cell], seeds: Iterable[int]) -> float | None:
-    """Return the deviation of a target's mean over these languages, which have all seeds."""
+def _target_deviation(spec: TaskSpec, cells: Mapping[str, Cell], seeds: Iterable[int]) -> float | None:
+    """Return the standard deviation over seeds of a target's mean over these languages."""
     means = [task_result(spec, {c: cell.scores[seed] for c, cell in cells.items()}, None).mean for seed in seeds]
     return spread([mean["score"] for mean in means]).deviation
 
 
-def _notes(section: Section, cells: Sequence[Cell], states: Sequence[str], deviation: float | None) -> str:
+def _notes(section: Section, cells: Sequence[Cell], statuses: Sequence[str], deviation: float | None) -> str:
     scores = [cell.first for cell in cells]
-    notes = [_how(section), f"{sum(score.n for score in scores):,} examples"]
+    notes = [_phase_and_track(section), f"{sum(score.n for score in scores):,} examples"]
     if section.phase == TUNED:
-        notes.append(f"{len(states)} seed{'s' if len(states) > 1 else ''}")
-    if COLLAPSED in states:
-        notes.append(f"{states.count(COLLAPSED)} of them collapsed in training")
+        notes.append(f"{len(statuses)} seed{'s' if len(statuses) > 1 else ''}")
+    if COLLAPSED in statuses:
+        notes.append(f"{statuses.count(COLLAPSED)} of them collapsed in training")
     if deviation is not None:
         notes.append(f"sd {deviation:.2f}")
     if section.phase == TUNED:
-        notes.append(f"state chosen by {' and '.join(dict.fromkeys(score.selected_by for score in scores))}")
+        notes.append(f"checkpoint selected by {' and '.join(dict.fromkeys(score.selected_by for score in scores))}")
     notes += dict.fromkeys(score.dtype for score in scores if score.dtype)
-    notes += [f"{name} {value}" for name, value in changed(section.settings).items()]
+    notes += [f"{name} {value}" for name, value in changed_settings(section.settings).items()]
     return one_line(", ".join(notes))

@@ -12,12 +12,12 @@ from xharness.errors import unknown
 from xharness.strict_yaml import Strict
 
 TUNED, ADOPTED, SEVERAL = "tuned", "adopted", "multitask"
-"""Prose that is not of one training set: tuned for a target, not trained by xharness, trained on several at once."""
+"""Prose that belongs to no single training set: tuned for a target, not trained by xharness, multi-task training."""
 BASE, TASKS, GIVEN, OTHER = "base", "tasks", "given", "other"
-"""In place of a licence's identifier: that of the base; the strictest of the tasks'; the publisher's; and terms that
-the Hub has no identifier for."""
+"""In place of a license's identifier: that of the base model; the strictest of the tasks; the one that the publisher
+gives; a license without an identifier on the Hub."""
 ENCODER = "encoder"
-"""What stands in place of a kind of problem for a checkpoint without a head."""
+"""In place of a task kind, for a checkpoint without a head."""
 
 _NEEDED = {
     ENCODER: {"text_a", "text_b"},
@@ -29,12 +29,12 @@ _NEEDED = {
 
 
 class Licence(Strict):
-    """The licence of weights.
+    """The license of weights.
 
     Attributes:
-        id: identifier of the Hub; or ``base``, ``tasks`` or ``given`` (see the constants).
-        name, link: only for ``other``: what it is called, in small letters and hyphens, and where its terms stand.
-        why: a sentence.
+        id: the Hub's identifier; or ``base``, ``tasks`` or ``given`` (see the constants).
+        name, link: only for ``other``: its name in lower case with hyphens, and the address of its text.
+        why: the reason, in a sentence.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Licence(Strict):
     def _is_known(self) -> Self:
         problems = []
         if self.id not in (BASE, TASKS, GIVEN) and self.id not in licences():
-            problems.append(f"id: {unknown('licence', self.id, licences())} licences.yaml lists those of the Hub.")
+            problems.append(f"id: {unknown('license', self.id, licences())} licences.yaml lists those of the Hub.")
         for field in ("name", "link"):
             if (self.id == OTHER) != (getattr(self, field) is not None):
                 problems.append(f"{field}: {'field required' if self.id == OTHER else 'only'} beside the id 'other'.")
@@ -56,17 +56,17 @@ class Licence(Strict):
 
 
 class Prose(Strict):
-    """What a card says of one kind of checkpoint.
+    """The text of one type of checkpoint.
 
     Attributes:
-        name: as the file is called: a training set, ``multitask``, ``tuned`` or ``adopted``.
-        title: what it was trained on, as it stands in a sentence.
-        summary: what it is and does, in a few sentences; None where the publisher has to say it.
-        uses, limits: what it is for, and what it is not for; a sentence each.
-        data: what follows from the training data for the weights.
-        licence: of the weights.
-        examples: kind of problem -> what the card's code is tried with.
-        tags: further tags.
+        name: name of the file: a training set, ``multitask``, ``tuned`` or ``adopted``.
+        title: what it was trained on, as part of a sentence.
+        summary: what it is and does, in a few sentences; None if the publisher must say it.
+        uses, limits: intended uses and limits, one sentence each.
+        data: what the training data implies for the weights.
+        licence: license of the weights.
+        examples: task kind -> example inputs of the card's code.
+        tags: additional tags.
     """
 
     name: str
@@ -103,7 +103,7 @@ class _Licences(Strict):
 
 @cache
 def licences() -> dict[str, str]:
-    """Return the licences that a card can name, the strictest last: identifier on the Hub -> title."""
+    """Return the licenses that a card can name, the strictest last: identifier on the Hub -> title."""
     path = assets.MODEL_CARDS / "licences.yaml"
     parsed = strict_yaml.parse(_Licences, strict_yaml.read(path), path.name).licences
     return {licence.id: licence.title for licence in parsed}
@@ -121,8 +121,8 @@ def load(name: str) -> Prose:
     """Return the prose of a training set, or ``multitask``, ``tuned`` or ``adopted``.
 
     Raises:
-        UsageError: there is none of this name.
-        SpecError: the file is wrong; names every wrong field.
+        UsageError: there is no prose of this name.
+        SpecError: the file is invalid; names every wrong field.
     """
     if name not in names():
         raise unknown("prose for model cards", name, names())

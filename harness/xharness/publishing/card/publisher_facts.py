@@ -31,26 +31,26 @@ class GivenSet(Strict):
 
 
 class MlmText(GivenSet):
-    """The text that masked language modelling went on with beside the tasks."""
+    """The text of masked language modeling alongside the tasks."""
 
     languages: list[str] = Field(min_length=1)
 
 
 class Facts(Strict):
-    """What only the publisher knows; see ``model_cards/README.md``.
+    """Facts that only the publisher knows; see ``model_cards/README.md``.
 
     Attributes:
-        developed_by, contact: who trained and publishes it, and how they are reached.
-        base_model: id on the Hub of the checkpoint that training began with, or ``none`` for random weights.
-        base_licence: its licence, as the Hub writes licences.
-        base_note: what else is to be said of it.
-        mlm_text: the text of masked language modelling, where there was some: its record has only a hash.
-        watts: what the hardware of one process draws at most, where it is no GPU of ``tasks/gpus.yaml``; without a
-            record, all of the hardware.
-        licence: of the weights, in place of what the prose says.
-        summary: what the checkpoint is, where no prose says it.
-        phase, tasks, languages, training_data, recipe, seeds, hardware, seconds: only of a checkpoint that xharness did
-            not train: what the record says of others.
+        developed_by, contact: who trained and publishes the checkpoint, and how to reach them.
+        base_model: id of the base model on the Hub, or ``none`` for random weights.
+        base_licence: its license, as the Hub's identifier.
+        base_note: remark on the base model.
+        mlm_text: text of masked language modeling, if any; the training record has only its hash.
+        watts: maximum power of the hardware of one process in watts, if it is not a GPU of ``tasks/gpus.yaml``. Without
+            a training record: of all the hardware.
+        licence: license of the weights; overrides the prose.
+        summary: what the checkpoint is, if no prose says it.
+        phase, tasks, languages, training_data, recipe, seeds, hardware, seconds: only for a checkpoint that xharness
+            did not train; otherwise the training record has them. ``seconds`` is the wall time of the training.
     """
 
     developed_by: str | None = None
@@ -72,69 +72,69 @@ class Facts(Strict):
     seconds: Positive | None = None
 
 
-OF_RECORDS = ("phase", "tasks", "languages", "training_data", "recipe", "seeds", "hardware", "seconds")
-_EXAMPLES = {
+RECORDED_FIELDS = ("phase", "tasks", "languages", "training_data", "recipe", "seeds", "hardware", "seconds")
+_TEMPLATE = {
     "developed_by": "developed_by: <a person or group>",
     "base_model": "base_model: <org/name on the Hub, or none for random weights>",
     "base_licence": "base_licence: <as the Hub writes it, such as apache-2.0>",
-    "base_note": "base_note: <what training began with, in a sentence>",
-    "mlm_text": "mlm_text: {name: <name>, licence: <licence>, languages: [<codes>]}   # id (on the Hub) where known",
-    "watts": "watts: <what the hardware draws at most, a number; with a training record, that of one process>",
+    "base_note": "base_note: <what training started from, in a sentence>",
+    "mlm_text": "mlm_text: {name: <name>, licence: <license>, languages: [<codes>]}   # id (on the Hub) if known",
+    "watts": "watts: <maximum power of the hardware, a number; with a training record, that of one process>",
     "licence": "licence:\n  id: <such as mit, or other with name and link beside it>\n  why: <a sentence>",
     "summary": "summary: <what it is and does, in a few sentences>",
     "phase": "phase: <intermediate or target>",
     "tasks": "tasks: [<names of the training sets>]",
-    "languages": "languages: [<codes of what it was trained on>]",
-    "training_data": "training_data:   # id (on the Hub) and rows where they are known\n"
-    "  - {name: <name>, licence: <licence>, id: <org/name>, rows: <number>}",
+    "languages": "languages: [<codes of the training languages>]",
+    "training_data": "training_data:   # id (on the Hub) and rows if known\n"
+    "  - {name: <name>, licence: <license>, id: <org/name>, rows: <number>}",
     "recipe": "recipe: <learning rate, batch size, epochs ... in a sentence>",
     "seeds": "seeds: [<number>]",
-    "hardware": "hardware: <how many of what>",
+    "hardware": "hardware: <number and type of devices>",
     "seconds": "seconds: <wall time of the training, a number>",
 }
-"""Field -> the line to fill in; what stands between angle brackets is never taken for a fact."""
+"""Field -> the line to fill in. Text in angle brackets is a placeholder and never accepted as a fact."""
 
 
 @dataclass
 class MissingFacts:
-    """What keeps a checkpoint from having a card."""
+    """Everything that prevents a card: field -> why it is needed, and other problems."""
 
     fields: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def refuse(self, repo: str, hint: str = "") -> None:
-        """Raise PublishError with all of it, if there is any."""
+    def raise_if_any(self, repo: str, hint: str = "") -> None:
+        """Raise PublishError with all missing facts and problems, if there are any."""
         if not (self.fields or self.problems or hint):
             return
-        lines = [f"{repo}: a card that is true and whole cannot be written yet." + hint, *self.problems]
+        lines = [f"{repo}: the card is not complete yet." + hint, *self.problems]
         if self.fields:
             lines += [f"{name} is missing: {why}" for name, why in self.fields.items()]
-            lines += ["Fill in these lines in a YAML file, and give it with --facts FILE:", ""]
-            lines += [_EXAMPLES[name] for name in self.fields]
+            lines += ["Fill in these lines in a YAML file and pass it with --facts FILE:", ""]
+            lines += [_TEMPLATE[name] for name in self.fields]
         raise PublishError("\n".join(lines))
 
 
 def read_facts(path: Path) -> Facts:
-    """Return the facts that a publisher wrote down.
+    """Read the publisher's file of facts.
 
     Raises:
         PublishError: the file is missing or wrong; names every wrong field.
     """
     try:
         content = strict_yaml.read(path)
-        left = [f"{path.name}: {name}: '{text}' is still to be filled in." for name, text in _blanks(content)]
-        if left:
-            raise PublishError("\n".join(left))
+        problems = [f"{path.name}: {name}: '{text}' is not filled in yet." for name, text in _unfilled(content)]
+        if problems:
+            raise PublishError("\n".join(problems))
         return strict_yaml.parse(Facts, content, path.name)
     except SpecError as error:
         raise PublishError(str(error)) from None
 
 
-def _blanks(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield field and text of what nobody has filled in."""
+def _unfilled(value: Any, field: str = "") -> Iterator[tuple[str, str]]:
+    """Yield field and text of every placeholder."""
     if isinstance(value, dict | list):
-        inner = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, each in inner:
-            yield from _blanks(each, f"{place}.{key}" if place else str(key))
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _unfilled(item, f"{field}.{key}" if field else str(key))
     elif isinstance(value, str) and re.fullmatch(r"<[^<>]*>", value.strip()):
-        yield place, value.strip()
+        yield field, value.strip()

@@ -16,7 +16,7 @@ from xharness.errors import did_you_mean
 from xharness.hub.read import is_hub_id
 from xharness.metrics.bootstrap import COVERAGE, RESAMPLES
 from xharness.publishing.card import prose as card_prose
-from xharness.publishing.card import reproduce, tables
+from xharness.publishing.card import reproduce, score_tables, tables
 from xharness.publishing.card.prose import ADOPTED, OTHER, SEVERAL, licences
 from xharness.publishing.card.training import spec_of
 from xharness.results import breakdowns
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
     from xharness.publishing.card.content import Card
 
-LARGEST = 1_000_000
-"""Characters of a card."""
+MAX_CHARACTERS = 1_000_000
+"""Maximum number of characters of a card."""
 
 
 def render(card: Card) -> str:
-    """Return the text of README.md; the same card always gives the same text."""
+    """Return the text of README.md. The same card always gives the same text."""
     from xharness.publishing.card.metadata import front_matter
 
     examples = {**card_prose.load(ADOPTED).examples, **card.prose.examples}
@@ -47,9 +47,10 @@ def render(card: Card) -> str:
         .render(
             card=card,
             tables=tables,
+            score_tables=score_tables,
             front_matter=front_matter(card),
             example=examples[card.kind],  # type: ignore[index]
-            answerless=_answerless(card),
+            no_answer=_allows_no_answer(card),
             partial=PARTIAL,
             coverage=COVERAGE,
             resamples=f"{RESAMPLES:,}",
@@ -58,12 +59,12 @@ def render(card: Card) -> str:
             language_names=", ".join(
                 known[code].name if code in known else escape_markdown(code) for code in card.languages
             ),
-            commands=reproduce.of(card),
+            commands=reproduce.commands(card),
             data_of_tasks=_data_of_tasks(card),
             grouped=results is not None and bool(breakdowns.by_script(results.tasks)),
             headline_words=_headline_words(card),
             headline_complete=results is not None and all(task.complete for task in results.tasks.values()),
-            choice=_choice(card),
+            has_alternatives=_has_alternatives(card),
             other_metrics=_other_metrics(card),
             base_licence=licences()[card.base.licence],
             several_seeds=any(len(section.seeds) > 1 for section in scores.sections),
@@ -82,24 +83,24 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # markdown: what others wrote goes through `escape_markdown` or `code`
+        autoescape=False,  # Markdown: text of others goes through `escape_markdown` or `markdown_code`
     )
     environment.filters |= {"plain": escape_markdown, "python": _literal, "wrapped": _wrapped}
     return environment
 
 
 def _literal(value: Any) -> str:
-    """Return a text, or a list of texts, as Python source; what does not print is escaped."""
+    """Return a text, or a list of texts, as Python source with unprintable characters escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return text if text.isprintable() else json.dumps(value)
 
 
 def _wrapped(text: str) -> str:
-    """Return prose of our own, which is markdown already, on one line."""
+    """Return our own prose, which is Markdown already, on one line."""
     return " ".join(text.split())
 
 
-def _answerless(card: Card) -> bool:
+def _allows_no_answer(card: Card) -> bool:
     spec = spec_of(card.head.name) if card.head is not None else None
     return bool(getattr(getattr(spec, "input", None), "no_answer", False))
 
@@ -110,37 +111,37 @@ def _headline_words(card: Card) -> str:
         words[section.phase == TUNED].append(section.results.tasks[name].spec.title)
     parts = []
     if words[True]:
-        parts.append(f"of scores tuned in zero-shot for {', '.join(map(escape_markdown, words[True]))}")
+        parts.append(f"of zero-shot tuned scores for {', '.join(map(escape_markdown, words[True]))}")
     if words[False]:
-        parts.append(f"of scores as it is for {', '.join(map(escape_markdown, words[False]))}")
+        parts.append(f"of as-is scores for {', '.join(map(escape_markdown, words[False]))}")
     return f"Means over the languages other than English: {'; '.join(parts)}."
 
 
-def _choice(card: Card) -> bool:
-    """Whether a target was scored in several ways, of which one stands for the checkpoint."""
+def _has_alternatives(card: Card) -> bool:
+    """Whether a target was scored in several ways, one of which represents the checkpoint."""
     names = [name for section in card.scores.sections for name in section.results.tasks]
     return len(set(names)) < len(names)
 
 
 def _other_metrics(card: Card) -> str:
-    """Return by what the targets are scored that no benchmark has; '' where there are none."""
+    """Return a remark on the metrics of targets outside the benchmarks; '' if there are none."""
     known = {name for benchmark in benchmarks().values() for name in benchmark.tasks}
     if all(name in known for section in card.scores.sections for name in section.results.tasks):
         return ""
-    return " (targets beyond these with the metric that the table names)"
+    return " (other targets with the metric named in the table)"
 
 
 def _trained_on(card: Card) -> str:
-    """Return the training sets in a sentence; a set that is made of several has a comma in its own title."""
+    """Return the training sets, separated by semicolons because a title may contain commas."""
     specs = {name: spec_of(name) for name in card.tasks}
     titles = [spec.title if spec else name for name, spec in specs.items()]
     if card.adopted:
-        titles = [each.title for each in card.training.sets]
+        titles = [part.title for part in card.training.sets]
     return "; ".join(map(escape_markdown, titles))
 
 
 def _data_of_tasks(card: Card) -> dict[str, str]:
-    """Return title -> what follows from the data, for each task of a checkpoint that has several."""
+    """Return title -> what the data implies, for each task of a multi-task checkpoint."""
     if card.prose.name != SEVERAL:
         return {}
     known = [card_prose.load(name) for name in card.tasks if name in card_prose.names()]
@@ -148,11 +149,11 @@ def _data_of_tasks(card: Card) -> dict[str, str]:
 
 
 def _papers(card: Card) -> dict[str, list[str]]:
-    """Return address -> titles of the papers of training sets, and of the benchmarks and targets that were scored."""
+    """Return address -> titles, for the papers of the training sets and of the scored benchmarks and targets."""
     papers: dict[str, dict[str, None]] = {}
-    for each in card.training.sets:
-        if each.paper:
-            papers.setdefault(each.paper, {})[each.title] = None
+    for part in card.training.sets:
+        if part.paper:
+            papers.setdefault(part.paper, {})[part.title] = None
     for benchmark in benchmarks().values():
         if set(benchmark.tasks) & set(card.scores.headline):
             papers.setdefault(benchmark.paper, {})[benchmark.title] = None
@@ -163,15 +164,17 @@ def _papers(card: Card) -> dict[str, list[str]]:
 
 
 def problems(text: str) -> list[str]:
-    """Return what is wrong with the text of a card, as sentences without its name; [] for one that the Hub takes.
+    """Return what is wrong with the text of a card, as sentences without its name; [] if the Hub accepts it.
 
-    It is read as a stranger's: front matter, model-index (with huggingface_hub's own reader), tables and code.
+    The text is parsed like any other card: front matter, model-index (with huggingface_hub's own reader), tables, code.
     """
-    problems_found = [] if len(text) <= LARGEST else [f"it has {len(text):,} characters, more than {LARGEST:,}."]
+    too_long = (
+        [] if len(text) <= MAX_CHARACTERS else [f"it has {len(text):,} characters, more than {MAX_CHARACTERS:,}."]
+    )
     head, body = read_front_matter(text)
     if not head:
-        return [*problems_found, "it has no front matter that can be read as YAML."]
-    return [*problems_found, *_head_problems(head), *_index_problems(head), *_body_problems(body)]
+        return [*too_long, "it has no front matter that can be read as YAML."]
+    return [*too_long, *_front_matter_problems(head), *_index_problems(head), *_body_problems(body)]
 
 
 _KEYS: dict[str, type] = {
@@ -191,7 +194,7 @@ _KEYS: dict[str, type] = {
 _NEEDED = ("language", "license", "library_name", "pipeline_tag", "tags")
 
 
-def _head_problems(head: dict[str, Any]) -> Iterator[str]:
+def _front_matter_problems(head: dict[str, Any]) -> Iterator[str]:
     from xharness.publishing.card.metadata import PIPELINES
 
     yield from (f"{name}: field required." for name in _NEEDED if name not in head)
@@ -199,12 +202,12 @@ def _head_problems(head: dict[str, Any]) -> Iterator[str]:
         if name not in _KEYS:
             yield f"{name}: no such field of a model card.{did_you_mean(name, _KEYS)}"
         elif not isinstance(value, _KEYS[name]) or not value:
-            yield f"{name}: found {value!r}, expected a {_KEYS[name].__name__} that is not empty."
+            yield f"{name}: found {value!r}, expected a non-empty {_KEYS[name].__name__}."
         elif isinstance(value, list) and name != "model-index" and not all(isinstance(v, str) for v in value):
             yield f"{name}: found {value!r}, expected texts."
     codes = head.get("language") or []
     known = {"multilingual", *languages()}
-    yield from (f"language: '{code}' is no code that xharness knows." for code in codes if code not in known)
+    yield from (f"language: unknown code '{code}'." for code in codes if code not in known)
     licence = head.get("license")
     if licence is not None and licence not in licences():
         yield f"license: '{licence}' is not in licences.yaml.{did_you_mean(str(licence), licences())}"
@@ -216,7 +219,7 @@ def _head_problems(head: dict[str, Any]) -> Iterator[str]:
     for name in ("base_model", "datasets"):
         ids = head.get(name, [])
         ids = ids if isinstance(ids, list) else [ids]
-        yield from (f"{name}: '{each}' is no id on the Hub (org/name)." for each in ids if not is_hub_id(str(each)))
+        yield from (f"{name}: '{id_}' is not an id on the Hub (org/name)." for id_ in ids if not is_hub_id(str(id_)))
 
 
 def _index_problems(head: dict[str, Any]) -> Iterator[str]:
@@ -233,14 +236,14 @@ def _index_problems(head: dict[str, Any]) -> Iterator[str]:
         yield f"model-index: huggingface_hub cannot read it ({type(error).__name__}: {error})."
         return
     if again["model-index"] != index:
-        yield "model-index: huggingface_hub reads it as something else than is written."
+        yield "model-index: huggingface_hub reads something else than what is written."
     for result in results:
         value = result.metric_value
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             yield f"model-index: {result.dataset_name} ({result.dataset_config}): found {value!r}, expected a number."
 
 
-_BLANKS = ("", "None", "nan", "inf", "-inf", "null")
+_EMPTY_CELLS = ("", "None", "nan", "inf", "-inf", "null")
 
 
 def _body_problems(body: str) -> Iterator[str]:
@@ -257,21 +260,21 @@ def _body_problems(body: str) -> Iterator[str]:
         cells = (
             [cell.strip().strip("*`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else []
         )
-        if cells and any(cell in _BLANKS for cell in cells):
-            yield f"a cell of a table is blank: {line[:80]}"
+        if cells and any(cell in _EMPTY_CELLS for cell in cells):
+            yield f"a table cell is empty: {line[:80]}"
         if cells and width and len(cells) != width:
-            yield f"a row of a table has {len(cells)} cells, its head {width}: {line[:80]}"
+            yield f"a table row has {len(cells)} cells, its header {width}: {line[:80]}"
         width = len(cells)
         if re.search(r"TODO|FIXME|\{\{|\{%|: (?:None|nan)[.|]?$", line):
-            yield f"a blank was not filled: {line[:80]}"
+            yield f"a placeholder is not filled in: {line[:80]}"
         if holds_path(line):
-            yield f"a path of this machine stands in it: {line[:80]}"
+            yield f"it contains a path of this machine: {line[:80]}"
     if fenced:
-        yield "a block of code has no end."
+        yield "a code block is not closed."
 
 
 def _code_problems(source: str) -> Iterator[str]:
     try:
         ast.parse(source)
     except SyntaxError as error:
-        yield f"its Python code cannot be read: {error.msg} (line {error.lineno})."
+        yield f"its Python code has a syntax error: {error.msg} (line {error.lineno})."

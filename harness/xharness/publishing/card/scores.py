@@ -12,7 +12,7 @@ from typing import Any
 from xharness.checkpoints.training_record import ENGLISH_DEV
 from xharness.metrics.seeds import COLLAPSED, COMPLETE, spread, summary
 from xharness.publishing import runs as publishing_runs
-from xharness.publishing.card.content import Cell, Missing, Scores, Section
+from xharness.publishing.card.content import Cell, MissingScores, Scores, Section
 from xharness.results import footnotes
 from xharness.results import score as results_score
 from xharness.results.aggregate import Results, aggregate, is_foreign
@@ -27,22 +27,22 @@ from xharness.tasks.task_spec import TaskSpec
 
 @dataclass(frozen=True)
 class _Group:
-    """The scores of one section, and the task files that they were made with."""
+    """The scores of one section, its folder in the repository, and the specs of its targets."""
 
     by_seed: dict[int, list[Score]]
-    place: str
+    folder: str
     specs: dict[str, TaskSpec]
 
 
 def merge_runs(runs: Sequence[Run]) -> Scores:
-    """Return the scores of RUNs of one checkpoint as a card shows them.
+    """Merge the runs of one checkpoint over seeds, as a card shows them.
 
-    Scores are put together where all but the seed is the same: phase, track, choice of the state and settings. A score
-    over several seeds is their mean, with every seed that has one, the collapsed ones among them. Into a score as it is
-    no seed enters: of one that was computed under several the first stands.
+    Scores are merged if everything but the seed is the same: phase, track, checkpoint selection and settings. A score
+    over several seeds is the mean over all seeds that have one, collapsed seeds included. A score as is does not depend
+    on the seed, so only the first one is used.
 
     Raises:
-        DataError: a score was made by another version of its task's spec, or is one that its target cannot have.
+        DataError: a score was computed with another version of its task's spec, or its target cannot have it.
     """
     groups: dict[tuple[str, str, str, str], _Group] = {}
     for run in runs:
@@ -50,100 +50,103 @@ def merge_runs(runs: Sequence[Run]) -> Scores:
         scores = fitting(run, specs)
         settings = run.record.get("settings", {})
         for phase in (AS_IS, TUNED):
-            mine = [score for score in scores if score.phase == phase]
-            if mine:
-                track = str(run.tune.get("track") or mine[0].track or "") if phase == TUNED else ""
-                chosen = str(run.tune.get("selected_by") or mine[0].selected_by) if phase == TUNED else "none"
-                key = (phase, track, chosen, json.dumps(settings, sort_keys=True))
-                file = PurePosixPath(publishing_runs.place(run))
+            of_phase = [score for score in scores if score.phase == phase]
+            if of_phase:
+                track = str(run.tune.get("track") or of_phase[0].track or "") if phase == TUNED else ""
+                selected_by = str(run.tune.get("selected_by") or of_phase[0].selected_by) if phase == TUNED else "none"
+                key = (phase, track, selected_by, json.dumps(settings, sort_keys=True))
+                file = PurePosixPath(publishing_runs.result_path(run))
                 group = groups.setdefault(key, _Group({}, str(file.parent.parent), {}))
-                group.by_seed.setdefault(run.record.get("seed") or 0, []).extend(mine)
+                group.by_seed.setdefault(run.record.get("seed") or 0, []).extend(of_phase)
                 group.specs.update(specs)
-    sections = tuple(_section(key, groups[key]) for key in sorted(groups, key=_order))
+    sections = tuple(_section(key, groups[key]) for key in sorted(groups, key=_section_order))
     headline = _headline(sections)
     return Scores(sections, headline, headline_results(headline, None), tuple(_missing(sections)))
 
 
-def _order(key: tuple[str, str, str, str]) -> tuple[bool, int, bool, str, int, bool, str]:
-    """Sort sections: as is before tuned, zero-shot before other tracks, the least changed settings first, then float32.
+def _section_order(key: tuple[str, str, str, str]) -> tuple[bool, int, bool, str, int, bool, str]:
+    """Return the sort key of a section.
 
-    Where only the type differs, the most exact one comes first.
+    As is comes before tuned, zero-shot before other tracks, the fewest changed settings first, and float32 before other
+    dtypes.
     """
-    phase, track, chosen, text = key
+    phase, track, selected_by, text = key
     tracks, settings = list(results_score.TRACKS), json.loads(text)
     rank = tracks.index(track) if track in tracks else -1
     inexact = settings.get("dtype") != "float32"
-    return phase == TUNED, rank, chosen != ENGLISH_DEV, chosen, len(changed(settings)), inexact, text
+    return phase == TUNED, rank, selected_by != ENGLISH_DEV, selected_by, len(changed_settings(settings)), inexact, text
 
 
-def changed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that are not xharness' own choice and change what a score means, those of tuning with them.
+def changed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that differ from xharness' defaults and affect scores, including those of tuning.
 
-    The type of computation is not among them: it is the machine's choice.
+    The dtype is left out, because it depends on the machine.
     """
-    silent = {"dtype", "tune"}
-    values = {k: v for k, v in settings.items() if k not in silent}
+    ignored = {"dtype", "tune"}
+    values = {k: v for k, v in settings.items() if k not in ignored}
     tune: Mapping[str, Any] = settings.get("tune") or {}
-    usual = {"recipe": DEFAULT, "languages": list(TUNING_LANGUAGES), "average_last": TUNING_AVERAGE_LAST}
+    defaults = {"recipe": DEFAULT, "languages": list(TUNING_LANGUAGES), "average_last": TUNING_AVERAGE_LAST}
     names = ("recipe", "languages", "shots", "train_n", "max_steps", "lora", "average_last")
-    values |= {name: tune[name] for name in names if name in tune and tune[name] != usual.get(name)}
+    values |= {name: tune[name] for name in names if name in tune and tune[name] != defaults.get(name)}
     values |= tune.get("given") or {}
     return {k: v for k, v in values.items() if v not in (None, {}, "test")}
 
 
 def _section(key: tuple[str, str, str, str], group: _Group) -> Section:
-    phase, track, chosen, settings = key
+    phase, track, selected_by, settings = key
     runs = sorted(group.by_seed.items())
     by_cell: dict[tuple[str, str], dict[int, Score]] = {}
     for seed, scores in runs:
         for score in scores:
-            by_seed_scores = by_cell.setdefault((score.task, score.language), {})
-            if phase == TUNED or not by_seed_scores:
-                by_seed_scores[seed] = score
-    specs = {name: group.specs[name] for name in _in_order({task for task, _ in by_cell})}
+            cell_scores = by_cell.setdefault((score.task, score.language), {})
+            if phase == TUNED or not cell_scores:
+                cell_scores[seed] = score
+    specs = {name: group.specs[name] for name in _sort_targets({task for task, _ in by_cell})}
     cells = {
         name: {code: _cell(by_cell[name, code], spec) for code in spec.languages if (name, code) in by_cell}
         for name, spec in specs.items()
     }
-    merged = [_merged(cell) for of_task in cells.values() for cell in of_task.values()]
+    merged = [_mean_score(cell) for of_task in cells.values() for cell in of_task.values()]
     by_seed = {seed: aggregate(scores, specs) for seed, scores in (runs if phase == TUNED else [(runs[0][0], merged)])}
-    notes = dict.fromkeys(line for each in by_seed.values() for line in footnotes.notes(each, marks=False))
-    notes |= dict.fromkeys(_gaps(cells, by_seed))
+    notes = dict.fromkeys(
+        line for seed_results in by_seed.values() for line in footnotes.notes(seed_results, marks=False)
+    )
+    notes |= dict.fromkeys(_missing_languages(cells, by_seed))
     return Section(
         phase=phase,
         track=track or None,
-        selected_by=chosen,
+        selected_by=selected_by,
         settings=json.loads(settings),
-        place=group.place,
+        folder=group.folder,
         seeds=tuple(by_seed),
-        results=_sure(aggregate(merged, specs), cells),
+        results=_mark_unofficial(aggregate(merged, specs), cells),
         cells=cells,
         summaries={
             name: summary(
                 {
-                    seed: by_seed_scores.tasks[name].mean["score"]
-                    for seed, by_seed_scores in by_seed.items()
-                    if name in by_seed_scores.tasks and len(by_seed_scores.tasks[name].languages) == len(cells[name])
+                    seed: seed_results.tasks[name].mean["score"]
+                    for seed, seed_results in by_seed.items()
+                    if name in seed_results.tasks and len(seed_results.tasks[name].languages) == len(cells[name])
                 },
                 {
-                    seed: _state(by_seed_scores)
-                    for seed, by_seed_scores in by_seed.items()
-                    if name in by_seed_scores.tasks
+                    seed: _training_status(seed_results)
+                    for seed, seed_results in by_seed.items()
+                    if name in seed_results.tasks
                 },
             )
             for name in specs
         },
-        notes=tuple(sorted(notes, key=lambda line: _first(line, list(specs)))),
+        notes=tuple(sorted(notes, key=lambda line: _target_position(line, list(specs)))),
     )
 
 
-def _sure(results: Results, cells: Mapping[str, Mapping[str, Cell]]) -> Results:
-    """Return results in which no mean is complete that has a score in it which is not official."""
+def _mark_unofficial(results: Results, cells: Mapping[str, Mapping[str, Cell]]) -> Results:
+    """Return the results with every mean marked as partial that includes an unofficial score."""
     tasks = {}
     for name, task in results.tasks.items():
         unsure = [code for code in task.languages if not cells[name][code].official]
         if task.complete and unsure:
-            why = f"the data or its seeds are not known to be as they should in {' '.join(unsure)}"
+            why = f"test data not known to be complete, or seeds that differ, in {' '.join(unsure)}"
             task = replace(task, complete=False, why=why)
         tasks[name] = task
     average = results.average
@@ -152,8 +155,8 @@ def _sure(results: Results, cells: Mapping[str, Mapping[str, Cell]]) -> Results:
     return replace(results, tasks=tasks, average=average)
 
 
-def _gaps(cells: Mapping[str, Mapping[str, Cell]], by_seed: Mapping[int, Results]) -> Iterator[str]:
-    """Yield which seeds lack a language that another has; their means are of other languages, and not compared."""
+def _missing_languages(cells: Mapping[str, Mapping[str, Cell]], by_seed: Mapping[int, Results]) -> Iterator[str]:
+    """Yield which seeds lack a language that another has. Their means cover other languages and are not compared."""
     for name, by_language in cells.items():
         for seed, results_of_seed in by_seed.items():
             task = results_of_seed.tasks.get(name)
@@ -162,20 +165,20 @@ def _gaps(cells: Mapping[str, Mapping[str, Cell]], by_seed: Mapping[int, Results
                 yield f"{name}: seed {seed} has no score for {' '.join(lacking)}"
 
 
-def _first(line: str, names: Sequence[str]) -> int:
-    """Return the place of the target that a note is about, so that what seeds say of one target stands together."""
+def _target_position(line: str, names: Sequence[str]) -> int:
+    """Return the position of the target that a note is about, to keep the notes of all seeds on a target together."""
     return next((i for i, name in enumerate(names) if re.match(rf"{re.escape(name)}[: ]", line)), len(names))
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
-    """Return targets in the order of the benchmarks, then others by name."""
+def _sort_targets(names: Iterable[str]) -> list[str]:
+    """Sort targets in the order of the benchmarks, then others by name."""
     known = list(dict.fromkeys(task for benchmark in reversed(benchmarks().values()) for task in benchmark.tasks))
     return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def _cell(scores: Mapping[int, Score], spec: TaskSpec) -> Cell:
     names = spec.score_keys
-    # Seeds of other data, or computed otherwise, are no seeds of one experiment.
+    # Seeds with other data or another computation do not belong to one experiment.
     alike = len({(s.data_hash, s.n, s.dtype, s.candidates.get("hash"), s.selected_by) for s in scores.values()}) == 1
     official = not is_foreign(spec) and alike and all(_is_official(score) for score in scores.values())
     return Cell(
@@ -187,10 +190,10 @@ def _cell(scores: Mapping[int, Score], spec: TaskSpec) -> Cell:
 
 
 def _interval(intervals: Sequence[Sequence[float] | None]) -> tuple[float, float] | None:
-    there = [each for each in intervals if each is not None]
-    if len(there) < len(intervals):
+    known = [interval for interval in intervals if interval is not None]
+    if len(known) < len(intervals):
         return None
-    return sum(low for low, _ in there) / len(there), sum(high for _, high in there) / len(there)
+    return sum(low for low, _ in known) / len(known), sum(high for _, high in known) / len(known)
 
 
 def _is_official(score: Score) -> bool:
@@ -198,12 +201,12 @@ def _is_official(score: Score) -> bool:
     return score.whole and score.data_status == "complete" and not partly_tuned
 
 
-def _merged(cell: Cell) -> Score:
-    """Return the mean over seeds as a score, for the averages; what is partial in one seed is so in the mean."""
+def _mean_score(cell: Cell) -> Score:
+    """Return the mean over seeds as a score, for the averages. It is partial if one of the seeds is."""
     worst = min(cell.scores.values(), key=_is_official)
-    # Beyond the scores and the interval, seeds differ in what names them; averages must not take that for a mixture.
-    # A language with other seeds or other heads than the rest makes one. All RUNs are of one checkpoint, though some
-    # name it by its hash and some by its commit.
+    # Seeds also differ in their keys and hashes. The averages must not mistake that for a mixture of checkpoints, while
+    # a language with other seeds or heads than the rest is one. All runs belong to one checkpoint, although some name
+    # it by its hash and some by its commit.
     tuned = {k: v for k, v in worst.tuned.items() if k in ("training_set", "data_status")}
     if tuned:
         tuned["key"] = str([[seed, score.tuned.get("key")] for seed, score in cell.scores.items()])
@@ -218,16 +221,16 @@ def _merged(cell: Cell) -> Score:
     )
 
 
-def _state(results: Results) -> str:
+def _training_status(results: Results) -> str:
     scores = [score for task in results.tasks.values() for score in task.languages.values()]
     return COLLAPSED if any(score.tuned.get("status") == COLLAPSED for score in scores) else COMPLETE
 
 
 def _headline(sections: Sequence[Section]) -> dict[str, Section]:
-    """Return target -> the section that stands for the checkpoint.
+    """Return target -> the section that represents the checkpoint.
 
-    A score of a benchmark's whole languages goes before one of some, and that before a partial one; then one tuned in
-    zero-shot before one as it is; then settings that are the least changed. What the scores are does not enter.
+    Scores on all languages of a benchmark come before complete scores on some, and these before partial ones. Then
+    zero-shot tuned comes before as is, then the fewest changed settings. The values of the scores play no role.
     """
     headlines: dict[str, tuple[tuple[int, bool], Section]] = {}
     for section in sections:
@@ -235,25 +238,25 @@ def _headline(sections: Sequence[Section]) -> dict[str, Section]:
         if tuned and (section.track != ZERO_SHOT or section.selected_by != ENGLISH_DEV):
             continue
         for name in section.results.tasks:
-            rank = _wholeness(section, name), tuned
-            # Of equal ones the first, whose settings are the least changed.
+            rank = _completeness_rank(section, name), tuned
+            # Of equal ranks the first is kept, which has the fewest changed settings.
             if name not in headlines or rank > headlines[name][0]:
                 headlines[name] = rank, section
-    return {name: headlines[name][1] for name in _in_order(headlines)}
+    return {name: headlines[name][1] for name in _sort_targets(headlines)}
 
 
-def _wholeness(section: Section, name: str) -> int:
-    """Return 2 where a target has all languages of a benchmark, 1 where it has some whole ones, 0 where it has none."""
+def _completeness_rank(section: Section, name: str) -> int:
+    """Return 2 if a target has all languages of a benchmark, 1 if it has some complete scores, 0 if it has none."""
     task, cells = section.results.tasks[name], section.cells[name]
     official = {code for code, cell in cells.items() if cell.official}
-    wanted = [task.spec.languages_in(each.name) for each in benchmarks().values() if name in each.tasks]
+    wanted = [task.spec.languages_in(benchmark.name) for benchmark in benchmarks().values() if name in benchmark.tasks]
     if any(official.issuperset(codes) for codes in wanted or [list(task.spec.languages)]):
         return 2
     return 1 if official else 0
 
 
 def headline_results(headline: Mapping[str, Section], benchmark: str | None) -> Results | None:
-    """Return the averages of the scores that stand for the checkpoint, as a benchmark makes them (None: all languages).
+    """Return the averages of the headline scores, over the languages of a benchmark (None: over all languages).
 
     Returns None where no target, or none of the benchmark, has a score.
     """
@@ -264,12 +267,12 @@ def headline_results(headline: Mapping[str, Section], benchmark: str | None) -> 
     if benchmark is not None:
         scores = [score for score in scores if score.language in specs[score.task].languages_in(benchmark)]
     cells = {name: section.cells[name] for name, section in wanted.items()}
-    return _sure(aggregate(scores, specs, benchmark=benchmark), cells) if scores else None
+    return _mark_unofficial(aggregate(scores, specs, benchmark=benchmark), cells) if scores else None
 
 
-def _missing(sections: Sequence[Section]) -> Iterator[Missing]:
-    """Yield what of each benchmark has no whole score."""
-    there = {
+def _missing(sections: Sequence[Section]) -> Iterator[MissingScores]:
+    """Yield the targets and languages of each benchmark that have no complete score."""
+    complete = {
         (name, code)
         for section in sections
         for name, cells in section.cells.items()
@@ -280,13 +283,13 @@ def _missing(sections: Sequence[Section]) -> Iterator[Missing]:
         for name in benchmark.tasks:
             spec = load_task(name)
             codes = spec.languages_in(benchmark.name)
-            lacking = tuple(code for code in codes if (name, code) not in there)
+            lacking = tuple(code for code in codes if (name, code) not in complete)
             if lacking:
-                yield Missing(benchmark.name, name, spec.title, lacking, len(codes))
+                yield MissingScores(benchmark.name, name, spec.title, lacking, len(codes))
 
 
 def without_interval(section: Section) -> dict[str, list[str]]:
-    """Return target -> languages that have no confidence interval although their metric has one."""
+    """Return target -> languages without a confidence interval although their metric has one."""
     return {
         name: codes
         for name, cells in section.cells.items()

@@ -16,18 +16,18 @@ from xharness.hub.errors import NoSuchFile
 from xharness.text import strip_controls
 
 FILE = "README.md"
-_MOST = 100_000
+_MAX_VALUES = 100_000
 
 
 @dataclass(frozen=True)
-class ReadCard:
-    """The card of a model.
+class CardFile:
+    """A model card as read from the Hub or from a folder.
 
     Attributes:
         name: ``org/name``, or the path of a folder.
-        sha: the commit on the Hub; None of a folder.
-        head: its front matter.
-        text: the whole card, without characters that a terminal would obey.
+        sha: the commit on the Hub; None for a folder.
+        head: the front matter.
+        text: the complete card without control characters, which a terminal would interpret.
     """
 
     name: str
@@ -36,29 +36,29 @@ class ReadCard:
     text: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return name, commit and front matter for machines."""
+        """Return name, commit and front matter as `--json` prints them."""
         try:
-            return {"name": self.name, "sha": self.sha, "metadata": _plain(self.head, iter(range(_MOST)))}
+            return {"name": self.name, "sha": self.sha, "metadata": _as_json(self.head, iter(range(_MAX_VALUES)))}
         except RecursionError:
-            raise ModelError(f"{self.name}: the front matter of its card is nested without end.") from None
+            raise ModelError(f"{self.name}: the front matter of its card is nested too deeply.") from None
 
 
-def read_card(name: str) -> ReadCard:
-    """Return the card of a model.
+def read_card(name: str) -> CardFile:
+    """Read the card of a model.
 
     Args:
         name: a name of the zoo, ``org/name``, ``org/name@revision``, or a local folder.
 
     Raises:
-        UsageError: it is none of these names.
-        ModelError: there is no such repository, or it has no card.
+        UsageError: ``name`` is none of these.
+        ModelError: the repository does not exist or has no card.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
         path, sha = folder / FILE, None
         if not path.is_file():
             raise ModelError(
-                f"{name}: there is no {FILE} in this folder. A checkpoint gets its card when it is published; "
+                f"{name}: no {FILE} in this folder. The card is written when the checkpoint is published; "
                 f"`xharness publish {name} ORG/NAME --card` shows it before that."
             )
     else:
@@ -72,22 +72,22 @@ def read_card(name: str) -> ReadCard:
         text = strip_controls(path.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from None
-    return ReadCard(name, sha, hub_layout.front_matter(text)[0], text)
+    return CardFile(name, sha, hub_layout.front_matter(text)[0], text)
 
 
-def _plain(value: Any, left: Iterator[int]) -> Any:
-    """Return what a front matter holds as JSON can hold it; in YAML, escapes bring control characters back.
+def _as_json(value: Any, left: Iterator[int]) -> Any:
+    """Convert a value of the front matter for JSON, without the control characters that YAML escapes bring back.
 
     Args:
-        value: of the front matter.
-        left: ends after as many values as may be; a few aliases of YAML can stand for more than memory holds.
+        value: a value of the front matter.
+        left: ends after the maximum number of values, because a few YAML aliases can expand beyond memory.
     """
     if next(left, None) is None:
-        raise ModelError(f"The front matter of the card holds more than {_MOST:,} values.")
+        raise ModelError(f"The front matter of the card has more than {_MAX_VALUES:,} values.")
     if isinstance(value, dict):
-        return {strip_controls(str(key)): _plain(inner, left) for key, inner in value.items()}
+        return {strip_controls(str(key)): _as_json(inner, left) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner, left) for inner in value]
+        return [_as_json(inner, left) for inner in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return value if value is None or isinstance(value, bool | int) else strip_controls(str(value))

@@ -9,7 +9,7 @@ from xharness import text
 from xharness.checkpoints.training_record import AVERAGE, ENGLISH_DEV, LAST, Record
 from xharness.hardware import find_gpu
 from xharness.hub.read import is_hub_id
-from xharness.publishing.card.content import Development, Training, TrainingSet
+from xharness.publishing.card.content import DevScore, Training, TrainingSet
 from xharness.tasks.recipes import GIVEN, OURS
 from xharness.tasks.registry import list_training, load_training
 from xharness.tasks.task_spec import TrainingSpec
@@ -18,17 +18,17 @@ from xharness.text import format_duration, format_energy
 _PARTIAL = ("sample", "stand-in")
 
 
-def of_record(record: Record, watts: float | None) -> Training:
-    """Return what a training record says.
+def from_record(record: Record, watts: float | None) -> Training:
+    """Describe a training from its record.
 
     Args:
-        record: of a run that left a checkpoint.
-        watts: what the hardware draws at most, for one process; None where nobody knows.
+        record: training record of the checkpoint.
+        watts: maximum power of the hardware of one process in watts; None if not known.
     """
     settings, by_task = _settings(record)
     sets = tuple(_set(task, part) for task, data in record.data.items() for part in data["train"])
     return Training(
-        sets=_each_once(sets),
+        sets=_unique_sets(sets),
         settings=settings,
         by_task=by_task,
         facts=tuple(_facts(record, watts)),
@@ -39,7 +39,7 @@ def of_record(record: Record, watts: float | None) -> Training:
     )
 
 
-def as_given(
+def from_publisher(
     sets: Sequence[TrainingSet],
     *,
     recipe: str,
@@ -48,47 +48,47 @@ def as_given(
     seconds: float,
     watts: float,
 ) -> Training:
-    """Return what a publisher says of a training that has no record."""
+    """Describe a training without a record, from the publisher's facts (``seconds`` of wall time, ``watts`` in all)."""
     facts = (
         ("training seeds", ", ".join(map(str, seeds))),
         ("hardware", hardware),
         ("wall time", format_duration(seconds)),
         (
-            "energy, estimated from above",
+            "energy, upper estimate",
             f"{format_energy(watts * seconds / 3.6e6)}: {watts:g} W (all of the hardware) x {format_duration(seconds)}",
         ),
     )
     return Training(
         sets=tuple(sets),
-        settings=(("all settings", recipe, "as the publisher says"),),
+        settings=(("all settings", recipe, "publisher"),),
         by_task=(),
         facts=facts,
         development=(),
         partial="",
-        notes=("xharness did not train this checkpoint: what is said of its training is what its publisher says.",),
+        notes=(
+            "This checkpoint was not trained by xharness. All information on its training comes from its publisher.",
+        ),
         hashes=(),
     )
 
 
 def spec_of(task: str) -> TrainingSpec | None:
-    """Return the training set of this name; None where it is one of the user's own."""
+    """Return the spec of a training set; None if it is not shipped with xharness."""
     return load_training(task) if task in list_training() else None
 
 
 def other_data(record: Record) -> list[str]:
-    """Return a sentence where other data was read than the shipped task of that name has."""
+    """Return a warning for each shipped training set that was read from another source."""
     lines = []
     for name, sources in _sources(record).items():
         spec = spec_of(name)
         own = {source.name for source in spec.sources} if spec else set()
-        strange = [
+        foreign = [
             source for source, origin in sources if origin == "own file" or (is_hub_id(source) and source not in own)
         ]
-        if spec and own and strange:
-            listed = ", ".join(dict.fromkeys(str(text.shorten_paths(source)) for source in strange))
-            lines.append(
-                f"What is called {spec.title} here was read from {listed}, which is not where xharness has it from."
-            )
+        if spec and own and foreign:
+            listed = ", ".join(dict.fromkeys(str(text.shorten_paths(source)) for source in foreign))
+            lines.append(f"{spec.title} was read from {listed}, which is not the source that xharness uses.")
     return lines
 
 
@@ -101,7 +101,7 @@ def _sources(record: Record) -> dict[str, list[tuple[str, str]]]:
 
 
 def licence_missing(record: Record) -> list[str]:
-    """Return the training sets whose licence neither the record nor their spec tells."""
+    """Return the training sets without a license in the record and in their spec."""
     parts = [part for data in record.data.values() for part in data["train"]]
     return sorted({part["task"] for part in parts if not (part.get("licence") or spec_of(part["task"]))})
 
@@ -126,29 +126,29 @@ def _set(task: str, part: dict[str, Any]) -> TrainingSet:
     )
 
 
-def _each_once(sets: Sequence[TrainingSet]) -> tuple[TrainingSet, ...]:
-    """Return the sets without those that stand there for another task already, as MultiNLI does for ANLI."""
+def _unique_sets(sets: Sequence[TrainingSet]) -> tuple[TrainingSet, ...]:
+    """Return the sets without duplicates, such as MultiNLI, which is also a part of ANLI's training data."""
     unique: dict[tuple[object, ...], TrainingSet] = {}
-    for each in sets:
-        key = (each.title, each.source, each.revision, each.language, each.split, each.used, each.status)
-        unique.setdefault(key, each)
+    for part in sets:
+        key = (part.title, part.source, part.revision, part.language, part.split, part.used, part.status)
+        unique.setdefault(key, part)
     return tuple(unique.values())
 
 
 def _partial(sets: Sequence[TrainingSet]) -> str:
     parts = []
     for status in _PARTIAL:
-        titles = dict.fromkeys(each.title for each in sets if each.status == status)
+        titles = dict.fromkeys(part.title for part in sets if part.status == status)
         if titles:
             parts.append(f"{status} data of {'; '.join(titles)}")
-    cut = dict.fromkeys(each.title for each in sets if each.used != each.available)
+    cut = dict.fromkeys(part.title for part in sets if part.used != part.available)
     if cut:
-        parts.append(f"a part of the examples of {'; '.join(cut)}")
+        parts.append(f"only some of the examples of {'; '.join(cut)}")
     return ", ".join(parts)
 
 
 def _settings(record: Record) -> tuple[tuple[tuple[str, str, str], ...], tuple[tuple[str, ...], ...]]:
-    """Return the settings that all tasks share, and a table of those that differ."""
+    """Return the settings that all tasks share, and a table of the settings that differ."""
     tasks = record.request["tasks"]
     names = list(dict.fromkeys(name for task in tasks.values() for name in task["settings"]))
     shared: list[str] = []
@@ -159,25 +159,26 @@ def _settings(record: Record) -> tuple[tuple[tuple[str, str, str], ...], tuple[t
     first: dict[str, Any] = next(iter(tasks.values()), {"settings": {}, "origins": {}})
     recipe = str(record.request.get("recipe"))
     rows = [
-        (_words(name), _shown(first["settings"][name]), _origin(first["origins"].get(name), recipe)) for name in shared
+        (_spaced(name), _format_value(first["settings"][name]), _origin(first["origins"].get(name), recipe))
+        for name in shared
     ]
-    rows += [(words, value, GIVEN) for words, value in _further(record)]
+    rows += [(words, value, GIVEN) for words, value in _run_settings(record)]
     if len(tasks) < 2:
         return tuple(rows), ()
-    head = ("task", "units", "drawn with probability", "steps", *map(_words, differing))
+    head = ("task", "units", "sampling probability", "steps", *map(_spaced, differing))
     table = [
         (
             task,
             *_mixture(record.mixture.get(task, {})),
-            *(_marked(each["settings"].get(name), each["origins"].get(name)) for name in differing),
+            *(_with_origin(entry["settings"].get(name), entry["origins"].get(name)) for name in differing),
         )
-        for task, each in tasks.items()
+        for task, entry in tasks.items()
     ]
     return tuple(rows), (head, *table)
 
 
-def _marked(value: Any, origin: str | None) -> str:
-    return f"{_shown(value)} ({origin})" if origin in (OURS, GIVEN) else _shown(value)
+def _with_origin(value: Any, origin: str | None) -> str:
+    return f"{_format_value(value)} ({origin})" if origin in (OURS, GIVEN) else _format_value(value)
 
 
 def _mixture(entry: dict[str, Any]) -> tuple[str, str, str]:
@@ -186,28 +187,28 @@ def _mixture(entry: dict[str, Any]) -> tuple[str, str, str]:
     return f"{entry['units']:,}", f"{entry['probability']:.3f}", f"{entry['steps']:,}"
 
 
-def _further(record: Record) -> list[tuple[str, str]]:
-    """Return what the whole run was given beside the settings of its tasks, where it was."""
+def _run_settings(record: Record) -> list[tuple[str, str]]:
+    """Return the settings of the run as a whole, if they were set: (words, value)."""
     request = record.request
     facts = {
-        "examples of each training set at most": request.get("train_n"),
-        "examples of each training set (few-shot)": request.get("shots"),
-        "optimizer steps at most": request.get("max_steps"),
-        "masked language modelling beside it, share of the steps": (request.get("mlm") or {}).get("share"),
-        "LoRA, rank of the adapters (added into the weights)": (request.get("lora") or {}).get("r"),
-        "states averaged at the end": request.get("average_last") or None,
+        "maximum examples per training set": request.get("train_n"),
+        "examples per training set (few-shot)": request.get("shots"),
+        "maximum optimizer steps": request.get("max_steps"),
+        "masked language modeling, share of steps": (request.get("mlm") or {}).get("share"),
+        "LoRA rank (adapters merged into the weights)": (request.get("lora") or {}).get("r"),
+        "checkpoints averaged at the end": request.get("average_last") or None,
     }
     if len(request["tasks"]) > 1:
-        facts["examples of a task that count for how often it is drawn, at most"] = request.get("cap")
-        facts["temperature of the mixture"] = request.get("temperature")
-    return [(words, _shown(value)) for words, value in facts.items() if value is not None]
+        facts["maximum examples per task counted for sampling"] = request.get("cap")
+        facts["sampling temperature"] = request.get("temperature")
+    return [(words, _format_value(value)) for words, value in facts.items() if value is not None]
 
 
-def _words(name: str) -> str:
+def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return "not set"
     if isinstance(value, float):
@@ -225,24 +226,24 @@ def _facts(record: Record, watts: float | None) -> list[tuple[str, str]]:
     facts = [
         ("recipe", str(record.request.get("recipe", "not recorded"))),
         ("training seed", str(record.seed)),
-        ("seeds that failed before it", "; ".join(map(_attempt, record.attempts)) or "none"),
+        ("failed seeds before it", "; ".join(map(_failed_seed, record.attempts)) or "none"),
         ("optimizer steps", f"{record.steps:,} of {record.planned_steps:,} planned"),
-        ("state that is published", _state(record)),
+        ("published checkpoint", _published_checkpoint(record)),
         ("tokens trained on", f"{record.tokens:,} (padding not counted)"),
-        ("type of the matrix products", str(record.request.get("dtype", "not recorded"))),
+        ("dtype of matrix multiplications", str(record.request.get("dtype", "not recorded"))),
         ("hardware", f"{processes} x {gpu.title if gpu else hardware['device']}"),
         (
             "wall time of the training steps",
-            f"{format_duration(record.seconds)}; evaluations, loading and failed seeds are not in it",
+            f"{format_duration(record.seconds)}, without evaluations, loading and failed seeds",
         ),
     ]
     draw = gpu.watts if gpu else watts
     if draw is not None:
         used = draw * processes * record.seconds / 3.6e6
-        source = "its data sheet's most for the board" if gpu else "the publisher's figure"
+        source = "maximum board power in its data sheet" if gpu else "given by the publisher"
         facts.append(
             (
-                "energy, estimated from above",
+                "energy, upper estimate",
                 f"{format_energy(used)}: {draw:g} W ({source}) x {processes} x {format_duration(record.seconds)}, "
                 "without the rest of the machine, its cooling, and what the wall time leaves out",
             )
@@ -251,27 +252,27 @@ def _facts(record: Record, watts: float | None) -> list[tuple[str, str]]:
     return facts
 
 
-def _state(record: Record) -> str:
+def _published_checkpoint(record: Record) -> str:
     name, selection = next(iter(record.selections.items()), (LAST, {}))
     step = selection.get("step", record.steps)
     if name == AVERAGE:
-        return f"average of the states of steps {', '.join(map(str, selection.get('of', [])))}"
+        return f"average of the checkpoints at steps {', '.join(map(str, selection.get('of', [])))}"
     if name == LAST:
-        return f"of step {step}, the last"
-    chosen = "English development data" if name == ENGLISH_DEV else name.replace("-", " ")
-    return f"of step {step}, the best on {chosen}"
+        return f"step {step}, the last"
+    dev_set = "English development data" if name == ENGLISH_DEV else name.replace("-", " ")
+    return f"step {step}, the best on {dev_set}"
 
 
-def _attempt(attempt: dict[str, Any]) -> str:
+def _failed_seed(attempt: dict[str, Any]) -> str:
     why = f": {text.shorten_paths(attempt['reason'])}" if attempt.get("reason") else ""
     return f"seed {attempt['seed']} {attempt['status']}{why}"
 
 
-def _development(record: Record) -> list[Development]:
+def _development(record: Record) -> list[DevScore]:
     first = next(iter(record.selections.values()), {})
     best: dict[str, Any] = next((e for e in record.evaluations if e["step"] == first.get("step")), {"scores": {}})
     return [
-        Development(
+        DevScore(
             name=name,
             language=str(probe["language"]),
             metric=str(probe["metric"]),
@@ -287,7 +288,7 @@ def _development(record: Record) -> list[Development]:
 def _hashes(record: Record) -> list[tuple[str, str]]:
     tasks = record.request["tasks"]
     return [
-        ("training run (key of its record)", record.key),
+        ("training run (key of the training record)", record.key),
         *((f"spec of {name}", str(task["spec"])) for name, task in tasks.items()),
         *((f"training data of {name}", str(task["data"])) for name, task in tasks.items()),
     ]
