@@ -57,12 +57,12 @@ def report(
         raise click.UsageError("Missing argument 'RUN...'.", click.get_current_context())
     if benchmark is not None and benchmark not in benchmarks():
         raise unknown("benchmark", benchmark, benchmarks())
-    empty = [path for path in runs if results_runs.begun(path)]
+    empty = [path for path in runs if results_runs.has_no_results(path)]
     if len(empty) < len(runs):
         runs = tuple(path for path in runs if path not in empty)
         for path in empty:
             say(f"{path} is left out: it has no results yet.")
-    published = [] if against is None else references.named(split_names(against) or [])
+    published = [] if against is None else references.select(split_names(against) or [])
     if join:
         named_results = [("joined", results_runs.join(runs, benchmark))]
     else:
@@ -88,7 +88,7 @@ def report(
 def _list_references(as_json: bool) -> None:
     from xharness.results import references
 
-    listed = references.listed()
+    listed = references.all_references()
     if as_json:
         print_json([{"name": p.name, "benchmark": p.benchmark, **p.reference.model_dump(mode="json")} for p in listed])
     else:

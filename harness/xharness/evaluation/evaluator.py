@@ -47,7 +47,7 @@ class LayerChoice:
 
 
 @dataclass(frozen=True)
-class TunedCheckpoint:
+class TunedProvenance:
     """A tuned checkpoint that is evaluated in place of the run's own, and its record.
 
     Attributes:
@@ -112,7 +112,7 @@ class Evaluator:
         predictor: RetrievalPredictor,
         say: Callable[[str], None],
         chosen: Mapping[str, LayerChoice] | None = None,
-        tuned: TunedCheckpoint | None = None,
+        tuned: TunedProvenance | None = None,
     ) -> None:
         self._checkpoint = prepared.checkpoint
         self._options = prepared.options

@@ -15,7 +15,7 @@ from xharness.errors import SubmissionError, UsageError, XharnessError, did_you_
 from xharness.leaderboard.fields import LONGEST_TEXT
 from xharness.results import predictions
 from xharness.results import runs as results_runs
-from xharness.results.runs import Run, check_alike, fitting, read_run
+from xharness.results.runs import Run, check_alike, checked_scores, read_run
 from xharness.results.score import AS_IS, ON_TEST, TUNED, ZERO_SHOT, Score
 from xharness.tasks.registry import list_tasks, load_task
 from xharness.tasks.task_spec import TaskSpec
@@ -80,7 +80,7 @@ def from_runs(folders: Sequence[Path], selected_by: str | None = None) -> Collec
             run = read_run(folder)
             run_problems = [*_run_problems(run), *_score_problems(run)]
             if not run.own_files:
-                fitting(run, run.specs())
+                checked_scores(run, run.specs())
         except XharnessError as error:
             problems.append(str(error))
             continue
@@ -295,8 +295,8 @@ def from_folder(folder: Path) -> CollectedPredictions:
     seeds = {int(name[1]): path for path in folder.iterdir() if (name := re.fullmatch(r"seed(\d{1,9})", path.name))}
     files, problems, left = list[PredictionSource](), list[str](), 0
     for seed, root in sorted(seeds.items()) or [(0, folder)]:
-        recognized = predictions.found(root)
-        misnamed = predictions.strange(root)
+        recognized = predictions.find_files(root)
+        misnamed = predictions.unrecognized_files(root)
         problems += [f"{path}: not the name of a prediction file (test-<language>)." for path in misnamed]
         left += sum(path.is_file() for path in root.rglob("*")) - len(recognized) - len(misnamed)
         for task, language, path in recognized:

@@ -157,7 +157,7 @@ def _cell(
         predictions_sha256=stored.digest,
     )
     complete = (
-        score.whole
+        score.complete
         and all(part.whole and not part.cut_training for part in parts)
         and set(by_seed) == seeds_of_task
         # Scored on the same data, and with the current spec of the target.

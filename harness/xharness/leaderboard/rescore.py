@@ -271,7 +271,7 @@ def _checked(score: Score, cut_training: list[str]) -> CheckedScore:
         data_revision=score.data_revision,
         spec_hash=score.spec_hash,
         intervals={name: ends for name, ends in score.intervals.items() if name not in _UNVERIFIABLE},
-        whole=score.whole and not cut_training,
+        whole=score.complete and not cut_training,
         candidates=score.candidates,
         counts=score.counts,
         cut_training=cut_training,

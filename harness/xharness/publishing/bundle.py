@@ -128,7 +128,7 @@ def prepare(
     if problems:
         raise PublishError("\n".join(problems))
     files = [digests.file(folder, path) for path in [*parts, *pictures]]
-    files += [written(path, text) for path, text in content.items()]
+    files += [in_memory_file(path, text) for path, text in content.items()]
     return Bundle(
         repo=repo,
         folder=folder,

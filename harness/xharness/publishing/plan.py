@@ -301,7 +301,7 @@ def _model_mismatches(bundle: Bundle, state: RepoState) -> list[str]:
 
 def _open_pull_request(bundle: Bundle, who: Account | None) -> PullRequestRef | None:
     """Return the newest open pull request for this checkpoint."""
-    candidates = hub_repository.proposals(bundle.repo, bundle.title)
+    candidates = hub_repository.open_pull_requests(bundle.repo, bundle.title)
     return next((candidate for candidate in candidates if who is None or candidate.author == who.name), None)
 
 

@@ -13,7 +13,7 @@ from xharness import text as text_module
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.errors import PublishError, XharnessError, nearest_folder
 from xharness.results import runs as results_runs
-from xharness.results.runs import Run, begun, fitting, read_run, run_record
+from xharness.results.runs import Run, checked_scores, has_no_results, read_run, run_record
 from xharness.results.score import Score
 
 FOLDER = "results"
@@ -41,7 +41,7 @@ class CollectedRuns:
         """Remarks on runs that were left out and on partial scores."""
         lines = [f"left out: {count} run{'s' if count > 1 else ''}: {why}" for why, count in self.left_out.items()]
         scores = [score for run in self.runs for score in run.scores]
-        partial = [score for score in scores if not score.whole or score.data_status != "complete"]
+        partial = [score for score in scores if not score.complete or score.data_status != "complete"]
         if partial:
             names = list(dict.fromkeys(f"{score.task}/{score.language}" for score in partial))
             listed = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
@@ -96,7 +96,7 @@ def _add(collected: CollectedRuns, folder: Path, named: bool, checkpoint: Checkp
                 collected.left_out[short] += 1
             return
         run = read_run(folder)
-        fitting(run, run.specs())
+        checked_scores(run, run.specs())
         _check_scores(run)
     except XharnessError as error:
         collected.problems.append(str(error))
@@ -126,7 +126,7 @@ def _not_publishable(folder: Path, record: dict[str, Any]) -> tuple[str, str] | 
         return "trials of layer selection", "this is a trial that only served to select a layer."
     if record.get("settings", {}).get("split") == "dev":
         return "scores on development data", "these are scores on development data; only test scores are published."
-    if begun(folder):
+    if has_no_results(folder):
         return "no result yet", "this run has no result yet. Let eval finish."
     return None
 

@@ -147,7 +147,7 @@ def _recover(plan: PublishPlan, parent: str) -> tuple[Commit | None, str]:
     repo = bundle.repo
     try:
         if plan.target.create_pr:
-            for candidate in hub_repository.proposals(repo, bundle.title):
+            for candidate in hub_repository.open_pull_requests(repo, bundle.title):
                 if not difference(bundle, target, hub_read.list_files(repo, candidate.ref, "model")):
                     return Commit(candidate.sha, candidate.url, candidate.url, candidate.ref), ""
         state = hub_repository.repo_state(repo, target.branch)

@@ -110,7 +110,7 @@ def score_dev_set(
     was_training = model.training
     model.eval()
     try:
-        with model.shell(dev_set.head) as task_model:
+        with model.task_model(dev_set.head) as task_model:
             context = _context(dev_set, tokenizer, positions)
             features: Features = dev_set._features.setdefault("features", kind.encode(dev_set.examples, context))
             layers = int(model.encoder.config.num_hidden_layers)

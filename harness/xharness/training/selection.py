@@ -231,7 +231,7 @@ def _write_mean(folders: Sequence[Path], to: Path) -> None:
             for key, value in load_file(folder / name).items():
                 total[key] = total[key] + value.double() if key in total else value.double()
         save_file({k: (v / len(folders)).float() for k, v in total.items()}, path, metadata={"format": "pt"})
-        multitask.readable(path)
+        multitask.set_default_permissions(path)
 
 
 def warmup_steps(warmup: float, steps: int) -> int:

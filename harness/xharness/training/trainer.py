@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from xharness.errors import ModelError, OutputError
 from xharness.models import devices, inference, packing
-from xharness.models.devices import freed_memory_kept
+from xharness.models.devices import keep_freed_memory
 from xharness.models.multitask import WRITING, MultitaskModel, tied_names
 from xharness.training import resume
 from xharness.training.resume import TrainingState
@@ -182,7 +182,7 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
             weight = weight if len(own) else 0.0
             last = number == len(micro_batches) - 1
             with nullcontext() if last or world == 1 else self.accelerator.no_sync(model):
-                with self.compute_loss_context_manager(), packing.known(batch["attention_mask"]):
+                with self.compute_loss_context_manager(), packing.known_mask(batch["attention_mask"]):
                     loss = model(task, **tensors).loss
                 loss = torch.nan_to_num(loss) * 0.0 if weight == 0.0 else loss * weight
                 self.accelerator.backward(loss)
@@ -288,7 +288,7 @@ class MultitaskTrainer(transformers.Trainer):  # type: ignore[misc]
 
     def resume(self, progress: TrainingState | None) -> None:
         """Train to the end, from the checkpoint with this progress; None: from the start."""
-        with freed_memory_kept() if self.args.device.type == "cpu" else nullcontext():
+        with keep_freed_memory() if self.args.device.type == "cpu" else nullcontext():
             if progress is None:
                 self.train()
                 return

@@ -105,7 +105,7 @@ def section_notes(section: Section) -> list[str]:
 
 def target_notes(section: Section, name: str) -> list[str]:
     """Return the other notes on a target's scores: data, heads, layers, thresholds, events of the run."""
-    ignored = ("seed ", "chosen by english-dev")
+    ignored = ("seed ", "checkpoint selected by english-dev")
     return [escape_markdown(note) for note in _notes_on(section, name) if not note.startswith(ignored)]
 
 

@@ -16,7 +16,7 @@ from xharness.publishing.card.content import Cell, MissingScores, Scores, Sectio
 from xharness.results import footnotes
 from xharness.results import score as results_score
 from xharness.results.aggregate import Results, aggregate, is_foreign
-from xharness.results.runs import Run, fitting
+from xharness.results.runs import Run, checked_scores
 from xharness.results.score import AS_IS, TUNED, ZERO_SHOT, Score
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.dataset_spec import HF_EVALUATE
@@ -47,7 +47,7 @@ def merge_runs(runs: Sequence[Run]) -> Scores:
     groups: dict[tuple[str, str, str, str], _Group] = {}
     for run in runs:
         specs = run.specs()
-        scores = fitting(run, specs)
+        scores = checked_scores(run, specs)
         settings = run.record.get("settings", {})
         for phase in (AS_IS, TUNED):
             of_phase = [score for score in scores if score.phase == phase]
@@ -198,7 +198,7 @@ def _interval(intervals: Sequence[Sequence[float] | None]) -> tuple[float, float
 
 def _is_official(score: Score) -> bool:
     partly_tuned = {"sample", "stand-in"} & set(score.tuned.get("data_status", ()))
-    return score.whole and score.data_status == "complete" and not partly_tuned
+    return score.complete and score.data_status == "complete" and not partly_tuned
 
 
 def _mean_score(cell: Cell) -> Score:

@@ -15,7 +15,7 @@ from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.training_record import ENGLISH_DEV
 from xharness.data import candidates
 from xharness.errors import ModelError, OutputError, XharnessError
-from xharness.evaluation.evaluator import Evaluator, Tuned
+from xharness.evaluation.evaluator import Evaluator, TunedProvenance
 from xharness.evaluation.model_cache import ModelCache
 from xharness.evaluation.plan import Step
 from xharness.evaluation.prepare import Prepared
@@ -151,7 +151,7 @@ class TuneScorer:
         return score
 
     def _copy(
-        self, selected: _Selected, prepared: Prepared, folder: Path, tuned: Tuned, step: Step, language: str
+        self, selected: _Selected, prepared: Prepared, folder: Path, tuned: TunedProvenance, step: Step, language: str
     ) -> Score:
         """Write the score and predictions of an earlier selection of the same checkpoint into another run folder."""
         assert step.spec is not None
@@ -160,7 +160,7 @@ class TuneScorer:
             original,
             settings=prepared.options.settings(self._dtype),
             tuned=tuned.record,
-            selected_by=tuned.chosen_by(original.data_hash),
+            selected_by=tuned.selection_for(original.data_hash),
         )
         source, target = (
             predictions.path(run / "predictions", step.task, step.spec.kind, language, prepared.options.split)
@@ -176,7 +176,7 @@ class TuneScorer:
         return replace(prepared, options=replace(prepared.options, seed=seed, head=None, tune=tune))
 
 
-def _tuned(selected: _Selected, chosen: str, step: Step, language: str) -> Tuned:
+def _tuned(selected: _Selected, chosen: str, step: Step, language: str) -> TunedProvenance:
     """Return what a score records of the tuned checkpoint."""
     tuned, job, part = selected.tuned, selected.tuned.job, selected.tuned.plan.parts[0]
     selection = tuned.selection(chosen, step.task, language)
@@ -204,4 +204,4 @@ def _tuned(selected: _Selected, chosen: str, step: Step, language: str) -> Tuned
         hashes = job.chosen_on
     elif selected_by == TARGET_DEV:
         hashes = frozenset(d.data_hash for d in job.dev_sets if (d.spec.name, d.language) == (step.task, language))
-    return Tuned(job.track, selected_by, record, hashes)
+    return TunedProvenance(job.track, selected_by, record, hashes)
