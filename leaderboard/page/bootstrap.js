@@ -42,13 +42,13 @@ function sharedSlots(board, view, rows) {
   const { score, n, data } = board.columns;
   // Scores on different data are not paired, even with the same number of examples.
   const records = data ? detailsOf(rows[0]).records : [];
-  const hash = (place) => (data ? records[data[place]]?.data_hash : undefined);
-  const alike = (place, first) => n[place] === n[first] && hash(place) === hash(first);
+  const hash = (index) => (data ? records[data[index]]?.data_hash : undefined);
+  const isSameData = (index, first) => n[index] === n[first] && hash(index) === hash(first);
   const shared = [];
   for (const task of view.tasks) {
     const slots = chosenSlots(board, task, view.benchmark, view.chosen).slots.filter((each) => {
-      const places = rows.map((row) => row.index * board.width + each);
-      return places.every((place) => !Number.isNaN(score[place]) && alike(place, places[0]));
+      const indices = rows.map((row) => row.index * board.width + each);
+      return indices.every((index) => !Number.isNaN(score[index]) && isSameData(index, indices[0]));
     });
     if (slots.length) shared.push({ task, slots });
   }
@@ -88,10 +88,10 @@ function weightedReplicates(board, replicates, weights) {
 function interval95(values) {
   const sorted = Float64Array.from(values).sort();
   const at = (share) => {
-    const place = share * (sorted.length - 1);
-    const below = Math.floor(place);
+    const index = share * (sorted.length - 1);
+    const below = Math.floor(index);
     const above = Math.min(below + 1, sorted.length - 1);
-    return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
+    return sorted[below] + (index - below) * (sorted[above] - sorted[below]);
   };
   return [at(0.025), at(0.975)];
 }

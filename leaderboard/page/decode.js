@@ -22,8 +22,8 @@ function decodeColumn({ type, rows, common, places, values }) {
   const decoded = new ARRAYS[type](rows * shared.length);
   for (let row = 0; row < rows; row++) decoded.set(shared, row * shared.length);
   const others = read(values);
-  read(places, "int32").forEach((place, i) => {
-    decoded[place] = others[i];
+  read(places, "int32").forEach((index, i) => {
+    decoded[index] = others[i];
   });
   return decoded;
 }

@@ -8,7 +8,7 @@ function columnsOf({ view }) {
 function viewLines(app) {
   const columns = columnsOf(app);
   return app.sections.flatMap((section) => section.rows.map((row) => ({
-    row, section, place: section.places.get(row.index) ?? "", cells: columns.map((column) => ({
+    row, section, rank: section.ranks.get(row.index) ?? "", cells: columns.map((column) => ({
       value: column.values[row.index], state: column.states[row.index], key: column.key })),
   })));
 }
@@ -22,8 +22,8 @@ function csvField(text) {
 function asCsv(app) {
   const keys = columnsOf(app).map(({ key }) => key);
   const head = ["rank", "model", "submission", "section", "track", "selected_by", ...keys, "partial"];
-  const lines = viewLines(app).map(({ row, section, place, cells }) => [
-    String(place), csvField(row.name), csvField(row.id), csvField(section.title), csvField(row.board_track),
+  const lines = viewLines(app).map(({ row, section, rank, cells }) => [
+    String(rank), csvField(row.name), csvField(row.id), csvField(section.title), csvField(row.board_track),
     csvField(row.track?.selected_by ?? ""),
     ...cells.map(({ value, state }) => (state === NONE ? "" : value.toFixed(4))),
     cells.filter(({ state }) => state === PARTIAL).map(({ key }) => key).join(" "),
@@ -38,8 +38,8 @@ function markdownText(text) {
 function asMarkdown(app) {
   const columns = columnsOf(app);
   const line = (fields) => `| ${fields.join(" | ")} |`;
-  const rows = viewLines(app).map(({ row, section, place, cells }) => line([
-    place || "–", markdownText(labelText(row)), section.title.toLowerCase(),
+  const rows = viewLines(app).map(({ row, section, rank, cells }) => line([
+    rank || "–", markdownText(labelText(row)), section.title.toLowerCase(),
     ...cells.map(({ value, state }) => oneDecimal(value) + (state === PARTIAL ? " (partial)" : "")),
   ]));
   const head = ["#", "Model", "Section", ...columns.map(({ title }) => markdownText(title))];

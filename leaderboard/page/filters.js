@@ -35,22 +35,22 @@ function toggle(app, name, value, on) {
 /** Build the controls that all benchmarks share. */
 function buildControls(app) {
   const { board } = app;
-  const place = (id) => document.getElementById(id);
+  const byId = (id) => document.getElementById(id);
   const names = board.benchmarks.map(({ name, title }) => [name, title]);
-  place("benchmarks").replaceChildren(segments("Benchmark", names, "", (value) =>
+  byId("benchmarks").replaceChildren(segments("Benchmark", names, "", (value) =>
     app.change({ benchmark: value, targets: [], languages: [], scripts: [], families: [], resources: [] })));
-  place("columns").replaceChildren(segments("Columns", COLUMN_KINDS.map((kind) => [kind, inWords(kind)]), "",
+  byId("columns").replaceChildren(segments("Columns", COLUMN_KINDS.map((kind) => [kind, inWords(kind)]), "",
     (value) => app.change({ columns: value, sort: "average", order: "" })));
-  place("track").replaceChildren(...tracksOf(board).map(([name, { rows }]) =>
+  byId("track").replaceChildren(...tracksOf(board).map(([name, { rows }]) =>
     element("option", { value: name }, `${name} (${rows.toLocaleString("en")})`)));
-  place("track").closest(".field").hidden = !board.rows.some((row) => row.board_track);
-  place("track").addEventListener("change", (event) => app.change({ track: event.target.value }));
-  place("search").addEventListener("input", (event) => app.change({ search: event.target.value }, { replace: true }));
-  place("english").addEventListener("change", (event) => app.change({ english: event.target.checked ? "no" : "" }));
-  place("old").addEventListener("change", (event) => app.change({ old: event.target.checked ? "1" : "" }));
-  place("reset").addEventListener("click", () =>
+  byId("track").closest(".field").hidden = !board.rows.some((row) => row.board_track);
+  byId("track").addEventListener("change", (event) => app.change({ track: event.target.value }));
+  byId("search").addEventListener("input", (event) => app.change({ search: event.target.value }, { replace: true }));
+  byId("english").addEventListener("change", (event) => app.change({ english: event.target.checked ? "no" : "" }));
+  byId("old").addEventListener("change", (event) => app.change({ old: event.target.checked ? "1" : "" }));
+  byId("reset").addEventListener("click", () =>
     app.change({ targets: [], languages: [], scripts: [], families: [], resources: [], english: "", search: "" }));
-  place("old-switch").hidden = !board.rows.some((row) => sectionOf(row) === "old");
+  byId("old-switch").hidden = !board.rows.some((row) => sectionOf(row) === "old");
 }
 
 let facetsBuiltFor = "";

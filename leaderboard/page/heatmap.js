@@ -18,35 +18,36 @@ function hundredths(value) {
 }
 
 /** Return the text of a cell: the score, or what the reader selected instead. */
-function cellText(board, row, task, place, kind) {
+function cellText(board, row, task, slotIndex, kind) {
   const { score, low, high, deviation, n, metrics } = board.columns;
-  const at = row.index * board.width + place;
+  const index = row.index * board.width + slotIndex;
   if (kind === "interval") {
-    const ends = [hundredths(low[at]), hundredths(high[at])];
+    const ends = [hundredths(low[index]), hundredths(high[index])];
     return ends.includes(null) ? "–" : ends.map(oneDecimal).join("–");
   }
   if (kind === "deviation") {
-    const value = hundredths(deviation[at]);
+    const value = hundredths(deviation[index]);
     return value === null ? "–" : `±${oneDecimal(value)}`;
   }
-  if (kind === "n") return n[at] ? n[at].toLocaleString("en") : "–";
+  if (kind === "n") return n[index] ? n[index].toLocaleString("en") : "–";
   if (kind === "metrics" && task.score_keys.length > 1) {
     const width = metrics.length / (board.rows.length * board.width);
-    return task.score_keys.map((_, i) => oneDecimal(hundredths(metrics[at * width + i]))).join(" / ");
+    return task.score_keys.map((_, i) => oneDecimal(hundredths(metrics[index * width + i]))).join(" / ");
   }
-  return oneDecimal(score[at]);
+  return oneDecimal(score[index]);
 }
 
 function heatCell(app, row, task, code) {
   const { board, view, state } = app;
   if (!(task.benchmarks[view.benchmark] ?? []).includes(code)) return element("td", { class: "void" });
-  const place = slot(board, task, code);
-  const at = row.index * board.width + place;
-  const score = board.columns.score[at];
+  const slotIndex = slot(board, task, code);
+  const index = row.index * board.width + slotIndex;
+  const score = board.columns.score[index];
   if (Number.isNaN(score)) return element("td", { class: "number none", title: "No score" }, "–");
   const cell = element("td", { class: `number heat h${heat(score)}`, "data-cell": `${task.name}/${code}` },
-    cellText(board, row, task, place, state.cells));
-  if (row.kind !== "reported" && !board.columns.whole[at]) cell.append(element("span", { class: "word" }, "partial"));
+    cellText(board, row, task, slotIndex, state.cells));
+  const isPartial = row.kind !== "reported" && !board.columns.whole[index];
+  if (isPartial) cell.append(element("span", { class: "word" }, "partial"));
   return cell;
 }
 

@@ -51,9 +51,10 @@ function focusBack(app) {
   const focused = document.activeElement;
   // A hidden or removed element keeps the focus until the next layout.
   if ((focused !== document.body && focused.getClientRects().length) || document.querySelector("dialog[open]")) return;
-  const places = ["#tray:not([hidden]) .main:enabled", `[data-focus="${CSS.escape(`model-${app.opened}`)}"]`, "#table"];
-  const place = places.map((selector) => document.querySelector(selector)).find(Boolean);
-  place.focus({ preventScroll: true });
+  const model = `[data-focus="${CSS.escape(`model-${app.opened}`)}"]`;
+  const selectors = ["#tray:not([hidden]) .main:enabled", model, "#table"];
+  const target = selectors.map((selector) => document.querySelector(selector)).find(Boolean);
+  target.focus({ preventScroll: true });
 }
 
 /** Recompute the view if its inputs have changed. */

@@ -21,11 +21,11 @@ function summaryFigures(app, row) {
 }
 
 /** Write the interval of the average over the selection, once the replicates are loaded. */
-async function showInterval(app, row, place) {
+async function showInterval(app, row, output) {
   const replicates = await replicatesOf(row);
   const shared = sharedSlots(app.board, app.view, [row]);
   const sums = weightedReplicates(app.board, replicates, weightsOf(app.board, row, shared));
-  if (sums && shared.length) place.textContent = `95 % interval ${interval95(sums).map(oneDecimal).join(" to ")}`;
+  if (sums && shared.length) output.textContent = `95 % interval ${interval95(sums).map(oneDecimal).join(" to ")}`;
 }
 
 const HUB = "https://huggingface.co";
@@ -40,8 +40,8 @@ function hubLink(id, revision, kind = "") {
 function recordLink(app, row) {
   const { repo, sha } = app.board.built_from;
   if (row.kind === "reported" || !/^[\w.-]+\/[\w.-]+$/.test(repo ?? "") || !/^[0-9a-f]{40}$/.test(sha ?? "")) return "";
-  const place = `${HUB}/datasets/${repo}/tree/${sha}/submissions/${encodeURIComponent(row.id)}`;
-  return linkTo(place, "predictions and record");
+  const address = `${HUB}/datasets/${repo}/tree/${sha}/submissions/${encodeURIComponent(row.id)}`;
+  return linkTo(address, "predictions and record");
 }
 
 /** Return the provenance of a row. */

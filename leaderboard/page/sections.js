@@ -59,15 +59,15 @@ function orderBy(column, ascending) {
 }
 
 /** Return row index -> rank by the average among complete checked rows; equal averages share a rank. */
-function ranks(rows, average) {
+function ranksOf(rows, average) {
   const complete = rows.filter((row) => average.states[row.index] === COMPLETE).sort(orderBy(average, false));
-  const places = new Map();
+  const ranks = new Map();
   complete.forEach((row, i) => {
     const before = complete[i - 1];
     const same = before && average.values[before.index] === average.values[row.index];
-    places.set(row.index, same ? places.get(before.index) : i + 1);
+    ranks.set(row.index, same ? ranks.get(before.index) : i + 1);
   });
-  return places;
+  return ranks;
 }
 
 /** Return the sections that have rows of a track, with sorted rows and ranks. */
@@ -79,12 +79,12 @@ function sectionsOf(board, view, { track, search, old, column, ascending }) {
     if (row.kind === "reported" && view.average.states[row.index] === NONE) continue;
     members.get(sectionOf(row)).push(row);
   }
-  const places = ranks(members.get("checked"), view.average);
+  const ranks = ranksOf(members.get("checked"), view.average);
   const wanted = search.trim().toLowerCase();
   return SECTIONS.filter(({ key }) => key !== "old" || old)
     .map((section) => {
       const rows = members.get(section.key).filter((row) => row.searchText.includes(wanted));
-      return { ...section, rows: rows.sort(orderBy(column, ascending)), places: section.ranked ? places : new Map() };
+      return { ...section, rows: rows.sort(orderBy(column, ascending)), ranks: section.ranked ? ranks : new Map() };
     })
     .filter((section) => section.rows.length);
 }

@@ -69,12 +69,15 @@ function seedRow(key, title, seeds, mean, deviation) {
 function languagesBySeed({ board }, row, detail, seeds, lines) {
   const { score, deviation, whole } = board.columns;
   const languageRow = (task, { code, name }) => {
-    const place = slot(board, task, code);
-    const at = row.index * board.width + place;
-    if (Number.isNaN(score[at])) return null;
-    const state = whole[at] ? COMPLETE : PARTIAL;
-    const values = seeds.map((scores) => ({ value: scores[place], state: Number.isNaN(scores[place]) ? NONE : state }));
-    return seedRow(`${task.name}/${code}`, name, values, { value: score[at], state }, hundredths(deviation[at]));
+    const slotIndex = slot(board, task, code);
+    const index = row.index * board.width + slotIndex;
+    if (Number.isNaN(score[index])) return null;
+    const state = whole[index] ? COMPLETE : PARTIAL;
+    const values = seeds.map((scores) => {
+      const value = scores[slotIndex];
+      return { value, state: Number.isNaN(value) ? NONE : state };
+    });
+    return seedRow(`${task.name}/${code}`, name, values, { value: score[index], state }, hundredths(deviation[index]));
   };
   const bodies = lines.map(({ task, column }) => element("tbody", {},
     element("tr", { class: "section" }, element("th", { colspan: seeds.length + 3, scope: "rowgroup" },

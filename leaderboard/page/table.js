@@ -77,7 +77,7 @@ function parametersOf(row) {
   return `${size >= 100 ? Math.round(size) : size.toFixed(1)}\u00a0${unit}`;
 }
 
-function tableRow(app, row, place) {
+function tableRow(app, row, position) {
   const { view, state } = app;
   const href = `#${fragmentOf(app.board, { ...state, model: row.id, compare: [] })}`;
   const pick = element("label", { class: "pick", title: "Select for comparison" },
@@ -86,7 +86,7 @@ function tableRow(app, row, place) {
   const name = element("div", { class: "who" },
     element("a", { href, "data-focus": `model-${row.id}` }, nameOf(row)),
     element("span", { class: "byline" }, byline(row)));
-  const rank = element("span", { class: "rank" }, place ? String(place) : "–");
+  const rank = element("span", { class: "rank" }, position ? String(position) : "–");
   return element("tr", { "data-id": row.id },
     element("th", { scope: "row", class: "model" }, element("div", { class: "entry" }, rank, name, pick)),
     valueCell(view.average, row, " column-average"),
@@ -110,7 +110,7 @@ function sectionBody(app, section, width) {
     element("tr", { class: "section" }, element("th", { colspan: width, scope: "rowgroup" },
       element("div", { class: "section-title" }, element("strong", {}, section.title),
         element("span", {}, `${section.rows.length.toLocaleString("en")}. ${section.note}`)))));
-  body.append(...section.rows.slice(0, limit).map((row) => tableRow(app, row, section.places.get(row.index))));
+  body.append(...section.rows.slice(0, limit).map((row) => tableRow(app, row, section.ranks.get(row.index))));
   if (section.rows.length > limit) {
     const more = () => {
       app.expanded.add(section.key);
