@@ -15,7 +15,7 @@ from xharness.checkpoints.compatibility import canonical_labels
 from xharness.checkpoints.training_record import AVERAGE, ENGLISH_DEV, LAST
 from xharness.data import loading as data_loading
 from xharness.data.examples import Example
-from xharness.data.lazy import Chosen
+from xharness.data.lazy import Subset
 from xharness.data.training_sets import TRANSLATED, draw
 from xharness.errors import DataError, UsageError, XharnessError, unknown
 from xharness.evaluation.plan import Step
@@ -422,7 +422,7 @@ def _watched(
             whole, limit = len(loaded.examples), part.settings.eval_examples
             examples: Sequence[Example] = loaded.examples
             if limit is not None and limit < whole:
-                examples = Chosen(loaded.examples, draw(whole, limit, f"{spec.name} {code} {loaded.hash}"))
+                examples = Subset(loaded.examples, draw(whole, limit, f"{spec.name} {code} {loaded.hash}"))
             found.append(Watched(spec, code, list(examples), labels, loaded.hash, whole))
     return tuple(found)
 
