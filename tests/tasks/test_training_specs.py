@@ -454,7 +454,7 @@ def test_a_file_of_ones_own_is_read_in_place_of_a_source(tmp_path):
         found = user_files.load_file(mnli, tmp_path / name, "de", "train")
         assert list(found.examples) == [Pair("0", "a", "b", "contradiction")]
         assert (found.source, found.status, found.revision) == (name, "unknown", None)
-    for name, message in [("none.jsonl", "there is no file"), ("de.txt", r"is not a \.jsonl, \.json"), ("x.csv", "x.csv")]:
+    for name, message in [("none.jsonl", "there is no file"), ("de.txt", r"not a \.jsonl, \.json"), ("x.csv", "x.csv")]:
         write(tmp_path / "de.txt", "x")
         write(tmp_path / "x.csv", "premise,label\na,neutral\n")
         with pytest.raises(DataError, match=message):
