@@ -16,7 +16,7 @@ from xharness.data import candidates as data_candidates
 from xharness.data import loading as data_loading
 from xharness.data.candidates import load_pool
 from xharness.data.examples import Candidate
-from xharness.data.lazy import Examples, Joined
+from xharness.data.lazy import Examples, Concatenated
 from xharness.errors import DataError
 from xharness.tasks.registry import load_task
 from xharness.tasks.task_spec import TaskSpec
@@ -208,7 +208,7 @@ def table(numbers: list[int]) -> Examples[int]:
 @given(st.lists(st.lists(st.integers(0, 99), max_size=7), max_size=4), places, places, steps)
 def test_joined_sequences_are_those_of_a_list(parts, start, stop, step):
     plain = [number for part in parts for number in part]
-    joined = Joined([table(part) for part in parts])
+    joined = Concatenated([table(part) for part in parts])
     assert (len(joined), list(joined)) == (len(plain), plain)
     assert joined[start:stop:step] == plain[start:stop:step]
     assert [joined[place] for place in range(-len(plain), len(plain))] == plain * 2

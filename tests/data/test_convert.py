@@ -8,7 +8,7 @@ import pytest
 
 from helpers.toy_task import CANONICAL, PAIRS, Row, put
 from xharness.data import loading as data_loading
-from xharness.data.convert import nearest
+from xharness.data.convert import nearest_occurrence
 from xharness.data.examples import Bitext, data_hash
 from xharness.errors import DataError
 from xharness.tasks.registry import load_task
@@ -117,7 +117,7 @@ def test_an_answer_that_is_nowhere_is_counted_and_kept_as_gold(toy, folder):
     ("context", "text", "start", "expected"), [("aXa", "a", 1, 0), ("aaa", "aa", 1, 1), ("b", "", 0, -1)]
 )
 def test_nearest(context, text, start, expected):
-    assert nearest(context, text, start) == expected
+    assert nearest_occurrence(context, text, start) == expected
 
 
 @pytest.mark.parametrize("names", [("a", "b", "a"), (1, 2, 1)])
@@ -178,7 +178,7 @@ def test_newlines_around_sentences_are_no_part_of_them(folder):
     [
         ("classification", {"label": None}, "row 1 has no label in 'label'"),
         ("classification", {"premise": None}, "row 1 has no text in 'premise'"),
-        ("tagging", {"tokens": [None]}, "row 1 has a word in 'tokens' that is no text"),
+        ("tagging", {"tokens": [None]}, "row 1 has a word in 'tokens' that is not text"),
         ("tagging", {"tokens": None}, "row 1 has no list in 'tokens'"),
         ("tagging", {"tags": [None]}, "row 1 has no label in 'tags'"),
         ("tagging", {"tags": None}, "row 1 has no list in 'tags'"),
@@ -189,7 +189,7 @@ def test_newlines_around_sentences_are_no_part_of_them(folder):
         (
             "span_qa",
             {"answers": {"text": ["1"], "answer_start": [None]}},
-            "row 1 has a place in 'answers.answer_start'",
+            "row 1 has a start in 'answers.answer_start'",
         ),
         ("span_qa", {"answers": {"text": ["1"], "answer_start": [3, 4]}}, "row 1 has 1 texts and 2 starts"),
     ],

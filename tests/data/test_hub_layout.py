@@ -81,5 +81,5 @@ def test_settings_and_label_names_of_a_readme_are_used(toy, folder):
 def test_a_broken_head_of_a_readme_is_named(toy, folder):
     put(folder, PAIRS)
     (folder / "org/first/README.md").write_text("---\nconfigs: [\n- a: b: c\n---\n")
-    with pytest.raises(DataError, match=r"org/first/README\.md: the head .* is not valid YAML: .*\(line 3\)"):
+    with pytest.raises(DataError, match=r"org/first/README\.md: the metadata .* is not valid YAML: .*\(line 3\)"):
         data_loading.load(toy("classification"), "en", "test", folder)

@@ -219,7 +219,7 @@ def test_what_has_to_be_fetched_says_how(data_folder):
     assert reason is not None
     assert "looked for raw/ud-treebanks-v2.5/*/en_*-ud-test.conllu" in reason
     assert "xharness fetch --targets udpos --languages en" in reason
-    with pytest.raises(DataError, match=r"not on the Hub as it has to be\. Fetch it: xharness fetch --targets udpos"):
+    with pytest.raises(DataError, match=r"not have it in the required form\. Fetch it: xharness fetch --targets udpos"):
         data_loading.load(spec, "en", "test", None)
 
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xharness.data.lazy import Chosen
+from xharness.data.lazy import Subset
 from xharness.data.training_sets import draw, even_shares, load_dev, load_train
 from xharness.errors import DataError, UsageError
-from xharness.tasks.dataset_spec import Source
 from xharness.tasks.registry import load_training
+from xharness.tasks.source_spec import Source
 from xharness.tasks.task_spec import TrainingLanguage, TrainingSpec
 
 LABELS = ["entailment", "neutral", "contradiction"]
@@ -150,8 +150,8 @@ def test_a_language_that_is_not_there_is_refused_with_the_ways_out(spec, folder)
     with pytest.raises(UsageError) as error:
         load_train(spec, folder, languages=("fr",))
     assert str(error.value) == (
-        "mnli: there is no training data in 'fr'. It has: en, de, sw, of which machine-translated: de, sw. Or name a "
-        "file of your own: --source-data fr=FILE (jsonl, json, csv, tsv or parquet, with the columns premise, "
+        "mnli: there is no training data in 'fr'. It has: en, de, sw, of which machine-translated: de, sw. Or name your "
+        "own file: --source-data fr=FILE (jsonl, json, csv, tsv or parquet, with the columns premise, "
         "hypothesis, label)."
     )
 
@@ -189,7 +189,7 @@ def test_a_file_may_be_in_the_original_format(folder, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "error", "words"),
     [
-        ("fr.txt", rows(2), DataError, "is no .jsonl, .json, .csv, .tsv or .parquet file."),
+        ("fr.txt", rows(2), DataError, "is not a .jsonl, .json, .csv, .tsv or .parquet file."),
         ("fr.jsonl", [{**rows(1)[0], "label": "maybe"}], DataError, "row 0 has the label 'maybe', which is not one of"),
         ("fr.jsonl", [{**rows(1)[0], "label": 0}], DataError, "row 0 has the label '0', which is not one of"),
         ("fr.csv", [{"premis": "a", "hypothesis": "b", "label": "neutral"}], DataError, "has no column 'premise'"),
@@ -338,7 +338,7 @@ class Counted(list):
 
 @given(st.lists(st.integers(0, 4999), max_size=300, unique=True).map(sorted), st.integers(-9, 9), st.integers(-9, 9))
 def test_chosen_examples_are_those_at_the_places(places, start, stop):
-    chosen = Chosen(list(range(5000)), np.array(places, dtype=np.int64))
+    chosen = Subset(list(range(5000)), np.array(places, dtype=np.int64))
     assert list(chosen) == places
     assert len(chosen) == len(places)
     assert chosen[start:stop] == places[start:stop]
@@ -348,10 +348,10 @@ def test_chosen_examples_are_those_at_the_places(places, start, stop):
 
 def test_what_was_not_drawn_is_hardly_read():
     everything = Counted(range(100_000))
-    assert list(Chosen(everything, draw(100_000, 500, "few")))
+    assert list(Subset(everything, draw(100_000, 500, "few")))
     assert everything.read == 500
     everything.read = 0
-    assert list(Chosen(everything, draw(100_000, 50_000, "many")))
+    assert list(Subset(everything, draw(100_000, 50_000, "many")))
     assert everything.read <= 100_000
 
 

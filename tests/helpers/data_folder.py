@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers.paths import FIXTURES
-from xharness.tasks.dataset_spec import DataSpec, Split
+from xharness.tasks.dataset_spec import DataSpec
 from xharness.tasks.registry import load_task
+from xharness.tasks.source_spec import Split
 
 DEV_ROWS = 3
 

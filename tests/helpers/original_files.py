@@ -15,4 +15,4 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def rows(format: str, *paths: Path, language: str = "de") -> list[dict[str, Any]]:
-    return list(formats.READERS[format](paths, formats.Asked(language)))
+    return list(formats.READERS[format](paths, formats.ReadOptions(language)))

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.task_files import TARGETS, TRAINING
 from xharness import assets
-from xharness.tasks import dataset_spec, pin, registry
+from xharness.tasks import pin, registry, source_spec
 from xharness.tasks.benchmarks import benchmarks
 from xharness.tasks.languages import languages
 
@@ -249,7 +249,7 @@ def test_tydiqa_chooses_nothing_on_its_test_questions() -> None:
     assert registry.load_training("tydiqa_en").dev_split is None
     for data in (registry.load_task("tydiqa"), registry.load_training("tydiqa_en")):
         for source in data.sources:
-            assert source.keep == dataset_spec.Keep(column="id", prefix="{alias}-")
+            assert source.keep == source_spec.Keep(column="id", prefix="{alias}-")
 
 
 def test_the_revisions_of_candidates_are_pinned_too() -> None:

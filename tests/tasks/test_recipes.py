@@ -105,7 +105,7 @@ def test_a_recipe_of_the_users_own(tmp_path):
     ("change", "words"),
     [
         ({"learning_rate: 1.0e-5": "learning_rate: 1e-5"}, "YAML reads 1e-5 as text; write 1.0e-5."),
-        ({"paws: {epochs: 5}": "pws: {epochs: 5}"}, "tasks.pws: no training set is named so. Did you mean 'paws'?"),
+        ({"paws: {epochs: 5}": "pws: {epochs: 5}"}, "tasks.pws: no training set has this name. Did you mean 'paws'?"),
         ({"paws: {epochs: 5}": "paws: {epohcs: 5}"}, "tasks.paws.epohcs: no such field. Did you mean 'epochs'?"),
         ({"paws: {epochs: 5}": "paws: {epochs: null}"}, "tasks.paws.epochs: found None"),
         (

@@ -16,7 +16,7 @@ from helpers.paths import HARNESS
 from helpers.task_files import TARGETS, TRAINING
 from xharness import assets, strict_yaml
 from xharness.errors import SpecError
-from xharness.tasks import benchmarks, dataset_spec, inputs, languages, recipes, registry, task_spec
+from xharness.tasks import benchmarks, dataset_spec, inputs, languages, recipes, registry, source_spec, task_spec
 
 # The hash
 
@@ -98,7 +98,7 @@ def test_the_handbook_names_every_field() -> None:
     handbook = (assets.TASKS / "README.md").read_text(encoding="utf-8")
     records = [
         record
-        for module in (dataset_spec, task_spec, inputs, benchmarks, languages)
+        for module in (dataset_spec, source_spec, task_spec, inputs, benchmarks, languages)
         for _, record in inspect.getmembers(module, inspect.isclass)
         if issubclass(record, strict_yaml.Strict) and record is not strict_yaml.Strict
     ]

@@ -17,7 +17,7 @@ from xharness.data.examples import Choice, Pair, Question, Tagged
 from xharness.data.fetch import requirements
 from xharness.errors import DataError, SpecError, UsageError
 from xharness.tasks import registry, task_spec, validate
-from xharness.tasks.selection import named
+from xharness.tasks.selection import load_specs
 
 NINE = ("anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa", "commonsenseqa")
 NATIVE = ("tydiqa_en", "ud_en", "ud_en_hub", "panx_en")
@@ -150,10 +150,22 @@ def make(folder: Path, text: str, *changes: tuple[str, str]) -> task_spec.Traini
         (CHOICE, ("column: endings", "colum: endings"), "choice_list.colum: no such field. Did you mean 'column'?"),
         (CHOICE, ("column: endings", 'column: endings, prefix: "{ctx} "'), "choice_list.prefix: '{ctx} ': only"),
         (CHOICE, ("choice_list: {column: endings}\n", ""), "choices: found 0 columns for 2 labels"),
-        (CHOICE, ("labels:", "choices: [c, d]\nlabels:"), "choice_list: it stands in place of 'choices'"),
-        (PAIR, ("labels:", "choice_list: {column: c}\nlabels:"), "choice_list: it stands in place of 'choices'"),
+        (
+            CHOICE,
+            ("labels:", "choices: [c, d]\nlabels:"),
+            "choice_list: used instead of 'choices'",
+        ),
+        (
+            PAIR,
+            ("labels:", "choice_list: {column: c}\nlabels:"),
+            "choice_list: used instead of 'choices'",
+        ),
         (PAIR, ("labels:", "members: [mnli]\nlabels:"), "sources: give either 'sources' or 'members'."),
-        (PAIR, ("labels: [yea, nay]\n", "labels_from: train\n"), "labels_from: it stands in place of 'labels', for"),
+        (
+            PAIR,
+            ("labels: [yea, nay]\n", "labels_from: train\n"),
+            "labels_from: used instead of 'labels', for",
+        ),
         (PAIR, ("labels: [yea, nay]\n", ""), "labels: field required for this kind of task."),
         (PAIR, ("metric: accuracy", "metric: accuracy_f1"), "metric: accuracy_f1 is for two labels, one of them dup"),
         (PAIR, ("machine-translated", "translated"), "languages.de.origin: found 'translated', expected 'native' or"),
@@ -192,7 +204,7 @@ def test_files_of_every_sort_are_checked(tmp_path):
     with pytest.raises(SpecError) as caught:
         validate.check([wrong])
     assert str(caught.value).splitlines() == [
-        "multitask.yaml: tasks: 'mnli' stands twice.",
+        "multitask.yaml: tasks: 'mnli' is given twice.",
         "multitask.yaml: cap: found 0 (int), expected greater than 0.",
     ]
     with pytest.raises(UsageError, match="no mixture of training sets named 'multitusk'"):
@@ -203,7 +215,7 @@ def test_a_training_set_that_nobody_has_is_said():
     mixture = registry.load_mixture("multitask").model_copy(update={"tasks": ["mnli", "nobody"]})
     copa = registry.load_training("copa").model_copy(update={"after": "social"})
     odd = registry.load_training("anli").model_copy(update={"members": ["snli", "qqp"]})
-    assert [line.partition(" ")[0] for line in validate._dangling([mixture, copa, odd])] == [
+    assert [line.partition(" ")[0] for line in validate._unresolved_references([mixture, copa, odd])] == [
         "multitask.yaml:",
         "copa.yaml:",
         "anli.yaml:",
@@ -215,7 +227,7 @@ def test_the_example_of_the_handbook_is_well_formed(tmp_path):
     [text] = [block for block in re.findall(r"```yaml\n(.*?)```", handbook, re.S) if "train_split" in block]
     (tmp_path / "riddles.yaml").write_text(text, encoding="utf-8")
     assert registry.load_training(tmp_path / "riddles.yaml").drop_labels == [""]
-    assert [found.name for found in named([str(tmp_path / "riddles.yaml")])] == ["riddles"]
+    assert [found.name for found in load_specs([str(tmp_path / "riddles.yaml")])] == ["riddles"]
 
 
 # --- What has to be fetched ------------------------------------------------------------------------------------------
@@ -223,7 +235,7 @@ def test_the_example_of_the_handbook_is_well_formed(tmp_path):
 
 def needed(names: list[str], languages: list[str] | None = None) -> tuple[requirements.Needs, list[str]]:
     said: list[str] = []
-    return requirements.list_needs(named(names), languages, None, said.append), said
+    return requirements.list_needs(load_specs(names), languages, None, said.append), said
 
 
 def test_only_english_is_fetched_unless_other_languages_are_named():
@@ -399,8 +411,8 @@ def test_ccgbank_is_read_where_the_user_laid_it(folder):
     assert train.status == "unknown"
     dev = data_loading.load(ccg, "en", "dev", folder)
     assert [getattr(e, "tokens", ())[0] for e in dev.examples] == ["L00"]
-    assert data_loading.found_labels(train.examples) == ["NP", "S[dcl]\\NP"]
-    assert data_loading.count_unseen(dev.examples, ["NP"]) == 1
+    assert data_loading.collect_labels(train.examples) == ["NP", "S[dcl]\\NP"]
+    assert data_loading.count_unknown_tags(dev.examples, ["NP"]) == 1
     assert data_loading.available(ccg, "en", "train", folder) is None
 
 
@@ -442,7 +454,7 @@ def test_a_file_of_ones_own_is_read_in_place_of_a_source(tmp_path):
         found = user_files.load_file(mnli, tmp_path / name, "de", "train")
         assert list(found.examples) == [Pair("0", "a", "b", "contradiction")]
         assert (found.source, found.status, found.revision) == (name, "unknown", None)
-    for name, message in [("none.jsonl", "there is no file"), ("de.txt", r"is no \.jsonl, \.json"), ("x.csv", "x.csv")]:
+    for name, message in [("none.jsonl", "there is no file"), ("de.txt", r"not a \.jsonl, \.json"), ("x.csv", "x.csv")]:
         write(tmp_path / "de.txt", "x")
         write(tmp_path / "x.csv", "premise,label\na,neutral\n")
         with pytest.raises(DataError, match=message):

@@ -144,7 +144,7 @@ def test_an_untouched_copy_is_fine(tmp_path: Path) -> None:
         ),
         (
             lambda c: c.update(sources=[]),
-            "xnli.yaml: sources: name at least one source, or say why there is none in 'unavailable'.",
+            "xnli.yaml: sources: name at least one source, or give the reason in 'unavailable'.",
         ),
     ],
 )

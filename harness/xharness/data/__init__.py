@@ -1,1 +1,1 @@
-"""From a spec, a language and a split to examples, from a data folder or the Hub."""
+"""Load the examples of a task in one language, from a data folder or the Hub."""

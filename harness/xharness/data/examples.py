@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two texts and the name of their relation (XNLI: premise, hypothesis; PAWS-X: two sentences)."""
+    """Two texts and their label (XNLI: premise and hypothesis; PAWS-X: two sentences)."""
 
     id: str
     text_a: str
@@ -49,7 +49,7 @@ class Bitext:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A text with a question on it, and the texts of which one answers it (XCOPA, COPA, Social IQa)."""
+    """A text with a question on it, and several choices, one of which is correct (XCOPA, COPA, Social IQa)."""
 
     id: str
     context: str
@@ -60,10 +60,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A text with the ids of the candidates that are right for it: none, one or many.
+    """A text with the ids of its correct candidates: none, one or many.
 
     BUCC: a sentence and its translations; Mewsli-X: a mention and its entity; LAReQA: a question and the sentences
-    that hold its answer, in every language.
+    that contain its answer, in all languages.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A text that queries are answered from."""
+    """A text that queries are matched with."""
 
     id: str
     text: str
@@ -85,11 +85,11 @@ Example = Pair | Choice | Tagged | Question | Bitext | Query | Candidate
 def data_hash(examples: Iterable[Example]) -> str:
     """Return the SHA-256 that identifies data: over the examples in order, one canonical JSON line each.
 
-    It depends on the content alone, not on the file format, the column names or the source.
+    It depends only on the content, not on the file format, the column names or the source.
     """
     digest = hashlib.sha256()
     for example in examples:
-        # Not asdict, which copies every value: a leaderboard's check hashes half a million examples.
+        # asdict would copy every value, and the check of a leaderboard hashes half a million examples.
         record = {"kind": type(example).__name__, **{f.name: getattr(example, f.name) for f in fields(example)}}
         line = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         digest.update(line.encode("utf-8", "surrogatepass"))

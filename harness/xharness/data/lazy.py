@@ -11,14 +11,14 @@ import numpy as np
 from xharness.data.examples import Example
 
 E = TypeVar("E")
-Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-class _Read(Sequence[E]):
-    """A sequence that can read what lies between two places; all other ways to ask come down to that."""
+class _LazySequence(Sequence[E]):
+    """A sequence whose items and slices are all read by one method, ``read``."""
 
     @abstractmethod
-    def between(self, start: int, stop: int) -> list[E]:
+    def read(self, start: int, stop: int) -> list[E]:
         """Return the items from ``start`` up to ``stop``, both within the sequence."""
 
     @overload
@@ -27,20 +27,20 @@ class _Read(Sequence[E]):
     def __getitem__(self, index: slice) -> list[E]: ...
     def __getitem__(self, index: int | slice) -> E | list[E]:
         if isinstance(index, int):
-            place = range(len(self))[index]
-            return self.between(place, place + 1)[0]
-        places = range(len(self))[index]
-        if not places:
+            position = range(len(self))[index]
+            return self.read(position, position + 1)[0]
+        positions = range(len(self))[index]
+        if not positions:
             return []
-        low = min(places[0], places[-1])
-        found = self.between(low, max(places[0], places[-1]) + 1)
-        return found if places.step == 1 else [found[place - low] for place in places]
+        low = min(positions[0], positions[-1])
+        items = self.read(low, max(positions[0], positions[-1]) + 1)
+        return items if positions.step == 1 else [items[position - low] for position in positions]
 
 
-class Examples(_Read[E]):
-    """Rows of a table as canonical examples, read and converted in pieces when they are asked for."""
+class Examples(_LazySequence[E]):
+    """Rows of a table as examples, read and converted in chunks on access."""
 
-    PIECE = 1000
+    CHUNK_ROWS = 1000
 
     def __init__(self, table: Any, convert: Callable[[dict[str, Any], int], E]) -> None:
         self._table = table
@@ -50,22 +50,22 @@ class Examples(_Read[E]):
         return len(self._table)
 
     def __iter__(self) -> Iterator[E]:
-        return (self._convert(row, place) for place, row in self.stored(0, len(self)))
+        return (self._convert(row, index) for index, row in self.stored(0, len(self)))
 
-    def between(self, start: int, stop: int) -> list[E]:
+    def read(self, start: int, stop: int) -> list[E]:
         """Return the examples of the rows from ``start`` up to ``stop``."""
-        return [self._convert(row, place) for place, row in self.stored(start, stop)]
+        return [self._convert(row, index) for index, row in self.stored(start, stop)]
 
     def stored(self, start: int, stop: int) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (place, row as stored), reading a piece of the table at a time."""
-        for piece in range(start, stop, self.PIECE):
-            columns = self._table[piece : min(piece + self.PIECE, stop)]
+        """Yield (index, row as stored), reading one chunk of the table at a time."""
+        for begin in range(start, stop, self.CHUNK_ROWS):
+            columns = self._table[begin : min(begin + self.CHUNK_ROWS, stop)]
             for offset, values in enumerate(zip(*columns.values(), strict=True)):
-                yield piece + offset, dict(zip(columns, values, strict=True))
+                yield begin + offset, dict(zip(columns, values, strict=True))
 
 
-class Joined(_Read[E]):
-    """Several sequences, one after the other."""
+class Concatenated(_LazySequence[E]):
+    """Several sequences, concatenated."""
 
     def __init__(self, parts: Sequence[Sequence[E]]) -> None:
         self._parts = parts
@@ -77,8 +77,8 @@ class Joined(_Read[E]):
     def __iter__(self) -> Iterator[E]:
         return (item for part in self._parts for item in part)
 
-    def between(self, start: int, stop: int) -> list[E]:
-        """Return the items from ``start`` up to ``stop``, of whichever parts they lie in."""
+    def read(self, start: int, stop: int) -> list[E]:
+        """Return the items from ``start`` up to ``stop``, across parts."""
         items: list[E] = []
         for part in self._parts:
             items += part[max(start, 0) : max(stop, 0)]
@@ -86,19 +86,19 @@ class Joined(_Read[E]):
         return items
 
 
-class Chosen(Sequence[Example]):
-    """Some examples of a sequence, by their places in rising order; only what is asked for is read."""
+class Subset(Sequence[Example]):
+    """Some examples of a sequence, given by rising indices; only those are read."""
 
-    PIECE = 1000
+    CHUNK_ROWS = 1000
     SPARSE = 16
-    """Where fewer than one in so many is wanted, examples are read one by one instead of with all between them."""
+    """Below one selected example in so many, examples are read one by one instead of in a range."""
 
-    def __init__(self, all_of_them: Sequence[Example], places: Places) -> None:
-        self._all = all_of_them
-        self.places = places
+    def __init__(self, examples: Sequence[Example], indices: Indices) -> None:
+        self._all = examples
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     @overload
     def __getitem__(self, index: int) -> Example: ...
@@ -106,18 +106,18 @@ class Chosen(Sequence[Example]):
     def __getitem__(self, index: slice) -> list[Example]: ...
     def __getitem__(self, index: int | slice) -> Example | list[Example]:
         if isinstance(index, slice):
-            return list(self._read(self.places[index]))
-        return self._all[int(self.places[index])]
+            return list(self._iterate(self.indices[index]))
+        return self._all[int(self.indices[index])]
 
     def __iter__(self) -> Iterator[Example]:
-        return self._read(self.places)
+        return self._iterate(self.indices)
 
-    def _read(self, places: Places) -> Iterator[Example]:
-        for begin in range(0, len(places), self.PIECE):
-            piece = places[begin : begin + self.PIECE]
-            low, high = int(piece.min()), int(piece.max()) + 1
-            if high - low > self.SPARSE * len(piece):
-                yield from (self._all[int(position)] for position in piece)
+    def _iterate(self, indices: Indices) -> Iterator[Example]:
+        for begin in range(0, len(indices), self.CHUNK_ROWS):
+            chunk = indices[begin : begin + self.CHUNK_ROWS]
+            low, high = int(chunk.min()), int(chunk.max()) + 1
+            if high - low > self.SPARSE * len(chunk):
+                yield from (self._all[int(position)] for position in chunk)
             else:
                 near = self._all[low:high]
-                yield from (near[int(position) - low] for position in piece)
+                yield from (near[int(position) - low] for position in chunk)

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple, TypedDict, cast
 from xharness import files
 from xharness.errors import DataError
 
-# The words that a status begins with; in results it is one of them alone.
+# A status in a manifest begins with one of these words; results contain only the word.
 COMPLETE = "complete"
 SAMPLE = "sample"
 STAND_IN = "stand-in"
 UNKNOWN = "unknown"
 
 _NAME = "MANIFEST.tsv"
-# What cannot be done without in a file that somebody wrote by hand.
+# The required columns of a file written by hand.
 _NEEDED = ("hub_id", "config", "split", "status")
 
 
@@ -30,10 +30,10 @@ class Row(TypedDict):
         hub_id: ``org/name``.
         config: the config's name.
         split: the split's name in the data (``validation``).
-        rows: number of rows; None where the files' format does not tell.
-        status: begins with one of the four words, then says why.
+        rows: number of rows; None if it cannot be read from the files.
+        status: begins with one of the four words, followed by the reason.
         source: ``hub:org/name@sha``.
-        licence: as the task's spec says.
+        licence: from the task's spec.
     """
 
     hub_id: str
@@ -45,35 +45,35 @@ class Row(TypedDict):
     licence: str
 
 
-def plain_status(status: str) -> str:
-    """Return the one word of a status; what is not said to be complete is not.
+def status_word(status: str) -> str:
+    """Return the word of a status; anything that is not called complete counts as incomplete.
 
-    >>> plain_status("STAND-IN: other rows of the validation split")
+    >>> status_word("STAND-IN: other rows of the validation split")
     'stand-in'
-    >>> plain_status("500 of 1000 rows")
+    >>> status_word("500 of 1000 rows")
     'sample'
     """
-    said = status.strip().lower()
-    return next((word for word in (COMPLETE, STAND_IN, UNKNOWN) if said.startswith(word)), SAMPLE)
+    lowered = status.strip().lower()
+    return next((word for word in (COMPLETE, STAND_IN, UNKNOWN) if lowered.startswith(word)), SAMPLE)
 
 
-class Said(NamedTuple):
-    """What a line of a manifest says of a split."""
+class SplitStatus(NamedTuple):
+    """The status of a split in a manifest."""
 
     status: str
     """One of the four words."""
     rows: int | None
 
 
-def read_statuses(data_dir: Path) -> dict[tuple[str, str, str], Said]:
-    """Return (hub id, config, split) -> the one word of its status, and its rows, for a data folder.
+def read_statuses(data_dir: Path) -> dict[tuple[str, str, str], SplitStatus]:
+    """Return (hub id, config, split) -> status and number of rows, for a data folder.
 
-    The manifest may also lie beside the folder; what the folder's own says counts more.
+    The manifest may also be beside the folder; the one inside takes precedence.
 
     Raises:
-        DataError: a file cannot be read, or a line lacks one of the columns that this needs.
+        DataError: a file cannot be read, or a required column is missing.
     """
-    statuses: dict[tuple[str, str, str], Said] = {}
+    statuses: dict[tuple[str, str, str], SplitStatus] = {}
     for folder in (data_dir.parent, data_dir):
         text = _read(folder / _NAME)
         if text is not None:
@@ -81,23 +81,23 @@ def read_statuses(data_dir: Path) -> dict[tuple[str, str, str], Said]:
     return statuses
 
 
-# By the text and not by the folder: a fetch in the same process may have added to it.
+# Cached by text, not by folder: a fetch in the same process may add lines.
 @cache
-def _statuses(path: Path, text: str) -> dict[tuple[str, str, str], Said]:
+def _statuses(path: Path, text: str) -> dict[tuple[str, str, str], SplitStatus]:
     names, lines = _table(path, text)
-    statuses: dict[tuple[str, str, str], Said] = {}
+    statuses: dict[tuple[str, str, str], SplitStatus] = {}
     for line in lines:
         row = dict(zip(names, line, strict=False))
         if set(_NEEDED) - row.keys():
             raise DataError(f"{path}: every line needs {', '.join(_NEEDED[:-1])} and {_NEEDED[-1]}.")
         rows = row.get("rows", "")
-        recorded = Said(plain_status(row["status"]), int(rows) if rows.isdecimal() else None)
+        recorded = SplitStatus(status_word(row["status"]), int(rows) if rows.isdecimal() else None)
         statuses[row["hub_id"], row["config"], row["split"]] = recorded
     return statuses
 
 
 def read_manifest(folder: Path) -> list[Row]:
-    """Return the lines of a folder's MANIFEST.tsv as `write_manifest` writes them; [] where there is none.
+    """Return the lines of a folder's MANIFEST.tsv as `write_manifest` writes them; [] if there is none.
 
     Raises:
         DataError: the file has other columns.
@@ -115,10 +115,10 @@ def read_manifest(folder: Path) -> list[Row]:
 
 
 def write_manifest(folder: Path, rows: Sequence[Row]) -> None:
-    """Put lines into a folder's MANIFEST.tsv; lines of other splits that are there stay.
+    """Add lines to a folder's MANIFEST.tsv; existing lines of other splits are kept.
 
     Raises:
-        DataError: there is a MANIFEST.tsv with other columns.
+        DataError: the existing MANIFEST.tsv has other columns.
         OutputError: it cannot be written.
     """
     if not rows:
@@ -141,7 +141,7 @@ def _read(path: Path) -> str | None:
 
 
 def _table(path: Path, text: str) -> tuple[list[str], list[list[str]]]:
-    """Return the names of the columns, and the lines that are not empty."""
+    """Return the column names and the non-empty lines."""
     try:
         lines = list(csv.reader(StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
     except csv.Error as error:

@@ -7,30 +7,31 @@ from pathlib import Path
 
 from xharness.data import arrow, formats, manifest
 from xharness.data.formats import ccgbank
-from xharness.data.loading import Data, _examples, _expect_columns
+from xharness.data.loading import Data, check_spec_columns, convert_table
 from xharness.data.sources import open_file
 from xharness.errors import DataError, did_you_mean
-from xharness.tasks.dataset_spec import DataSpec, Split
+from xharness.tasks.dataset_spec import DataSpec
 from xharness.tasks.registry import parts_of
+from xharness.tasks.source_spec import Split
 from xharness.tasks.task_spec import TrainingSpec
 
 NO_LABEL = ("-1", "", "None")
-"""What stands in users' own files where there is no label: -1, nothing, or null."""
+"""How users' files mark a missing label: -1, an empty value, or null."""
 
 
 def load_file(spec: DataSpec, path: Path, language: str, split: Split) -> Data:
-    """Return the examples of a file of the user's own, in place of a source of the spec.
+    """Return the examples of a user's file, used instead of a source of the spec.
 
     Args:
-        spec: a spec without candidates; the file has its columns, or columns called as its fields are, and need not
-            have ids. For a joined training set the file has the columns of the first member.
+        spec: a spec without candidates. The file has the columns of the spec, or columns named as its fields; ids are
+            optional. For a training set with members, the file has the columns of the first member.
         path: .jsonl, .json, .csv, .tsv or .parquet; for questions also SQuAD's .json; for tags also .conllu; for CCG
-            also the folder of CCGbank, or a table of words and supertags. All but parquet may be packed with gzip.
-        language: the file's language, for messages and for words that are put together again.
-        split: which part of CCGbank's folder is read.
+            also the folder of CCGbank, or a table of words and supertags. All but parquet may be gzipped.
+        language: the language of the file, for messages and for multiword tokens.
+        split: the split to read from the folder of CCGbank.
 
     Raises:
-        DataError: there is no such file (says the nearest name), or it is empty; else as `load`.
+        DataError: the file does not exist (the message gives the nearest name) or is empty; otherwise as `load`.
     """
     if isinstance(spec, TrainingSpec) and spec.members:
         spec = parts_of(spec)[0].model_copy(update={"name": spec.name})
@@ -39,26 +40,26 @@ def load_file(spec: DataSpec, path: Path, language: str, split: Split) -> Data:
     format = _own_format(spec, path)
     if format is not None:
         precedence = spec.tag_precedence.get(language, spec.tag_precedence.get("default", []))
-        table = arrow.from_rows(formats.READERS[format](paths, formats.Asked(language, tuple(precedence))))
+        table = arrow.from_rows(formats.READERS[format](paths, formats.ReadOptions(language, tuple(precedence))))
         columns = {canonical: canonical for canonical in spec.fields if canonical in table.column_names}
     else:
         table = open_file(spec, path)
         columns = _own_columns(spec, table.column_names)
     if not len(table):
         raise DataError(f"{spec.name}: {where} holds no example.")
-    _expect_columns(spec, columns, table, where)
+    check_spec_columns(spec, columns, table, where)
     if isinstance(spec, TrainingSpec) and "label" in columns:
-        # However others write that nobody agreed on a label.
+        # The ways in which other files mark a missing label.
         none = {*spec.drop_labels, *NO_LABEL} - {*spec.labels, *spec.label_map}
         spec = spec.model_copy(update={"drop_labels": sorted(none)})
-    examples, digest, counts = _examples(spec, table, columns, where, None)
+    examples, digest, counts = convert_table(spec, table, columns, where, None)
     if not len(examples):
         raise DataError(f"{spec.name}: {where} holds no example that has a label or words.")
     return Data(examples, digest, path.name, None, manifest.UNKNOWN, None, counts)
 
 
 def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[Path]:
-    """Return the file that a user named, or those of a split where it is the folder of CCGbank."""
+    """Return the user's file, or the files of a split if it is the folder of CCGbank."""
     where = f"'{path}' ('{language}')"
     if path.is_dir():
         paths = ccgbank.find(path, split) if spec.infers_labels else []
@@ -75,17 +76,17 @@ def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[
 
 
 def _own_columns(spec: DataSpec, existing: Sequence[str]) -> dict[str, str]:
-    """Return canonical field -> column of the user's file: called as in the spec, or as the field itself."""
+    """Return canonical field -> column of the user's file, named as in the spec or as the field itself."""
     columns = {}
     for name, column in spec.fields.items():
-        there = [each for each in (column, name) if each in existing]
-        if there or name not in spec.optional_fields:
-            columns[name] = there[0] if there else column
+        matches = [candidate for candidate in (column, name) if candidate in existing]
+        if matches or name not in spec.optional_fields:
+            columns[name] = matches[0] if matches else column
     return columns
 
 
 def _own_format(spec: DataSpec, path: Path) -> str | None:
-    """Return the original format of a file of the user's own, a key of ``readers.READERS``; None: a plain table."""
+    """Return the original format of a user's file, a key of ``formats.READERS``; None for a plain table."""
     name = path.name.removesuffix(".gz")
     if spec.infers_labels and (path.is_dir() or name.endswith((".auto", ".tsv", ".txt"))):
         return "ccgbank"

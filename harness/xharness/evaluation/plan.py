@@ -12,8 +12,8 @@ from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.compatibility import State, match_head
 from xharness.errors import UsageError, did_you_mean
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.dataset_spec import Split
 from xharness.tasks.selection import CHARACTERS_PER_TOKEN, Selection
+from xharness.tasks.source_spec import Split
 from xharness.tasks.task_spec import TaskSpec
 
 

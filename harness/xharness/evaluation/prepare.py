@@ -13,8 +13,8 @@ from xharness.data import loading as data_loading
 from xharness.data.loading import data_folder
 from xharness.errors import DataError, UsageError, XharnessError
 from xharness.evaluation.plan import Step, make_plan
-from xharness.tasks.dataset_spec import Split
 from xharness.tasks.selection import Selection, choose_languages, select
+from xharness.tasks.source_spec import Split
 from xharness.tasks.task_spec import TaskSpec
 
 

@@ -21,9 +21,10 @@ from xharness.results.aggregate import Results, aggregate
 from xharness.results.runs import run_record
 from xharness.results.score import Score
 from xharness.tasks.benchmarks import benchmarks
-from xharness.tasks.dataset_spec import HF_EVALUATE, DataSpec, Split
+from xharness.tasks.dataset_spec import HF_EVALUATE, DataSpec
 from xharness.tasks.registry import list_tasks, load_task
 from xharness.tasks.selection import Selection, choose_languages, select
+from xharness.tasks.source_spec import Split
 from xharness.tasks.task_spec import TaskSpec
 
 

@@ -19,17 +19,17 @@ Scores = dict[str, Percent]
 
 
 class Figures(Strict):
-    """Scores of one system that were read in one place."""
+    """Published scores of one system from one source."""
 
     source: str
-    """Where they were read."""
+    """The publication and table they were read from."""
     note: str | None = None
-    """What has to be said beside them, above all where a metric is not the benchmark's own."""
+    """A caveat shown with the scores, for example that a metric is not the benchmark's."""
     split: Literal["test", "dev"] = "test"
     settings: dict[str, Any] = Field(default_factory=dict)
-    """How retrieval was done, with the names of a target's ``input``; empty where the source does not say."""
+    """Retrieval settings, named as in a target's ``input``; empty if the source does not give them."""
     scores: dict[str, Scores] = Field(default_factory=dict)
-    """Target -> its means over the benchmark's languages."""
+    """Target -> means over the benchmark's languages."""
     languages: dict[str, dict[str, Scores]] = Field(default_factory=dict)
     """Target -> language -> scores."""
     groups: Scores = Field(default_factory=dict)
@@ -43,14 +43,14 @@ class Figures(Strict):
 
 
 class Reference(Strict):
-    """A system whose scores on a benchmark were published."""
+    """A system with published scores on a benchmark."""
 
     title: str
     figures: list[Figures]
 
 
 class Benchmark(Strict):
-    """A named list of targets, its groups, and how its averages are made."""
+    """A named list of targets, with the groups its averages are computed over."""
 
     name: str
     title: str
@@ -58,10 +58,10 @@ class Benchmark(Strict):
     language_count: Positive
     tasks: list[str]
     task_languages: dict[str, Positive]
-    """Target -> number of its languages, as the benchmark's own evaluate.py and data have it."""
+    """Target -> number of its languages, according to the benchmark's evaluate.py and data."""
     groups: dict[str, list[str]]
     official_groups: dict[str, list[str]]
-    """The groups as the benchmark's own evaluate.py counts them."""
+    """The groups as the benchmark's evaluate.py defines them."""
     references: dict[str, Reference] = Field(default_factory=dict)
     """Name -> published scores."""
 
@@ -76,18 +76,18 @@ class Benchmark(Strict):
         ]
         missing = [task for task in self.tasks if task not in self.task_languages]
         problems += [f"task_languages.{task}: field required." for task in missing]
-        named = [("tasks", f"task_languages.{task}", task) for task in self.task_languages]
+        names = [("tasks", f"task_languages.{task}", task) for task in self.task_languages]
         for name, reference in self.references.items():
             for i, figures in enumerate(reference.figures):
-                place = f"references.{name}.figures.{i}"
-                named += [("tasks", f"{place}.scores.{task}", task) for task in figures.scores]
-                named += [("tasks", f"{place}.languages.{task}", task) for task in figures.languages]
-                named += [("groups", f"{place}.groups.{group}", group) for group in figures.groups]
+                path = f"references.{name}.figures.{i}"
+                names += [("tasks", f"{path}.scores.{task}", task) for task in figures.scores]
+                names += [("tasks", f"{path}.languages.{task}", task) for task in figures.languages]
+                names += [("groups", f"{path}.groups.{group}", group) for group in figures.groups]
         known = {"tasks": self.tasks, "groups": list(self.groups)}
         problems += [
-            f"{place}: '{key}' is not one of the {what}.{did_you_mean(key, known[what])}"
-            for what, place, key in named
-            if key not in known[what]
+            f"{path}: '{key}' is not one of the {kind}.{did_you_mean(key, known[kind])}"
+            for kind, path, key in names
+            if key not in known[kind]
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -102,5 +102,5 @@ def read_benchmark(path: Path) -> Benchmark:
 @cache
 def benchmarks() -> dict[str, Benchmark]:
     """Return all benchmarks by name."""
-    records = (read_benchmark(path) for path in sorted((assets.TASKS / "benchmarks").glob("*.yaml")))
-    return {benchmark.name: benchmark for benchmark in records}
+    loaded = (read_benchmark(path) for path in sorted((assets.TASKS / "benchmarks").glob("*.yaml")))
+    return {benchmark.name: benchmark for benchmark in loaded}

@@ -12,25 +12,25 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class ClassificationInput(Strict):
-    """How a pair of texts is put before the encoder."""
+    """Input settings for a pair of texts."""
 
     max_length: Positive = 128
     csv_quoting: bool = False
-    """The 2020 scripts wrote texts through csv quoting and read them without: quotes were doubled."""
+    """Double the quotes in texts, as the 2020 scripts did: they wrote files with CSV quoting and read them without."""
 
 
 class TaggingInput(Strict):
-    """How a sentence of words is put before the encoder; labels sit on first tokens."""
+    """Input settings for a sentence of words; the first token of each word carries its label."""
 
     max_length: Positive = 128
     double_separator: bool = False
-    """Repeat the closing separator of the tokenizer, whichever it is. Meant for XLM-R only: the 2020 scripts closed its
-    sentences with two ``</s>``; published checkpoints mostly saw one.
+    """Repeat the tokenizer's closing separator. Meant for XLM-R only: the 2020 scripts ended its sentences with two
+    ``</s>``; most published checkpoints were trained with one.
     """
 
 
 class SpanInput(Strict):
-    """How a question and its context are put before the encoder, and how spans are read back."""
+    """Input settings for a question with its context, and how answer spans are selected."""
 
     max_length: Positive = 384
     doc_stride: Positive = 128
@@ -40,70 +40,70 @@ class SpanInput(Strict):
     max_answer_length: Positive = 30
     """In tokens."""
     lowercase: bool = False
-    """The paper-era scripts lower-cased the input, for XLM-R too (google-research/xtreme, before 2021-08).
+    """Lowercase the input, as the scripts of the paper did, for XLM-R too (google-research/xtreme, before 2021-08).
 
-    This lower-cases and no more. The scripts' mBERT tokenizer also stripped accents, and so Vietnamese and Thai
-    marks; this does not do so to the input.
+    This only lowercases. The scripts' mBERT tokenizer also stripped accents, including Vietnamese and Thai marks;
+    accents in the input are kept here.
     """
     answer_text: Literal["offsets", "words"] = "offsets"
-    """``offsets``: the characters of the span; ``words``: the whole words around it (the 2020 scripts)."""
+    """``offsets``: the characters of the span; ``words``: extended to complete words, as in the 2020 scripts."""
     no_answer: bool = False
-    """Questions may have no answer (SQuAD 2.0): the first position of a row stands for it, and '' is a prediction."""
+    """Questions may have no answer (SQuAD 2.0): the first position of a row means "no answer", predicted as ''."""
     null_threshold: Annotated[float, Field(allow_inf_nan=False)] = 0.0
-    """How far the score of no answer must be above the best span's for the prediction to be ''; only with
+    """Predict '' if the no-answer score exceeds the score of the best span by more than this; only with
     ``no_answer``."""
 
 
-def checked_braces(text: str) -> str:
-    """Return a text that may name ``{context}`` and ``{question}``; raise ValueError if it names anything else."""
+def check_placeholders(text: str) -> str:
+    """Return the text; raise ValueError if it has placeholders other than ``{context}`` and ``{question}``."""
     try:
         text.format(context="", question="")
     except (KeyError, IndexError, ValueError, AttributeError):
-        raise ValueError(f"'{text}': only {{context}} and {{question}} can stand in braces.") from None
+        raise ValueError(f"'{text}': only {{context}} and {{question}} are allowed in braces.") from None
     return text
 
 
-Prompt = Annotated[str, AfterValidator(checked_braces)]
-"""A text with ``{context}`` and ``{question}``."""
+Prompt = Annotated[str, AfterValidator(check_placeholders)]
+"""A text that may contain ``{context}`` and ``{question}``."""
 
 
 class ChoiceInput(Strict):
-    """How a text and each of its choices are put before the encoder."""
+    """Input settings for a text with several choices."""
 
     max_length: Positive = 128
     prompt: Prompt
-    """The text before each choice."""
+    """Text put before each choice."""
 
 
 class RetrievalInput(Strict):
-    """How a text becomes a vector."""
+    """How a text is embedded."""
 
     max_length: Positive = 512
     candidate_max_length: Positive | None = None
-    """For the texts that are searched, where it is another."""
+    """Maximum length of the candidates, if it differs from ``max_length``."""
     layer: dict[int | Literal["default"], int | Literal["last"]]
-    """Number of layers of the encoder -> index into ``hidden_states`` (0 = embeddings)."""
+    """Number of layers of the encoder -> index into ``hidden_states`` (0 is the embedding layer)."""
     layer_dev: list[str] = Field(default_factory=list)
-    """Targets on whose development data ``--layer dev`` may choose; the first whose data is there is taken."""
+    """Targets whose development data ``--layer dev`` may use; the first with available data is taken."""
     pooling: Literal["mean", "cls", "pooler"] = "mean"
     special_tokens: bool = True
-    """Whether a mean counts the tokenizer's special tokens, as the official scripts do."""
+    """Include the tokenizer's special tokens in mean pooling, as the official scripts do."""
     center: Literal["none", "language"] = "none"
-    """``language``: the mean vector of each language is taken off before the vectors are made one long."""
+    """``language``: subtract the mean vector of each language before the vectors are normalized to length 1."""
     whiten: bool = False
-    """Whether the vectors are turned and stretched to have no correlations, by those of both sides together."""
+    """Whiten the vectors (remove all correlations), with statistics of both sides together."""
     vectors: Literal["float32", "float16"] = "float32"
-    """The type that vectors are kept in on the disk; products are computed in float32."""
+    """Data type of the vectors on disk; similarities are computed in float32."""
     prefix: str = ""
 
 
 class MiningInput(RetrievalInput):
-    """How pairs are mined from vectors: ratio margin over the mean similarity of the nearest neighbours."""
+    """Settings of bitext mining: ratio margin over the mean similarity of the nearest neighbors."""
 
     neighbours: Positive = 4
 
 
 class RankingInput(RetrievalInput):
-    """How many candidates are kept for each query."""
+    """Settings of ranking: the number of candidates kept per query."""
 
     top_k: Positive = 20

@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Language(Strict):
-    """Facts about a language that results are broken down by."""
+    """Metadata of a language, used to break results down."""
 
     name: str
     family: str

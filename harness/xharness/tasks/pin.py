@@ -14,7 +14,7 @@ from xharness.hub import read as hub_read
 
 @dataclass(frozen=True)
 class Change:
-    """A revision in a spec that was replaced by the sha it stands for."""
+    """A branch in a spec that was replaced by its current commit hash."""
 
     path: Path
     repo: str
@@ -26,10 +26,10 @@ class Change:
 
 
 def pin(paths: Sequence[Path]) -> list[Change]:
-    """Replace branches by the shas they stand at now, in the ``sources`` of specs; return what was changed.
+    """Replace branches in the ``sources`` of specs by their current commit hashes; return the changes.
 
-    Only the text of the revision is changed: comments and layout stay. Revisions that are shas are left alone. All
-    are resolved before the first file is written, so an error leaves every file as it was.
+    Only the text of the revision changes: comments and layout stay. Revisions that are hashes already are kept. All
+    revisions are resolved before the first file is written, so an error leaves every file unchanged.
 
     Raises:
         SpecError: a file cannot be read, or is not YAML.
@@ -41,16 +41,16 @@ def pin(paths: Sequence[Path]) -> list[Change]:
     texts: dict[Path, str] = {}
     for path in paths:
         strict_yaml.read(path)
-        with path.open(encoding="utf-8", newline="") as file:  # newline="": the file's own line ends stay
+        with path.open(encoding="utf-8", newline="") as file:  # newline="" keeps the file's line endings
             text = file.read()
-        # From the end, so that the places before stay where they are.
+        # From the end, so that the offsets before stay valid.
         for repo, revision, start, end in reversed(_revisions(text)):
             if (repo, revision) not in shas:
                 shas[repo, revision] = hub_read.resolve(repo, revision, "dataset", fresh=True)
             sha = shas[repo, revision]
             if sha == revision:
                 continue
-            # A sha of digits only would be read as a number.
+            # YAML would read a hash of digits only as a number.
             text = text[:start] + (f'"{sha}"' if sha.isdecimal() else sha) + text[end:]
             texts[path] = text
             changes.append(Change(path, repo, revision, sha))
@@ -60,21 +60,21 @@ def pin(paths: Sequence[Path]) -> list[Change]:
 
 
 def _revisions(text: str) -> list[tuple[str, str, int, int]]:
-    """Return repo, revision and the place of the revision in the text, of every source, in the order of the text."""
+    """Return (repo, revision, start, end) of every source, in the order of the text."""
     return sorted(_below(yaml.compose(text, Loader=yaml.SafeLoader)), key=lambda source: source[2])
 
 
 def _below(node: yaml.Node | None) -> list[tuple[str, str, int, int]]:
-    """Return the same of a mapping and of those in it, such as ``candidates``."""
-    places = []
+    """Return the same for a mapping and for the mappings in it, such as ``candidates``."""
+    revisions = []
     for key, sources in node.value if isinstance(node, yaml.MappingNode) else []:
-        places += _below(sources)
+        revisions += _below(sources)
         if key.value != "sources" or not isinstance(sources, yaml.SequenceNode):
             continue
         for source in sources.value:
             entries = {k.value: v for k, v in source.value} if isinstance(source, yaml.MappingNode) else {}
             repo, revision = entries.get("repo"), entries.get("revision")
             if isinstance(repo, yaml.ScalarNode) and isinstance(revision, yaml.ScalarNode):
-                place = (revision.start_mark.index, revision.end_mark.index)
-                places.append((str(repo.value), str(revision.value), *place))
-    return places
+                offsets = (revision.start_mark.index, revision.end_mark.index)
+                revisions.append((str(repo.value), str(revision.value), *offsets))
+    return revisions

@@ -44,29 +44,29 @@ _TRAININGS: dict[str, type[TrainingSpec]] = {
 }
 
 MIXTURE = "multitask"
-"""The mixture of all intermediate tasks, which also says their order."""
+"""The mixture of all intermediate tasks, which also defines their order."""
 S = TypeVar("S", bound=DataSpec)
 Named = TypeVar("Named", bound=DataSpec | MixtureSpec)
 
 
 def read_task(path: Path) -> TaskSpec:
-    """Return the target that a YAML file describes; raise SpecError with all its problems."""
+    """Return the target described by a YAML file; raise SpecError with all its problems."""
     return _read(path, _KINDS)
 
 
 def read_training(path: Path) -> TrainingSpec:
-    """Return the training set that a YAML file describes; raise SpecError with all its problems."""
+    """Return the training set described by a YAML file; raise SpecError with all its problems."""
     return _read(path, _TRAININGS)
 
 
 def is_training(path: Path) -> bool:
-    """Whether a YAML file describes a training set, and no target; raise SpecError if it is no YAML."""
+    """Return whether a YAML file describes a training set rather than a target; raise SpecError if it is not YAML."""
     return "train_split" in strict_yaml.read(path)
 
 
 def read_mixture(path: Path) -> MixtureSpec:
-    """Return the mixture that a YAML file describes; raise SpecError with all its problems."""
-    return _called_like_its_file(strict_yaml.parse(MixtureSpec, strict_yaml.read(path), path.name), path)
+    """Return the mixture described by a YAML file; raise SpecError with all its problems."""
+    return _check_name(strict_yaml.parse(MixtureSpec, strict_yaml.read(path), path.name), path)
 
 
 def _read(path: Path, kinds: dict[str, type[S]]) -> S:
@@ -76,10 +76,11 @@ def _read(path: Path, kinds: dict[str, type[S]]) -> S:
         raise SpecError(
             f"{path.name}: kind: found {kind!r}, expected one of {', '.join(kinds)}.{did_you_mean(str(kind), kinds)}"
         )
-    return _called_like_its_file(strict_yaml.parse(kinds[kind], content, path.name), path)
+    return _check_name(strict_yaml.parse(kinds[kind], content, path.name), path)
 
 
-def _called_like_its_file(spec: Named, path: Path) -> Named:
+def _check_name(spec: Named, path: Path) -> Named:
+    """Return the spec; raise SpecError if its name is not the file's."""
     if spec.name != path.stem:
         raise SpecError(f"{path.name}: name: found '{spec.name}', expected '{path.stem}' as the file is called.")
     return spec
@@ -87,13 +88,13 @@ def _called_like_its_file(spec: Named, path: Path) -> Named:
 
 @cache
 def list_tasks() -> tuple[str, ...]:
-    """Return the names of all targets that this version ships a spec for."""
+    """Return the names of all targets that ship with this version."""
     return tuple(sorted(p.stem for p in (assets.TASKS / "targets").glob("*.yaml")))
 
 
 @cache
 def load_task(name: str) -> TaskSpec:
-    """Return a target by name, or from the path of a YAML file of the user's own.
+    """Return a target by name, or from the path of the user's own YAML file.
 
     >>> load_task("xnli").labels
     ['entailment', 'neutral', 'contradiction']
@@ -107,14 +108,14 @@ def load_task(name: str) -> TaskSpec:
 
 
 def _training_files() -> dict[str, Path]:
-    """Return the files of all training sets: name -> path."""
+    """Return name -> file of all training sets."""
     paths = [p for folder in ("intermediate", "english", "parts") for p in (assets.TASKS / folder).glob("*.yaml")]
     return {path.stem: path for path in paths if path.stem != MIXTURE}
 
 
 @cache
 def list_training() -> tuple[str, ...]:
-    """Return the names of all training sets that this version ships a spec for."""
+    """Return the names of all training sets that ship with this version."""
     return tuple(sorted(_training_files()))
 
 
@@ -126,7 +127,7 @@ def list_intermediate() -> tuple[str, ...]:
 
 @cache
 def load_training(name: str | Path) -> TrainingSpec:
-    """Return a training set by name, or from the path of a YAML file of the user's own.
+    """Return a training set by name, or from the path of the user's own YAML file.
 
     >>> load_training("mnli").default_languages
     ['en']
@@ -141,7 +142,7 @@ def load_training(name: str | Path) -> TrainingSpec:
 
 @cache
 def load_mixture(name: str | Path) -> MixtureSpec:
-    """Return a mixture of training sets by name, or from the path of a YAML file of the user's own."""
+    """Return a mixture of training sets by name, or from the path of the user's own YAML file."""
     if str(name).endswith((".yaml", ".yml")):
         return read_mixture(Path(name))
     if name != MIXTURE:
@@ -150,11 +151,11 @@ def load_mixture(name: str | Path) -> MixtureSpec:
 
 
 def parts_of(spec: TrainingSpec) -> list[TrainingSpec]:
-    """Return the training sets that hold the examples of one: its members in order, or itself.
+    """Return the training sets that a set consists of: its members in order, or the set itself.
 
     Raises:
-        SpecError: a member is of another kind, has other labels, or has members of its own.
-        UsageError: a member is not known.
+        SpecError: a member has another kind, other labels, or members of its own.
+        UsageError: a member is unknown.
     """
     if not spec.members:
         return [spec]
@@ -167,5 +168,5 @@ def parts_of(spec: TrainingSpec) -> list[TrainingSpec]:
                     f"{getattr(spec, field)!r}."
                 )
         if part.members:
-            raise SpecError(f"{spec.name}.yaml: members: '{part.name}' has members itself; name those.")
+            raise SpecError(f"{spec.name}.yaml: members: '{part.name}' has members itself; name those instead.")
     return parts

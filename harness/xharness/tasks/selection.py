@@ -21,20 +21,20 @@ from xharness.tasks.registry import (
 )
 from xharness.tasks.task_spec import TaskSpec, TrainingSpec
 
-# Only for the estimate of work: multilingual tokens of the XTREME languages are a little under four characters
-# long on average, fewer in scripts without spaces. The true number stands in each result.
+# Only to estimate work: multilingual tokens of the XTREME languages have slightly fewer than four characters on
+# average, and fewer still in scripts without spaces. Each result gives the true number of tokens.
 CHARACTERS_PER_TOKEN = 3.5
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The targets that were asked for.
+    """The targets that were requested.
 
     Attributes:
-        benchmark: name, if a whole benchmark was asked for.
+        benchmark: name, if a complete benchmark was requested.
         specs: the targets that have a spec.
         without_spec: targets of the benchmark that this version has no spec for.
-        paths: target name -> path, for task files of the user's own.
+        paths: target name -> path, for the user's own task files.
     """
 
     benchmark: str | None
@@ -44,10 +44,10 @@ class Selection:
 
 
 def select(targets: Sequence[str]) -> Selection:
-    """Return the specs of targets named one by one, by benchmark, or by the path of a YAML file.
+    """Return the specs of targets given by name, by benchmark, or by the path of a YAML file.
 
     Raises:
-        UsageError: an unknown name (says the nearest).
+        UsageError: a name is unknown (the message gives the nearest one).
     """
     known: dict[str, Benchmark] = benchmarks()
     by_spelling = {name.replace("_", "-"): name for name in known}
@@ -71,8 +71,8 @@ def select(targets: Sequence[str]) -> Selection:
             path = str(Path(name).resolve()) if name != spec.name else None
             if spec.name in specs and paths.get(spec.name) != path:
                 raise UsageError(
-                    f"Two targets are named '{spec.name}', and one run keeps one of each name. Change 'name' (and the "
-                    "file's name) of one, or evaluate them one after the other."
+                    f"Two targets are named '{spec.name}', but a run holds one target of each name. Change 'name' (and "
+                    "the file name) of one of them, or evaluate them one after the other."
                 )
             specs[spec.name] = spec
             if path is not None:
@@ -88,31 +88,35 @@ def select(targets: Sequence[str]) -> Selection:
 
 
 def choose_languages(selection: Selection, languages: Sequence[str] | None) -> dict[str, list[str]]:
-    """Return task -> languages to score, in the spec's order; refuse a code that no chosen target has."""
-    every = {spec.name: spec.languages_in(selection.benchmark) for spec in selection.specs}
+    """Return task -> languages to score, in the spec's order; raise UsageError for a code that no target has."""
+    available = {spec.name: spec.languages_in(selection.benchmark) for spec in selection.specs}
     if languages is None:
-        return every
-    known = {code for codes in every.values() for code in codes}
+        return available
+    known = {code for codes in available.values() for code in codes}
     for code in languages:
         if code not in known:
             hint = did_you_mean(code, known) or f" They have: {', '.join(sorted(known))}."
             raise UsageError(f"None of the chosen targets has the language '{code}'.{hint}")
-    return {task: [c for c in codes if c in languages] for task, codes in every.items()}
+    return {task: [c for c in codes if c in languages] for task, codes in available.items()}
 
 
-def _to_stderr(sentence: str) -> None:
+def print_to_stderr(sentence: str) -> None:
+    """Print a message for the user on stderr."""
     print(sentence, file=sys.stderr)
 
 
-def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list[DataSpec]:
+def load_specs(names: Sequence[str], say: Callable[[str], None] = print_to_stderr) -> list[DataSpec]:
     """Return the specs of targets, training sets and benchmarks by name, or from paths of YAML files.
 
-    A benchmark stands for its targets, those that have no spec yet are said; ``multitask`` stands for the intermediate
-    tasks. Each spec comes once.
+    A benchmark means all its targets, ``multitask`` all intermediate tasks. Each spec is returned once.
+
+    Args:
+        names: names or paths.
+        say: called with a message for every target of a benchmark that has no spec yet.
 
     Raises:
-        UsageError: a name is not known.
-        SpecError: a YAML file is wrong.
+        UsageError: a name is unknown.
+        SpecError: a YAML file is invalid.
     """
     specs: dict[str, DataSpec] = {}
     for name in names:
@@ -134,32 +138,32 @@ def named(names: Sequence[str], say: Callable[[str], None] = _to_stderr) -> list
     return list(specs.values())
 
 
-def training_set(name: str) -> TrainingSpec:
-    """Return a training set by name or path; raise UsageError with the nearest name, mixtures among them."""
+def resolve_training_set(name: str) -> TrainingSpec:
+    """Return a training set by name or path; raise UsageError with the nearest name of a set or mixture."""
     if not name.endswith((".yaml", ".yml")) and name not in list_training():
         raise unknown("training set", name, [*list_training(), MIXTURE])
     return load_training(name)
 
 
-def tasks_of(names: Sequence[str]) -> tuple[list[str], bool]:
-    """Return the training sets that are meant, and whether a whole mixture was named by its name.
+def resolve_training_names(names: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the names of training sets, and whether they were given as a mixture.
 
     Raises:
-        UsageError: an unknown name (says the nearest), or none.
+        UsageError: no name is given, or one is unknown (the message gives the nearest one).
     """
-    wanted = [name.strip() for name in names if name.strip()]
-    if not wanted:
+    requested = [name.strip() for name in names if name.strip()]
+    if not requested:
         raise UsageError(
-            "No task was named. Name training sets with commas between, such as mnli,squad_v1, or multitask."
+            "No task was named. Name training sets, separated by commas, such as mnli,squad_v1, or multitask."
         )
-    if MIXTURE in wanted:
-        if len(wanted) > 1:
-            raise UsageError(f"'{MIXTURE}' is all intermediate tasks; name it alone, or name the tasks you want.")
+    if MIXTURE in requested:
+        if len(requested) > 1:
+            raise UsageError(f"'{MIXTURE}' is all intermediate tasks: name it alone, or name the tasks you want.")
         return list(load_mixture(MIXTURE).tasks), True
     known = list_training()
-    for name in wanted:
+    for name in requested:
         if not name.endswith((".yaml", ".yml")) and name not in known:
             raise unknown("training set", name, [*known, MIXTURE])
-    if len(set(wanted)) != len(wanted):
+    if len(set(requested)) != len(requested):
         raise UsageError("Each task may be named once.")
-    return wanted, False
+    return requested, False

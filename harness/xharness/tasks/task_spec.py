@@ -19,30 +19,31 @@ from xharness.tasks.inputs import (
     SpanInput,
     TaggingInput,
 )
+from xharness.tasks.source_spec import source_problems
 
 
 class TaskSpec(DataSpec):
-    """A target of XTREME or XTREME-R, or the user's own: evaluated per language, never trained on in them."""
+    """A target of XTREME or XTREME-R, or one of the user's own: evaluated per language, trained on in none."""
 
     kind: Literal["classification", "multiple_choice", "tagging", "span_qa", "retrieval", "mining", "ranking"]
     test_split: str
     expected: dict[Literal["test", "dev"], Count | None]
-    """Examples per language where the language's line does not say otherwise; null: not known for sure."""
+    """Examples per language, unless the language's line gives another number; null: not confirmed."""
     total: dict[Literal["test", "dev"], Count] = Field(default_factory=dict)
-    """Examples over all languages; proves completeness where single counts are not known for sure."""
+    """Examples over all languages; shows that data is complete where the counts per language are not confirmed."""
     label_aliases: dict[str, list[str]] = Field(default_factory=dict)
     """Canonical label -> other names that checkpoints use for it."""
     tolerated_labels: list[str] = Field(default_factory=list)
-    """Labels that a head may have beyond the task's own; predicting one counts as wrong."""
+    """Labels that a head may have in addition to the task's; predicting one counts as wrong."""
     train: str | None
-    """The English training set (a spec under ``intermediate/`` or ``english/``); null: nothing is trained."""
+    """The English training set (a spec under ``intermediate/`` or ``english/``); null: no training."""
     note: str | None = None
     candidates: CandidateSpec | None = None
-    """Mining and ranking: what is searched."""
+    """Mining and ranking: the candidates that are searched."""
     average: Literal["languages", "examples"] = "languages"
-    """``languages``: the mean over languages, each counting the same; ``examples``: over all their examples."""
+    """``languages``: the mean over languages with equal weights; ``examples``: the mean over all examples."""
     extension: str | None = None
-    """Why the prediction file is no official one."""
+    """Why the prediction file does not have an official format."""
     input: Any
 
     @model_validator(mode="after")
@@ -52,17 +53,17 @@ class TaskSpec(DataSpec):
             raise ValueError(f"candidates: {'field required' if searched else 'no such field'} for this kind of task.")
         if self.candidates is not None and ("targets" in self.fields) == ("answers" in self.candidates.fields):
             raise ValueError(
-                "fields.targets: name either the queries' column of right candidates, or in candidates.fields.answers "
-                "the candidates' column of queries that they answer."
+                "fields.targets: name either the queries' column of correct candidates, or the candidates' column of "
+                "the queries that they answer (in candidates.fields.answers)."
             )
         if self.candidates is None:
             return self
-        problems = self.pattern_problems(self.candidates.sources, "candidates.sources")
+        problems = source_problems(self.candidates.sources, "candidates.sources", self.languages)
         fields = [{**self.candidates.fields, **source.fields} for source in self.candidates.sources]
         problems += [
             f"candidates.fields.{name}: field required."
             for name in ("id", "text")
-            if any(name not in each for each in fields)
+            if any(name not in columns for columns in fields)
         ]
         if not self.candidates.sources:
             problems.append("candidates.sources: name at least one source.")
@@ -72,7 +73,7 @@ class TaskSpec(DataSpec):
 
     @model_validator(mode="after")
     def _aliases_are_plain(self) -> Self:
-        # An alias that means two labels, or a label's own name, would swap predictions in silence.
+        # An alias of two labels, or one that is itself a label, would swap predictions silently.
         problems = [
             f"label_aliases.{label}: not one of the labels.{did_you_mean(label, self.labels)}"
             for label in self.label_aliases
@@ -90,11 +91,11 @@ class TaskSpec(DataSpec):
 
     @property
     def compares_vectors(self) -> bool:
-        """Whether any encoder can be scored, as texts are compared as vectors and no head is needed."""
+        """Whether embeddings are compared, so that every encoder can be evaluated and no head is needed."""
         return self.kind in ("retrieval", "mining", "ranking")
 
     def languages_in(self, benchmark: str | None) -> list[str]:
-        """Return the codes of the languages that a benchmark (None: any) has for this task, in order."""
+        """Return the codes of the languages that a benchmark (None: any) has for this task, in the spec's order."""
         return [
             c
             for c, line in self.languages.items()
@@ -103,79 +104,79 @@ class TaskSpec(DataSpec):
 
 
 class ClassificationSpec(TaskSpec):
-    """A target where a pair of texts gets one label."""
+    """A target that assigns one label to a pair of texts."""
 
     kind: Literal["classification"]
     input: ClassificationInput
 
 
 class ChoiceSpec(TaskSpec):
-    """A target where one of several texts continues another best."""
+    """A target that selects the best continuation of a text from several choices."""
 
     kind: Literal["multiple_choice"]
     input: ChoiceInput
 
 
 class TaggingSpec(TaskSpec):
-    """A target where every word gets a tag."""
+    """A target that assigns a tag to every word."""
 
     kind: Literal["tagging"]
     input: TaggingInput
 
 
 class SpanSpec(TaskSpec):
-    """A target where the answer is a span of the context."""
+    """A target that extracts the answer as a span of the context."""
 
     kind: Literal["span_qa"]
     input: SpanInput
 
 
 class RetrievalSpec(TaskSpec):
-    """A target where the translation of an English sentence is found among all sentences of a language."""
+    """A target that finds the translation of an English sentence among all sentences of a language."""
 
     kind: Literal["retrieval"]
     input: RetrievalInput
 
 
 class MiningSpec(TaskSpec):
-    """A target where the pairs of translations are found in two corpora that are mostly no translations."""
+    """A target that finds the pairs of translations in two corpora, most of whose sentences have no translation."""
 
     kind: Literal["mining"]
     input: MiningInput
 
 
 class RankingSpec(TaskSpec):
-    """A target where the right ones among many candidates are to come first."""
+    """A target that ranks many candidates; the correct ones should come first."""
 
     kind: Literal["ranking"]
     input: RankingInput
 
 
 class TrainingLanguage(TaskLanguage):
-    """What is particular to one language of a training set."""
+    """What differs for one language of a training set."""
 
     origin: Literal["native", "machine-translated"] = "native"
-    """How the training examples came to be in this language."""
+    """Whether the training examples were written in this language or machine-translated into it."""
 
 
 class TrainingSpec(DataSpec):
-    """A training set: an intermediate task, the training data of a target, or a part that is joined with others.
+    """A training set: an intermediate task, the training data of a target, or a member of a larger training set.
 
-    It is read in English, unless another of its languages is asked for by name.
+    Only its English data is read, unless other languages are requested by name.
     """
 
     kind: Literal["classification", "multiple_choice", "tagging", "span_qa"]
     train_split: str
     after: str | None = None
-    """The training set that the encoder is tuned on before this one."""
+    """The training set that the encoder is fine-tuned on before this one."""
     members: list[str] = Field(default_factory=list)
-    """The training sets that this one is made of, in order, of the same kind and labels; there is no source then."""
+    """The training sets that this one consists of, in order, with the same kind and labels; `sources` is then empty."""
     drop_labels: list[str] = Field(default_factory=list)
-    """Labels, as stored, that say that nobody agreed on one: such rows are left out and counted as ``unlabelled``."""
+    """Stored labels that mean "no gold label": such rows are left out and counted as ``unlabelled``."""
     labels_from: Literal["train"] | None = None
-    """``train``: the labels are those that the training data has, sorted; for sets of tags that nobody lists."""
+    """``train``: the labels are the sorted tags of the training data; for tag sets that are not listed anywhere."""
     by_hand: str | None = None
-    """Why the data cannot be fetched, and where users lay it; a sentence."""
+    """Why the data cannot be fetched, and where users have to put it; a sentence."""
     input: Any
     languages: Mapping[str, TrainingLanguage]
 
@@ -185,76 +186,76 @@ class TrainingSpec(DataSpec):
         if self.members and self.sources:
             problems.append("sources: give either 'sources' or 'members'.")
         if self.labels_from and (self.labels or self.kind != "tagging"):
-            problems.append("labels_from: it stands in place of 'labels', for tagging only.")
+            problems.append("labels_from: used instead of 'labels', for tagging only.")
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
     @property
     def is_composite(self) -> bool:
-        """Whether the examples are those of ``members``."""
+        """Whether the examples come from ``members``."""
         return bool(self.members)
 
     @property
     def infers_labels(self) -> bool:
-        """Whether the labels are those of the training data."""
+        """Whether the labels are taken from the training data."""
         return self.labels_from is not None
 
     @property
     def is_manual(self) -> bool:
-        """Whether users lay the data into the folder themselves."""
+        """Whether users have to put the data into the folder themselves."""
         return self.by_hand is not None
 
     @property
     def default_languages(self) -> list[str]:
-        """English, and where there is none all languages."""
+        """English; all languages if the set has no English."""
         return ["en"] if "en" in self.languages else list(self.languages)
 
 
 class ClassificationTraining(TrainingSpec):
-    """A training set where a pair of texts gets one label."""
+    """A training set that assigns one label to a pair of texts."""
 
     kind: Literal["classification"]
     input: ClassificationInput = Field(default_factory=ClassificationInput)
 
 
 class ChoiceTraining(TrainingSpec):
-    """A training set where one of several texts is right."""
+    """A training set that selects the correct one of several choices."""
 
     kind: Literal["multiple_choice"]
     input: ChoiceInput
 
 
 class TaggingTraining(TrainingSpec):
-    """A training set where every word gets a tag."""
+    """A training set that assigns a tag to every word."""
 
     kind: Literal["tagging"]
     input: TaggingInput = Field(default_factory=TaggingInput)
 
 
 class SpanTraining(TrainingSpec):
-    """A training set where the answer is a span of the context, or where there may be none."""
+    """A training set that extracts the answer as a span of the context; questions may have no answer."""
 
     kind: Literal["span_qa"]
     input: SpanInput = Field(default_factory=SpanInput)
 
 
 class MixtureSpec(strict_yaml.Strict):
-    """Several training sets that one encoder is trained on at once, and how often each is drawn."""
+    """Several training sets on which one encoder is trained at once, with the weights for sampling them."""
 
     name: str
     title: str
     tasks: list[str] = Field(min_length=1)
-    """Training sets, by name, each with a head of its own."""
+    """Names of training sets; each gets its own head."""
     cap: Positive = 131072
-    """Examples of a task that count for how often it is drawn, so that large tasks do not drown the others."""
+    """Largest number of examples of a task that counts for sampling, so that large tasks do not dominate."""
     temperature: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
-    """1: in proportion to the capped sizes; the higher, the more alike are the tasks' shares."""
+    """1: in proportion to the capped sizes; higher values make the tasks' shares more equal."""
     note: str | None = None
 
     @field_validator("tasks")
     @classmethod
     def _each_once(cls, value: list[str]) -> list[str]:
         if twice := sorted({name for name in value if value.count(name) > 1}):
-            raise ValueError(f"'{twice[0]}' stands twice.")
+            raise ValueError(f"'{twice[0]}' is given twice.")
         return value

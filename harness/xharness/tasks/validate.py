@@ -20,14 +20,14 @@ from xharness.tasks.task_spec import MixtureSpec, TaskSpec, TrainingSpec
 
 @dataclass(frozen=True)
 class Target:
-    """One target of a benchmark, and what there is of it.
+    """One target of a benchmark, and how complete its spec is.
 
     Attributes:
         name: the target.
         state: ``can be scored``, ``no data source yet`` or ``no spec yet``.
-        languages, expected_languages: how many the spec and the benchmark have.
-        examples: test examples of all languages together; None where that is not known for sure.
-        candidates: what is searched, in all pools together; None where that is not known for sure, 0 where nothing is.
+        languages, expected_languages: number of languages in the spec and in the benchmark.
+        examples: test examples over all languages; None if not confirmed.
+        candidates: candidates over all pools; None if not confirmed, 0 for tasks without candidates.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Target:
 
     @property
     def problem(self) -> str:
-        """What is missing, as a sentence; '' if nothing is."""
+        """What is missing, as a sentence; '' if the target is complete."""
         if self.state != "can be scored":
             return f"{self.name}: {self.state}."
         if self.languages != self.expected_languages:
@@ -49,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What there is of a benchmark: its targets, and how many of its languages they have."""
+    """How complete a benchmark is: its targets, and how many of its languages they cover."""
 
     benchmark: str
     targets: list[Target]
@@ -93,8 +93,8 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What ``check`` found: how many files are well formed, and what they cover (nothing for files of one's own)."""
+class ValidationReport:
+    """The result of ``check``: the number of valid files, and how complete the benchmarks are ([] for own files)."""
 
     files: int
     coverage: list[Coverage]
@@ -110,36 +110,39 @@ class Checked:
         return {"files": self.files, "benchmarks": {c.benchmark: c.to_json() for c in self.coverage}}
 
     def fail_if_incomplete(self) -> None:
-        """Raise SpecError with all that is missing from the benchmarks, if anything is."""
+        """Raise SpecError with everything that is missing from the benchmarks, if anything is."""
         problems = [problem for coverage in self.coverage for problem in coverage.problems]
         if problems:
             raise SpecError("\n".join(problems))
 
 
-def check(files: Sequence[Path] = ()) -> Checked:
-    """Read task files and return what the benchmarks have; without ``files`` all that come with xharness.
+def check(files: Sequence[Path] = ()) -> ValidationReport:
+    """Validate task files, and check that the benchmarks are complete.
+
+    Args:
+        files: files to validate; empty: all files that ship with xharness.
 
     Raises:
-        SpecError: all problems of all files, one a line, each with file, field and the nearest name.
+        SpecError: all problems of all files, one per line, each with file, field and the nearest name.
     """
     languages()
-    chosen = list(files) or sorted(assets.TASKS.glob("*/*.yaml"))
+    paths = list(files) or sorted(assets.TASKS.glob("*/*.yaml"))
     specs, problems = [], []
-    for path in chosen:
+    for path in paths:
         try:
             specs.append(_reader(path)(path))
         except SpecError as error:
             problems.append(str(error))
     targets = {spec.name: spec for spec in specs if isinstance(spec, TaskSpec)}
     if not files and not problems:
-        problems += _dangling(specs)
+        problems += _unresolved_references(specs)
     if problems:
         raise SpecError("\n".join(problems))
-    return Checked(len(chosen), [] if files else [_coverage(b, targets) for b in benchmarks().values()])
+    return ValidationReport(len(paths), [] if files else [_coverage(b, targets) for b in benchmarks().values()])
 
 
 def _reader(path: Path) -> Callable[[Path], Any]:
-    """Return what reads a file: benchmarks, mixtures and recipes have ``tasks``, training sets a ``train_split``."""
+    """Return the reader of a file, chosen by its keys: benchmarks, mixtures and recipes have ``tasks``."""
     content = strict_yaml.read(path)
     if "default" in content or isinstance(content.get("tasks"), dict):
         return lambda path: load_recipe(str(path))
@@ -150,11 +153,11 @@ def _reader(path: Path) -> Callable[[Path], Any]:
     return read_task
 
 
-def _dangling(specs: Sequence[Any]) -> list[str]:
-    """Return a sentence for each training set that a file names and nobody has, or that does not fit there."""
+def _unresolved_references(specs: Sequence[Any]) -> list[str]:
+    """Return a sentence for each training set that a file names but that does not exist or does not fit."""
     problems = []
     for spec in specs:
-        named = {
+        references = {
             "train": [spec.train] if isinstance(spec, TaskSpec) and spec.train is not None else [],
             "after": [spec.after] if isinstance(spec, TrainingSpec) and spec.after is not None else [],
             "members": spec.members if isinstance(spec, TrainingSpec) else [],
@@ -162,7 +165,7 @@ def _dangling(specs: Sequence[Any]) -> list[str]:
         }
         missing = [
             f"{spec.name}.yaml: {field}: there is no training set '{name}' under intermediate/, english/ or parts/."
-            for field, names in named.items()
+            for field, names in references.items()
             for name in names
             if name not in list_training()
         ]
@@ -200,22 +203,22 @@ def _examples(spec: TaskSpec, codes: Sequence[str]) -> int | None:
 def _candidates(spec: TaskSpec, codes: Sequence[str]) -> int | None:
     if spec.candidates is None:
         return 0
-    of_a_pool = spec.candidates.expected.get("test")
-    return of_a_pool * len(codes) if of_a_pool is not None and spec.candidates.scope == "language" else of_a_pool
+    per_pool = spec.candidates.expected.get("test")
+    return per_pool * len(codes) if per_pool is not None and spec.candidates.scope == "language" else per_pool
 
 
 def _table(coverage: Sequence[Coverage]) -> str:
     rows = [
         [
-            each.benchmark,
+            benchmark.benchmark,
             target.name,
             f"{target.languages} of {target.expected_languages}",
             _number(target.examples),
             "" if target.candidates == 0 else _number(target.candidates),
             target.state,
         ]
-        for each in coverage
-        for target in each.targets
+        for benchmark in coverage
+        for target in benchmark.targets
     ]
     head = ["benchmark", "target", "languages", "test examples", "candidates", "state"]
     align = ["left", "left", "right", "right", "right", "left"]

@@ -12,12 +12,12 @@ from xharness import files
 from xharness.checkpoints import resolve
 from xharness.checkpoints.checkpoint import Checkpoint
 from xharness.checkpoints.heads import Phase
-from xharness.data.loading import available, data_folder, found_labels
+from xharness.data.loading import available, collect_labels, data_folder
 from xharness.data.training_sets import TrainingData, load_dev, load_train
 from xharness.errors import DataError, NothingToDo, UsageError
 from xharness.tasks.recipes import DEFAULT, Settings, load_recipe
 from xharness.tasks.registry import MIXTURE, load_mixture, load_training
-from xharness.tasks.selection import tasks_of
+from xharness.tasks.selection import resolve_training_names
 from xharness.tasks.task_spec import TrainingSpec
 from xharness.training.request import adapters
 from xharness.training.sampler import count_steps, mixture
@@ -229,7 +229,7 @@ def prepare(
     """
     options = options or Options()
     _check(options)
-    names, is_mixture = tasks_of(tasks)
+    names, whole = resolve_training_names(tasks)
     if options.files and len(names) > 1:
         raise UsageError(
             "--source-data gives the data of one task. Name one task, or give each task a task file that names its "
@@ -279,9 +279,9 @@ def _part(spec: TrainingSpec, settings: Settings, folder: Path | None, options: 
     dev = load_dev(spec, folder, limit=settings.eval_examples, languages=dev_languages, files=own)
     labels = tuple(spec.labels)
     if spec.infers_labels:
-        # The labels of all examples, also where only some are drawn.
-        everything = train if options.train_n is None and options.shots is None else load_train(spec, folder, **draw)
-        labels = tuple(found_labels(everything.examples))
+        # Of all examples, also where only some are drawn.
+        every = train if options.train_n is None and options.shots is None else load_train(spec, folder, **draw)
+        labels = tuple(collect_labels(every.examples))
     return Part(spec, settings, train, dev, labels)
 
 

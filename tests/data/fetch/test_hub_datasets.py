@@ -12,7 +12,7 @@ import yaml
 from helpers.fake_hub import ClientError, LoopbackHub
 from xharness.data.manifest import Row, read_manifest, write_manifest
 from xharness.errors import UsageError
-from xharness.tasks.selection import named
+from xharness.tasks.selection import load_specs
 
 SPEC = """
 name: toy
@@ -321,13 +321,13 @@ def test_a_manifest_of_another_kind_and_a_folder_that_cannot_be_written(client, 
 
 def test_specs_by_name():
     said: list[str] = []
-    found = [spec.name for spec in named(["xtreme", "xnli", "mnli"], said.append)]
+    found = [spec.name for spec in load_specs(["xtreme", "xnli", "mnli"], said.append)]
     assert len(found) == len(set(found))
     assert found[0] == "xnli"
     assert found[-1] == "mnli"
     assert all("has no spec" in sentence for sentence in said)
     with pytest.raises(UsageError, match="Did you mean 'xnli'"):
-        named(["xnil"])
+        load_specs(["xnil"])
 
 
 def test_the_manifest_is_read_as_it_was_written(tmp_path):

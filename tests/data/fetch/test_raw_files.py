@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from xharness.data.fetch import runner as fetch_runner
-from xharness.data.fetch.download import Published
+from xharness.data.fetch.download import PublishedFile
 from xharness.data.fetch.requirements import list_needs
 from xharness.data.manifest import Row, read_manifest, read_statuses
 from xharness.errors import DataError, Incomplete, OutputError, UsageError
@@ -230,7 +230,7 @@ def test_a_wrong_checksum(server, spec, tmp_path):
     good = spec("good", {"download": {"url": f"{server.url}/files/other.tgz", "md5": hashlib.md5(ARCHIVE).hexdigest()}})
     with pytest.raises(Incomplete) as caught:
         fetch([spec(), good], tmp_path)
-    assert f"its sha256 is {found}, expected {SHA}. It is removed." in str(caught.value)
+    assert f"its sha256 is {found}, expected {SHA}. It was removed." in str(caught.value)
     assert not [p for p in (tmp_path / "raw" / ".downloads").rglob("*.tgz") if p.name != "other.tgz"]
     assert len(read_manifest(tmp_path)) == 4
     server.files["/files/ud-v2.5.tgz"] = ARCHIVE
@@ -241,7 +241,7 @@ def test_a_wrong_checksum(server, spec, tmp_path):
 def test_a_download_that_broke_off_goes_on(server, spec, tmp_path, ranges):
     server.files["/files/ud-v2.5.tgz"] = ARCHIVE
     server.ranges, server.cut_after = ranges, 100
-    with pytest.raises(DataError, match=rf"broke off \(after 100 of {len(ARCHIVE)} bytes\)\. Run the same command"):
+    with pytest.raises(DataError, match=rf"interrupted \(after 100 of {len(ARCHIVE)} bytes\)\. Run the same command"):
         fetch(spec(), tmp_path)
     assert not list(tmp_path.rglob("*.tgz"))
     server.cut_after = None
@@ -264,7 +264,7 @@ def test_without_a_checksum_a_download_begins_anew(server, spec, tmp_path):
     server.files["/files/ud-v2.5.tgz"] = ARCHIVE
     made = spec(source={"download": {"url": f"{server.url}/files/ud-v2.5.tgz"}})
     server.cut_after = 100
-    with pytest.raises(DataError, match="broke off"):
+    with pytest.raises(DataError, match="was interrupted"):
         fetch(made, tmp_path)
     server.cut_after = None
     rows = fetch(made, tmp_path)
@@ -298,8 +298,8 @@ def test_what_cannot_be_had_is_said(server, spec, tmp_path):
     assert f"pos: {server.url}/files/ud-v2.5.tgz: the server answered with an error (HTTP 404)" in message
     assert "unreached: http://127.0.0.1" in message
     assert "cannot be reached (Connection refused)" in message
-    assert "page: page.tgz: is no archive: it begins with b'<html>" in message
-    assert "cut: cut.tgz: the archive is broken or was cut: " in message
+    assert "page: page.tgz: is not an archive: it begins with b'<html>" in message
+    assert "cut: cut.tgz: the archive is corrupt or truncated: " in message
     assert not list(tmp_path.rglob("*.tgz")), "a broken file would be found again"
 
 
@@ -322,7 +322,7 @@ def test_files_that_an_archive_does_not_have_and_files_that_are_broken(server, s
 def test_a_member_that_leads_elsewhere_is_refused(server, spec, tmp_path):
     server.files["/files/ud-v2.5.tgz"] = tgz({"../../ud-v2.5/UD_Arabic-X/ar_x-ud-test.conllu": conllu("a")})
     made = spec(source={"download": {"url": f"{server.url}/files/ud-v2.5.tgz"}})
-    with pytest.raises(DataError, match="has a path that leads elsewhere"):
+    with pytest.raises(DataError, match="has a path that leads out of the folder"):
         fetch(made, tmp_path / "a" / "b")
     assert not list(tmp_path.rglob("*.conllu"))
 
@@ -353,7 +353,7 @@ def test_a_local_file_in_place_of_the_download(server, spec, tmp_path):
 
     local.write_bytes(tgz({**UD, "more.txt": b""}))
     other = hashlib.sha256(local.read_bytes()).hexdigest()
-    with pytest.raises(DataError, match=rf"its sha256 is {other}, expected {SHA}\. Look whether .*PATH#sha256=HEX"):
+    with pytest.raises(DataError, match=rf"its sha256 is {other}, expected {SHA}\. Check whether .*PATH#sha256=HEX"):
         fetch(spec(), to, str(local))
     assert local.exists(), "the user's own file is never removed"
     rows = fetch(spec(), to, f"{local}#sha256={other.upper()}")
@@ -364,7 +364,7 @@ def test_a_local_file_in_place_of_the_download(server, spec, tmp_path):
     rows = fetch(unknown, tmp_path / "new", str(local))
     assert {row["status"] for row in rows} == {f"unknown: no checksum is known; sha256 {other}"}
     assert str(tmp_path) not in (tmp_path / "new" / "MANIFEST.tsv").read_text()
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match="the file does not exist"):
         fetch(unknown, to, str(tmp_path / "nowhere" / "ud-v2.5.tgz"))
 
 
@@ -388,7 +388,7 @@ def test_names_that_are_those_of_no_download(server, spec, tmp_path):
     with pytest.raises(UsageError, match=r"several downloads are called 'test\.tgz'"):
         fetch(spec(source={"download": {"url": f"{server.url}/{{lang}}/test.tgz"}}), tmp_path, "/x/test.tgz")
     hub = spec("hub", sources=[{"repo": "org/toy", "revision": "main"}])
-    with pytest.raises(UsageError, match="nothing of what was asked for is downloaded from elsewhere than the Hub"):
+    with pytest.raises(UsageError, match="all of the requested data comes from the Hub, so no file can be replaced"):
         fetch(hub, tmp_path, "/x/ud-v2.5.tgz")
     assert not tmp_path.joinpath("MANIFEST.tsv").exists()
 
@@ -407,12 +407,12 @@ def test_a_fetch_that_fails_leaves_the_files_of_an_earlier_one(spec, tmp_path):
 
 
 def test_places_that_cannot_be_read(spec, tmp_path):
-    with pytest.raises(UsageError, match="is no address that can be read"):
+    with pytest.raises(UsageError, match="is not a valid address"):
         fetch(spec(), tmp_path, "http://[::1/ud-v2.5.tgz")
     with pytest.raises(UsageError, match="has bytes that are not UTF-8"):
         fetch(spec(), tmp_path, "http://x/\udcff/ud-v2.5.tgz")
     (tmp_path / "ud-v2.5.tgz").mkdir()
-    with pytest.raises(DataError, match="is a folder, expected the file"):
+    with pytest.raises(DataError, match="is a folder, expected the published file"):
         fetch(spec(), tmp_path / "data", str(tmp_path / "ud-v2.5.tgz"))
 
 
@@ -424,7 +424,7 @@ def test_names_of_files_from_addresses():
         "https://example.org": "download",
         "~/x/ud.tgz": "ud.tgz",
     }.items():
-        assert Published(address).name == name
+        assert PublishedFile(address).name == name
 
 
 def test_a_folder_that_cannot_be_written(server, spec, tmp_path):
@@ -560,7 +560,7 @@ def test_a_source_without_a_download(spec, tmp_path):
     needs = list_needs([made], None, None, said.append)
     assert [need.repo for need in needs.hub] == ["org/toy"]
     [problem] = needs.problems
-    assert problem.startswith("by-hand: raw/x/ar.conllu cannot be fetched, as the spec names no 'download' for it.")
+    assert problem.startswith("by-hand: raw/x/ar.conllu cannot be fetched, as the spec has no 'download' for it.")
 
 
 def test_the_command_takes_local_files(spec, tmp_path, runner):

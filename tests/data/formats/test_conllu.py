@@ -170,7 +170,7 @@ def test_files_follow_one_another(ending, tmp_path):
     first = write(tmp_path, line("1", "a", "X", 0) + ending, "ar_b-ud-test.conllu")
     second = tmp_path / "ar_c-ud-test.conllu.gz"
     second.write_bytes(gzip.compress(("\ufeff" + line("1", "b", "X", 0) + ending).replace("\n", "\r\n").encode()))
-    rows = formats.READERS["conllu"]([first, second], formats.Asked("ar", ("X",)))
+    rows = formats.READERS["conllu"]([first, second], formats.ReadOptions("ar", ("X",)))
     assert list(rows) == [{"tokens": [form], "tags": ["X"]} for form in "ab"]
 
 
@@ -182,8 +182,8 @@ WORD = line("1", "a", "X", 0)
     [
         (["1\ta\t_"], 2, "found 3 columns, expected 10"),
         ([WORD + "\t_"], 2, "found 11 columns"),
-        ([line("one", "a", "X", 0)], 2, "'one' is no id"),
-        ([line("1-", "a", "X", 0)], 2, "'1-' is no id"),
+        ([line("one", "a", "X", 0)], 2, "'one' is not the id"),
+        ([line("1-", "a", "X", 0)], 2, "'1-' is not the id"),
         ([line("0", "a", "X", 0)], 2, "found the word 0, expected 1"),
         ([WORD, line("3", "a", "X", 0)], 3, "found the word 3, expected 2"),
         ([WORD, WORD], 3, "found the word 1, expected 2"),

@@ -114,7 +114,7 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_every_format_that_a_spec_may_name_has_a_reader():
     from typing import get_args
 
-    from xharness.tasks.dataset_spec import Format
+    from xharness.tasks.source_spec import Format
 
     assert set(formats.READERS) == set(get_args(Format)) - {"hub"}
     assert set(formats.FROM_ROWS) == {"mewsli_mentions", "mewsli_entities"}

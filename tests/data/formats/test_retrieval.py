@@ -53,10 +53,10 @@ def test_bucc(tmp_path):
     [
         ((GERMAN + "de-4", ENGLISH, GOLD), r"dev\.de: line 4: expected 'id<TAB>text', found 'de-4'"),
         ((GERMAN + "\n", ENGLISH, GOLD), r"dev\.de: line 4: expected 'id<TAB>text'"),
-        ((GERMAN + "de-1\ta\n", ENGLISH, GOLD), r"dev\.de: line 4: the id 'de-1' comes twice"),
-        ((GERMAN, ENGLISH + "en-1\ta\n", GOLD), r"dev\.en: line 3: the id 'en-1' comes twice"),
-        ((GERMAN, ENGLISH, GOLD + "de-9\ten-1\n"), r"gold: line 5: 'de-9' is no sentence of de-en\.dev\.de"),
-        ((GERMAN, ENGLISH, GOLD + "de-1\ten-9\n"), r"gold: line 5: 'en-9' is no sentence of de-en\.dev\.en"),
+        ((GERMAN + "de-1\ta\n", ENGLISH, GOLD), r"dev\.de: line 4: the id 'de-1' occurs twice"),
+        ((GERMAN, ENGLISH + "en-1\ta\n", GOLD), r"dev\.en: line 3: the id 'en-1' occurs twice"),
+        ((GERMAN, ENGLISH, GOLD + "de-9\ten-1\n"), r"gold: line 5: 'de-9' is not a sentence of de-en\.dev\.de"),
+        ((GERMAN, ENGLISH, GOLD + "de-1\ten-9\n"), r"gold: line 5: 'en-9' is not a sentence of de-en\.dev\.en"),
         ((GERMAN, ENGLISH, "de-1 en-1\n"), r"gold: line 1: expected 'xx-id<TAB>en-id'"),
         (("", ENGLISH, GOLD), r"dev\.de: the file is empty"),
         ((GERMAN, "", GOLD), r"dev\.en: the file is empty"),
@@ -139,8 +139,8 @@ def changed(content: Any, path: list[Any], value: Any) -> Any:
         (["sentence_breaks"], [[0]], r"'sentence_breaks' holds \[0\], expected pairs"),
         (["qas", 0, "answers"], [], "the question 'a' has 0 answers, expected one"),
         (["qas", 0, "answers"], [{"answer_start": 0}] * 2, "the question 'a' has 2 answers, expected one"),
-        (["qas", 0, "answers", 0, "answer_start"], "0", "question 'a': 'answer_start' is '0', expected a whole"),
-        (["qas", 0, "id"], "b", "paragraph 1: the question id 'b' comes twice"),
+        (["qas", 0, "answers", 0, "answer_start"], "0", "question 'a': 'answer_start' is '0', expected an integer"),
+        (["qas", 0, "id"], "b", "paragraph 1: the question id 'b' occurs twice"),
         (["qas", 0], "text", "expected an object with 'id'"),
     ],
 )
@@ -241,14 +241,14 @@ def test_mewsli_mentions(name, tmp_path):
     ]
     assert rows("mewsli_mentions", path) == expected
     table = [{**MENTIONS, "mention": None}, other, {**single, "mentions": None}]
-    assert list(formats.FROM_ROWS["mewsli_mentions"](table, formats.Asked("de"), "org/name")) == expected
+    assert list(formats.FROM_ROWS["mewsli_mentions"](table, formats.ReadOptions("de"), "org/name")) == expected
 
 
 def test_mewsli_entities(tmp_path):
     path = jsonl(tmp_path / "entities.jsonl", ENTITY)
     expected = [{"id": "Q586", "text": "Bonn liegt am Rhein. Es ist alt."}]
     assert rows("mewsli_entities", path) == expected
-    assert list(formats.FROM_ROWS["mewsli_entities"]([ENTITY], formats.Asked("de"), "org/name")) == expected
+    assert list(formats.FROM_ROWS["mewsli_entities"]([ENTITY], formats.ReadOptions("de"), "org/name")) == expected
 
 
 @pytest.mark.parametrize(
@@ -257,9 +257,13 @@ def test_mewsli_entities(tmp_path):
         (["context"], None, "has no 'context'. Did you mean 'xcontext'"),
         (["context", "sentence_spans"], None, "has no 'sentence_spans'. Did you mean"),
         (["mentions", 0, "mention_span", "start"], None, "has no 'start'"),
-        (["mentions", 0, "mention_span", "text"], "Köln", "at .* stands 'Bonn', not the mention 'Köln'"),
-        (["context", "sentence_spans"], [{"start": 0, "end": 5}], "example 'm1': no sentence holds the whole mention"),
-        (["mentions", 1, "example_id"], "m1", "the id 'm1' comes twice"),
+        (["mentions", 0, "mention_span", "text"], "Köln", "the text at .* is 'Bonn', not the mention 'Köln'"),
+        (
+            ["context", "sentence_spans"],
+            [{"start": 0, "end": 5}],
+            "example 'm1': no sentence contains the complete mention",
+        ),
+        (["mentions", 1, "example_id"], "m1", "the id 'm1' occurs twice"),
         (["mentions"], None, "has no 'mention'. Did you mean"),
         (["mentions"], {}, "'mentions' is '{}', expected a list"),
     ],
@@ -270,11 +274,11 @@ def test_broken_mewsli_mentions(path, value, words, tmp_path):
     with pytest.raises(DataError, match=rf"mentions\.jsonl: line 2: .*{words}|line 2: {words}"):
         rows("mewsli_mentions", jsonl(tmp_path / "mentions.jsonl", other, broken))
     with pytest.raises(DataError, match=r"^org/name: row 2: "):
-        list(formats.FROM_ROWS["mewsli_mentions"]([other, broken], formats.Asked("de"), "org/name"))
+        list(formats.FROM_ROWS["mewsli_mentions"]([other, broken], formats.ReadOptions("de"), "org/name"))
 
 
 def test_broken_mewsli_entities(tmp_path):
-    with pytest.raises(DataError, match="line 2: the id 'Q586' comes twice"):
+    with pytest.raises(DataError, match="line 2: the id 'Q586' occurs twice"):
         rows("mewsli_entities", jsonl(tmp_path / "entities.jsonl", ENTITY, ENTITY))
     with pytest.raises(DataError, match="line 1: has no 'description'"):
         rows("mewsli_entities", jsonl(tmp_path / "entities.jsonl", changed(ENTITY, ["description"], None)))
@@ -291,7 +295,7 @@ def test_a_long_file_is_read_as_it_is_asked_for(tmp_path):
     path = jsonl(tmp_path / "entities.jsonl", ENTITY)
     with path.open("ab") as file:
         file.write(b"\xff\n")
-    found = iter(formats.READERS["mewsli_entities"]([path], formats.Asked("de")))
+    found = iter(formats.READERS["mewsli_entities"]([path], formats.ReadOptions("de")))
     assert next(found)["id"] == "Q586"
     with pytest.raises(DataError, match="line 2: cannot be read"):
         next(found)
@@ -333,7 +337,7 @@ def test_json_that_is_nested_too_deeply_or_holds_half_a_character_or_nothing(tmp
     with pytest.raises(DataError, match=r"e\.jsonl: line 1: cannot be read as JSON"):
         rows("mewsli_entities", write(tmp_path / "e.jsonl", deep))
     half = json.dumps({**ENTITY, "description": "\ud800" * 40})
-    with pytest.raises(DataError, match=r"e\.jsonl: line 1: 'description' holds half a character"):
+    with pytest.raises(DataError, match=r"e\.jsonl: line 1: 'description' contains half a character"):
         rows("mewsli_entities", write(tmp_path / "e.jsonl", half))
     with pytest.raises(DataError, match=r"e\.jsonl: holds nothing"):
         rows("mewsli_entities", write(tmp_path / "e.jsonl", ""))

@@ -17,37 +17,38 @@ from urllib.parse import unquote, urlsplit
 
 from xharness.errors import DataError, OutputError, UsageError
 
-_PIECE = 1 << 16
-_SECONDS = 60
-_CHECKSUM = re.compile(r"(?P<place>.*)#(?P<kind>sha256|md5)=(?P<hex>.*)", re.DOTALL)
+_CHUNK_BYTES = 1 << 16
+_TIMEOUT = 60
+"""Seconds without an response after which a connection is given up."""
+_CHECKSUM = re.compile(r"(?P<location>.*)#(?P<kind>sha256|md5)=(?P<hex>.*)", re.DOTALL)
 _DIGITS = {"sha256": 64, "md5": 32}
 
 
 @dataclass(frozen=True)
-class Published:
-    """A file at an address, or on this machine, and the checksum that proves it.
+class PublishedFile:
+    """A published file, at a URL or on this machine, and its checksum.
 
     Attributes:
-        place: a URL, or the path of a local file.
-        sha256, md5: in lower case; at most one; neither if none is known.
+        location: a URL, or the path of a local file.
+        sha256, md5: in lowercase; at most one of them; both None if no checksum is known.
     """
 
-    place: str
+    location: str
     sha256: str | None = None
     md5: str | None = None
 
     @classmethod
-    def of(cls, text: str) -> Published:
+    def of(cls, text: str) -> PublishedFile:
         """Read ``PATH_OR_URL[#sha256=HEX|#md5=HEX]``.
 
         Raises:
-            UsageError: what stands after ``#sha256=`` or ``#md5=`` is no such checksum, or the URL holds a password.
+            UsageError: the text after ``#sha256=`` or ``#md5=`` is not a valid checksum, or the URL has a password.
         """
         try:
             text.encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"{text!a}: has bytes that are not UTF-8. Rename the file or write the address anew."
+                f"{text!a}: has bytes that are not UTF-8. Rename the file, or type the address again."
             ) from None
         match = _CHECKSUM.fullmatch(text)
         if not match:
@@ -55,55 +56,61 @@ class Published:
         kind, digits = match["kind"], match["hex"].lower()
         if not re.fullmatch(f"[0-9a-f]{{{_DIGITS[kind]}}}", digits):
             raise UsageError(f"'{text}': {kind} is '{match['hex']}', expected {_DIGITS[kind]} digits of 0-9 and a-f.")
-        return cls(match["place"], **{kind: digits})._without_password()
+        return cls(match["location"], **{kind: digits})._without_password()
 
     @property
-    def remote(self) -> bool:
-        """Whether it is at an address, and not on this machine."""
-        return re.match("https?://", self.place, re.IGNORECASE) is not None
+    def is_remote(self) -> bool:
+        """Whether the file is at a URL, and not on this machine."""
+        return re.match("https?://", self.location, re.IGNORECASE) is not None
 
     @property
     def name(self) -> str:
-        """The last part of its address or path, made fit to be the name of a file."""
-        last = unquote(urlsplit(self.place).path.rstrip("/").split("/")[-1]) if self.remote else Path(self.place).name
+        """The last part of the URL or path, as a valid file name."""
+        last = (
+            unquote(urlsplit(self.location).path.rstrip("/").split("/")[-1])
+            if self.is_remote
+            else Path(self.location).name
+        )
         return re.sub(r"[^\w.+-]", "_", last).lstrip(".") or "download"
 
     @property
     def checksum(self) -> tuple[str, str] | None:
-        """The kind of checksum that is known, and its value."""
+        """The kind and value of the checksum; None if none is known."""
         return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5) if self.md5 else None
 
-    def _without_password(self) -> Published:
+    def _without_password(self) -> PublishedFile:
         try:
-            named = self.remote and "@" in urlsplit(self.place).netloc
+            has_user = self.is_remote and "@" in urlsplit(self.location).netloc
         except ValueError as error:
+            raise UsageError(f"'{self.location}': is not a valid address: {error}.") from None
+        if has_user:
             raise UsageError(
-                f"'{self.place}': is no address that can be read: {error}. Look at how it is written."
-            ) from None
-        if named:
-            raise UsageError("An address with a name or password in it is not asked; download the file, and give that.")
+                "Addresses with a user name or password are not supported: download the file, and give its path."
+            )
         return self
 
 
-def local_copy(published: Published, folder: Path, progress: bool) -> Path:
-    """Return the file itself if it is on this machine, else download it into a folder, where it stays.
+def local_copy(published: PublishedFile, folder: Path, progress: bool) -> Path:
+    """Return the path of a file on this machine; a remote file is downloaded into a folder and kept there.
 
-    A download that broke off goes on where it stopped if a checksum is known and the server can do so; without a
-    checksum the two parts might be of different files, so it begins anew. No tokens, cookies or passwords are sent.
+    An interrupted download is resumed if a checksum is known and the server supports it. Without a checksum it starts
+    again, as the two parts might come from different files. No tokens, cookies or passwords are sent.
 
     Raises:
-        DataError: there is no such file, the server refuses, or the connection broke.
+        DataError: the file does not exist, the server returned an error, or the connection was interrupted.
         OutputError: the disk is full or the folder cannot be written.
     """
-    if not published.remote:
-        path = Path(published.place).expanduser()
+    if not published.is_remote:
+        path = Path(published.location).expanduser()
         if path.is_dir():
-            raise DataError(f"{published.place}: is a folder, expected the file that was published.")
+            raise DataError(f"{published.location}: is a folder, expected the published file.")
         if not path.is_file():
-            raise DataError(f"{published.place}: there is no such file, and it is no address (http:// or https://).")
+            raise DataError(
+                f"{published.location}: the file does not exist, and this is not an address (http:// or https://)."
+            )
         return path
-    # Many files are called alike (test.json); the address tells them apart.
-    address = hashlib.sha256(published.place.encode()).hexdigest()[:8]
+    # Many files received the same name (test.json); a hash of the address tells them apart.
+    address = hashlib.sha256(published.location.encode()).hexdigest()[:8]
     path = folder / address / published.name
     if not path.is_file():
         part = path.with_name(f"{path.name}.part")
@@ -117,13 +124,13 @@ def local_copy(published: Published, folder: Path, progress: bool) -> Path:
     return path
 
 
-def prove(published: Published, path: Path) -> str:
-    """Return the SHA-256 of a local copy, after comparing it with the checksum that is known.
+def verify(published: PublishedFile, path: Path) -> str:
+    """Return the SHA-256 of a local copy, after comparing the known checksum.
 
-    A download that is not the right file is removed, so the next run downloads it again.
+    A download with another checksum is removed, so that the next run downloads it again.
 
     Raises:
-        DataError: the checksum is another one; says both.
+        DataError: the checksum differs; the message gives both.
     """
     try:
         with path.open("rb") as file:
@@ -136,55 +143,55 @@ def prove(published: Published, path: Path) -> str:
     if published.checksum is not None:
         kind, expected = published.checksum
         if digests[kind] != expected:
-            advice = "Look whether it is the right file; if it is, give it with its own checksum: PATH#sha256=HEX."
-            if published.remote:
+            advice = "Check whether it is the right file; if it is, give it with its own checksum: PATH#sha256=HEX."
+            if published.is_remote:
                 with _writing(path):
                     path.unlink()
-                advice = "It is removed. Run the same command again, or give the right file with --from."
-            raise DataError(f"{published.place}: its {kind} is {digests[kind]}, expected {expected}. {advice}")
+                advice = "It was removed. Run the same command again, or give the right file with --from."
+            raise DataError(f"{published.location}: its {kind} is {digests[kind]}, expected {expected}. {advice}")
     return digests["sha256"]
 
 
-def _receive(published: Published, part: Path, progress: bool) -> None:
-    """Download into ``part``, going on with what is there."""
+def _receive(published: PublishedFile, part: Path, progress: bool) -> None:
+    """Download into ``part``, resuming it if it exists."""
     from tqdm import tqdm
 
-    have = part.stat().st_size if part.is_file() else 0
-    answer = _ask(published.place, have)
-    if answer is None:
+    received = part.stat().st_size if part.is_file() else 0
+    response = _request(published.location, received)
+    if response is None:
         return
-    with answer:
-        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # the server sends all of it again
-        length = answer.headers.get("Content-Length") or ""
-        total = have + int(length) if length.isdecimal() else None
+    with response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            received = 0  # the server sends the complete file again
+        length = response.headers.get("Content-Length") or ""
+        total = received + int(length) if length.isdecimal() else None
         name = published.name
         with (
-            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=name, disable=not progress) as bar,
+            tqdm(total=total, initial=received, unit="B", unit_scale=True, desc=name, disable=not progress) as bar,
             _writing(part),
-            part.open("ab" if have else "wb") as file,
+            part.open("ab" if received else "wb") as file,
         ):
-            while piece := _read(answer, published.place):
-                file.write(piece)
-                have += len(piece)
-                bar.update(len(piece))
-    if total is not None and have < total:
-        raise _broke_off(published.place, f"after {have} of {total} bytes")
+            while chunk := _read(response, published.location):
+                file.write(chunk)
+                received += len(chunk)
+                bar.update(len(chunk))
+    if total is not None and received < total:
+        raise _interrupted(published.location, f"after {received} of {total} bytes")
 
 
-def _ask(url: str, start: int) -> Any:
-    """Ask for a file from a byte on, and return the answer; None if there is nothing after that byte."""
+def _request(url: str, start: int) -> Any:
+    """Request a file from a byte offset, and return the response; None if the file ends there."""
     from xharness.version import __version__
 
     headers = {"User-Agent": f"xharness/{__version__}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_SECONDS)
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
         if start and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return None  # all of it is there already; if it is more than that, the checksum tells
+            return None  # already complete; if it is too long, the checksum shows it
         raise DataError(
             f"{url}: the server answered with an error (HTTP {error.code}). Run the same command again later, or get "
             "the file elsewhere and give it with --from."
@@ -196,16 +203,18 @@ def _ask(url: str, start: int) -> Any:
         ) from None
 
 
-def _read(answer: Any, url: str) -> bytes:
+def _read(response: Any, url: str) -> bytes:
     try:
-        piece: bytes = answer.read(_PIECE)
+        chunk: bytes = response.read(_CHUNK_BYTES)
     except (OSError, http.client.HTTPException) as error:
-        raise _broke_off(url, _reason(error)) from None
-    return piece
+        raise _interrupted(url, _reason(error)) from None
+    return chunk
 
 
-def _broke_off(url: str, why: str) -> DataError:
-    return DataError(f"{url}: the download broke off ({why}). Run the same command again: what has come is kept.")
+def _interrupted(url: str, why: str) -> DataError:
+    return DataError(
+        f"{url}: the download was interrupted ({why}). Run the same command again: the received part is kept."
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -219,6 +228,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be written: {error.strerror or error}. Make room or choose another folder, and run the "
-            "same command again."
+            f"{path}: cannot be written: {error.strerror or error}. Free some space or choose another folder, and run "
+            "the same command again."
         ) from None

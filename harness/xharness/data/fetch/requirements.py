@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from xharness.tasks.dataset_spec import CandidateSpec, DataSpec, Download, Keep, Source, Split
+from xharness.tasks.dataset_spec import CandidateSpec, DataSpec
 from xharness.tasks.registry import parts_of
+from xharness.tasks.source_spec import Download, Keep, Source, Split
 from xharness.tasks.task_spec import TaskSpec, TrainingSpec
 
 
 @dataclass(frozen=True)
 class Use:
-    """Who needs a split: a spec and one of its languages, with the rows expected there."""
+    """One use of a split: a spec and one of its languages, with the expected number of rows."""
 
     spec: DataSpec
     language: str
@@ -23,7 +24,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Need:
-    """A split of a config that is to be in the folder, and all who need it."""
+    """A split of a Hub data set that the folder must have, and all its uses."""
 
     repo: str
     revision: str
@@ -35,16 +36,16 @@ class Need:
 
 @dataclass(frozen=True)
 class RawNeed:
-    """Files as published that are to lie below ``raw/``, for one language of one spec.
+    """Published files that must be below ``raw/``, for one language of one spec.
 
     Attributes:
-        use: who needs them; ``expected`` is the number of examples.
+        use: their use; ``expected`` is the number of examples.
         split: its name in the source.
-        pattern: where the files lie below ``raw/``.
-        format: how they are read, a key of ``readers.READERS``.
-        download: where they are published, with the address of this language and split.
-        config: what they are called in MANIFEST.tsv: the language; ``candidates`` after it if they are what is
-            searched, or alone if that is one file for all languages.
+        pattern: the path of the files below ``raw/``.
+        format: a key of ``formats.READERS``.
+        download: where they are published, with the address for this language and split.
+        config: their config in MANIFEST.tsv: the language, followed by ``candidates`` for candidate files; only
+            ``candidates`` if one file holds those of all languages.
     """
 
     use: Use
@@ -56,13 +57,13 @@ class RawNeed:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What tells a line of MANIFEST.tsv from the others: hub id, config, split."""
+        """The key of a line of MANIFEST.tsv: hub id, config, split."""
         return f"raw/{self.pattern.partition('/')[0]}", self.config, self.split
 
 
 @dataclass
 class Needs:
-    """What is to be in a folder, and sentences on what cannot be."""
+    """What a folder must have, and messages about what cannot be fetched."""
 
     hub: list[Need] = field(default_factory=list)
     raw: list[RawNeed] = field(default_factory=list)
@@ -75,15 +76,15 @@ def list_needs(
     splits: Sequence[Split] | None,
     say: Callable[[str], None],
 ) -> Needs:
-    """Return what is to be had, each once even if several languages or specs need it.
+    """Return what to fetch, each split and file once even if several languages or specs need it.
 
-    Of each spec the first source that has the language is used, and so for the candidates of mining and ranking.
+    The first source of a spec that has the language is used, also for the candidates of mining and ranking.
 
     Args:
         tasks: specs of targets and training sets.
-        languages: two-letter codes; None: all of each target, and English of each training set.
-        splits: ``test``, ``dev``, ``train``; None: all that each spec has.
-        say: is given a sentence on every spec that is left out.
+        languages: two-letter codes; None: all languages of targets, and English for training sets.
+        splits: ``test``, ``dev``, ``train``; None: all splits of each spec.
+        say: called with a message for every spec that is left out.
     """
     collected = _Collected()
     for spec in _with_parts(tasks):
@@ -95,8 +96,8 @@ def list_needs(
             continue
         codes = spec.default_languages if languages is None else [code for code in spec.languages if code in languages]
         if not codes:
-            asked = ", ".join(languages or [])
-            say(f"{spec.name} is left out: it has none of the languages asked for ({asked}).")
+            requested = ", ".join(languages or [])
+            say(f"{spec.name} is left out: it has none of the requested languages ({requested}).")
             continue
         for split in _splits(spec, splits):
             for code, source in _sources(spec, spec.sources, codes, collected.needs.problems):
@@ -105,15 +106,15 @@ def list_needs(
                     collected.add(spec, source, code, split, expected)
             candidates = spec.candidates if isinstance(spec, TaskSpec) and split != "train" else None
             if candidates is not None:
-                # What is searched may be the candidates of all languages, whichever was asked for.
-                wanted = codes if candidates.scope == "language" else list(spec.languages)
-                for code, source in _sources(spec, candidates.sources, wanted, collected.needs.problems):
-                    collected.add_searched(spec, candidates, source, code, split)
+                # Queries of one language may be matched with the candidates of all languages.
+                candidate_codes = codes if candidates.scope == "language" else list(spec.languages)
+                for code, source in _sources(spec, candidates.sources, candidate_codes, collected.needs.problems):
+                    collected.add_candidates(spec, candidates, source, code, split)
     return collected.needs
 
 
 class _Collected:
-    """The needs so far, with what tells one from the others."""
+    """The needs collected so far, without duplicates."""
 
     def __init__(self) -> None:
         self.needs = Needs()
@@ -125,15 +126,17 @@ class _Collected:
         if source.raw is not None:
             self._add_raw(Use(spec, code, split, expected, None), source, code)
             return
-        # A row may hold several mentions, or none of the language.
-        counted = None if source.format == "mewsli_mentions" else expected
+        # A row may have several mentions, or none in this language.
+        expected_rows = None if source.format == "mewsli_mentions" else expected
         self._need(spec, source, code, split).uses.append(
-            Use(spec, code, split, counted, spec.kept_rows(source, code)),
+            Use(spec, code, split, expected_rows, spec.row_filter(source, code)),
         )
 
-    def add_searched(self, spec: DataSpec, candidates: CandidateSpec, source: Source, code: str, split: Split) -> None:
+    def add_candidates(
+        self, spec: DataSpec, candidates: CandidateSpec, source: Source, code: str, split: Split
+    ) -> None:
         """Add the candidates of a language."""
-        # The count is of all of them together, whatever files they are in.
+        # The expected count is that of the complete pool, which may be spread over several files.
         pattern = source.raw or source.config
         all_languages = candidates.scope == "language" or not _is_of_language(pattern)
         expected = candidates.expected.get("dev" if split == "dev" else "test") if all_languages else None
@@ -142,8 +145,8 @@ class _Collected:
             self._add_raw(Use(spec, code, split, expected, None), source, config)
             return
         need = self._need(spec, source, code, split)
-        if not need.uses:  # else the table of the examples is also what is searched
-            need.uses.append(Use(spec, code, split, expected, spec.kept_rows(source, code)))
+        if not need.uses:  # otherwise the table of the examples also holds the candidates
+            need.uses.append(Use(spec, code, split, expected, spec.row_filter(source, code)))
 
     def _need(self, spec: DataSpec, source: Source, code: str, split: Split) -> Need:
         assert source.repo is not None
@@ -162,7 +165,7 @@ class _Collected:
         pattern = spec.fill(source.raw, code, name)
         if source.download is None:
             self.needs.problems.append(
-                f"{spec.name}: raw/{pattern} cannot be fetched, as the spec names no 'download' for it. Lay the file "
+                f"{spec.name}: raw/{pattern} cannot be fetched, as the spec has no 'download' for it. Put the file "
                 "there yourself."
             )
             return
@@ -173,7 +176,7 @@ class _Collected:
 
 
 def _with_parts(specs: Sequence[DataSpec]) -> list[DataSpec]:
-    """Return the specs, each once, with those that a training set is made of in its place."""
+    """Return the specs, each once; a training set with members is replaced by its members."""
     parts: dict[str, DataSpec] = {}
     for spec in specs:
         parts |= {part.name: part for part in (parts_of(spec) if isinstance(spec, TrainingSpec) else [spec])}
@@ -187,9 +190,9 @@ def _is_of_language(pattern: str) -> bool:
 def _sources(
     spec: DataSpec, sources: Sequence[Source], codes: Sequence[str], problems: list[str]
 ) -> list[tuple[str, Source]]:
-    """Return the languages that are needed, each with the first source that has it.
+    """Return the needed languages, each with the first source that has it.
 
-    A table that several languages share is checked for all of them, whichever was asked for.
+    If several languages share a table, it is checked for all of them, whichever was requested.
     """
     first = {
         code: next((s for s in sources if s.languages is None or code in s.languages), None) for code in spec.languages
@@ -201,6 +204,8 @@ def _sources(
     ]
 
 
-def _splits(spec: DataSpec, asked: Sequence[Split] | None) -> list[Split]:
+def _splits(spec: DataSpec, requested: Sequence[Split] | None) -> list[Split]:
     known: tuple[Split, ...] = ("test", "dev", "train")
-    return [split for split in known if (asked is None or split in asked) and spec.split_name(split) is not None]
+    return [
+        split for split in known if (requested is None or split in requested) and spec.split_name(split) is not None
+    ]

@@ -12,45 +12,45 @@ from xharness.errors import DataError
 
 Row = dict[str, Any]
 
-# The usual division: trained on sections 02 to 21, developed on 00, tested on 23.
+# The standard splits: train on sections 02 to 21, develop on 00, test on 23.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "train": tuple(f"{number:02}" for number in range(2, 22)),
     "dev": ("00",),
     "test": ("23",),
 }
-LONGEST = 1000
-"""Words of a sentence, above which a file lacks the lines between sentences."""
-_LEAF = re.compile(r"\(<L (\S+) \S+ \S+ (\S+) \S+>\)")
-_TABLES = ("{split}.tsv", "{split}.txt", "ccg.{split}.tsv", "ccg.{split}.txt")
+MAX_WORDS = 1000
+"""A longer sentence means that the blank lines between sentences are missing."""
+_TREE_LEAF = re.compile(r"\(<L (\S+) \S+ \S+ (\S+) \S+>\)")
+_TABLE_NAMES = ("{split}.tsv", "{split}.txt", "ccg.{split}.tsv", "ccg.{split}.txt")
 
 
 def find(folder: Path, split: str) -> list[Path]:
     """Return the files of a split (``train``, ``dev``, ``test``) anywhere below a folder; [] if there are none.
 
-    Those are ``AUTO/<section>/*.auto`` of the LDC's layout; else a table that is called ``train.tsv``,
-    ``ccg.train.tsv`` or the same with ``.txt``. Each may also be there with ``.gz`` after its name.
+    These are ``AUTO/<section>/*.auto`` in the layout of the LDC, otherwise a table named ``train.tsv`` or
+    ``ccg.train.tsv``, or the same with ``.txt``. Each may also have ``.gz`` after its name.
     """
     sections = [p for section in SECTIONS.get(split, ()) for p in _below(folder, f"**/AUTO/{section}/*.auto")]
     if sections:
         return sections
-    return next((paths for name in _TABLES if (paths := _below(folder, f"**/{name.format(split=split)}"))), [])
+    return next((paths for name in _TABLE_NAMES if (paths := _below(folder, f"**/{name.format(split=split)}"))), [])
 
 
 def _below(folder: Path, pattern: str) -> list[Path]:
-    there = [path for each in (pattern, f"{pattern}.gz") for path in folder.glob(each) if path.is_file()]
-    seen = {str(path).removesuffix(".gz"): path for path in reversed(there)}
-    return [seen[name] for name in sorted(seen)]
+    existing = [path for glob in (pattern, f"{pattern}.gz") for path in folder.glob(glob) if path.is_file()]
+    by_name = {str(path).removesuffix(".gz"): path for path in reversed(existing)}
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def read(path: Path) -> Iterator[Row]:
     """Yield the sentences of a file: tokens, tags (supertags).
 
-    What the file is, its content tells: trees of CCGbank; a sentence a line, ``words<TAB>supertags`` with blanks
-    between; or a word a line, ``word<TAB>supertag``, with a blank line after each sentence. Words stay as they are
-    written (``-LRB-``).
+    The format is detected from the content: trees of CCGbank; one sentence per line, ``words<TAB>supertags``, both
+    separated by spaces; or one word per line, ``word<TAB>supertag``, with a blank line after each sentence. Words are
+    not changed (``-LRB-``).
 
     Raises:
-        DataError: the file is none of them, or a line is not like the others.
+        DataError: the file has none of these formats, or a line differs from the others.
     """
     lines = [(number, line) for number, line in read_lines(path) if line.strip()]
     if not lines:
@@ -66,7 +66,7 @@ def _trees(path: Path, lines: list[tuple[int, str]]) -> Iterator[Row]:
     for number, line in lines:
         if line.startswith("ID="):
             continue
-        leaves = _LEAF.findall(line)
+        leaves = _TREE_LEAF.findall(line)
         if not leaves or len(leaves) != line.count("(<L "):
             raise DataError(
                 f"{path}: line {number}: expected a tree of CCGbank with leaves "
@@ -96,7 +96,7 @@ def _words(path: Path) -> Iterator[Row]:
                 raise DataError(f"{path}: line {number}: expected 'word<TAB>supertag', found {line[:80]!r}.")
             sentence["tokens"].append(word)
             sentence["tags"].append(tag)
-            if len(sentence["tags"]) > LONGEST:
+            if len(sentence["tags"]) > MAX_WORDS:
                 raise DataError(f"{path}: line {number}: no sentence is this long; expected a blank line after each.")
         elif sentence["tokens"]:
             yield sentence

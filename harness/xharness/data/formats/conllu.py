@@ -11,14 +11,14 @@ from xharness.data.formats.text import read_lines
 from xharness.errors import DataError
 
 _COLUMNS = 10
-_DIGITS = 9  # of a number; int() refuses thousands of them
+_DIGITS = 9  # limit for a number; int() fails on thousands of digits
 _ID = re.compile(r"(?P<word>[0-9]{1,9})|(?P<first>[0-9]{1,9})-(?P<last>[0-9]{1,9})|[0-9]{1,9}\.[0-9]{1,9}")
-_LEFT_OUT = str.maketrans("", "", "\u200c ")
+_REMOVED = str.maketrans("", "", "\u200c ")
 
 
 @dataclass(frozen=True)
 class Range:
-    """A multi-word token: its form stands in the text for the words ``first`` to ``last``, counted from 1."""
+    """A multiword token: its form replaces the words ``first`` to ``last``, counted from 1."""
 
     first: int
     last: int
@@ -28,13 +28,14 @@ class Range:
 
 @dataclass
 class Sentence:
-    """A sentence as the file has it.
+    """A sentence as in the file.
 
     Attributes:
         forms, tags: of each word.
-        heads: of each word the nodes with an edge to it, 0 being the root: HEAD, and those of the enhanced DEPS.
-        ranges: the multi-word tokens, in order.
-        comments: whether there are any; a sentence is never only that.
+        heads: for each word, the nodes with an edge to it (0 is the root): HEAD, and those of the enhanced DEPS.
+        ranges: the multiword tokens, in order.
+        lines: line number of each word.
+        comments: whether it has comments; a sentence cannot consist of comments only.
         end: number of its last line.
     """
 
@@ -48,17 +49,17 @@ class Sentence:
 
 
 def read(path: Path, precedence: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield (tokens, tags) of the sentences that the official data has.
+    """Yield (tokens, tags) of the sentences in the official data.
 
-    As XTREME's preprocessing does it (ud-conversion-tools with "replace subtokens with fused forms", then
-    utils_preprocess.py): sentences without their text are dropped, and U+200C and spaces are taken out of forms.
+    As in XTREME's preprocessing (ud-conversion-tools with "replace subtokens with fused forms", then
+    utils_preprocess.py), sentences without text are dropped, and U+200C and spaces are removed from forms.
 
     Args:
-        path: a ``.conllu`` file, also packed with gzip.
-        precedence: tags; the first of them is taken where several parts of a word are equally high in the tree.
+        path: a ``.conllu`` file, optionally gzipped.
+        precedence: tags in order of precedence, for multiword tokens whose words are equally high in the tree.
 
     Raises:
-        DataError: the file is not CoNLL-U, or was cut; names the line.
+        DataError: the file is not CoNLL-U, or is truncated; the message gives the line.
     """
     count = 0
     for sentence in read_sentences(path):
@@ -66,15 +67,15 @@ def read(path: Path, precedence: Sequence[str]) -> Iterator[tuple[list[str], lis
         tokens, tags = fuse(sentence, precedence)
         withheld = tokens.count("_")
         if withheld == 0 or withheld < len(tokens) - 1:
-            # A form of U+200C alone would leave an empty line in the official file, which would end the sentence
-            # there. "_" is what the file has for every other form that is not given.
-            yield [token.translate(_LEFT_OUT) or "_" for token in tokens], tags
+            # A form that is only U+200C would become an empty line in the official file and end the sentence there.
+            # "_" marks every other missing form in the file.
+            yield [token.translate(_REMOVED) or "_" for token in tokens], tags
     if not count:
         raise DataError(f"{path}: holds no sentence. Fetch it again.")
 
 
 def read_sentences(path: Path) -> Iterator[Sentence]:
-    """Yield the sentences of a file as they stand there.
+    """Yield the sentences of a file as they are.
 
     Raises:
         DataError: as in `read`.
@@ -97,7 +98,7 @@ def read_sentences(path: Path) -> Iterator[Sentence]:
 
 
 def fuse(sentence: Sentence, precedence: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the tokens and tags of a sentence with each multi-word token as one."""
+    """Return the tokens and tags of a sentence; each multiword token becomes one token."""
     tokens: list[str] = []
     tags: list[str] = []
     done = 0
@@ -109,13 +110,13 @@ def fuse(sentence: Sentence, precedence: Sequence[str]) -> tuple[list[str], list
 
 
 def _head(sentence: Sentence, multiword: Range, precedence: Sequence[str]) -> int:
-    """Return the word that gives its tag to a multi-word token: that with the fewest ancestors."""
+    """Return the word whose tag a multiword token takes: the one with the fewest ancestors."""
 
     def rank(word: int) -> tuple[int, int]:
         tag = sentence.tags[word - 1]
-        # The official script stops at a tag that its list does not have; here such a tag comes last.
-        place = precedence.index(tag) if tag in precedence else len(precedence)
-        return len(ancestors(sentence.heads, word)), place
+        # The official script fails on a tag that is not in its list; here such a tag comes last.
+        position = precedence.index(tag) if tag in precedence else len(precedence)
+        return len(ancestors(sentence.heads, word)), position
 
     return min(range(multiword.first, multiword.last + 1), key=rank)
 
@@ -127,25 +128,25 @@ def ancestors(heads: Sequence[Collection[int]], word: int) -> set[int]:
     [0, 1, 2]
     """
     reached: set[int] = set()
-    waiting = [word]
-    while waiting:
-        node = waiting.pop()
+    pending = [word]
+    while pending:
+        node = pending.pop()
         new = set(heads[node - 1]) - reached if node else set()
         reached |= new
-        waiting += new
+        pending += new
     return reached - {word}
 
 
 def _add(sentence: Sentence, columns: Sequence[str], number: int, where: str) -> None:
-    """Add a line of a word or of a multi-word token."""
+    """Add the line of a word or a multiword token."""
     if len(columns) != _COLUMNS:
         raise DataError(
             f"{where}: found {len(columns)} columns, expected {_COLUMNS} with tabs between. Fetch it again."
         )
-    name, form, tag, head, enhanced = (columns[place] for place in (0, 1, 3, 6, 8))
+    name, form, tag, head, enhanced = (columns[index] for index in (0, 1, 3, 6, 8))
     match = _ID.fullmatch(name)
     if match is None:
-        raise DataError(f"{where}: '{name[:40]}' is no id of a word (3), a range (3-4) or an empty node (3.1).")
+        raise DataError(f"{where}: '{name[:40]}' is not the id of a word (3), a range (3-4) or an empty node (3.1).")
     expected = len(sentence.forms) + 1
     if match["word"]:
         if int(name) != expected:
@@ -177,7 +178,7 @@ def _heads(head: str, enhanced: str, where: str) -> set[int]:
     heads = [head, *(edge.partition(":")[0] for edge in enhanced.split("|"))]
     if long := next((node for node in heads if _is_number(node) and len(node) > _DIGITS), None):
         raise DataError(f"{where}: the head is '{long[:40]}', which is too long for the number of a word.")
-    # Empty nodes (8.1) are no part of the tree, and so no heads in it.
+    # Empty nodes (8.1) are not part of the tree, so they are not heads.
     return {int(node) for node in heads if _is_number(node)}
 
 
@@ -186,7 +187,7 @@ def _is_number(text: str) -> bool:
 
 
 def _checked(sentence: Sentence, path: Path) -> Sentence:
-    """Return a sentence that has come to its end, if all the words are there that it names."""
+    """Return a finished sentence; raise DataError if it refers to words that it does not have."""
     count = len(sentence.forms)
     for line, heads in zip(sentence.lines, sentence.heads, strict=True):
         if max(heads, default=0) > count:

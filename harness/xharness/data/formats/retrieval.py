@@ -9,38 +9,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xharness.data.formats.text import present, read_lines, read_text
+from xharness.data.formats.text import find_plain_or_gzip, read_lines, read_text
 from xharness.errors import DataError, did_you_mean
 
 Row = dict[str, Any]
 Stored = Iterable[tuple[str, Any]]
-"""Where a row as stored was found, for messages, and the row."""
+"""The location of each stored row, for messages, and the row."""
 
 _BRACES = re.compile(r"\{(.*?)\}")
 
 
 def bucc_sentences(stem: Path, language: str) -> Iterator[Row]:
-    """Yield the sentences of the other language: id, text, and targets, the ids of their English translations.
+    """Yield the sentences of the non-English language: id, text, and targets (ids of the English translations).
 
     Args:
-        stem: what the names of the three files have in common (``zh-en.dev``): ``.zh``, ``.en`` and ``.gold``.
-        language: the ending of the other language's file.
+        stem: the common stem of the three file names (``zh-en.dev``): ``.zh``, ``.en`` and ``.gold``.
+        language: the extension of the other language's file.
 
     Raises:
-        DataError: a line has no tab, an id is doubled, the gold pairs name a sentence that is not there, or a file is
-            missing or empty.
+        DataError: a line has no tab, an id occurs twice, the gold pairs name a missing sentence, or a file is missing
+            or empty.
     """
-    path = _beside(stem, language)
+    path = _file_of_stem(stem, language)
     own = {name for _, name, _ in _sentences(path)}
-    english = {name for _, name, _ in _sentences(_beside(stem, "en"))}
-    gold_path = _beside(stem, "gold")
+    english = {name for _, name, _ in _sentences(_file_of_stem(stem, "en"))}
+    gold_path = _file_of_stem(stem, "gold")
     targets: dict[str, dict[str, None]] = {}
     for number, name, target in _pairs(gold_path, "xx-id<TAB>en-id"):
         for wanted, ids, ending in ((name, own, language), (target, english, "en")):
             if wanted not in ids:
                 raise DataError(
-                    f"{gold_path}: line {number}: '{wanted}' is no sentence of {stem.name}.{ending}. Fetch all three "
-                    "files again."
+                    f"{gold_path}: line {number}: '{wanted}' is not a sentence of {stem.name}.{ending}. Fetch all "
+                    "three files again."
                 )
         targets.setdefault(name, {})[target] = None
     for _, name, text in _sentences(path):
@@ -48,21 +48,21 @@ def bucc_sentences(stem: Path, language: str) -> Iterator[Row]:
 
 
 def bucc_english(stem: Path) -> Iterator[Row]:
-    """Yield the English sentences, which are searched: id, text; arguments and errors as in `bucc_sentences`."""
-    for _, name, text in _sentences(_beside(stem, "en")):
+    """Yield the English sentences, which are the candidates: id, text; see `bucc_sentences`."""
+    for _, name, text in _sentences(_file_of_stem(stem, "en")):
         yield {"id": name, "text": text}
 
 
-def _beside(stem: Path, ending: str) -> Path:
+def _file_of_stem(stem: Path, ending: str) -> Path:
     path = stem.with_name(f"{stem.name}.{ending}")
-    return present(path) or path
+    return find_plain_or_gzip(path) or path
 
 
 def _sentences(path: Path) -> Iterator[tuple[int, str, str]]:
     seen: set[str] = set()
     for number, name, text in _pairs(path, "id<TAB>text"):
         if name in seen:
-            raise DataError(f"{path}: line {number}: the id '{name}' comes twice. Fetch it again.")
+            raise DataError(f"{path}: line {number}: the id '{name}' occurs twice. Fetch it again.")
         seen.add(name)
         yield number, name, text
 
@@ -85,8 +85,8 @@ class _Paragraph:
     Attributes:
         number: from 1 through the whole file.
         context: its text.
-        sentences: the text of each of its sentences.
-        questions: id, text and the number of the sentence in which the answer starts.
+        sentences: the text of each sentence.
+        questions: id, text and the index of the sentence in which the answer starts.
     """
 
     number: int
@@ -98,10 +98,10 @@ class _Paragraph:
 def xquad_r_questions(path: Path) -> Iterator[Row]:
     """Yield the questions of an XQuAD-R file of LAReQA: id, text.
 
-    A question whose answer starts in no sentence is left out, as in the official loader.
+    A question whose answer starts in no sentence is skipped, as in the official loader.
 
     Raises:
-        DataError: the file is not of this format, an id is doubled, or a question has not exactly one answer.
+        DataError: the file has another format, an id occurs twice, or a question does not have exactly one answer.
     """
     for paragraph in _paragraphs(path):
         for name, text, _ in paragraph.questions:
@@ -111,25 +111,25 @@ def xquad_r_questions(path: Path) -> Iterator[Row]:
 def xquad_r_sentences(path: Path, language: str) -> Iterator[Row]:
     """Yield the sentences of all paragraphs that have a question: id, text, answers (ids of questions).
 
-    The text is the sentence and then, with nothing between, the whole paragraph. Every sentence of the paragraph that
-    reads as the answer's sentence counts as the answer. All as in the official loader.
+    The text is the sentence, directly followed by the complete paragraph. Every sentence of the paragraph that is
+    equal to the answer's sentence counts as an answer. Both are as in the official loader.
 
     Args:
         path: a file of XQuAD-R.
-        language: the beginning of the ids, which go on with the numbers of paragraph (from 1) and sentence (from 0).
+        language: the prefix of the ids, followed by the numbers of the paragraph (from 1) and sentence (from 0).
 
     Raises:
         DataError: as in `xquad_r_questions`.
     """
     for paragraph in _paragraphs(path):
-        right: dict[str, list[str]] = {}
-        for name, _, place in paragraph.questions:
-            right.setdefault(paragraph.sentences[place], []).append(name)
-        for place, sentence in enumerate(paragraph.sentences if paragraph.questions else ()):
+        answered: dict[str, list[str]] = {}
+        for name, _, index in paragraph.questions:
+            answered.setdefault(paragraph.sentences[index], []).append(name)
+        for index, sentence in enumerate(paragraph.sentences if paragraph.questions else ()):
             yield {
-                "id": f"{language}_{paragraph.number}_{place}",
+                "id": f"{language}_{paragraph.number}_{index}",
                 "text": (sentence + paragraph.context).replace("\n", ""),
-                "answers": right.get(sentence, []),
+                "answers": answered.get(sentence, []),
             }
 
 
@@ -146,10 +146,10 @@ def _paragraphs(path: Path) -> Iterator[_Paragraph]:
             where = f"{path}: paragraph {number}"
             context = _text(stored, "context", where)
             breaks = [_break(pair, where) for pair in _list(stored, "sentence_breaks", where)]
-            asked = _list(stored, "qas", where)
-            _check_spans(breaks, len(context), "sentence_breaks", where, needed=bool(asked))
+            stored_questions = _list(stored, "qas", where)
+            _check_spans(breaks, len(context), "sentence_breaks", where, required=bool(stored_questions))
             questions = []
-            for qa in asked:
+            for qa in stored_questions:
                 name, text, start = _question(qa, where)
                 if not 0 <= start < len(context):
                     raise DataError(
@@ -157,11 +157,11 @@ def _paragraphs(path: Path) -> Iterator[_Paragraph]:
                         "characters. Fetch it again."
                     )
                 if name in seen:
-                    raise DataError(f"{where}: the question id '{name}' comes twice. Fetch it again.")
+                    raise DataError(f"{where}: the question id '{name}' occurs twice. Fetch it again.")
                 seen.add(name)
-                place = next((i for i, (first, end) in enumerate(breaks) if first <= start < end), None)
-                if place is not None:
-                    questions.append((name, text, place))
+                index = next((i for i, (first, end) in enumerate(breaks) if first <= start < end), None)
+                if index is not None:
+                    questions.append((name, text, index))
             yield _Paragraph(number, context, [context[first:end] for first, end in breaks], questions)
 
 
@@ -173,23 +173,23 @@ def _break(pair: Any, where: str) -> tuple[int, int]:
 
 
 def _check_spans(
-    spans: list[tuple[int, int]], length: int, key: str, where: str, needed: bool, ordered: bool = True
+    spans: list[tuple[int, int]], length: int, key: str, where: str, required: bool, ordered: bool = True
 ) -> None:
-    """Refuse sentences that do not lie within their text, which slices would silently cut or wrap around."""
-    if needed and not spans:
+    """Raise DataError for sentence spans outside their text, which slices would silently truncate or wrap around."""
+    if required and not spans:
         raise DataError(f"{where}: '{key}' is empty, expected at least one sentence. Fetch it again.")
-    before = 0
+    previous_end = 0
     for start, end in spans:
-        if not before <= start <= end <= length:
+        if not previous_end <= start <= end <= length:
             raise DataError(
-                f"{where}: '{key}' holds {start}-{end}, expected a start from {before} on and then an end of at most "
+                f"{where}: '{key}' holds {start}-{end}, expected a start from {previous_end} on, and an end of at most "
                 f"{length}. Fetch it again."
             )
-        before = end if ordered else 0
+        previous_end = end if ordered else 0
 
 
 def _question(qa: Any, where: str) -> tuple[str, str, int]:
-    """Return id and text of a question, and where its answer starts."""
+    """Return the id and text of a question, and the offset of its answer."""
     name, text = _text(qa, "id", where), _text(qa, "question", where)
     answers = _list(qa, "answers", where)
     if len(answers) != 1:
@@ -198,14 +198,14 @@ def _question(qa: Any, where: str) -> tuple[str, str, int]:
 
 
 def mewsli_mentions(stored: Stored, language: str) -> Iterator[Row]:
-    """Yield the mentions of one language: id, text, and targets, the id of the entity.
+    """Yield the mentions of one language: id, text, and targets (the id of the entity).
 
-    The text is as the official code makes it: ``mention: left { mention } right``, from the first sentence that holds
-    the mention; braces that stood there before become round.
+    The text is built as in the official code: ``mention: left { mention } right``, from the first sentence that
+    contains the mention; existing braces become parentheses.
 
     Raises:
-        DataError: a key is missing, the mention does not stand where it is said to, no sentence holds it whole, or an
-            id is doubled.
+        DataError: a key is missing, the mention is not at its offset, no sentence contains it completely, or an id
+            occurs twice.
     """
     seen: set[str] = set()
     for where, row in stored:
@@ -215,32 +215,32 @@ def mewsli_mentions(stored: Stored, language: str) -> Iterator[Row]:
         several = isinstance(row, dict) and row.get("mentions") is not None
         for mention in _list(row, "mentions", where) if several else [_value(row, "mention", where)]:
             name = _text(mention, "example_id", where)
-            _once(name, seen, where)
+            _check_unique(name, seen, where)
             text = _in_sentence(context, _value(mention, "mention_span", where), f"{where}: example '{name}'")
             yield {"id": name, "text": text, "targets": [_text(mention, "entity_id", where)]}
 
 
 def mewsli_entities(stored: Stored) -> Iterator[Row]:
-    """Yield the entities, which are searched: id, text, the sentences of the description.
+    """Yield the entities, which are the candidates: id, and text (the sentences of the description).
 
     Raises:
-        DataError: a key is missing, or an id is doubled.
+        DataError: a key is missing, or an id occurs twice.
     """
     seen: set[str] = set()
     for where, row in stored:
         name, description = _text(row, "entity_id", where), _text(row, "description", where)
-        _once(name, seen, where)
+        _check_unique(name, seen, where)
         spans = [_span(span, where) for span in _list(row, "sentence_spans", where)]
-        # None at all is odd, but the official loader takes it, too, and a million others are fine.
-        _check_spans(spans, len(description), "sentence_spans", where, needed=False, ordered=False)
+        # No span at all is odd, but the official loader accepts it, and a million other entities are fine.
+        _check_spans(spans, len(description), "sentence_spans", where, required=False, ordered=False)
         yield {"id": name, "text": _one_line(" ".join(description[start:end] for start, end in spans))}
 
 
 def stored_rows(paths: Iterable[Path]) -> Iterator[tuple[str, Any]]:
-    """Yield what stands in the lines of JSON Lines files, each with its place.
+    """Yield (location, row) for the lines of JSON Lines files.
 
     Raises:
-        DataError: a line is no JSON, as where a file was cut, or a file is empty.
+        DataError: a line is not JSON, for example in a truncated file, or a file is empty.
     """
     for path in paths:
         number = 0
@@ -260,25 +260,25 @@ def _in_sentence(context: Any, mention_span: Any, where: str) -> str:
     if not mention:
         raise DataError(f"{where}: the mention is empty. Fetch it again.")
     spans = [_span(span, where) for span in _list(context, "sentence_spans", where)]
-    # Their order is not looked at: the first that holds the mention counts, as officially.
-    _check_spans(spans, len(text), "sentence_spans", where, needed=True, ordered=False)
+    # Their order is not checked: the first span that contains the mention counts, as in the official code.
+    _check_spans(spans, len(text), "sentence_spans", where, required=True, ordered=False)
     if not 0 <= start <= end or text[start:end] != mention:
-        raise DataError(f"{where}: at {start}-{end} stands {text[start:end]!r}, not the mention {mention!r}.")
+        raise DataError(f"{where}: the text at {start}-{end} is {text[start:end]!r}, not the mention {mention!r}.")
     for first, last in spans:
         if first <= start and end <= last:
             left, right = _BRACES.sub(r"(\1)", text[first:start]), _BRACES.sub(r"(\1)", text[end:last])
             return _one_line(f"{mention}: {left} {{ {mention} }} {right}")
-    raise DataError(f"{where}: no sentence holds the whole mention {mention!r} ({start}-{end}). Fetch it again.")
+    raise DataError(f"{where}: no sentence contains the complete mention {mention!r} ({start}-{end}). Fetch it again.")
 
 
 def _one_line(text: str) -> str:
-    # Once, as officially: of three spaces two stay.
+    # Replaced once, as in the official code: of three spaces, two remain.
     return " ".join(text.splitlines()).replace("  ", " ").strip()
 
 
-def _once(name: str, seen: set[str], where: str) -> None:
+def _check_unique(name: str, seen: set[str], where: str) -> None:
     if name in seen:
-        raise DataError(f"{where}: the id '{name}' comes twice. Fetch it again.")
+        raise DataError(f"{where}: the id '{name}' occurs twice. Fetch it again.")
     seen.add(name)
 
 
@@ -303,13 +303,13 @@ def _text(record: Any, key: str, where: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # JSON may name half of a pair of surrogates, which no table of texts can hold.
-        raise DataError(f"{where}: '{key}' holds half a character: {text[:60]!a}. Fetch it again.") from None
+        # JSON can contain half of a surrogate pair, which no table of texts can store.
+        raise DataError(f"{where}: '{key}' contains half a character: {text[:60]!a}. Fetch it again.") from None
     return text
 
 
 def _number(record: Any, key: str, where: str) -> int:
-    number: int = _typed(record, key, where, int, "a whole number")
+    number: int = _typed(record, key, where, int, "an integer")
     return number
 
 

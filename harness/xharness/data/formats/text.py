@@ -11,21 +11,21 @@ from typing import BinaryIO, cast
 from xharness.errors import DataError
 
 Line = tuple[int, str]
-"""The number of a line, from 1, and its text without the line's end."""
+"""The number of a line, from 1, and its text without the line ending."""
 
 _UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
-def present(path: Path) -> Path | None:
-    """Return the file at a path, else the one beside it with ``.gz`` after its name, else None."""
+def find_plain_or_gzip(path: Path) -> Path | None:
+    """Return the path if the file exists, else the path with ``.gz`` after it, else None."""
     return next((p for p in (path, path.with_name(f"{path.name}.gz")) if p.is_file()), None)
 
 
 def read_text(path: Path) -> str:
-    """Return what a file holds, without a byte order mark.
+    """Return the text of a file, without a byte order mark.
 
     Raises:
-        DataError: it cannot be opened, was cut, or is not UTF-8.
+        DataError: it cannot be opened, is truncated, or is not UTF-8.
     """
     try:
         with _opened(path) as file:
@@ -35,12 +35,13 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Yield the lines of a file as they are read, so a long file takes no memory.
+    """Yield the lines of a file as they are read, so that long files need no memory.
 
-    Other line breaks that Unicode knows are part of the text. A carriage return before the line feed is not.
+    Only line feeds end a line; other Unicode line breaks are part of the text. A carriage return before the line feed
+    is removed.
 
     Raises:
-        DataError: as in `read_text`; says in which line.
+        DataError: as in `read_text`; the message gives the line.
     """
     number = 0
     try:

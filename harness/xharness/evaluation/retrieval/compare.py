@@ -21,8 +21,8 @@ from xharness.models.kinds.base import Context
 from xharness.models.loading import LoadedModel
 from xharness.progress import bar
 from xharness.results.scoring import gold
-from xharness.tasks.dataset_spec import Split
 from xharness.tasks.inputs import RetrievalInput
+from xharness.tasks.source_spec import Split
 from xharness.tasks.task_spec import TaskSpec
 
 # Number of vector products from which a search shows a progress bar.

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xharness.tasks.dataset_spec import CandidateSpec, DataSpec, Split
+from xharness.tasks.dataset_spec import CandidateSpec, DataSpec
 from xharness.tasks.recipes import Recipe, Settings
 from xharness.tasks.registry import load_training, parts_of
 from xharness.tasks.selection import CHARACTERS_PER_TOKEN, Selection, choose_languages
+from xharness.tasks.source_spec import Split
 from xharness.tasks.task_spec import MixtureSpec, TaskSpec, TrainingSpec
 from xharness.training import sampler
 
