@@ -53,8 +53,8 @@ def fetch(
     from xharness.data.fetch.runner import fetch as fill
     from xharness.tasks.selection import load_specs
 
-    specs, wanted = load_specs(names(targets) or []), list(splits) or None
-    rows = fill(specs, to, names(languages), wanted, progress=True, archives=archives)
+    specs = load_specs(split_names(targets) or [])
+    rows = fill(specs, to, split_names(languages), list(splits) or None, progress=True, archives=archives)
     if as_json:
         print_json(rows)
     else:

@@ -229,7 +229,7 @@ def _intermediate(tasks: str, recipe: Any, cap: int | None, temperature: float |
     if wanted == [MIXTURE]:
         return workload.mixture_run(load_mixture(MIXTURE), recipe, cap, temperature)
     if MIXTURE in wanted:
-        raise UsageError(f"'{MIXTURE}' means all intermediate tasks and must be named alone.")
+        raise UsageError(f"'{MIXTURE}' means all intermediate tasks. Give it without other tasks.")
     specs = [tasks_selection.resolve_training_set(name) for name in dict.fromkeys(wanted)]
     if len(specs) == 1:
         return workload.training_run(specs[0].name, specs, recipe)

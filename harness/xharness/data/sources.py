@@ -135,7 +135,7 @@ def _open_hub(
         assert source.repo is not None
         sha = hub_read.resolve(source.repo, source.revision, "dataset")
         # Otherwise the loader would retry five times per language before it gives up.
-        hub_read.reach(source.repo, sha, "dataset")
+        hub_read.check_readable(source.repo, sha, "dataset")
         return datasets.load_dataset(source.repo, config, split=split_name, revision=sha), sha
 
 

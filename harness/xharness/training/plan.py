@@ -229,7 +229,7 @@ def prepare(
     """
     options = options or Options()
     _check(options)
-    names, whole = resolve_training_names(tasks)
+    names, is_mixture = resolve_training_names(tasks)
     if options.files and len(names) > 1:
         raise UsageError(
             "--source-data gives the data of one task. Name one task, or give each task a task file that names its "
@@ -279,9 +279,9 @@ def _part(spec: TrainingSpec, settings: Settings, folder: Path | None, options: 
     dev = load_dev(spec, folder, limit=settings.eval_examples, languages=dev_languages, files=own)
     labels = tuple(spec.labels)
     if spec.infers_labels:
-        # Of all examples, also where only some are drawn.
-        every = train if options.train_n is None and options.shots is None else load_train(spec, folder, **draw)
-        labels = tuple(collect_labels(every.examples))
+        # The labels of all examples, also where only some are drawn.
+        everything = train if options.train_n is None and options.shots is None else load_train(spec, folder, **draw)
+        labels = tuple(collect_labels(everything.examples))
     return Part(spec, settings, train, dev, labels)
 
 

@@ -11,7 +11,7 @@ from xharness.checkpoints.compatibility import canonical_labels
 from xharness.checkpoints.training_record import AVERAGE, ENGLISH_DEV, LAST
 from xharness.data import loading as data_loading
 from xharness.data.examples import Example
-from xharness.data.lazy import Chosen
+from xharness.data.lazy import Subset
 from xharness.data.training_sets import TRANSLATED, draw
 from xharness.errors import DataError, UsageError
 from xharness.evaluation.plan import Step
@@ -240,7 +240,7 @@ def _dev_sets(
             size, limit = len(loaded.examples), part.settings.eval_examples
             examples: Sequence[Example] = loaded.examples
             if limit is not None and limit < size:
-                examples = Chosen(loaded.examples, draw(size, limit, f"{spec.name} {code} {loaded.hash}"))
+                examples = Subset(loaded.examples, draw(size, limit, f"{spec.name} {code} {loaded.hash}"))
             dev_sets.append(TargetDevSet(spec, code, list(examples), labels, loaded.hash, size))
     return tuple(dev_sets)
 
