@@ -79,8 +79,9 @@ def submit(
     """Submit scores to a leaderboard.
 
     Submits runs of one system, or predictions of another system. All scores are first recomputed from the predictions.
-    With --yes, one pull request is opened; running the command again finds it. Several RUNs are seeds of one
-    checkpoint, or separately tuned targets. Uses the token of `hf auth login` or HF_TOKEN.
+    With --yes, one pull request is opened; running the command again finds it. RUN is a run folder of
+    `xharness eval`; several are seeds of one checkpoint, or separately tuned targets. Uses the token of `hf auth login`
+    or HF_TOKEN.
 
     \b
     xharness submit results/xlmr/*/*/seed* --to org/leaderboard --name "XLM-R large"          preview
