@@ -160,10 +160,7 @@ def test_the_table_and_the_files(curves, raw, monkeypatch):
         "      3      100.0          100.0",
         "      4     100.0*         100.0*",
     ]
-    assert (
-        lines[8]
-        == "Layer 0 is the embeddings. * marks the layer of the target's spec for an encoder of this depth."
-    )
+    assert lines[8] == "Layer 0 is the embeddings. * marks the layer of the target's spec for an encoder of this depth."
     assert lines[9].startswith("tatoeba is partial: no score for ar he vi")
     assert "do not report the best of them. --layer dev chooses a layer on development data" in lines[-1]
     made = layer_curves.save(found)

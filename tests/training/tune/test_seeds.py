@@ -150,4 +150,4 @@ def test_a_choice_on_the_data_that_is_scored_is_marked_everywhere(tune):
     # Chosen on mnli's own development data, which is other data.
     assert {s.selected_by for s in result(found).tasks["xnli"].languages.values()} == {"english-dev"}
     text = results_tables.tables([("oracle", result(found, "target-dev"))])
-    assert "SELECTED ON THE DATA THAT IS SCORED HERE" in text
+    assert "SELECTED ON THE DATA THAT IS SCORED" in text
