@@ -160,47 +160,51 @@ def show_value(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:60]} ..."
 
 
-def _is_text(value: Any) -> bool:
-    # JSON can contain lone surrogates, which cannot be printed.
+def is_text(value: Any) -> bool:
+    """Return whether a value is text that can be printed."""
+    # A lone surrogate, which JSON can spell, cannot be printed.
     return isinstance(value, str) and (value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value))
 
 
-def _is_whole(value: Any) -> bool:
+def is_integer(value: Any) -> bool:
+    """Return whether a value is a signed 64-bit integer; booleans are not."""
     return type(value) is int and abs(value) < 2**63
 
 
-def _is_number(value: Any) -> bool:
-    # Bounded, so that sums and products do not overflow. NaN fails the comparison.
-    return _is_whole(value) or (type(value) is float and abs(value) <= 1e100)
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number of moderate size."""
+    # Bounded, so that no sum or product of them overflows; NaN is smaller than nothing.
+    return is_integer(value) or (type(value) is float and abs(value) <= 1e100)
 
 
 def _is_plain(value: Any, depth: int = 20) -> bool:
     """Whether a value can be written as JSON and shown: finite numbers, and nested at most ``depth`` levels."""
     if isinstance(value, dict | list) and depth:
         inner = [*value, *value.values()] if isinstance(value, dict) else value
-        return all(_is_plain(item, depth - 1) for item in inner)
-    return value is None or isinstance(value, bool) or _is_text(value) or _is_number(value)
+        return all(_is_plain(each, depth - 1) for each in inner)
+    return value is None or isinstance(value, bool) or is_text(value) or is_number(value)
 
 
-def _mapping(words: str, rule: Rule) -> Rule:
+def mapping_of(words: str, rule: Rule) -> Rule:
+    """Return the rule of an object with text keys whose values follow a rule."""
     return Rule(
-        words, lambda v: isinstance(v, dict) and all(_is_text(key) and rule.fits(item) for key, item in v.items())
+        words, lambda v: isinstance(v, dict) and all(is_text(key) and rule.fits(each) for key, each in v.items())
     )
 
 
 NULL = Rule("null", lambda v: v is None)
 
-TEXT = Rule("text", _is_text)
+TEXT = Rule("text", is_text)
 
-WHOLE = Rule("a whole number", _is_whole)
+WHOLE = Rule("a whole number", is_integer)
 
-LIMIT = Rule("a whole number from 1", lambda v: _is_whole(v) and v >= 1)
+LIMIT = Rule("a whole number from 1", lambda v: is_integer(v) and v >= 1)
 
 OBJECT = Rule("an object of plain values", lambda v: isinstance(v, dict) and _is_plain(v))
 
-TEXTS = _mapping("an object of texts", TEXT)
+TEXTS = mapping_of("an object of texts", TEXT)
 
-TEXT_LIST = Rule("a list of texts", lambda v: isinstance(v, list) and all(map(_is_text, v)))
+TEXT_LIST = Rule("a list of texts", lambda v: isinstance(v, list) and all(map(is_text, v)))
 
 
 def problems(content: dict[str, Any], rules: dict[str, Rule], where: str = "") -> Iterator[str]:

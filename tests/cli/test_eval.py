@@ -117,7 +117,7 @@ def test_one_language_that_fails_is_said_and_the_rest_is_kept(run, model, data_f
         (["--targets", "xnli", "--label-map", "entail=LABEL_0"], 2, "Did you mean 'entailment'?"),
         (["--targets", "xnli", "--device", "gpu"], 2, "There is no device 'gpu'."),
         (["--targets", "xnli", "--dtype", "int8"], 2, "'int8' is not one of"),
-        (["--targets", "tatoeba", "--layer", "7"], 2, "Layer 7 is not there"),
+        (["--targets", "tatoeba", "--layer", "7"], 2, "Layer 7 does not exist"),
         (["--targets", "xnli", "--data-dir", "nowhere"], 4, "There is no data folder 'nowhere'"),
         (["--targets", "none.yaml"], 3, "none.yaml"),
         (["--targets", "xquad"], 7, "its head is for classification"),
@@ -199,7 +199,7 @@ def test_a_damaged_run_record_is_named(run, model):
     found = run(*route)
     assert found.exit_code == 0
     assert f"{path}: not valid JSON" in found.err
-    assert "It is written anew." in found.err
+    assert "It is written again." in found.err
     assert run("report", path.parent).exit_code == 0
 
 

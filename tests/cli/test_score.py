@@ -101,7 +101,7 @@ def test_missing_and_unknown_questions_are_counted_and_shown(run):
         (["mine", "--targets", "pawsx"], 7, "holds no prediction file for what was asked"),
         (["mine", "--split", "dev"], 6, "holds no predictions"),
         (["mine", "--data-dir", "nowhere"], 4, "There is no data folder"),
-        (["misspelt"], 2, "there is no task named 'xnly'. Did you mean 'xnli'?"),
+        (["misspelt"], 2, "there is no task 'xnly'. Did you mean 'xnli'?"),
         (["foreign"], 6, "xnli has no language 'ka'"),
     ],
 )

@@ -158,8 +158,8 @@ def test_all_reasons_are_said_at_once(gold, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (({}, {"track": "few-shot", "shots": 10}), "is of another track than"),
-        (({"selected_by": "last"}, {"selected_by": "average"}), "is of another choice of the state than"),
+        (({}, {"track": "few-shot", "shots": 10}), "differ in their track"),
+        (({"selected_by": "last"}, {"selected_by": "average"}), "differ in their checkpoint selection"),
     ],
 )
 def test_unlike_experiments_are_no_one_submission(change, words, gold, tmp_path):

@@ -172,9 +172,8 @@ def test_two_predictions_for_one_language_are_refused_unless_they_are_alike(run,
         export_xtreme.submission([one, two], tmp_path / "other")
     record = two / "results" / "xnli" / "ru.json"
     results_score.save(replace(results_score.load(record), predictions_sha256=export_xtreme.files.sha256(path)), record)
-    with pytest.raises(
-        UsageError, match=r"Several runs have different predictions for xnli in ru; the second is .*two"
-    ):
+    words = r"Several runs have different predictions for xnli in ru; the second is .*two"
+    with pytest.raises(UsageError, match=words):
         export_xtreme.submission([one, two], tmp_path / "other")
     assert not (tmp_path / "other").exists()
     path.unlink()

@@ -20,10 +20,10 @@ from xharness.strict_json import (
     TEXTS,
     WHOLE,
     Rule,
-    _is_number,
-    _is_text,
-    _is_whole,
-    _mapping,
+    is_integer,
+    is_number,
+    is_text,
+    mapping_of,
     problems,
     show_value,
 )
@@ -192,21 +192,21 @@ def _one_of(*words: str) -> Rule:
 
 
 TRACK = _one_of(*TRACKS)
-_COUNT = Rule("a whole number from 0", lambda v: _is_whole(v) and v >= 0)
-_NUMBER = Rule("a finite number", _is_number)
-_ENDS = Rule("", lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_number, v)) and v[0] <= v[1])
-_LANGUAGE = Rule("a code of two or three letters", lambda v: _is_text(v) and bool(re.fullmatch("[a-z]{2,3}", v)))
+_COUNT = Rule("a whole number from 0", lambda v: is_integer(v) and v >= 0)
+_NUMBER = Rule("a finite number", is_number)
+_ENDS = Rule("", lambda v: isinstance(v, list) and len(v) == 2 and all(map(is_number, v)) and v[0] <= v[1])
+_LANGUAGE = Rule("a code of two or three letters", lambda v: is_text(v) and bool(re.fullmatch("[a-z]{2,3}", v)))
 
 # Field -> rule; ``_INNER`` has the rules of the inner fields that other modules read.
 _FIELDS: dict[str, Rule] = {
     "task": TEXT,
     "language": _LANGUAGE,
     "split": SPLIT,
-    "scores": Rule("an object of finite numbers", lambda v: bool(v) and _mapping("", _NUMBER).fits(v)),
-    "intervals": _mapping("an object of pairs of finite numbers, the lower first", _ENDS),
+    "scores": Rule("an object of finite numbers", lambda v: bool(v) and mapping_of("", _NUMBER).fits(v)),
+    "intervals": mapping_of("an object of pairs of finite numbers, the lower first", _ENDS),
     "n": _COUNT,
     "expected_n": _COUNT | NULL,
-    "counts": _mapping("an object of whole numbers", WHOLE),
+    "counts": mapping_of("an object of whole numbers", WHOLE),
     "metric": TEXT,
     "model": TEXT | NULL,
     "model_sha": TEXT | NULL,
@@ -246,7 +246,7 @@ _INNER: dict[str, dict[str, Rule]] = {
         "seed": WHOLE,
         "languages": TEXT_LIST,
         "data_status": TEXT_LIST,
-        "of": Rule("a list of whole numbers", lambda v: isinstance(v, list) and all(map(_is_whole, v))),
+        "of": Rule("a list of whole numbers", lambda v: isinstance(v, list) and all(map(is_integer, v))),
         "recipe": TEXT,
         "step": WHOLE | TEXT,
         "status": _one_of("complete", "collapsed"),

@@ -230,9 +230,8 @@ def test_a_full_disk_is_told_before_anything_is_written(resumed, embed, ran, mon
     usage = embeddings.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(embeddings.shutil, "disk_usage", lambda path: usage)
     ran.clear()
-    with pytest.raises(
-        OutputError, match=r"the vectors of de-test need 0\.0 GiB, but only 0\.0 GiB are free\. Free disk space"
-    ):
+    words = r"the vectors of de-test need 0\.0 GiB, but only 0\.0 GiB are free\. Free disk space"
+    with pytest.raises(OutputError, match=words):
         embed(big)
     assert ran == []
     raw = np.ones((10_000, 16), np.float32)

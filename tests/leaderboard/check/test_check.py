@@ -39,7 +39,7 @@ def test_the_scores_of_an_accepted_one_are_those_of_the_runs(folder, package, ru
                 cell = found.scores[str(seed)][task][code]
                 assert (cell.scores, cell.intervals, cell.n) == (recorded.scores, recorded.intervals, recorded.n)
                 assert (cell.data_hash, cell.spec_hash) == (recorded.data_hash, recorded.spec_hash)
-                assert cell.whole == recorded.whole
+                assert cell.whole == recorded.complete
     assert verdict.parse(found.to_bytes(), "verdict.json") == found
     assert any(line.startswith("partial: xnli in XTREME: no score for") for line in found.warnings)
 

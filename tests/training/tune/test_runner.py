@@ -92,7 +92,7 @@ def test_every_choice_is_a_run_of_its_own(zero_shot):
         loaded = runs.load_run(folder)
         assert loaded.provenance["selected_by"] == chosen
         assert {s.selected_by for t in loaded.tasks.values() for s in t.languages.values()} == {chosen}
-        assert f"zero-shot, chosen by {chosen})" in results_tables.tables([("run", loaded)])
+        assert f"zero-shot, selected by {chosen})" in results_tables.tables([("run", loaded)])
         again = scoring.score(folder, data_dir=made.prepared.data_dir)
         assert {(s.phase, s.track) for t in again.tasks.values() for s in t.languages.values()} == {
             ("tuned", "zero-shot")
@@ -174,9 +174,9 @@ def test_runs_of_different_tracks_or_choices_are_not_joined(tune, zero_shot):
     folder = {k: Path(r.provenance["run"]) for k, r in found.results.items()}
     other = Path(result(de, track="translate-train").provenance["run"])
     squad = folder["zero-shot", "english-dev", 0]
-    with pytest.raises(UsageError, match=r'another track than .*"translate-train", there "zero-shot"'):
+    with pytest.raises(UsageError, match=r'differ in their track .*"translate-train" and "zero-shot"'):
         runs.join([squad, other])
-    with pytest.raises(UsageError, match="another choice of the state than"):
+    with pytest.raises(UsageError, match="differ in their checkpoint selection"):
         runs.join([squad, folder["zero-shot", "last", 0]])
     as_is = next(path for path in map(Path, found.runs) if (path / "results" / "tatoeba").is_dir())
     joined = runs.join([squad, as_is])
