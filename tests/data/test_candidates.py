@@ -16,7 +16,7 @@ from xharness.data import candidates as data_candidates
 from xharness.data import loading as data_loading
 from xharness.data.candidates import load_pool
 from xharness.data.examples import Candidate
-from xharness.data.lazy import Examples, Concatenated
+from xharness.data.lazy import Concatenated, Examples
 from xharness.errors import DataError
 from xharness.tasks.registry import load_task
 from xharness.tasks.task_spec import TaskSpec

@@ -150,8 +150,8 @@ def test_a_language_that_is_not_there_is_refused_with_the_ways_out(spec, folder)
     with pytest.raises(UsageError) as error:
         load_train(spec, folder, languages=("fr",))
     assert str(error.value) == (
-        "mnli: there is no training data in 'fr'. It has: en, de, sw, of which machine-translated: de, sw. Or name your "
-        "own file: --source-data fr=FILE (jsonl, json, csv, tsv or parquet, with the columns premise, "
+        "mnli: there is no training data in 'fr'. It has: en, de, sw, of which machine-translated: de, sw. Or name "
+        "your own file: --source-data fr=FILE (jsonl, json, csv, tsv or parquet, with the columns premise, "
         "hypothesis, label)."
     )
 
