@@ -97,8 +97,9 @@ def _choice_converter(spec: DataSpec, columns: dict[str, str], features: Any, wh
     choices = _choices(spec, where)
 
     def convert(row: Row, i: int) -> Choice:
-        premise, asked = text(row, context, i), text(row, question, i)
-        return Choice(id_of(row, i), premise, asked, choices(row, i, premise, asked), to_label(row[label], i))
+        context_text, question_text = text(row, context, i), text(row, question, i)
+        listed = choices(row, i, context_text, question_text)
+        return Choice(id_of(row, i), context_text, question_text, listed, to_label(row[label], i))
 
     return convert
 

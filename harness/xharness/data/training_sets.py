@@ -118,7 +118,7 @@ def load_train(
         if value is not None and value < 1:
             raise UsageError(f"{flag}: found {value}, expected a number above 0.")
     files = files or {}
-    _check_asked(spec, languages, files)
+    _check_request(spec, languages, files)
     by_language = _load_languages(spec, data_dir, "train", languages, files)
     if n is not None:
         too_small = [f"{len(data.examples):,} in '{data.language}'" for data in by_language if len(data.examples) < n]
@@ -161,7 +161,7 @@ def load_dev(
     if limit is not None and limit < 1:
         raise UsageError(f"eval_examples: found {limit}, expected a number above 0.")
     files = files or {}
-    _check_asked(spec, languages, files)
+    _check_request(spec, languages, files)
     members = parts_of(spec)
     available = _common_languages(members) if any(member.dev_split is not None for member in members) else []
     used = [language for language in languages if language in available or language in files]
@@ -290,7 +290,7 @@ def _load_languages(
     return by_language
 
 
-def _check_asked(spec: TrainingSpec, languages: Sequence[str], files: Mapping[str, Path]) -> None:
+def _check_request(spec: TrainingSpec, languages: Sequence[str], files: Mapping[str, Path]) -> None:
     """Raise UsageError if no language is given, or a file is for a language that is not requested."""
     if not languages:
         raise UsageError(f"{spec.name}: no source language is named. Known: {', '.join(spec.languages)}.")

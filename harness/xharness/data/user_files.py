@@ -68,8 +68,8 @@ def _own_files(spec: DataSpec, path: Path, language: str, split: Split) -> list[
             raise DataError(f"{spec.name}: {kind} the folder {where}.")
         return paths
     if not path.is_file():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"{spec.name}: there is no file {where}.{did_you_mean(path.name, beside)}")
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"{spec.name}: there is no file {where}.{did_you_mean(path.name, siblings)}")
     if not path.stat().st_size:
         raise DataError(f"{spec.name}: {path} ('{language}') is empty.")
     return [path]

@@ -133,11 +133,11 @@ class DataSpec(Strict):
         needed = () if self.is_composite else self.required_fields[self.kind]
         problems = [f"fields.{name}: field required." for name in needed if name not in self.fields]
         allowed = self.required_fields[self.kind] + self.optional_fields
-        for place, fields in [
+        for path, fields in [
             ("fields", self.fields),
             *((f"sources.{i}.fields", s.fields) for i, s in enumerate(self.sources)),
         ]:
-            problems += [f"{place}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed]
+            problems += [f"{path}.{f}: no such field.{did_you_mean(f, allowed)}" for f in fields if f not in allowed]
         if self.kind in ("classification", "tagging", "multiple_choice") and not (self.labels or self.infers_labels):
             problems.append("labels: field required for this kind of task.")
         problems += self._metric_problems()

@@ -189,7 +189,7 @@ WORD = line("1", "a", "X", 0)
         ([WORD, WORD], 3, "found the word 1, expected 2"),
         ([line("2-1", "a"), WORD], 2, "range 2-1 ends before it begins"),
         ([line("1-2", "a"), WORD, line("2-3", "b"), line("2", "a", "X", 0)], 4, "range 2-3 overlaps with 1-2"),
-        ([line("1-2", "a"), WORD], 2, "range 1-2 names words that are not there; the sentence has 1"),
+        ([line("1-2", "a"), WORD], 2, "range 1-2 names missing words; the sentence has 1"),
         ([line("1-2", "a")], 2, "the sentence has 0"),
         ([line("2-3", "a"), WORD], 2, "range 2-3 must stand right before word 2, not 1"),
         ([WORD, line("1-2", "a"), line("2", "a", "X", 0)], 3, "range 1-2 must stand right before word 1, not 2"),

@@ -30,10 +30,10 @@ def fetch_hub(needs: Sequence[Need], to: Path, progress: bool, problems: list[st
         try:
             splits = _fetch_repo(repo, revision, of_repo, to, progress, problems)
         except Unreachable as error:
-            problems.append(f"{_names(of_repo)}: {error}")
+            problems.append(f"{_spec_names(of_repo)}: {error}")
             break  # the next data set cannot be reached either
         except DataError as error:
-            problems.append(f"{_names(of_repo)}: {error}")
+            problems.append(f"{_spec_names(of_repo)}: {error}")
             continue
         new = _rows(splits)
         write_manifest(to, new)
@@ -55,18 +55,18 @@ class _Commit:
     @classmethod
     def of(cls, repo: str, revision: str) -> _Commit:
         sha = hub_read.resolve(repo, revision, "dataset")
-        remote = {
+        remote_files = {
             path: file
             for path, file in hub_read.list_files(repo, sha, "dataset").items()
             # Paths of a listing are not trusted: no file is written outside the folder.
             if ".." not in PurePosixPath(path).parts and not path.startswith("/")
         }
         card = ""
-        if "README.md" in remote:
+        if "README.md" in remote_files:
             path = hub_read.download_file(repo, sha, "README.md", "dataset")
             card = path.read_text(encoding="utf-8", errors="replace")
         metadata, text = hub_layout.front_matter(card)
-        return cls(repo, sha, remote, metadata, text, hub_layout.find_configs(metadata, remote))
+        return cls(repo, sha, remote_files, metadata, text, hub_layout.find_configs(metadata, remote_files))
 
     @classmethod
     def of_converted(cls, repo: str) -> _Commit | None:
@@ -102,7 +102,7 @@ class _FetchedSplit:
     commit: _Commit
     paths: list[str]
     rows: int | None = None
-    counted: list[row_counts.RowCount] = field(default_factory=list)
+    counts: list[row_counts.RowCount] = field(default_factory=list)
 
 
 def _fetch_repo(
@@ -114,39 +114,39 @@ def _fetch_repo(
     converted = None if all(commit.has(need) for need in needs) else _Commit.of_converted(repo)
     fetched: list[_FetchedSplit] = []
     for need in needs:
-        used = commit if commit.has(need) else converted
-        if used is not None and used.has(need):
-            fetched.append(_FetchedSplit(need, used, used.configs[need.config][need.split]))
+        origin = commit if commit.has(need) else converted
+        if origin is not None and origin.has(need):
+            fetched.append(_FetchedSplit(need, origin, origin.configs[need.config][need.split]))
         else:
-            problems.append(f"{_names([need])}: {commit.missing_message(need)}")
+            problems.append(f"{_spec_names([need])}: {commit.missing_message(need)}")
     folder = to / repo
     _download(folder, {path: split.commit for split in fetched for path in split.paths}, progress)
     if fetched:
         _write_readme(folder, commit, fetched)
     for split in fetched:
-        local = [folder / path for path in split.paths]
-        split.rows = row_counts.count_rows(local)
+        paths = [folder / path for path in split.paths]
+        split.rows = row_counts.count_rows(paths)
         for use in split.need.uses:
-            rows = split.rows if use.keep is None else row_counts.count_rows(local, use.keep)
-            split.counted.append(row_counts.RowCount(use, rows))
+            rows = split.rows if use.keep is None else row_counts.count_rows(paths, use.keep)
+            split.counts.append(row_counts.RowCount(use, rows))
     return fetched
 
 
-def _names(needs: Iterable[Need]) -> str:
+def _spec_names(needs: Iterable[Need]) -> str:
     """Return the names of the specs that need some splits, for messages."""
     return ", ".join(sorted({use.spec.name for need in needs for use in need.uses}))
 
 
 def _rows(fetched: Sequence[_FetchedSplit]) -> list[Row]:
     """Return the manifest lines of the splits of one data set."""
-    everything = [counted for split in fetched for counted in split.counted]
+    all_counts = [count for split in fetched for count in split.counts]
     return [
         {
             "hub_id": split.need.repo,
             "config": split.need.config,
             "split": split.need.split,
             "rows": split.rows,
-            "status": row_counts.status(split.counted, everything),
+            "status": row_counts.status(split.counts, all_counts),
             "source": f"hub:{split.commit.repo}@{split.commit.sha}",
             "licence": split.need.licence,
         }

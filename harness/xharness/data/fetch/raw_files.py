@@ -29,7 +29,9 @@ def resolve_files(needs: Sequence[RawNeed], given: Sequence[str]) -> dict[str, P
     Raises:
         UsageError: no download, or more than one, has the name of a file.
     """
-    files = {need.download.url: PublishedFile(*_checked(need)) for need in needs}
+    files = {
+        need.download.url: PublishedFile(need.download.url, need.download.sha256, need.download.md5) for need in needs
+    }
     chosen = dict(files)
     for text in given:
         file = PublishedFile.of(text)
@@ -82,10 +84,6 @@ def fetch_raw(
     return rows
 
 
-def _checked(need: RawNeed) -> tuple[str, str | None, str | None]:
-    return need.download.url, need.download.sha256, need.download.md5
-
-
 def _fetch_file(
     file: PublishedFile, needs: Sequence[RawNeed], to: Path, progress: bool, problems: list[str]
 ) -> list[Row]:
@@ -95,11 +93,10 @@ def _fetch_file(
     recorded = {(row["hub_id"], row["config"], row["split"]): row for row in read_manifest(to)}
     rows = {need.key: row for need in needs if (row := _existing_row(need, file, sha, recorded, root))}
     pending = [need for need in needs if need.key not in rows]
+    missing = []
     if pending:
         path = local_copy(file, root / ".downloads", progress)
         sha = verify(file, path)
-    missing = []
-    if pending:
         # Into a temporary folder: existing files stay unchanged until the new ones have been read.
         with _temporary_folder(root) as new:
             _extract(file, path, pending, new, progress)

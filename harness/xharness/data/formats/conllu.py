@@ -197,8 +197,7 @@ def _checked(sentence: Sentence, path: Path) -> Sentence:
     for multiword in sentence.ranges:
         if multiword.last > count:
             raise DataError(
-                f"{path}: line {multiword.line}: the range {multiword.first}-{multiword.last} names words that are "
-                "not there; the "
+                f"{path}: line {multiword.line}: the range {multiword.first}-{multiword.last} names missing words; the "
                 f"sentence has {count}. Fetch it again."
             )
     return sentence

@@ -83,7 +83,7 @@ class _Paragraph:
     """A paragraph of XQuAD-R.
 
     Attributes:
-        number: from 1 through the whole file.
+        number: from 1, counted through the file.
         context: its text.
         sentences: the text of each sentence.
         questions: id, text and the index of the sentence in which the answer starts.
