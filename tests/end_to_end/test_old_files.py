@@ -70,7 +70,7 @@ def facts(value: Any) -> Any:
         return {key: facts(inner) for key, inner in value.items() if key not in OF_THE_RUN}
     if isinstance(value, list):
         return [facts(inner) for inner in value]
-    return PROSE if isinstance(value, str) and len(value.split()) > 3 else value
+    return PROSE if isinstance(value, str) and len(value.split()) > 6 else value
 
 
 def same_json(now: str | bytes, then: str | bytes) -> None:
