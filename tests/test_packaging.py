@@ -33,7 +33,7 @@ def test_every_exported_name_is_there():
     for name in xharness.__all__:
         assert getattr(xharness, name) is not None
     assert dir(xharness) == sorted(xharness.__all__)
-    assert set(xharness._WHERE) | {"__version__"} == set(xharness.__all__)
+    assert set(xharness._MODULES) | {"__version__"} == set(xharness.__all__)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = xharness.nonsense
 

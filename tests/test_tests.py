@@ -18,7 +18,7 @@ def test_every_file_lies_in_a_room_of_the_package():
     assert {folder for folder in ROOMS if not any((TESTS / folder).rglob("test_*.py"))} == set()
     for path in FILES:
         folder = path.relative_to(TESTS).parts[0]
-        if folder in ("helpers", "performance"):
+        if folder in ("helpers", "performance", "fixtures"):
             assert not path.name.startswith("test_"), f"{path} is no place for tests"
         else:
             assert path.name.startswith("test_") or path.name == "conftest.py", f"{path} belongs to helpers"

@@ -148,7 +148,9 @@ def test_a_head_has_its_own_pooler_though_the_root_has_one_too(made, tmp_path):
     own = load_file(root / "heads/csqa.safetensors")["roberta.pooler.dense.weight"]
     encoder = load(root, "csqa", head=head_of(root, "csqa", pooler="head"))
     assert torch.equal(encoder.model.roberta.pooler.dense.weight, own)
-    with pytest.raises(ModelError, match=r"holds 2 weights that are not of .*roberta\.pooler.*'pooler' is 'encoder'"):
+    with pytest.raises(
+        ModelError, match=r"2 weights do not belong to the head of a .*roberta\.pooler.*'pooler' is 'encoder'"
+    ):
         load(root, "csqa", head=head_of(root, "csqa"))
 
 
@@ -178,15 +180,25 @@ Weights = dict[str, torch.Tensor]
 @pytest.mark.parametrize(
     ("name", "change", "fields", "words"),
     [
-        ("mnli", lambda w: w.pop("classifier.dense.bias"), {}, r"1 weights that a .* needs .*classifier\.dense\.bias"),
+        (
+            "mnli",
+            lambda w: w.pop("classifier.dense.bias"),
+            {},
+            r"1 weights of a .* are neither in this file nor .*classifier\.dense\.bias",
+        ),
         ("csqa", lambda w: w.pop("roberta.pooler.dense.bias"), {}, r"roberta\.pooler\.dense\.bias.*never filled"),
         ("csqa", lambda w: None, {"pooler": "none"}, None),
-        ("mnli", lambda w: w.update({"lm_head.bias": torch.zeros(2)}), {}, r"holds 1 weights .*lm_head\.bias"),
+        (
+            "mnli",
+            lambda w: w.update({"lm_head.bias": torch.zeros(2)}),
+            {},
+            r"1 weights do not belong to the head .*lm_head\.bias",
+        ),
         (
             "mnli",
             lambda w: w.update({"roberta.embeddings.LayerNorm.bias": torch.zeros(16)}),
             {},
-            r"holds 1 weights .*LayerNorm",
+            r"1 weights do not belong to the head .*LayerNorm",
         ),
         (
             "mnli",
@@ -202,7 +214,12 @@ Weights = dict[str, torch.Tensor]
         ),
         ("mnli", lambda w: w.update({k: w[k].flatten() for k in ["classifier.dense.weight"]}), {}, r"shape \[256\]"),
         ("mnli", lambda w: None, {"architecture": "BertForSequenceClassification"}, "the head is a XLMRobertaForSeq"),
-        ("mnli", lambda w: None, {"file": "heads/other.safetensors"}, r"heads/other\.safetensors: there is no such"),
+        (
+            "mnli",
+            lambda w: None,
+            {"file": "heads/other.safetensors"},
+            r"heads/other\.safetensors: the file does not exist",
+        ),
         ("mnli", lambda w: None, {"file": "heads/squad_v1.safetensors"}, r"4 weights .*classifier\.dense"),
     ],
 )

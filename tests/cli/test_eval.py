@@ -35,7 +35,7 @@ def test_eval_prints_the_table_and_says_the_rest_on_stderr(run, model):
     assert "xnli is partial: no score for" in found.out
     lines = found.err.splitlines()
     assert lines[0].split()[:2] == ["target", "state"]
-    assert "left out, data not there" in found.err
+    assert "left out, no data" in found.err
     [folder] = Path("out").glob("*/*/*/seed0")
     assert lines[-1] == f"Run folder with results, predictions and provenance: {folder}"
     assert {p.name for p in folder.iterdir()} >= {"run.json", "results", "predictions"}

@@ -52,8 +52,8 @@ def test_every_command_has_help(command, run):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["report", "nowhere"], 7, "is no RUN with results"),
-        (["report", "."], 7, "is no RUN with results"),
+        (["report", "nowhere"], 7, "is not a run folder with results"),
+        (["report", "."], 7, "is not a run folder with results"),
         (["report", ".", "--benchmark", "xtrem"], 2, "Did you mean 'xtreme'?"),
         (["report"], 2, "Missing argument"),
         (["tasks", "show", "xnil"], 2, "Did you mean 'xnli'?"),

@@ -94,12 +94,12 @@ def test_missing_and_unknown_questions_are_counted_and_shown(run):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["mine2"], 6, "There is no folder 'mine2'. Did you mean 'mine'?"),
-        (["empty"], 6, "holds no predictions"),
+        (["mine2"], 6, "The folder 'mine2' does not exist. Did you mean 'mine'?"),
+        (["empty"], 6, "has no predictions"),
         (["mine", "--targets", "xnil"], 2, "Did you mean 'xnli'?"),
         (["mine", "--languages", "xx"], 2, "the language 'xx'"),
-        (["mine", "--targets", "pawsx"], 7, "holds no prediction file for what was asked"),
-        (["mine", "--split", "dev"], 6, "holds no predictions"),
+        (["mine", "--targets", "pawsx"], 7, "has no prediction files for this selection"),
+        (["mine", "--split", "dev"], 6, "has no predictions"),
         (["mine", "--data-dir", "nowhere"], 4, "There is no data folder"),
         (["misspelt"], 2, "there is no task 'xnly'. Did you mean 'xnli'?"),
         (["foreign"], 6, "xnli has no language 'ka'"),

@@ -206,10 +206,10 @@ def test_options_that_cannot_be_meant_together(run, gold, machine, board):
 
     assert "Give either RUN folders or --predictions DIR" in said("--name", "x")
     assert "Give either RUN folders or --predictions DIR" in said(run, "--predictions", run, "--name", "x")
-    assert "--name: say what" in said(run)
-    assert "--phase: the RUNs say it" in said(run, "--name", "x", "--phase", "tuned")
-    assert "--reason goes with --withdraw" in said(run, "--name", "x", "--reason", "y")
-    assert "--withdraw takes no RUN" in said(run, "--withdraw", "x-000000000000", "--reason", "y")
+    assert "--name is missing: give the name of the system" in said(run)
+    assert "--phase: the runs record it" in said(run, "--name", "x", "--phase", "tuned")
+    assert "--reason needs --withdraw" in said(run, "--name", "x", "--reason", "y")
+    assert "--withdraw cannot be used together with RUN" in said(run, "--withdraw", "x-000000000000", "--reason", "y")
     assert "is a run folder. Leave --predictions out" in said("--predictions", run, "--name", "x")
 
 

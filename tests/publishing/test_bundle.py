@@ -224,8 +224,8 @@ def with_token(mine: Publishable) -> None:
     ("damage", "code", "said"),
     [
         (pickled, 5, "pickles are never loaded"),
-        (cut_short, 5, "cut short"),
-        (other_weights, 10, "the weights are not as they were written"),
+        (cut_short, 5, "the file is truncated"),
+        (other_weights, 10, "the weights are missing or do not match"),
         (unknown_weights, 10, "training.json does not list heads/qa.safetensors"),
         (linked, 10, "a link that points out of the folder"),
         (collapsed, 10, "--allow-collapsed"),

@@ -71,7 +71,7 @@ FAULTS: list[tuple[str, str, dict[str, Any], bool | None, str]] = [
     ("commit-403", COMMIT, {"status": 403}, False, "no permission (HTTP 403)"),
     ("commit-cut", COMMIT, {"cut_upload_after": 100}, False, "the connection broke"),
     ("commit-answer-cut", COMMIT, {"after": True}, True, "The response to the commit was lost, but the commit exists."),
-    ("making-500", MAKE, {"status": 500}, False, "an error of its own (HTTP 500)"),
+    ("making-500", MAKE, {"status": 500}, False, "an internal error (HTTP 500)"),
     ("making-answer-cut", MAKE, {"after": True}, False, "the connection broke"),
     ("tag-500", TAG, {"status": 500}, False, "the tag 'v1'"),
     ("tag-answer-cut", TAG, {"after": True}, False, "the tag 'v1'"),

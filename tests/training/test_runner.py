@@ -225,7 +225,7 @@ def test_masked_language_modelling_goes_on_beside_the_task(base: Path, folder: P
 def test_a_base_without_what_is_needed_is_refused(
     folder: Path, tmp_path: Path, tiny_checkpoint: Callable[..., Path]
 ) -> None:
-    with pytest.raises(ModelError, match="no head for masked language modelling"):
+    with pytest.raises(ModelError, match="no head for masked language modeling"):
         run("mnli", tiny_checkpoint("encoder"), folder, tmp_path / "out", mlm=text_file(tmp_path))
     with pytest.raises(UsageError, match="rank of 16 at most"):
         run("mnli", tiny_checkpoint("encoder"), folder, tmp_path / "lora", lora=17)

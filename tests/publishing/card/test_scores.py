@@ -216,7 +216,7 @@ def test_a_deviation_is_over_the_languages_of_the_benchmark(gathered: Callable[.
 
 def test_a_state_is_said_to_be_chosen_as_it_was(gathered: Callable[..., Card]) -> None:
     card = gathered(runs=[run([tuned("tydiqa", "fi", 60.0, 1, selected_by="last")], seed=1, tune=TUNE)])
-    assert "state chosen by last" in str(entries(card)["tydiqa_fi"].notes)
+    assert "checkpoint selected by last" in str(entries(card)["tydiqa_fi"].notes)
     assert "checkpoint selected by last" in render.render(card)
 
 

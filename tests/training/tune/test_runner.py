@@ -122,13 +122,13 @@ def test_the_tables_name_the_choices_and_the_phases(zero_shot):
     _, found, _ = zero_shot
     text = tune_report.table(found)
     for words in (
-        "zero-shot, chosen by english-dev)",
+        "zero-shot, selected by english-dev)",
         "english-dev    last    average of the last 3    oracle (target-dev)",
         "Checkpoint selection (zero-shot)",
         "xnli, languages with dev data",
         "the oracle sees labels of the target language",
-        "xnli: tuned, zero-shot: on mnli (en), 96 examples, recipe jiant, seed 0, state of step",
-        "xnli: chosen by english-dev.",
+        "xnli: tuned, zero-shot: on mnli (en), 96 examples, recipe jiant, seed 0, checkpoint of step",
+        "xnli: checkpoint selected by english-dev.",
     ):
         assert words in text, words
     assert "seeds run" not in text
