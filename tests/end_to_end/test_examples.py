@@ -12,6 +12,7 @@ import pytest
 
 from helpers.paths import ROOT
 
+pytestmark = pytest.mark.long
 NOTEBOOK = ROOT / "examples" / "first_hour.ipynb"
 
 
@@ -43,8 +44,9 @@ def test_its_outputs_are_of_one_run_and_name_no_machine(notebook):
     assert not re.search(r"/(tmp|home|root|Users|work)/|\\\\Users\\\\", texts)
 
 
-STEPS = ('("little-alignment", 10), ("more-alignment", 80)', "steps=80)")
-SHORT = ('("little-alignment", 1), ("more-alignment", 2)', "steps=4)")
+# What makes the notebook short, and what it is replaced with in the fast tests: few steps, and two languages.
+STEPS = ('("little-alignment", 10), ("more-alignment", 80)', "steps=80)", "data_dir=data, output")
+SHORT = ('("little-alignment", 1), ("more-alignment", 2)', "steps=4)", 'languages=["en", "de"], data_dir=data, output')
 
 
 @pytest.mark.parametrize("steps", [SHORT, pytest.param(STEPS, marks=pytest.mark.slow)], ids=["short", "as it is"])
@@ -67,7 +69,7 @@ def test_its_code_runs(code, tmp_path, steps):
         env={**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT / "harness"), "PYTHONIOENCODING": "utf-8"},
     )
     assert finished.returncode == 0, finished.stderr
-    mean = re.search(r"mean F1 ([\d.]+), gap ([\d.]+), complete: True", finished.stdout)
+    mean = re.search(rf"mean F1 ([\d.]+), gap ([\d.]+), complete: {steps is STEPS}", finished.stdout)
     assert mean is not None, finished.stdout
     little, more = (float(gap) for gap in re.findall(r"^\S+-alignment: gap ([\d.]+)$", finished.stdout, re.MULTILINE))
     if steps is STEPS:
